@@ -1,0 +1,71 @@
+"""Users, queue and workers, for admins."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import ValidationError
+
+from app.admin import service
+from app.database import session_scope
+from app.deps import Admin
+from app.errors import DomainError, Invalid
+from app.generations import service as generations
+from app.templating import render
+from app.users import service as users
+from app.users.schemas import UserChange, UserIn
+from app.validation import Id
+
+router = APIRouter(prefix="/admin")
+Entry = Annotated[str, Form(max_length=1000)]
+
+
+@router.get("")
+def index(request: Request, admin: Admin) -> Response:
+    return page(request)
+
+
+def page(request: Request, error: DomainError | None = None, link: str | None = None) -> Response:
+    with session_scope(writing=False) as session:
+        context = {
+            "people": users.all_users(session), "jobs": service.unfinished(session), "link": link, "error": error,
+            "workers": [(worker, service.is_alive(worker)) for worker in service.workers(session)],
+            "counts": generations.counts(session)}
+    return render(request, "admin/index.html", context, status=error.status if error else 200)
+
+
+@router.post("/users")
+def add_user(request: Request, admin: Admin, name: Entry, role: Entry = "artist") -> Response:
+    """The new user gets a one-time link, and sets a password after it: no password is ever told by someone else."""
+    try:
+        given = UserIn.model_validate({"name": name, "role": role})
+        with session_scope() as session:
+            token = users.create_link(session, users.create(session, given).id)
+    except ValidationError as error:
+        return page(request, Invalid(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}"))
+    except DomainError as error:
+        return page(request, error)
+    return page(request, link=str(request.url_for("link_form", token=token)))
+
+
+@router.post("/users/{user_id}/link")
+def new_link(request: Request, admin: Admin, user_id: Id) -> Response:
+    with session_scope() as session:
+        token = users.create_link(session, users.get(session, user_id).id)
+    return page(request, link=str(request.url_for("link_form", token=token)))
+
+
+@router.post("/users/{user_id}")
+def change_user(request: Request, admin: Admin, user_id: Id, role: Annotated[str | None, Form()] = None,
+                disabled: Annotated[bool | None, Form()] = None) -> Response:
+    try:
+        wanted = UserChange.model_validate({"role": role, "disabled": disabled})
+        with session_scope() as session:
+            users.change(session, users.get(session, user_id), wanted)
+    except ValidationError as error:
+        return page(request, Invalid(error.errors()[0]["msg"]))
+    except DomainError as error:
+        return page(request, error)
+    return RedirectResponse("/admin", status_code=303)

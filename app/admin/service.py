@@ -1,0 +1,37 @@
+"""What admins look at: workers and the queue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.admin.tables import Worker
+from app.database import now
+from app.generations.tables import UNFINISHED, Generation
+from app.users.tables import User
+
+ALIVE = timedelta(seconds=60)
+
+
+def workers(session: Session) -> list[Worker]:
+    """Those that reported within the last day, newest report first."""
+    query = select(Worker).where(Worker.seen_at > now() - timedelta(days=1)).order_by(Worker.seen_at.desc())
+    return list(session.scalars(query))
+
+
+def is_alive(worker: Worker) -> bool:
+    return worker.seen_at > now() - ALIVE
+
+
+def alive_by_queue(session: Session) -> dict[str, int]:
+    return dict(Counter(worker.queue for worker in workers(session) if is_alive(worker)))
+
+
+def unfinished(session: Session, limit: int = 100) -> list[tuple[Generation, str]]:
+    """(job, name of its user), running ones first, then by age."""
+    query = (select(Generation, User.name).join(User, User.id == Generation.user_id)
+             .where(Generation.status.in_(UNFINISHED)).order_by(Generation.status.desc(), Generation.id).limit(limit))
+    return [(job, name) for job, name in session.execute(query)]

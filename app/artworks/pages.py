@@ -1,0 +1,58 @@
+"""Gallery, artwork and trash."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from app.artworks import service
+from app.checkpoints import service as checkpoints
+from app.database import session_scope
+from app.deps import User
+from app.generations import service as generations
+from app.paging import Cursor, decode, encode
+from app.templating import render
+from app.validation import Id, Text
+
+router = APIRouter()
+PAGE = 48
+
+
+@router.get("/")
+def gallery(request: Request, user: User, q: Text = None, model: Text = None, tag: Text = None,
+            favourite: bool = False, trashed: bool = False, studio: bool = False, cursor: Cursor = None) -> Response:
+    """A page, or only the next cards for infinite scroll."""
+    wanted = service.Filter(q, model or None, None, tag, favourite or None, trashed, studio)
+    with session_scope(writing=False) as session:
+        works, more = service.page(session, user, wanted, decode(cursor), PAGE)
+    query = {"q": q, "model": model, "tag": tag, "favourite": favourite or None, "trashed": trashed or None,
+             "studio": studio or None}
+    context = {"works": works, "next_cursor": encode(more) if more else None, "wanted": wanted,
+               "query": {key: value for key, value in query.items() if value}, "models": checkpoints.catalogue()}
+    fragment = request.headers.get("hx-request") == "true"
+    return render(request, "artworks/_cards.html" if fragment else "artworks/index.html", context)
+
+
+@router.get("/artworks/{artwork_id}")
+def artwork(request: Request, user: User, artwork_id: Id) -> Response:
+    with session_scope(writing=False) as session:
+        found = service.get(session, user, artwork_id)
+        newer, older = service.neighbours(session, found)
+        sisters = generations.artworks_of_job(session, found.generation_id) if found.generation_id else []
+    return render(request, "artworks/show.html", {
+        "work": found, "newer": newer, "older": older, "own": found.user_id == user.id,
+        "sisters": [work for work in sisters if work.user_id == user.id]})
+
+
+@router.post("/artworks/{artwork_id}/trash")
+def trash(user: User, artwork_id: Id) -> RedirectResponse:
+    with session_scope() as session:
+        service.trash(service.get(session, user, artwork_id, writing=True))
+    return RedirectResponse(f"/artworks/{artwork_id}", status_code=303)
+
+
+@router.post("/artworks/{artwork_id}/restore")
+def restore(user: User, artwork_id: Id) -> RedirectResponse:
+    with session_scope() as session:
+        service.restore(service.get(session, user, artwork_id, writing=True))
+    return RedirectResponse(f"/artworks/{artwork_id}", status_code=303)

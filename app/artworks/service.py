@@ -1,0 +1,113 @@
+"""Artworks: find, change, trash, restore, and their files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app import imaging
+from app.artworks.schemas import ArtworkChange
+from app.artworks.tables import Artwork
+from app.database import now
+from app.errors import NotFound
+from app.settings import get_settings
+from app.storage import get_storage, write_atomically
+from app.users.service import Principal
+
+
+@dataclass
+class Filter:
+    """What a list of artworks is narrowed to."""
+
+    q: str | None = None
+    model: str | None = None
+    task: str | None = None
+    tag: str | None = None
+    favourite: bool | None = None
+    trashed: bool = False
+    studio: bool = False
+
+
+def search_text(title: str, prompt: str, tags: list[str]) -> str:
+    """Casefolded words; tags between line breaks, so that one can be looked for whole."""
+    return "\n".join([title, prompt, *tags, ""]).casefold()
+
+
+def page(session: Session, user: Principal, wanted: Filter, before: str | None,
+         limit: int) -> tuple[list[Artwork], str | None]:
+    """(newest first, id that the next page starts after)."""
+    query = select(Artwork).order_by(Artwork.id.desc()).limit(limit + 1)
+    if wanted.studio:
+        query = query.where(Artwork.visibility == "studio", Artwork.deleted_at.is_(None))
+    else:
+        query = query.where(Artwork.user_id == user.id, Artwork.deleted_at.is_not(None) if wanted.trashed
+                            else Artwork.deleted_at.is_(None))
+    for column, value in ((Artwork.model, wanted.model), (Artwork.task, wanted.task),
+                          (Artwork.favourite, wanted.favourite)):
+        if value is not None:
+            query = query.where(column == value)
+    for word in (wanted.q or "").casefold().split():
+        query = query.where(Artwork.text.contains(word, autoescape=True))
+    if wanted.tag:
+        query = query.where(Artwork.text.contains(f"\n{wanted.tag.casefold()}\n", autoescape=True))
+    if before:
+        query = query.where(Artwork.id < before)
+    found = list(session.scalars(query))
+    return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+
+def get(session: Session, user: Principal, artwork_id: str, writing: bool = False) -> Artwork:
+    """Raises NotFound also for what belongs to another, unless it is shared and only looked at."""
+    artwork = session.get(Artwork, artwork_id)
+    own = artwork is not None and artwork.user_id == user.id
+    shared = artwork is not None and artwork.visibility == "studio" and artwork.deleted_at is None
+    if artwork is None or not (own or (shared and not writing)):
+        raise NotFound("There is no such artwork")
+    return artwork
+
+
+def change(artwork: Artwork, wanted: ArtworkChange) -> Artwork:
+    for name, value in wanted.model_dump(exclude_none=True).items():
+        setattr(artwork, name, value)
+    if wanted.tags is not None:
+        artwork.tags = list(dict.fromkeys(wanted.tags))
+    artwork.text = search_text(artwork.title, artwork.provenance.get("params", {}).get("prompt", ""), artwork.tags)
+    return artwork
+
+
+def trash(artwork: Artwork) -> None:
+    artwork.deleted_at = artwork.deleted_at or now()
+
+
+def restore(artwork: Artwork) -> Artwork:
+    artwork.deleted_at = None
+    return artwork
+
+
+def neighbours(session: Session, artwork: Artwork) -> tuple[str | None, str | None]:
+    """Ids of the next newer and the next older work of the same user."""
+    same = select(Artwork.id).where(Artwork.user_id == artwork.user_id, Artwork.deleted_at.is_(None)).limit(1)
+    return (session.scalar(same.where(Artwork.id > artwork.id).order_by(Artwork.id)),
+            session.scalar(same.where(Artwork.id < artwork.id).order_by(Artwork.id.desc())))
+
+
+def content(artwork: Artwork) -> bytes:
+    try:
+        return get_storage().get(artwork.sha256)
+    except FileNotFoundError as error:
+        raise NotFound("The file of this artwork is missing") from error
+
+
+def preview(artwork: Artwork, size: int) -> bytes:
+    """WebP of one of the sizes of `imaging.PREVIEW_SIZES`; made once, kept in a cache that may be deleted."""
+    size = next((s for s in imaging.PREVIEW_SIZES if s >= size), imaging.PREVIEW_SIZES[-1])
+    path: Path = get_settings().data / "cache" / "previews" / artwork.sha256[:2] / f"{artwork.sha256}-{size}.webp"
+    if path.exists():
+        return path.read_bytes()
+    made = imaging.preview(content(artwork), size)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, made)
+    return made

@@ -1,0 +1,43 @@
+"""Artworks: the kept results of generations. Files are named by their content's SHA-256."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Base, new_id, now
+
+
+class Artwork(Base):
+    """`text` is what search looks through: title, prompt, tags, casefolded."""
+
+    __tablename__ = "artworks"
+    __table_args__ = (
+        UniqueConstraint("generation_id", "position"),
+        Index("ix_artworks_user", "user_id", "deleted_at", "id"),
+        Index("ix_artworks_sha256", "sha256"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
+    generation_id: Mapped[str | None] = mapped_column(ForeignKey("generations.id", ondelete="SET NULL"))
+    position: Mapped[int] = mapped_column(default=0)
+    sha256: Mapped[str]
+    media_type: Mapped[str]
+    size_bytes: Mapped[int]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    model: Mapped[str]
+    task: Mapped[str]
+    seed: Mapped[int | None]
+    provenance: Mapped[dict[str, Any]]
+    title: Mapped[str] = mapped_column(default="")
+    tags: Mapped[list[str]] = mapped_column(default=list)
+    favourite: Mapped[bool] = mapped_column(default=False)
+    visibility: Mapped[str] = mapped_column(default="private")
+    text: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(default=now)
+    deleted_at: Mapped[datetime | None]

@@ -1,0 +1,23 @@
+"""Models: what each offers, with its contact sheet and figures."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Response
+
+from app.checkpoints import service
+from app.checkpoints.api import Name
+from app.deps import User
+from app.templating import render
+
+router = APIRouter()
+
+
+@router.get("/models")
+def index(request: Request, user: User) -> Response:
+    return render(request, "checkpoints/index.html", {"models": service.catalogue()})
+
+
+@router.get("/models/{name}")
+def show(request: Request, user: User, name: Name) -> Response:
+    found = service.get(name)
+    return render(request, "checkpoints/show.html", {"model": found, "card": found.card})

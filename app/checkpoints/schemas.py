@@ -1,0 +1,52 @@
+"""Models on the wire."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.checkpoints.service import Checkpoint
+
+
+class TaskOut(BaseModel):
+    name: str
+    title: str
+    media_type: str
+    inputs: list[str]
+    params: dict[str, Any] = Field(description="JSON Schema of `params`")
+
+
+class CheckpointOut(BaseModel):
+    sha256: str
+    license: str
+    trained_on: str
+    parameters: int
+    figures: dict[str, Any] = Field(description="What was measured; see the card")
+
+
+class ModelOut(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "emoji-transformer"}]})
+
+    name: str
+    title: str
+    description: str
+    family: str
+    checkpoint: CheckpointOut
+    tasks: list[TaskOut]
+
+    @classmethod
+    def of(cls, found: Checkpoint) -> ModelOut:
+        card = found.card
+        return cls(
+            name=found.name, title=found.title, description=card.get("description", ""), family=found.family.name,
+            checkpoint=CheckpointOut(sha256=found.sha256, license=card.get("license", ""),
+                                     trained_on=card.get("trained_on", card.get("collection", "")),
+                                     parameters=card["parameters"], figures=card.get("figures", {})),
+            tasks=[TaskOut(name=task.name, title=task.title, media_type=task.media_type, inputs=list(task.inputs),
+                           params=task.params.model_json_schema()) for task in found.family.tasks])
+
+
+class ModelList(BaseModel):
+    items: list[ModelOut]
+    next_cursor: str | None = None

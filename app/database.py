@@ -1,0 +1,110 @@
+"""The engine, the base class of all tables, and `session_scope()`: the only place that commits."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Engine, Text, create_engine, event, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
+from sqlalchemy.types import TypeDecorator
+
+from app.settings import get_settings
+
+BUSY_MILLISECONDS = 10_000  # how long a writer waits for another before the answer is 503
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """Aware UTC datetimes on every database; SQLite would drop the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return value if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    type_annotation_map = {
+        datetime: UTCDateTime(), int: BigInteger(), str: Text(),
+        dict[str, Any]: JSON().with_variant(JSONB(), "postgresql"),
+        list[str]: JSON().with_variant(JSONB(), "postgresql"),
+    }
+
+
+_last = [0, 0]
+_lock = threading.Lock()
+
+
+def new_id() -> str:
+    """A UUIDv7 (RFC 9562): sorts by the time of its making, also within one millisecond of one process."""
+    with _lock:
+        now = time.time_ns() // 1_000_000
+        _last[:] = [now, 0] if now > _last[0] else [_last[0], _last[1] + 1]
+        milliseconds, sequence = _last
+    value = (milliseconds & (2**48 - 1)) << 80 | 7 << 76 | (sequence & 0xFFF) << 64 | 2 << 62
+    return str(uuid.UUID(int=value | int.from_bytes(os.urandom(8)) >> 2))
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@cache
+def engine() -> Engine:
+    """One engine a process. Forked children must call `engine().dispose(close=False)` first."""
+    url = get_settings().database
+    if url.startswith("sqlite"):
+        made = create_engine(url, connect_args={"timeout": BUSY_MILLISECONDS / 1000, "check_same_thread": False},
+                             pool_size=20, max_overflow=40)
+        event.listen(made, "connect", configure_sqlite)
+        event.listen(made, "begin", begin_sqlite)
+        return made
+    return create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True,
+                         connect_args={"connect_timeout": 5, "options": f"-c lock_timeout={BUSY_MILLISECONDS}"})
+
+
+def configure_sqlite(connection: Any, record: object) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"busy_timeout={BUSY_MILLISECONDS}", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def begin_sqlite(connection: Any) -> None:
+    """A writer takes the write lock at once: a read that turns into a write could otherwise fail half-way."""
+    writing = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
+
+
+@contextmanager
+def session_scope(writing: bool = True) -> Iterator[Session]:
+    """A transaction: committed at the end, rolled back on any error. `writing=False` for readers."""
+    options = {"writing": True} if writing else {}
+    with sessionmaker(engine().execution_options(**options), expire_on_commit=False).begin() as session:
+        yield session
+
+
+def storage_lock(session: Session, exclusive: bool = False) -> None:
+    """Held until the end of the transaction by writers of files (shared) and by garbage collection (exclusive).
+
+    SQLite needs none: its writers already exclude each other.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
+        session.execute(text(f"SELECT {function}(7201)"))

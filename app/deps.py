@@ -1,0 +1,74 @@
+"""Who makes a request: deny by default, with a short list of public routes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, TypeVar
+
+from fastapi import Depends, Request
+
+from app.database import now, session_scope
+from app.errors import Forbidden, Unauthenticated
+from app.users import service
+from app.users.service import Principal
+
+COOKIE = "danqing_session"
+F = TypeVar("F", bound=Callable[..., object])
+PUBLIC: set[str] = set()  # names of the endpoint functions that need no sign-in
+
+
+def public(endpoint: F) -> F:
+    """Mark an endpoint as open to everyone; every other one needs a user."""
+    PUBLIC.add(f"{endpoint.__module__}.{endpoint.__qualname__}")
+    return endpoint
+
+
+def is_public(request: Request) -> bool:
+    endpoint = request.scope.get("endpoint")
+    return f"{getattr(endpoint, '__module__', '')}.{getattr(endpoint, '__qualname__', '')}" in PUBLIC
+
+
+def authenticate(request: Request) -> Principal | None:
+    """Runs before every route of the app. Raises Unauthenticated on all that are not public."""
+    user = identify(request)
+    request.state.user = user
+    if user is None and not is_public(request):
+        raise Unauthenticated
+    return user
+
+
+def identify(request: Request) -> Principal | None:
+    header = request.headers.get("authorization")
+    if header is not None:
+        scheme, _, key = header.partition(" ")
+        with session_scope(writing=False) as session:
+            found = service.from_key(session, key.strip()) if scheme.lower() == "bearer" else None
+        if found is None:
+            if is_public(request):
+                return None
+            raise Unauthenticated("The API key is not valid")
+        principal, row = found
+        if row.last_used_at is None or now() - row.last_used_at > service.TOUCH_AFTER:
+            with session_scope() as session:
+                service.touch_key(session, row.id)
+        return principal
+    if token := request.cookies.get(COOKIE):
+        with session_scope(writing=False) as session:
+            return service.from_session(session, token)
+    return None
+
+
+def current_user(user: Annotated[Principal | None, Depends(authenticate)]) -> Principal:
+    if user is None:
+        raise Unauthenticated
+    return user
+
+
+def current_admin(user: Annotated[Principal, Depends(current_user)]) -> Principal:
+    if not user.is_admin:
+        raise Forbidden("Only admins may do this")
+    return user
+
+
+User = Annotated[Principal, Depends(current_user)]
+Admin = Annotated[Principal, Depends(current_admin)]

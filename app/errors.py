@@ -1,0 +1,59 @@
+"""Errors of the domain: what went wrong, in words for its reader, and the HTTP status that says so."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class DomainError(Exception):
+    """Base of all. `detail` is shown to the caller."""
+
+    status: ClassVar[int] = 400
+    title: ClassVar[str] = "Bad request"
+
+    def __init__(self, detail: str = "", *, errors: list[dict[str, object]] | None = None,
+                 retry_after: int | None = None) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.errors = errors or []
+        self.retry_after = retry_after
+
+
+class Unauthenticated(DomainError):
+    status, title = 401, "Sign in first"
+
+
+class Forbidden(DomainError):
+    status, title = 403, "Not allowed"
+
+
+class NotFound(DomainError):
+    status, title = 404, "Not found"
+
+
+class Conflict(DomainError):
+    status, title = 409, "Conflict"
+
+
+class TooLarge(DomainError):
+    status, title = 413, "Too large"
+
+
+class UnsupportedMedia(DomainError):
+    status, title = 415, "Unsupported media type"
+
+
+class Invalid(DomainError):
+    status, title = 422, "Invalid request"
+
+
+class TooMany(DomainError):
+    status, title = 429, "Too many requests"
+
+
+class Unavailable(DomainError):
+    status, title = 503, "Unavailable for the moment"
+
+
+class StorageFull(DomainError):
+    status, title = 507, "The storage is full"

@@ -1,0 +1,46 @@
+"""A task's parameter class as form fields: the same bounds, defaults and words as the API's schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class Field:
+    """One input. `more`: shown under "more"."""
+
+    name: str
+    title: str
+    description: str
+    widget: str  # prompt, text, integer, number, boolean, choice
+    default: Any
+    minimum: float | None
+    maximum: float | None
+    step: float | None
+    max_length: int | None
+    choices: tuple[Any, ...]
+    required: bool
+    more: bool
+
+
+def fields(params: type[BaseModel]) -> list[Field]:
+    """In the order of the class, with `seed` and `count` of every task last."""
+    schema = params.model_json_schema()
+    made = [field(name, schema["properties"][name], name in schema.get("required", []))
+            for name in schema["properties"]]
+    return sorted(made, key=lambda f: f.name in ("seed", "count"))
+
+
+def field(name: str, schema: dict[str, Any], required: bool) -> Field:
+    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    merged = {**options[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
+    choices = tuple(merged.get("enum", ()))
+    widget = merged.get("widget") or ("choice" if choices else {"string": "text"}.get(merged["type"], merged["type"]))
+    return Field(
+        name=name, title=merged.get("title", name), description=merged.get("description", ""), widget=widget,
+        default=merged.get("default"), minimum=merged.get("minimum"), maximum=merged.get("maximum"),
+        step=merged.get("step", 1 if merged.get("type") == "integer" else None), max_length=merged.get("maxLength"),
+        choices=choices, required=required, more=bool(merged.get("more")))

@@ -1,0 +1,50 @@
+"""Generation jobs on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from app.artworks.schemas import ArtworkOut
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class GenerationIn(BaseModel):
+    """`params` are checked against the schema of the model's task (GET /models/{name})."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [
+        {"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "a red fox, noto style"}}]})
+
+    model: Slug
+    task: Slug
+    params: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
+
+
+class Progress(BaseModel):
+    step: int
+    total: int
+
+
+class GenerationOut(BaseModel):
+    id: str
+    status: Status
+    model: str
+    task: str
+    params: dict[str, Any] = Field(description="Fully resolved, with the seed")
+    progress: Progress
+    queue_position: int | None = Field(description="Jobs that will be started before this one; none once it runs")
+    error: str | None
+    artworks: list[ArtworkOut]
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class GenerationList(BaseModel):
+    items: list[GenerationOut]
+    next_cursor: str | None

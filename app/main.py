@@ -1,0 +1,74 @@
+"""The web process: routers, middleware, error handlers, lifespan. Never imports torch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.staticfiles import StaticFiles
+
+import app.tables  # noqa: F401  (every table must be known before the first query)
+from app import pages
+from app.admin.api import router as admin_api
+from app.artworks.api import router as artworks_api
+from app.checkpoints.api import router as models_api
+from app.deps import authenticate
+from app.errors import DomainError
+from app.generations.api import router as generations_api
+from app.logs import configure_logging
+from app.middleware import StudioMiddleware
+from app.responses import (
+    on_database_error,
+    on_domain_error,
+    on_http_error,
+    on_unexpected,
+    on_validation_error,
+)
+from app.settings import ROOT, get_settings
+from app.sweeper import sweep_forever
+from app.uploads.api import router as uploads_api
+from app.users.api import router as users_api
+from app.version import VERSION
+
+log = structlog.get_logger()
+DESCRIPTION = "A self-hosted studio for art with models that you train yourself. See `/docs` for every route."
+
+
+@asynccontextmanager
+async def lifespan(application: FastAPI) -> AsyncIterator[None]:
+    stop = threading.Event()
+    sweeper = threading.Thread(target=sweep_forever, args=(stop,), daemon=True, name="sweeper")
+    sweeper.start()
+    yield
+    stop.set()
+    sweeper.join(timeout=5)
+
+
+def create_app() -> FastAPI:
+    """The application, with every route behind sign-in unless it says `@public`."""
+    settings = get_settings()
+    configure_logging(settings.log_format)
+    application = FastAPI(title="Danqing 丹青", version=VERSION, description=DESCRIPTION, lifespan=lifespan,
+                          docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json",
+                          dependencies=[Depends(authenticate)], separate_input_output_schemas=True)
+    api = APIRouter(prefix="/api/v1")
+    for router in (models_api, generations_api, artworks_api, uploads_api, users_api, admin_api):
+        api.include_router(router)
+    application.include_router(api)
+    application.include_router(pages.router)
+    application.mount("/static", StaticFiles(directory=ROOT / "static"), name="static")
+    application.add_exception_handler(DomainError, on_domain_error)
+    application.add_exception_handler(HTTPException, on_http_error)
+    application.add_exception_handler(RequestValidationError, on_validation_error)
+    application.add_exception_handler(OperationalError, on_database_error)
+    application.add_exception_handler(Exception, on_unexpected)
+    application.add_middleware(StudioMiddleware)
+    application.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts, www_redirect=False)
+    return application

@@ -1,0 +1,115 @@
+"""What every request passes: an id, a body limit, the origin check, security headers, a log line and metrics."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.database import new_id
+from app.errors import DomainError, TooLarge, UnsupportedMedia
+from app.metrics import REQUEST_SECONDS
+from app.responses import error_response
+from app.security import SAFE_METHODS, check_origin
+from app.settings import get_settings
+
+log = structlog.get_logger()
+UPLOAD_PATHS = ("/api/v1/uploads",)
+UNLOGGED = ("/static/", "/healthz", "/readyz", "/metrics")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
+
+class StudioMiddleware:
+    """Pure ASGI: streams pass through untouched."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else new_id()
+        nonce = secrets.token_urlsafe(16)
+        scope.setdefault("state", {}).update(id=request_id, nonce=nonce)
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request=request_id)
+        began, status = time.perf_counter(), 500
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                decorate(MutableHeaders(scope=message), request_id, nonce, scope["path"])
+            await send(message)
+
+        try:
+            check_origin(scope["method"], headers)
+            check_media_type(scope, headers)
+            await self.app(scope, limited(receive, scope, headers), send_with_headers)
+        except DomainError as error:
+            await error_response(scope, error)(scope, receive, send_with_headers)
+        finally:
+            seconds = time.perf_counter() - began
+            route = getattr(scope.get("route"), "path", "unmatched")
+            REQUEST_SECONDS.labels(scope["method"], route, str(status)).observe(seconds)
+            if not scope["path"].startswith(UNLOGGED):
+                log.info("request", method=scope["method"], path=scope["path"][:200].encode("ascii", "replace").decode(),
+                         status=status, milliseconds=round(seconds * 1000, 1))
+
+
+def limited(receive: Receive, scope: Scope, headers: Headers) -> Receive:
+    """Count the body as it comes, so that one without a length is bounded too. Raises TooLarge."""
+    settings = get_settings()
+    uploads = scope["path"].startswith(UPLOAD_PATHS)
+    most = (settings.max_upload_mib << 20) + 65_536 if uploads else settings.max_body_kib << 10
+    length = headers.get("content-length", "")
+    if length.isdecimal() and int(length) > most:
+        raise TooLarge(f"A body may have at most {most} bytes")
+    seen = 0
+
+    async def receive_limited() -> Message:
+        nonlocal seen
+        message = await receive()
+        seen += len(message.get("body", b""))
+        if seen > most:
+            raise TooLarge(f"A body may have at most {most} bytes")
+        return message
+
+    return receive_limited
+
+
+def check_media_type(scope: Scope, headers: Headers) -> None:
+    """The API takes JSON, uploads take forms; anything else would be guessed at."""
+    if scope["method"] in SAFE_METHODS or not scope["path"].startswith("/api/"):
+        return
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        return
+    wanted = "multipart/form-data" if scope["path"].startswith(UPLOAD_PATHS) else "application/json"
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != wanted:
+        raise UnsupportedMedia(f"Send {wanted}")
+
+
+def decorate(headers: MutableHeaders, request_id: str, nonce: str, path: str) -> None:
+    headers["X-Request-Id"] = request_id
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers["Referrer-Policy"] = "same-origin"
+    headers["Cross-Origin-Opener-Policy"] = "same-origin"
+    headers["Cross-Origin-Resource-Policy"] = "same-origin"
+    headers["X-Frame-Options"] = "DENY"
+    headers["Content-Security-Policy"] = (
+        f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; "
+        "img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; media-src 'self'; manifest-src 'self'; "
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+    if path.startswith("/static/"):
+        headers.setdefault("Cache-Control", "public, max-age=3600")
+    else:
+        headers.setdefault("Cache-Control", "no-store")
+
+

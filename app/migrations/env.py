@@ -1,0 +1,13 @@
+"""Alembic's entry: migrations run on the engine that the app uses."""
+
+from alembic import context
+
+from app.database import engine
+from app.tables import Base
+
+with engine().connect() as connection:
+    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True,
+                      transaction_per_migration=True)
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.commit()

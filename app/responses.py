@@ -1,0 +1,83 @@
+"""Errors as answers: RFC 9457 JSON for clients, a page for people; never a traceback."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse, Response
+from starlette.types import Scope
+
+from app.errors import DomainError, Invalid, NotFound, Unauthenticated, Unavailable
+
+TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 500: "Something went wrong"}
+LOCKED_RETRY_SECONDS = 5
+
+
+class ProblemResponse(Response):
+    media_type = "application/problem+json"
+
+    def __init__(self, status: int, title: str, detail: str, errors: list[Any] | None = None,
+                 headers: dict[str, str] | None = None) -> None:
+        body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "errors": errors or []}
+        super().__init__(json.dumps(body, ensure_ascii=True, default=str), status_code=status, headers=headers)
+
+
+def wants_json(scope: Scope) -> bool:
+    return scope["path"].startswith(("/api/", "/healthz", "/readyz", "/metrics"))
+
+
+def error_response(scope: Scope, error: DomainError) -> Response:
+    headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
+    if wants_json(scope):
+        if isinstance(error, Unauthenticated):
+            headers["WWW-Authenticate"] = "Bearer"
+        return ProblemResponse(error.status, error.title, error.detail, error.errors, headers)
+    if isinstance(error, Unauthenticated) and scope["method"] in ("GET", "HEAD"):
+        query = scope.get("query_string", b"").decode("latin-1")
+        target = quote(scope["path"] + (f"?{query}" if query else ""), safe="/?=&")
+        return RedirectResponse(f"/sign-in?next={quote(target, safe='/')}", status_code=303)
+    from app.templating import render
+
+    page = render(Request(scope), "error.html", {"error": error}, status=error.status)
+    page.headers.update(headers)
+    return page
+
+
+def on_domain_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DomainError)
+    return error_response(request.scope, error)
+
+
+def on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return error_response(request.scope, NotFound("There is nothing at this address"))
+    title = TITLES.get(error.status_code, "Error")
+    return ProblemResponse(error.status_code, title, str(error.detail), headers=dict(error.headers or {}))
+
+
+def on_validation_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    problems = [{"loc": list(p["loc"]), "msg": p["msg"], "type": p["type"]} for p in error.errors()]
+    return error_response(request.scope, Invalid("Some fields are not valid", errors=problems))
+
+
+def on_database_error(request: Request, error: Exception) -> Response:
+    """A locked or absent database: nothing was written, trying again is right."""
+    assert isinstance(error, OperationalError)
+    return error_response(request.scope, Unavailable("The database is busy or away; try again in a few seconds",
+                                                     retry_after=LOCKED_RETRY_SECONDS))
+
+
+def on_unexpected(request: Request, error: Exception) -> Response:
+    return error_response(request.scope, InternalError())
+
+
+class InternalError(DomainError):
+    status, title = 500, "Something went wrong on our side; it is in the log under this request's id"

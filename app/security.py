@@ -1,0 +1,100 @@
+"""Secrets and their checks: passwords, random tokens, rate limits, and where an unsafe request may come from."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from functools import cache
+from urllib.parse import urlsplit
+
+import structlog
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage, RedisStorage, Storage
+from limits.strategies import FixedWindowRateLimiter
+from pwdlib import PasswordHash
+from pwdlib.hashers.argon2 import Argon2Hasher
+
+from app.errors import Forbidden, TooMany
+from app.settings import get_settings
+
+KEY_PREFIX = "dq_"
+SIGN_IN_LIMIT = parse("10 per 5 minutes")
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+log = structlog.get_logger()
+
+passwords = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19 * 1024, parallelism=1),))  # OWASP's minimum
+NO_PASSWORD = passwords.hash(secrets.token_hex())  # verified for unknown users, so that they take as long
+
+
+def new_token() -> str:
+    return secrets.token_urlsafe(32)
+
+
+def new_api_key() -> str:
+    return KEY_PREFIX + secrets.token_urlsafe(32)
+
+
+def digest(secret: str) -> str:
+    """What is stored of a random secret. It has 256 bits, so a plain hash cannot be guessed back."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def verify_password(password: str, password_hash: str | None) -> bool:
+    matches = passwords.verify(password, password_hash or NO_PASSWORD)
+    return matches and password_hash is not None
+
+
+@cache
+def _limits() -> tuple[Storage, MemoryStorage]:
+    url = get_settings().redis
+    options = {"socket_connect_timeout": 1, "socket_timeout": 1}
+    url = url.replace("unix://", "redis+unix://") if url.startswith("unix://") else url
+    return RedisStorage(url, **options), MemoryStorage()  # type: ignore[arg-type]
+
+
+def limit(item: RateLimitItem, *identifiers: str) -> None:
+    """Count one more try. Raises TooMany beyond the limit; counts in this process alone while Redis is away."""
+    shared, own = _limits()
+    for storage in (shared, own):
+        try:
+            allowed = FixedWindowRateLimiter(storage).hit(item, *identifiers)
+        except Exception as error:
+            log.warning("rate_limit_storage_failed", error=str(error))
+            continue
+        if not allowed:
+            raise TooMany("Too many tries; wait a few minutes", retry_after=item.get_expiry())
+        return
+
+
+def forgive(item: RateLimitItem, *identifiers: str) -> None:
+    """Forget the tries: the right password was given."""
+    for storage in _limits():
+        try:
+            storage.clear(item.key_for(*identifiers))
+        except Exception as error:
+            log.warning("rate_limit_storage_failed", error=str(error))
+
+
+def check_origin(method: str, headers: Mapping[str, str]) -> None:
+    """Refuse unsafe requests that another site made a browser send. Raises Forbidden.
+
+    Every current browser sends Sec-Fetch-Site, older ones Origin; what sends neither is no browser and carries no
+    cookie that it was not given.
+    """
+    if method in SAFE_METHODS:
+        return
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None and site not in ("same-origin", "none"):
+        raise Forbidden("This request came from another site")
+    if origin is not None and (origin == "null" or urlsplit(origin).netloc != headers.get("host")):
+        raise Forbidden("This request came from another site")
+
+
+def local_path(target: str | None) -> str:
+    """`target` where it is a path of this site, else "/": no open redirects."""
+    if not target or not target.startswith("/") or target.startswith(("//", "/\\")):
+        return "/"
+    if any(ord(character) < 32 or character == "\\" for character in target):
+        return "/"
+    return target

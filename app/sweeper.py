@@ -1,0 +1,110 @@
+"""Looks for what got lost: queued jobs without a doorbell, leases of dead workers, files that nothing names.
+
+Runs as a thread in web and worker processes, not as a task: it must work when the queue does not.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import timedelta
+
+import structlog
+from sqlalchemy import Select, select, update
+from sqlalchemy.orm import Session
+
+from app.artworks.tables import Artwork
+from app.database import now, session_scope, storage_lock
+from app.events import StatusEvent, client, publish
+from app.generations.tables import Generation
+from app.queue import ring
+from app.settings import get_settings
+from app.storage import get_storage
+from app.uploads.tables import Upload
+
+MAX_ATTEMPTS = 3
+UNTOUCHED_SECONDS = 3600.0
+COLLECT_EVERY = 600.0
+GIVEN_UP = ("The worker that drew this stopped {attempts} times in a row, perhaps for lack of memory. "
+            "Try fewer pictures at once, or ask an admin to look at the log.")
+log = structlog.get_logger()
+
+
+def sweep_forever(stop: threading.Event) -> None:
+    """Until `stop` is set. An error is logged and the next round tries again."""
+    collected = time.monotonic()
+    while not stop.wait(get_settings().sweep_seconds):
+        try:
+            sweep()
+            if time.monotonic() - collected > COLLECT_EVERY:
+                collected = time.monotonic()
+                collect_garbage()
+        except Exception as error:
+            log.warning("sweep_failed", error=str(error))
+
+
+def sweep() -> None:
+    """One round: expired leases back to the queue, or failed after MAX_ATTEMPTS; then ring for what waits."""
+    with session_scope(writing=False) as session:
+        expired = list(session.scalars(expired_leases()))
+        waiting = set(session.scalars(select(Generation.queue).distinct().where(
+            Generation.status == "queued", Generation.created_at < now() - timedelta(seconds=2))))
+    if expired:
+        with session_scope() as session:
+            ended = reap(session)
+        for job in ended:
+            publish(job.user_id, StatusEvent(generation=job.id, status=job.status, error=job.error))
+        waiting |= {job.queue for job in ended if job.status == "queued"}
+    for queue in waiting:
+        if doorbells(queue) == 0:
+            ring(queue)
+
+
+def expired_leases() -> Select[tuple[Generation]]:
+    return select(Generation).where(Generation.status == "running", Generation.lease_until < now())
+
+
+def reap(session: Session) -> list[Generation]:
+    """Jobs whose lease ran out: queued again, failed with a reason, or cancelled when that was asked for."""
+    jobs = list(session.scalars(expired_leases()))
+    changed = []
+    for job in jobs:
+        if job.cancel_requested:
+            values = {"status": "cancelled", "finished_at": now()}
+        elif job.attempt >= MAX_ATTEMPTS:
+            values = {"status": "failed", "finished_at": now(), "error": GIVEN_UP.format(attempts=job.attempt)}
+        else:
+            values = {"status": "queued"}
+        done = session.execute(update(Generation).where(
+            Generation.id == job.id, Generation.status == "running", Generation.token == job.token,
+            Generation.lease_until < now()).values(token=None, lease_until=None, step=0, **values))
+        if done.rowcount:  # type: ignore[attr-defined]
+            log.warning("lease_expired", job=job.id, attempt=job.attempt, now=values["status"])
+            changed.append(job)
+    session.flush()
+    for job in changed:
+        session.refresh(job)
+    return changed
+
+
+def doorbells(queue: str) -> int:
+    """Messages that wait on a queue; 0 when Redis is away (a ring is then only logged)."""
+    try:
+        return int(client().llen(f"danqing:{queue}"))  # type: ignore[arg-type]
+    except Exception as error:
+        log.warning("queue_length_unknown", queue=queue, error=str(error))
+        return 0
+
+
+def collect_garbage(untouched_seconds: float = UNTOUCHED_SECONDS) -> int:
+    """Delete files that nobody touched for an hour and no row names; returns how many."""
+    deleted = 0
+    for digest in get_storage().untouched_for(untouched_seconds):
+        with session_scope() as session:
+            storage_lock(session, exclusive=True)
+            named = [session.scalar(select(table.id).where(table.sha256 == digest).limit(1))
+                     for table in (Artwork, Upload)]
+            if not any(named) and get_storage().age(digest) >= untouched_seconds:
+                get_storage().delete(digest)
+                deleted += 1
+    return deleted

@@ -1,0 +1,10 @@
+"""Every table, imported so that the metadata is whole (migrations, foreign keys)."""
+
+from app.admin.tables import Worker
+from app.artworks.tables import Artwork
+from app.database import Base
+from app.generations.tables import Generation
+from app.uploads.tables import Upload
+from app.users.tables import ApiKey, OneTimeLink, User, UserSession
+
+__all__ = ["ApiKey", "Artwork", "Base", "Generation", "OneTimeLink", "Upload", "User", "UserSession", "Worker"]

@@ -1,0 +1,70 @@
+"""Renders Jinja pages with the context that every template may rely on.
+
+Context: `user` (Principal or None), `language`, `languages`, `_` (translate), `nonce`, `path`, `version`.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from babel.dates import format_timedelta
+from fastapi import Request
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.responses import HTMLResponse
+
+from app.database import now
+from app.i18n import LANGUAGES, language_of, translations
+from app.settings import ROOT
+from app.version import VERSION
+
+
+@cache
+def environment(language: str) -> Environment:
+    made = Environment(loader=FileSystemLoader(ROOT / "templates"), autoescape=True, undefined=StrictUndefined,
+                       trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.i18n"])
+    made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
+    made.filters["ago"] = lambda moment: ago(moment, language)
+    made.filters["bytes"] = size
+    made.globals["asset"] = asset
+    return made
+
+
+@cache
+def _stamp(path: str, changed: int) -> str:
+    return f"/static/{path}?v={changed}"
+
+
+def asset(path: str) -> str:
+    """Address of a static file that changes when the file does."""
+    return _stamp(path, int(os.stat(ROOT / "static" / path).st_mtime))
+
+
+def ago(moment: datetime | None, language: str) -> str:
+    if moment is None:
+        return ""
+    return format_timedelta(moment - now(), add_direction=True, locale=language.replace("-", "_"))
+
+
+def size(number: int) -> str:
+    value = float(number)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024 or unit == "GiB":
+            break
+        value /= 1024
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def render(request: Request, name: str, context: dict[str, Any] | None = None, status: int = 200) -> HTMLResponse:
+    language = language_of(request)
+    values = {
+        "user": getattr(request.state, "user", None), "language": language, "languages": LANGUAGES,
+        "nonce": getattr(request.state, "nonce", ""), "path": request.url.path, "version": VERSION,
+        "request_id": getattr(request.state, "id", ""), **(context or {}),
+    }
+    page = HTMLResponse(environment(language).get_template(name).render(values), status_code=status)
+    page.headers["Content-Language"] = language
+    page.headers["Vary"] = "Accept-Language, Cookie"
+    return page

@@ -1,0 +1,33 @@
+"""Keeps uploaded pictures: re-encoded, upright, stripped of metadata."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from app.database import storage_lock
+from app.errors import NotFound
+from app.imaging import read_upload
+from app.storage import get_storage
+from app.uploads.tables import Upload
+from app.users.service import Principal
+
+LABEL_LENGTH = 200
+
+
+def add(session: Session, user: Principal, content: bytes, file_name: str) -> Upload:
+    """Raises UnsupportedMedia, Invalid or StorageFull. The file name is kept as a label only."""
+    png, width, height = read_upload(content)
+    storage_lock(session)
+    label = "".join(c for c in file_name if c.isprintable())[:LABEL_LENGTH]
+    upload = Upload(user_id=user.id, sha256=get_storage().put(png), media_type="image/png", size_bytes=len(png),
+                    width=width, height=height, label=label)
+    session.add(upload)
+    session.flush()
+    return upload
+
+
+def get(session: Session, user: Principal, upload_id: str) -> Upload:
+    upload = session.get(Upload, upload_id)
+    if upload is None or upload.user_id != user.id:
+        raise NotFound("There is no such upload")
+    return upload

@@ -1,0 +1,135 @@
+"""Sign-in, one-time links, account."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import ValidationError
+
+from app.database import session_scope
+from app.deps import COOKIE, User, public
+from app.errors import DomainError, Invalid
+from app.security import local_path
+from app.templating import render
+from app.users import service
+from app.users.api import client_address, set_session_cookie
+from app.users.schemas import KeyIn, UserChange, UserIn
+from app.validation import Id, Text
+
+router = APIRouter()
+Entry = Annotated[str, Form(max_length=1000)]
+
+
+def redirect_signed_in(token: str, target: str = "/") -> RedirectResponse:
+    answer = RedirectResponse(target, status_code=303)
+    set_session_cookie(answer, token)
+    return answer
+
+
+@router.get("/sign-in")
+@public
+def sign_in_form(request: Request, next: Text = None) -> Response:
+    if request.state.user:
+        return RedirectResponse(local_path(next), status_code=303)
+    return render(request, "users/sign_in.html", {"next": local_path(next), "error": None, "name": ""})
+
+
+@router.post("/sign-in")
+@public
+def sign_in(request: Request, name: Entry, password: Entry, next: Entry = "/") -> Response:
+    try:
+        with session_scope(writing=False) as session:
+            user = service.check_password(session, name, password, client_address(request))
+        with session_scope() as session:
+            return redirect_signed_in(service.start_session(session, user), local_path(next))
+    except DomainError as error:
+        page = render(request, "users/sign_in.html", {"next": local_path(next), "error": error, "name": name[:200]},
+                      status=error.status)
+        if error.retry_after:
+            page.headers["Retry-After"] = str(error.retry_after)
+        return page
+
+
+@router.post("/sign-out")
+def sign_out(request: Request, user: User) -> Response:
+    with session_scope() as session:
+        service.sign_out(session, request.cookies.get(COOKIE, ""))
+    answer = RedirectResponse("/sign-in", status_code=303)
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+@router.get("/link/{token}")
+@public
+def link_form(request: Request, token: str) -> Response:
+    """Opening the link changes nothing yet: mail programs and previews open links too."""
+    with session_scope(writing=False) as session:
+        link = service.check_link(session, token)
+        person = service.get(session, link.user_id).name if link.user_id else None
+    return render(request, "users/link.html", {"token": token, "person": person, "error": None, "name": ""})
+
+
+@router.post("/link/{token}")
+@public
+def use_link(request: Request, token: str, name: Entry = "", password: Entry = "") -> Response:
+    try:
+        with session_scope(writing=False) as session:
+            first = service.check_link(session, token).user_id is None
+        given = UserIn(name=name, role="admin", password=password or None) if first else None
+        with session_scope() as session:
+            _, session_token = service.use_link(session, token, given)
+        return redirect_signed_in(session_token, "/create")
+    except ValidationError as error:
+        problem = Invalid(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}")
+        return render(request, "users/link.html", {"token": token, "person": None, "error": problem,
+                                                   "name": name[:200]}, status=422)
+
+
+@router.get("/account")
+def account(request: Request, user: User) -> Response:
+    return account_page(request, user)
+
+
+def account_page(request: Request, user: User, key: str | None = None, error: DomainError | None = None,
+                 saved: bool = False) -> Response:
+    with session_scope(writing=False) as session:
+        row, keys = service.get(session, user.id), service.keys(session, user.id)
+    return render(request, "users/account.html", {"row": row, "keys": keys, "new_key": key, "error": error,
+                                                  "saved": saved}, status=error.status if error else 200)
+
+
+@router.post("/account/password")
+def change_password(request: Request, user: User, new: Entry, current: Entry = "") -> Response:
+    try:
+        UserChange(password=new)
+        with session_scope() as session:
+            token = service.change_own_password(session, user.id, current, new)
+    except ValidationError:
+        return account_page(request, user, error=Invalid("A password needs at least 8 characters"))
+    except DomainError as error:
+        return account_page(request, user, error=error)
+    page = account_page(request, user, saved=True)
+    set_session_cookie(page, token)
+    return page
+
+
+@router.post("/account/keys")
+def add_key(request: Request, user: User, name: Entry) -> Response:
+    try:
+        wanted = KeyIn(name=name)
+    except ValidationError:
+        return account_page(request, user, error=Invalid("A key needs a name"))
+    with session_scope() as session:
+        _, key = service.create_key(session, user.id, wanted.name)
+    return account_page(request, user, key=key)
+
+
+@router.post("/account/keys/{key_id}/revoke")
+def revoke_key(user: User, key_id: Id) -> Response:
+    with session_scope() as session:
+        service.revoke_key(session, user.id, key_id)
+    return RedirectResponse("/account", status_code=303)
+
+

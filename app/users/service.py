@@ -1,0 +1,220 @@
+"""Accounts: who may sign in, by password, session, key or one-time link. Never commits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from app.database import now
+from app.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
+from app.security import (
+    KEY_PREFIX,
+    SIGN_IN_LIMIT,
+    digest,
+    forgive,
+    limit,
+    new_api_key,
+    new_token,
+    passwords,
+    verify_password,
+)
+from app.users.schemas import UserChange, UserIn
+from app.users.tables import ApiKey, OneTimeLink, User, UserSession
+
+SESSION_DAYS, LINK_HOURS = 30, 24
+TOUCH_AFTER = timedelta(minutes=5)  # how exact "last used" of a key is
+WRONG = "The name or the password is wrong"  # the same for both, so that names cannot be probed
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Whoever makes a request. `via` is "session" or "key"."""
+
+    id: str
+    name: str
+    role: str
+    via: str
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role == "admin"
+
+
+def create(session: Session, given: UserIn) -> User:
+    """Raises Conflict when the name is taken."""
+    user = User(name=given.name, name_key=given.name.casefold(), role=given.role,
+                password_hash=passwords.hash(given.password) if given.password else None)
+    try:
+        with session.begin_nested():
+            session.add(user)
+    except IntegrityError as error:
+        raise Conflict("This name is taken") from error
+    return user
+
+
+def by_name(session: Session, name: str) -> User:
+    user = session.scalar(select(User).where(User.name_key == name.casefold()))
+    if user is None:
+        raise NotFound("There is no such user")
+    return user
+
+
+def get(session: Session, user_id: str) -> User:
+    user = session.get(User, user_id)
+    if user is None:
+        raise NotFound("There is no such user")
+    return user
+
+
+def all_users(session: Session) -> list[User]:
+    return list(session.scalars(select(User).order_by(User.id)))
+
+
+def change(session: Session, user: User, wanted: UserChange) -> User:
+    """A new password or a lock ends every session of the user. Raises Conflict for the last admin."""
+    if (wanted.role == "artist" or wanted.disabled) and user.is_admin and not user.disabled_at:
+        others = select(func.count()).where(User.role == "admin", User.disabled_at.is_(None), User.id != user.id)
+        if not session.scalar(others):
+            raise Conflict("The studio needs one admin")
+    if wanted.role is not None:
+        user.role = wanted.role
+    if wanted.disabled is not None:
+        user.disabled_at = (user.disabled_at or now()) if wanted.disabled else None
+    if wanted.password is not None:
+        user.password_hash = passwords.hash(wanted.password)
+    if wanted.password is not None or wanted.disabled:
+        session.execute(delete(UserSession).where(UserSession.user_id == user.id))
+    return user
+
+
+def change_own_password(session: Session, user_id: str, current: str, new: str) -> str:
+    """Sets the password, ends every session and starts a new one, whose token it returns.
+
+    Someone without a password yet (the first admin, whoever came by a link) sets one without naming a current one.
+    """
+    user = get(session, user_id)
+    limit(SIGN_IN_LIMIT, "password", user.id)
+    if user.password_hash is not None and not verify_password(current, user.password_hash):
+        raise Invalid("The current password is wrong")
+    change(session, user, UserChange(password=new))
+    return start_session(session, user)
+
+
+# --- sessions and sign-in -------------------------------------------------------------------------------------------
+
+def start_session(session: Session, user: User) -> str:
+    """Always a new token: one from before signing in is worth nothing after it."""
+    token = new_token()
+    session.add(UserSession(token_hash=digest(token), user_id=user.id, expires_at=now() + timedelta(days=SESSION_DAYS)))
+    session.execute(delete(UserSession).where(UserSession.expires_at < now()))
+    return token
+
+
+def check_password(session: Session, name: str, password: str, address: str) -> User:
+    """Raises TooMany and Unauthenticated; an unknown name takes as long as a wrong password.
+
+    Only reads: hashing is slow on purpose, and must not hold up writers.
+    """
+    who = name.strip().casefold()[:200]
+    limit(SIGN_IN_LIMIT, "name", digest(who))
+    limit(SIGN_IN_LIMIT, "address", address)
+    user = session.scalar(select(User).where(User.name_key == who))
+    right = verify_password(password, user.password_hash if user else None)
+    if user is None or not right or user.disabled_at:
+        raise Unauthenticated(WRONG)
+    forgive(SIGN_IN_LIMIT, "name", digest(who))
+    forgive(SIGN_IN_LIMIT, "address", address)
+    return user
+
+
+def sign_out(session: Session, token: str) -> None:
+    session.execute(delete(UserSession).where(UserSession.token_hash == digest(token)))
+
+
+def from_session(session: Session, token: str) -> Principal | None:
+    found = session.get(UserSession, digest(token))
+    if found is None or found.expires_at < now() or found.user.disabled_at:
+        return None
+    return Principal(found.user.id, found.user.name, found.user.role, "session")
+
+
+# --- API keys -------------------------------------------------------------------------------------------------------
+
+def create_key(session: Session, user_id: str, name: str) -> tuple[ApiKey, str]:
+    key = new_api_key()
+    row = ApiKey(user_id=user_id, name=name, hint=key[:9], key_hash=digest(key))
+    session.add(row)
+    session.flush()
+    return row, key
+
+
+def keys(session: Session, user_id: str) -> list[ApiKey]:
+    return list(session.scalars(select(ApiKey).where(ApiKey.user_id == user_id).order_by(ApiKey.id.desc())))
+
+
+def revoke_key(session: Session, user_id: str, key_id: str) -> None:
+    found = session.scalar(select(ApiKey).where(ApiKey.id == key_id, ApiKey.user_id == user_id))
+    if found is None:
+        raise NotFound("There is no such key")
+    found.revoked_at = found.revoked_at or now()
+
+
+def from_key(session: Session, key: str) -> tuple[Principal, ApiKey] | None:
+    if not key.startswith(KEY_PREFIX):
+        return None
+    found = session.scalar(select(ApiKey).where(ApiKey.key_hash == digest(key)))
+    if found is None or found.revoked_at or found.user.disabled_at:
+        return None
+    return Principal(found.user.id, found.user.name, found.user.role, "key"), found
+
+
+def touch_key(session: Session, key_id: str) -> None:
+    session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now()))
+
+
+# --- one-time links -------------------------------------------------------------------------------------------------
+
+def has_admin(session: Session) -> bool:
+    return session.scalar(select(User.id).where(User.role == "admin").limit(1)) is not None
+
+
+def create_link(session: Session, user_id: str | None) -> str:
+    """A token that signs `user_id` in once, or makes the first admin; an older link of the same kind ends."""
+    same = OneTimeLink.user_id == user_id if user_id else OneTimeLink.user_id.is_(None)
+    session.execute(delete(OneTimeLink).where(same, OneTimeLink.used_at.is_(None)))
+    token = new_token()
+    expires = now() + timedelta(hours=LINK_HOURS) if user_id else None
+    session.add(OneTimeLink(token_hash=digest(token), user_id=user_id, expires_at=expires))
+    return token
+
+
+def check_link(session: Session, token: str) -> OneTimeLink:
+    """Raises Forbidden for a wrong or old token, Conflict for a used one."""
+    link = session.get(OneTimeLink, digest(token))
+    if link is None or (link.expires_at and link.expires_at < now()):
+        raise Forbidden("This link is wrong or too old")
+    if link.used_at or (link.user_id is None and has_admin(session)):
+        raise Conflict("This link has been used; sign in instead")
+    return link
+
+
+def use_link(session: Session, token: str, given: UserIn | None) -> tuple[User, str]:
+    """(user, session token). `given` names the first admin."""
+    link = check_link(session, token)
+    used = session.execute(update(OneTimeLink).where(
+        OneTimeLink.token_hash == link.token_hash, OneTimeLink.used_at.is_(None)).values(used_at=now()))
+    if used.rowcount != 1:  # type: ignore[attr-defined]
+        raise Conflict("This link has been used; sign in instead")
+    if link.user_id is None:
+        if given is None:
+            raise Invalid("The first admin needs a name")
+        user = create(session, given.model_copy(update={"role": "admin"}))
+    else:
+        user = get(session, link.user_id)
+        if user.disabled_at:
+            raise Forbidden("This account is locked")
+    return user, start_session(session, user)

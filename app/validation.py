@@ -1,0 +1,28 @@
+"""Types of path and query parameters that more than one feature uses."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated
+
+from fastapi import Path, Query
+from pydantic import AfterValidator
+
+
+def uuid_text(value: str) -> str:
+    """Canonical text of a UUID, so that every lookup sees one spelling."""
+    try:
+        return str(uuid.UUID(value))
+    except ValueError as error:
+        raise ValueError("must be a UUID") from error
+
+
+def no_controls(value: str | None) -> str | None:
+    if value and any(c == "\0" or "\ud800" <= c <= "\udfff" for c in value):
+        raise ValueError("must not hold NUL or unpaired surrogates")
+    return value
+
+
+Id = Annotated[str, Path(max_length=36), AfterValidator(uuid_text)]
+Text = Annotated[str | None, Query(max_length=200), AfterValidator(no_controls)]
+OptionalId = Annotated[str | None, Query(max_length=36), AfterValidator(lambda value: value and uuid_text(value))]

@@ -1,0 +1,3 @@
+"""The version of the studio."""
+
+VERSION = "0.1.0"

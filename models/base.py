@@ -1,0 +1,87 @@
+"""What a family of models declares about itself: tasks, parameters and where its code lives. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:  # the web process declares models, it does not compute
+    import numpy as np
+    import numpy.typing as npt
+
+MAX_SEED = 2**53 - 1  # exact in JavaScript
+
+
+class SamplingParams(BaseModel):
+    """What every task takes. A job draws `count` pictures; the i-th has the seed `seed + i`."""
+
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+    seed: int | None = Field(None, ge=0, le=MAX_SEED - 64, title="Seed", strict=True,
+                             description="The same seed and prompt give the same picture; empty draws one at random")
+    count: int = Field(1, ge=1, le=16, title="Count", description="How many pictures", strict=True)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One thing a family does. `name` is the field's own term, `media_type` what it returns."""
+
+    name: str
+    title: str
+    params: type[SamplingParams]
+    media_type: str = "image/png"
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Family:
+    """`sampler` and `trainer` are modules with `load(folder, device)` and `train(params, data, run)`; None: has none."""
+
+    name: str
+    title: str
+    tasks: tuple[Task, ...] = ()
+    sampler: str | None = None
+    training: type[BaseModel] | None = None
+    trainer: str | None = None
+
+    def task(self, name: str) -> Task | None:
+        return next((task for task in self.tasks if task.name == name), None)
+
+
+class Cancelled(Exception):
+    """Raised by `on_step` to leave a sampler: the request is no longer wanted."""
+
+
+@dataclass
+class Request:
+    """One picture to sample: its own seed and its task's parameters."""
+
+    task: str
+    params: Any
+    seed: int
+
+
+@dataclass
+class Output:
+    """One sampled work. For pictures `pixels` is (H, W, 3) uint8."""
+
+    pixels: npt.NDArray[np.uint8]
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+Previews: TypeAlias = "list[npt.NDArray[np.uint8]]"  # one unfinished picture a request
+OnStep: TypeAlias = "Callable[[int, int, Callable[[], Previews]], None]"
+
+
+class Sampler(Protocol):
+    """A loaded checkpoint. `batch_size` is how many requests it takes at once."""
+
+    batch_size: int
+    memory_bytes: int
+
+    def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
+        """Sample a batch. `on_step(step, total, previews)` is called as it goes; `previews()` draws only if called."""
+        ...

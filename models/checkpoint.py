@@ -1,0 +1,95 @@
+"""The only reader and writer of weights: `model.safetensors` (float16) beside a JSON card with a format version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+FORMAT = 1
+
+
+class CheckpointError(Exception):
+    """The checkpoint is not one of ours, or is broken; the message says how."""
+
+
+def write_model(folder: Path, network: nn.Module, card: dict[str, Any],
+                texts: dict[str, str] | None = None) -> dict[str, Any]:
+    """Write a network, its card and the text files that it needs; the folder appears whole or not at all.
+
+    Returns the card, with the SHA-256 of every file.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
+    try:
+        weights = temporary / "model.safetensors"
+        save_file({name: half(tensor) for name, tensor in network.state_dict().items()}, weights)
+        for name, text in (texts or {}).items():
+            (temporary / name).write_text(text, "utf-8")
+        card = {"format": FORMAT, **card,
+                "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in (texts or {}).items()}, "parameters": sum(p.numel() for p in network.parameters()),
+                "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+        (temporary / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", "utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return card
+
+
+def half(tensor: Tensor) -> Tensor:
+    return (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Raises CheckpointError when there is no card of a format that this version reads."""
+    try:
+        card = json.loads((folder / "card.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder.name}: the card cannot be read ({error})") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise CheckpointError(f"{folder.name}: the card's format is not {FORMAT}")
+    return card
+
+
+def read_text(folder: Path, name: str, card: dict[str, Any]) -> str:
+    """A text file that the card lists. Raises CheckpointError when it is missing or has changed."""
+    try:
+        text = (folder / name).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{name} cannot be read ({error})") from error
+    if hashlib.sha256(text.encode()).hexdigest() != card.get("files", {}).get(name):
+        raise CheckpointError(f"{name} has changed since it was written")
+    return text
+
+
+def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
+    """Float32 tensors of a weights file. Raises CheckpointError when it is broken, changed or holds NaN."""
+    try:
+        if sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
+            raise CheckpointError("the weights file has changed since it was registered")
+        tensors = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"the weights cannot be read ({error})") from error
+    tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    if any(not bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+        raise CheckpointError("the weights hold NaN or infinite numbers")
+    return tensors
+
+
+def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
+    """Raises CheckpointError when names or shapes differ from the network's."""
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError("the weights are of another architecture") from error
+    return network.eval().requires_grad_(False)

@@ -1,0 +1,81 @@
+"""Reads a prepared collection for training: memory-mapped pictures, captions, and an endless order of items."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Collection:
+    """A prepared collection. `images` is (N, H, W, 3) uint8; `items[i]` describes `images[i]`."""
+
+    folder: Path
+    images: npt.NDArray[np.uint8]
+    items: list[dict[str, Any]]
+    card: dict[str, Any]
+
+    def indices(self, *splits: str, recoloured: bool = True) -> npt.NDArray[np.int64]:
+        """Items of these splits, with or without the recoloured variations."""
+        return np.array([i for i, item in enumerate(self.items)
+                         if item["split"] in splits and (recoloured or not item["recoloured"])], dtype=np.int64)
+
+    def pictures(self, indices: npt.NDArray[np.int64] | Tensor) -> Tensor:
+        """(B, 3, H, W) uint8."""
+        return torch.from_numpy(self.images[np.asarray(indices)]).permute(0, 3, 1, 2)
+
+
+def open_collection(folder: Path) -> Collection:
+    """Raises FileNotFoundError when the folder holds no prepared collection."""
+    items = [json.loads(line) for line in (folder / "items.jsonl").read_text("utf-8").splitlines()]
+    card = json.loads((folder / "card.json").read_text("utf-8"))
+    return Collection(folder, np.load(folder / "images.npy", mmap_mode="r"), items, card)
+
+
+class EpochOrder:
+    """Which items step `k` sees: each epoch is a permutation that depends on (seed, epoch) alone."""
+
+    def __init__(self, indices: npt.NDArray[np.int64], batch: int, seed: int) -> None:
+        if len(indices) == 0:
+            raise ValueError("there is nothing to train on")
+        self.indices, self.batch, self.seed = indices, batch, seed
+        self._epoch, self._order = -1, indices
+
+    def at(self, step: int) -> npt.NDArray[np.int64]:
+        """(batch,) item indices of a step; a batch may reach from one epoch into the next."""
+        chosen: list[np.int64] = []
+        position = step * self.batch
+        while len(chosen) < self.batch:
+            epoch, offset = divmod(position + len(chosen), len(self.indices))
+            if epoch != self._epoch:
+                self._epoch = epoch
+                self._order = np.random.default_rng((self.seed, epoch)).permutation(self.indices)
+            chosen.extend(self._order[offset:offset + self.batch - len(chosen)])
+        return np.array(chosen)
+
+
+def to_unit(pixels: Tensor) -> Tensor:
+    """uint8 pictures to float in [-1, 1]."""
+    return pixels.float() / 127.5 - 1
+
+
+def to_pixels(pictures: Tensor) -> Tensor:
+    """Float pictures in [-1, 1] to uint8."""
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def contact_sheet(pictures: Tensor, columns: int) -> npt.NDArray[np.uint8]:
+    """(N, 3, H, W) uint8 -> one (rows H, columns W, 3) picture; missing cells are white."""
+    n, _, height, width = pictures.shape
+    rows = -(-n // columns)
+    sheet = torch.full((rows * columns, 3, height, width), 255, dtype=torch.uint8)
+    sheet[:n] = pictures
+    grid = sheet.view(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2)
+    return grid.reshape(rows * height, columns * width, 3).numpy()

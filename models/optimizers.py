@@ -1,0 +1,61 @@
+"""Muon for hidden matrices, and the split of a network's parameters between it and AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.training import has_fast_bfloat16
+
+
+def orthogonalize(update: Tensor, steps: int = 5) -> Tensor:
+    """Nearest semi-orthogonal matrix of `update` (rows, columns), by a quintic Newton-Schulz iteration.
+
+    Runs in bfloat16 where that is fast, which is exact enough here; it is very slow on CPUs that lack it.
+    Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    x = update / (update.norm() + 1e-7)
+    if has_fast_bfloat16(update.device):
+        x = x.bfloat16()
+    tall = x.size(0) > x.size(1)
+    if tall:
+        x = x.T
+    for _ in range(steps):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return (x.T if tall else x).type_as(update)
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose every update is orthogonalised; for matrices inside a network only."""
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float = 0.02, momentum: float = 0.95,
+                 weight_decay: float = 0.0) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.grad is None:
+                    continue
+                state = self.state[p]
+                if "momentum_buffer" not in state:
+                    state["momentum_buffer"] = torch.zeros_like(p)
+                buffer = state["momentum_buffer"]
+                buffer.lerp_(p.grad, 1 - group["momentum"])
+                update = orthogonalize(p.grad.lerp(buffer, group["momentum"]))  # Nesterov
+                p.mul_(1 - group["lr"] * group["weight_decay"])
+                # The scale keeps the root mean square of an update the same for every shape.
+                p.add_(update, alpha=-group["lr"] * max(1.0, p.size(0) / p.size(1)) ** 0.5)
+
+
+def muon_and_adamw(hidden: list[nn.Parameter], others: list[nn.Parameter], *, muon_lr: float, adamw_lr: float,
+                   weight_decay: float) -> list[torch.optim.Optimizer]:
+    """Muon over `hidden` matrices, AdamW over `others` (embeddings, gains, heads)."""
+    return [Muon(hidden, lr=muon_lr, weight_decay=weight_decay),
+            torch.optim.AdamW(others, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=0.0)]

@@ -1,0 +1,62 @@
+"""A training run as a process of its own: `python -m models.training_process RECIPE FOLDER`. Killable, resumable."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.data import open_collection
+from models.registry import families
+from models.training import Run, Stopped
+
+
+def read_recipe(path: Path, size: str) -> dict[str, Any]:
+    """The recipe with its `[size.<size>]` table merged over the common part. Raises KeyError for an unknown size."""
+    recipe = tomllib.loads(path.read_text("utf-8"))
+    sizes = recipe.pop("size")
+    own = sizes[size]
+    return {**recipe, **own, "params": {**recipe.get("params", {}), **own.get("params", {})}}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Train by a recipe; SIGTERM or Ctrl-C saves and stops.")
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--size", default="cpu")
+    parser.add_argument("--datasets", type=Path, default=Path("data/datasets"))
+    parser.add_argument("--steps", type=int, help="another number of steps than the recipe's")
+    arguments = parser.parse_args()
+    try:
+        recipe = read_recipe(arguments.recipe, arguments.size)
+        family = families()[recipe["family"]]
+        assert family.training is not None and family.trainer is not None
+        params = family.training.model_validate(recipe["params"])
+        data = open_collection(arguments.datasets / recipe["collection"])
+    except FileNotFoundError as error:
+        print(f"{error.filename} is missing; fetch the collection first: danqing dataset fetch NAME", file=sys.stderr)
+        return 1
+    except (KeyError, ValueError) as error:
+        print(f"The recipe is not valid: {error}", file=sys.stderr)
+        return 2
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(os.cpu_count() or 1)
+    os.nice(10)  # whoever draws comes first
+    run = Run(arguments.folder, steps=arguments.steps or recipe["steps"], seed=recipe.get("seed", 0), device=device)
+    run.stop_on_signals()
+    try:
+        importlib.import_module(family.trainer).train(params, data, run)
+    except Stopped as stopped:
+        print(f"{stopped}; the same command goes on from there", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

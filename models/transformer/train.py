@@ -1,0 +1,184 @@
+"""Trains the text-to-image transformer by teacher forcing on image tokens that are computed once."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from models.checkpoint import read_card, write_model
+from models.data import Collection, EpochOrder, contact_sheet, to_unit
+from models.ema import EMA
+from models.optimizers import muon_and_adamw
+from models.training import (
+    Run,
+    mixed_precision,
+    pack,
+    set_learning_rate,
+    step_generator,
+    unpack,
+    warmup_stable_decay,
+)
+from models.transformer.network import TextToImageTransformer, drop_prompts
+from models.transformer.sample import TransformerSampler, requests
+from models.transformer.spec import TransformerTraining
+from models.transformer.text import PromptEncoder, train_tokenizer
+from models.vae.fsq import FSQAutoencoder
+from models.vae.train_fsq import augment
+from models.vae.load import load_autoencoder
+
+LOG_EVERY = 50
+VALIDATE_EVERY = 500
+WATCHED = ["a fox, noto style", "红色的狐狸", "a slice of pizza, 3d style", "grinning face, fluent style", "一只猫，扁平风格",
+           "a blue whale, twemoji style", "a red heart", "火箭，立体风格", "sunflower, classic style", "a green dragon",
+           "house, flat style", "蓝色的汽车"]
+
+
+class Examples:
+    """Image tokens of every view and both forms of every caption, computed once and kept in the run's folder."""
+
+    def __init__(self, data: Collection, autoencoder: FSQAutoencoder, prompts: PromptEncoder, views: int,
+                 folder: Path, device: torch.device) -> None:
+        counts = [len(item["captions"]) for item in data.items]
+        self.captions_from = np.concatenate([[0], np.cumsum(counts)])
+        self.images = cached(folder / "images.npy", lambda: encode_views(data, autoencoder, views, device))
+        texts = [caption for item in data.items for caption in item["captions"]]
+        self.tokens = cached(folder / "tokens.npy", lambda: prompts.tokens(texts).astype(np.int16))
+        self.sentences = cached(folder / "sentences.npy", lambda: prompts.sentences.encode(texts).astype(np.float16))
+
+    def batch(self, indices: npt.NDArray[np.int64], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Image tokens (B, N), prompt tokens (B, T) and sentences (B, 512): a view and a caption of each, at random."""
+        draws = torch.rand(2, len(indices), generator=generator, dtype=torch.float64).numpy()
+        view = (draws[0] * self.images.shape[1]).astype(np.int64)
+        low, high = self.captions_from[indices], self.captions_from[indices + 1]
+        caption = low + (draws[1] * (high - low)).astype(np.int64)
+        return (torch.from_numpy(self.images[indices, view].astype(np.int64)),
+                torch.from_numpy(self.tokens[caption].astype(np.int64)),
+                torch.from_numpy(self.sentences[caption].astype(np.float32)))
+
+
+def cached(path: Path, compute: Any) -> npt.NDArray[Any]:
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp.npy")
+        np.save(temporary, compute())
+        os.replace(temporary, path)
+    return np.load(path, mmap_mode="r")
+
+
+def encode_views(data: Collection, autoencoder: FSQAutoencoder, views: int,
+                 device: torch.device) -> npt.NDArray[np.int16]:
+    """(items, views, tokens): the first view is the picture itself, the others are shifted and some mirrored."""
+    rows = []
+    mirrorable = torch.tensor([item["mirrorable"] for item in data.items])
+    for view in range(views):
+        for start in range(0, len(data.items), 256):
+            chosen = np.arange(start, min(start + 256, len(data.items)))
+            pictures = to_unit(data.pictures(chosen))
+            if view:
+                pictures = augment(pictures, step_generator(view, start), mirrorable[chosen])
+            with mixed_precision(device):
+                rows.append(autoencoder.encode(pictures.to(device)).flatten(1).cpu().numpy().astype(np.int16))
+    return np.concatenate(rows).reshape(views, len(data.items), -1).transpose(1, 0, 2)
+
+
+def train(params: TransformerTraining, data: Collection, run: Run) -> None:
+    """Train on the collection's `train` items until `run.steps`; writes `run.folder/model`. Resumes by itself."""
+    torch.manual_seed(run.seed)
+    autoencoder, autoencoder_folder = load_autoencoder(params.autoencoder, run.device)
+    prompts = PromptEncoder(tokenizer_for(data, params, run.folder / "tokenizer.json"), params.network.prompt_length)
+    examples = Examples(data, autoencoder, prompts, params.views, run.folder / "cache", run.device)
+    network = TextToImageTransformer(params.network).to(run.device)
+    optimizers = muon_and_adamw(*split_parameters(network), muon_lr=params.muon_learning_rate,
+                                adamw_lr=params.adamw_learning_rate, weight_decay=params.weight_decay)
+    ema = EMA(network, params.ema_decay)
+    parts = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
+    start, tensors = run.restore()
+    if tensors:
+        unpack(tensors, **parts)
+    order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
+    clock, since = time.monotonic(), start
+
+    for step in range(start, run.steps):
+        generator = step_generator(run.seed, step)
+        images, tokens, sentences = (x.to(run.device) for x in examples.batch(order.at(step), generator))
+        dropped = torch.rand(len(images), generator=generator) < params.prompt_drop
+        tokens, sentences = drop_prompts(tokens, sentences, dropped.to(run.device))
+        noise = torch.rand(images.shape, generator=generator) < params.token_noise
+        others = torch.randint(params.network.image_vocabulary, images.shape, generator=generator)
+        seen = torch.where(noise.to(run.device), others.to(run.device), images)
+        set_learning_rate(optimizers, warmup_stable_decay(step, run.steps, decay=0.4))
+        with mixed_precision(run.device):
+            logits = network(seen, tokens, sentences)
+        loss = F.cross_entropy(logits.float().flatten(0, 1), images.flatten())
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        ema.update(network, step)
+        done = step + 1
+        if done % LOG_EVERY == 0:
+            now = time.monotonic()
+            run.log(done, loss=loss.item(), gradient_norm=norm.item(), epoch=done * params.batch_size / len(order.indices),
+                    images_per_second=(done - since) * params.batch_size / (now - clock))
+            clock, since = now, done
+        if done % VALIDATE_EVERY == 0 or done == run.steps:
+            run.log(done, **{f"held_out_loss_{split}": evaluate(ema.average, examples, data.indices(split))
+                             for split in ("concept", "pair")})
+            sampler = TransformerSampler(ema.average, autoencoder, prompts)
+            drawn = sampler.sample(requests(WATCHED, seed=0), lambda step, total, previews: None)
+            sheet = contact_sheet(torch.from_numpy(np.stack([d.pixels for d in drawn])).permute(0, 3, 1, 2), 6)
+            Image.fromarray(sheet).resize((sheet.shape[1] * 2, sheet.shape[0] * 2), Image.Resampling.BICUBIC).save(
+                run.folder / f"samples/{done:08d}.png")
+            clock, since = time.monotonic(), done
+        if run.checkpoint_is_due(done):
+            run.save(done, pack(**parts))
+    write_model(run.folder / "model", ema.average, {
+        "family": "text-to-image-transformer", "config": params.network.model_dump(),
+        "training": params.model_dump(), "steps": run.steps, "seconds": round(run.seconds),
+        "collection": data.card["name"], "collection_version": data.card["version"],
+        "autoencoder": {"name": params.autoencoder, "sha256": read_card(autoencoder_folder)["sha256"]},
+    }, {"tokenizer.json": prompts.tokenizer.to_str()})
+
+
+def tokenizer_for(data: Collection, params: TransformerTraining, path: Path) -> Tokenizer:
+    if not path.exists():
+        texts = (caption for item in data.items if item["split"] == "train" for caption in item["captions"])
+        train_tokenizer(texts, params.network.text_vocabulary).save(str(path))
+    return Tokenizer.from_file(str(path))
+
+
+def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """(matrices inside encoder and decoder, everything else)."""
+    hidden, others = [], []
+    for name, parameter in network.named_parameters():
+        inside = name.startswith(("encoder.", "decoder.")) and parameter.ndim == 2
+        (hidden if inside else others).append(parameter)
+    return hidden, others
+
+
+@torch.no_grad()
+def evaluate(network: nn.Module, examples: Examples, indices: npt.NDArray[np.int64], batch: int = 128) -> float:
+    """Mean cross-entropy in nats a token, first views, a fixed caption each."""
+    total = 0.0
+    for start in range(0, len(indices), batch):
+        chosen = indices[start:start + batch]
+        _, tokens, sentences = examples.batch(chosen, step_generator(0, start))
+        images = torch.from_numpy(examples.images[chosen, 0].astype(np.int64))
+        device = next(network.parameters()).device
+        images, tokens, sentences = images.to(device), tokens.to(device), sentences.to(device)
+        with mixed_precision(device):
+            logits = network(images, tokens, sentences)
+        total += F.cross_entropy(logits.float().flatten(0, 1), images.flatten()).item() * len(chosen)
+    return total / len(indices)

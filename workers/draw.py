@@ -1,0 +1,64 @@
+"""`python -m workers.draw MODEL TASK PARAMS FOLDER`: draws in this process, without server or queue.
+
+Prints the names of the files; exit codes 0 done, 1 failed, 2 used wrongly.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from pydantic import ValidationError
+
+from app.checkpoints import service as checkpoints
+from app.errors import DomainError
+from app.imaging import png_with_provenance
+from app.storage import write_atomically
+from app.version import VERSION
+from models.base import Request
+from models.checkpoint import CheckpointError
+from workers import model_cache
+
+
+def draw(model: str, task: str, params: dict[str, Any], folder: Path) -> Iterator[Path]:
+    """Write `count` PNG files with provenance into `folder`; yields their paths.
+
+    Raises ValidationError, DomainError (no such model or task) or CheckpointError.
+    """
+    found = checkpoints.get(model)
+    checked = found.task(task).params.model_validate(params)
+    if checked.seed is None:
+        checked.seed = secrets.randbelow(2**32)
+    sampler = model_cache.sampler(found.name, found.sha256)
+    requests = [Request(task, checked, checked.seed + i) for i in range(checked.count)]
+    folder.mkdir(parents=True, exist_ok=True)
+    for request, output in zip(requests, sampler.sample(requests, lambda step, total, previews: None), strict=True):
+        picture = Image.fromarray(output.pixels)
+        provenance = {"generator": "danqing", "version": VERSION, "model": model, "task": task,
+                      "checkpoint_sha256": found.sha256, "params": checked.model_dump(mode="json"),
+                      "seed": request.seed, "width": picture.width, "height": picture.height}
+        path = folder / f"{model}-{request.seed}.png"
+        write_atomically(path, png_with_provenance(picture, provenance))
+        yield path
+
+
+def main(model: str, task: str, params: str, folder: str) -> int:
+    try:
+        for path in draw(model, task, json.loads(params), Path(folder)):
+            print(path, flush=True)
+    except ValidationError as error:
+        print("; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors()), file=sys.stderr)
+        return 2
+    except (DomainError, CheckpointError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:5]))

@@ -1,0 +1,203 @@
+"""Runs one batch of generation jobs: sample, store, finish. Every job of a batch ends on its own."""
+
+from __future__ import annotations
+
+import base64
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+import torch
+from PIL import Image
+
+from app import imaging
+from app.artworks.service import search_text
+from app.artworks.tables import Artwork
+from app.checkpoints import service as checkpoints
+from app.database import new_id, session_scope, storage_lock
+from app.errors import StorageFull
+from app.events import Event, PreviewEvent, ProgressEvent, StatusEvent, publish
+from app.queue import ring
+from app.storage import get_storage
+from app.sweeper import MAX_ATTEMPTS, doorbells
+from app.version import VERSION
+from models.base import Cancelled, Output, Previews, Request
+from models.checkpoint import CheckpointError
+from workers import crash_points, lease, model_cache
+from workers.lease import Heartbeat, Lease
+
+BATCH = 16  # pictures sampled at once
+FIRST_PREVIEW, NEXT_PREVIEW = 0.1, 0.15  # seconds: quick jobs need none, slow ones a few
+log = structlog.get_logger()
+
+
+def work_once(queue: str, worker: str) -> bool:
+    """Claim and run one batch; False when nothing waited. Rings again when more waits than doorbells do."""
+    with session_scope() as session:
+        leases = lease.claim(session, queue, worker, BATCH)
+    if not leases:
+        return False
+    crash_points.reach("claimed")
+    for user in {taken.user for taken in leases}:
+        publish(user, *(StatusEvent(generation=taken.job, status="running") for taken in leases if taken.user == user))
+    run(leases)
+    if doorbells(queue) == 0:
+        ring(queue)
+    return True
+
+
+def run(leases: list[Lease]) -> None:
+    """Sample the jobs together; when that fails, one by one, so that one bad job does not take others along."""
+    first = leases[0]
+    bound = log.bind(jobs=[taken.job for taken in leases], requests=[taken.request_id for taken in leases])
+    try:
+        began = time.perf_counter()
+        with Heartbeat(leases) as heartbeat:
+            outputs = sample(leases, heartbeat)
+            crash_points.reach("sampled")
+            batch = sum(taken.count for taken in leases)
+            for taken in leases:
+                works = [outputs.pop(0) for _ in range(taken.count)]
+                settle(taken, works, batch)
+        bound.info("batch_done", pictures=batch, milliseconds=round((time.perf_counter() - began) * 1000))
+    except Cancelled:
+        for taken in leases:
+            settle(taken, [], 0)
+    except CheckpointError as error:
+        bound.error("checkpoint_failed", model=first.model, error=str(error))
+        for taken in leases:
+            fail(taken, f"The model {first.model} cannot be used: {error}", final=True)
+    except Exception as error:
+        bound.exception("batch_failed")
+        torch.cuda.empty_cache()
+        unsettled = [taken for taken in leases if taken.state != "settled"]
+        if len(leases) > 1:
+            for taken in unsettled:
+                run([taken])
+        else:
+            for taken in unsettled:
+                fail(taken, reason(error))
+
+
+def reason(error: Exception) -> str:
+    """In words for an artist."""
+    if isinstance(error, StorageFull):
+        return "The disk of the studio is full; ask an admin to make room, then try again."
+    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
+        return "There was not enough memory for this; try fewer pictures at once."
+    return "The model failed while it drew this. The log has the details under this job's id."
+
+
+def sample(leases: list[Lease], heartbeat: Heartbeat) -> list[Output]:
+    """One output a picture, in the order of the jobs."""
+    first = leases[0]
+    found = checkpoints.get(first.model) if first.model in checkpoints.catalogue() else None
+    sampler = model_cache.sampler(first.model, first.checkpoint_sha256)
+    if found is None:
+        raise CheckpointError(f"the model {first.model} is no longer there")
+    params_class = found.task(first.task).params
+    requests = []
+    for taken in leases:
+        params = params_class.model_validate(taken.params)
+        requests += [Request(taken.task, params, taken.params["seed"] + i) for i in range(taken.count)]
+    outputs: list[Output] = []
+    watch = Watch(leases, heartbeat)
+    while len(outputs) < len(requests):  # only a single job larger than the batch needs more than one turn
+        part = requests[len(outputs):len(outputs) + sampler.batch_size]
+        watch.turns, watch.turn = -(-len(requests) // sampler.batch_size), len(outputs) // sampler.batch_size
+        outputs += sampler.sample(part, watch.on_step)
+    return outputs
+
+
+@dataclass
+class Watch:
+    """What happens at every step: look for cancellation, report progress and now and then a preview."""
+
+    leases: list[Lease]
+    heartbeat: Heartbeat
+    turn: int = 0
+    turns: int = 1
+    _next: float = field(default_factory=lambda: time.monotonic() + FIRST_PREVIEW)
+
+    def on_step(self, step: int, total: int, previews: Callable[[], Previews]) -> None:
+        crash_points.reach("step")
+        self.heartbeat.look()
+        if all(taken.state != "held" for taken in self.leases):
+            raise Cancelled
+        for taken in self.leases:
+            taken.step, taken.total = self.turn * total + step, self.turns * total
+        if time.monotonic() < self._next or step >= total:
+            return
+        pictures = previews() if self.turns == 1 else []
+        for taken in self.leases:
+            events: list[Event] = [ProgressEvent(generation=taken.job, step=taken.step, total=taken.total)]
+            own, pictures = pictures[:taken.count], pictures[taken.count:]
+            events += [PreviewEvent(generation=taken.job, index=i, image=data_uri(pixels))
+                       for i, pixels in enumerate(own)]
+            publish(taken.user, *events)
+        self._next = time.monotonic() + NEXT_PREVIEW
+
+
+def data_uri(pixels: Any) -> str:
+    png = imaging.encode_png(Image.fromarray(pixels))
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def settle(taken: Lease, works: list[Output], batch: int) -> None:
+    """Store a job's pictures, then one transaction: artworks and the end of the job, or neither."""
+    if taken.state == "lost":
+        return
+    if taken.state == "cancelled" or not works:
+        with session_scope() as session:
+            ended = lease.end(session, taken, "cancelled")
+        if ended:
+            publish(taken.user, StatusEvent(generation=taken.job, status="cancelled"))
+        taken.state = "settled"
+        return
+    rows = []
+    with session_scope(writing=False) as shared:
+        storage_lock(shared)  # collection must not run between the file and its row
+        for index, work in enumerate(works):
+            rows.append(store(taken, index, work, batch))
+            crash_points.reach("stored")
+        with session_scope() as session:
+            if not lease.end(session, taken, "succeeded"):
+                session.rollback()
+                log.warning("finished_without_lease", job=taken.job)
+                return
+            session.add_all(rows)
+            session.flush()
+            crash_points.reach("before_commit")
+    taken.state = "settled"
+    crash_points.reach("committed")
+    publish(taken.user, StatusEvent(generation=taken.job, status="succeeded", artworks=[row.id for row in rows]))
+
+
+def store(taken: Lease, index: int, work: Output, batch: int) -> Artwork:
+    picture = Image.fromarray(work.pixels)
+    seed = taken.params["seed"] + index
+    provenance: dict[str, Any] = {
+        "generator": "danqing", "version": VERSION, "model": taken.model, "task": taken.task,
+        "checkpoint_sha256": taken.checkpoint_sha256, "params": taken.params, "seed": seed, "position": index,
+        "width": picture.width, "height": picture.height, "batch": batch, "torch": str(torch.__version__),
+        "device": model_cache.device().type, **work.metadata}
+    content = imaging.png_with_provenance(picture, provenance)
+    return Artwork(
+        id=new_id(), user_id=taken.user, generation_id=taken.job, position=index, sha256=get_storage().put(content),
+        media_type="image/png", size_bytes=len(content), width=picture.width, height=picture.height,
+        model=taken.model, task=taken.task, seed=seed, provenance=provenance,
+        text=search_text("", str(taken.params.get("prompt", "")), []))
+
+
+def fail(taken: Lease, why: str, final: bool = False) -> None:
+    """Back to the queue while attempts are left, else failed with a reason."""
+    with session_scope() as session:
+        if final or taken.attempt >= MAX_ATTEMPTS:
+            status, done = "failed", lease.end(session, taken, "failed", why)
+        else:
+            status, done = "queued", lease.put_back(session, taken)
+    taken.state = "settled"
+    if done:
+        publish(taken.user, StatusEvent(generation=taken.job, status=status, error=why if status == "failed" else None))

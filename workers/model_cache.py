@@ -1,0 +1,72 @@
+"""Loaded checkpoints of this process: the least recently used goes when memory is short."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections import OrderedDict
+
+import structlog
+import torch
+
+from app.checkpoints import service as checkpoints
+from app.errors import NotFound
+from app.settings import get_settings
+from models.base import Sampler
+from models.checkpoint import CheckpointError
+
+log = structlog.get_logger()
+_loaded: OrderedDict[tuple[str, str], Sampler] = OrderedDict()
+
+
+def device() -> torch.device:
+    wanted = get_settings().device
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+def sampler(name: str, sha256: str) -> Sampler:
+    """The checkpoint `name` with these very weights. Raises CheckpointError when it is gone, broken or another one."""
+    key = (name, sha256)
+    if key in _loaded:
+        _loaded.move_to_end(key)
+        return _loaded[key]
+    try:
+        found = checkpoints.get(name)
+    except NotFound as error:
+        raise CheckpointError(f"the model {name} is no longer there") from error
+    if found.sha256 != sha256:
+        raise CheckpointError(f"the model {name} has been replaced since this was asked for")
+    if found.family.sampler is None:
+        raise CheckpointError(f"the model {name} cannot draw")
+    began = time.perf_counter()
+    made: Sampler = importlib.import_module(found.family.sampler).load(found.folder, device())
+    _loaded[key] = made
+    budget = get_settings().model_cache_mib << 20
+    while len(_loaded) > 1 and sum(loaded.memory_bytes for loaded in _loaded.values()) > budget:
+        (old, _), _ = _loaded.popitem(last=False)
+        log.info("model_unloaded", model=old)
+    log.info("model_loaded", model=name, seconds=round(time.perf_counter() - began, 2), device=str(device()))
+    return made
+
+
+def loaded() -> list[str]:
+    return [name for name, _ in _loaded]
+
+
+def memory() -> tuple[int, int]:
+    """(total, used) bytes: of the GPU, else of this machine and this process."""
+    import psutil
+
+    where = device()
+    if where.type == "cuda":
+        free, total = torch.cuda.mem_get_info(where)
+        return total, total - free
+    return psutil.virtual_memory().total, psutil.Process(os.getpid()).memory_info().rss
+
+
+def device_name() -> str:
+    where = device()
+    return torch.cuda.get_device_name(where) if where.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
