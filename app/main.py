@@ -56,7 +56,7 @@ def create_app() -> FastAPI:
     settings = get_settings()
     configure_logging(settings.log_format)
     application = FastAPI(title="Danqing 丹青", version=VERSION, description=DESCRIPTION, lifespan=lifespan,
-                          docs_url=None, redoc_url=None, openapi_url="/api/v1/openapi.json",
+                          docs_url=None, redoc_url=None, openapi_url=None,
                           dependencies=[Depends(authenticate)], separate_input_output_schemas=True)
     api = APIRouter(prefix="/api/v1")
     for router in (models_api, generations_api, artworks_api, uploads_api, users_api, admin_api):

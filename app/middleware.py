@@ -57,11 +57,19 @@ class StudioMiddleware:
             await error_response(scope, error)(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - began
-            route = getattr(scope.get("route"), "path", "unmatched")
+            route = route_template(scope)
             REQUEST_SECONDS.labels(scope["method"], route, str(status)).observe(seconds)
             if not scope["path"].startswith(UNLOGGED):
                 log.info("request", method=scope["method"], path=scope["path"][:200].encode("ascii", "replace").decode(),
                          status=status, milliseconds=round(seconds * 1000, 1))
+
+
+def route_template(scope: Scope) -> str:
+    """The path with the names of its parameters: few values, as metrics need."""
+    if "route" not in scope:
+        return "unmatched"
+    names = {str(value): name for name, value in scope.get("path_params", {}).items()}
+    return "/".join(f"{{{names[part]}}}" if part in names else part for part in scope["path"].split("/"))
 
 
 def limited(receive: Receive, scope: Scope, headers: Headers) -> Receive:

@@ -56,6 +56,8 @@ def on_domain_error(request: Request, error: Exception) -> Response:
 
 def on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if isinstance(error.__cause__, DomainError):  # a body that grew too large while it was read
+        return error_response(request.scope, error.__cause__)
     if error.status_code == 404:
         return error_response(request.scope, NotFound("There is nothing at this address"))
     title = TITLES.get(error.status_code, "Error")

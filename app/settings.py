@@ -41,7 +41,11 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        return self.database_url or f"sqlite:///{self.data / 'danqing.sqlite'}"
+        """SQLAlchemy's form; a plain postgresql:// means psycopg."""
+        if not self.database_url:
+            return f"sqlite:///{self.data / 'danqing.sqlite'}"
+        scheme, separator, rest = self.database_url.partition("://")
+        return ("postgresql+psycopg" if scheme in ("postgres", "postgresql") else scheme) + separator + rest
 
     @property
     def valkey_socket(self) -> Path:

@@ -25,7 +25,7 @@ from app.uploads.tables import Upload
 MAX_ATTEMPTS = 3
 UNTOUCHED_SECONDS = 3600.0
 COLLECT_EVERY = 600.0
-GIVEN_UP = ("The worker that drew this stopped {attempts} times in a row, perhaps for lack of memory. "
+GIVEN_UP = ("The worker that drew this stopped three times in a row, perhaps for lack of memory. "
             "Try fewer pictures at once, or ask an admin to look at the log.")
 log = structlog.get_logger()
 
@@ -72,7 +72,7 @@ def reap(session: Session) -> list[Generation]:
         if job.cancel_requested:
             values = {"status": "cancelled", "finished_at": now()}
         elif job.attempt >= MAX_ATTEMPTS:
-            values = {"status": "failed", "finished_at": now(), "error": GIVEN_UP.format(attempts=job.attempt)}
+            values = {"status": "failed", "finished_at": now(), "error": GIVEN_UP}
         else:
             values = {"status": "queued"}
         done = session.execute(update(Generation).where(

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Header, Request, Response, status
+from fastapi import APIRouter, Depends, Header, Request, Response, status
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
@@ -63,6 +63,14 @@ def create(user: Principal, given: GenerationIn, key: str | None, request_id: st
 def look(user: Principal, job_id: str) -> GenerationOut:
     with session_scope(writing=False) as session:
         return service.describe_one(session, service.get(session, user, job_id))
+
+
+def own_job(user: User, generation_id: Id) -> GenerationOut:
+    """A dependency: a stream must refuse before its first byte."""
+    return look(user, generation_id)
+
+
+OwnJob = Annotated[GenerationOut, Depends(own_job)]
 
 
 def wait_seconds(prefer: str | None) -> float:
@@ -130,11 +138,10 @@ def cancel(user: User, generation_id: Id) -> GenerationOut:
 
 
 @router.get("/{generation_id}/events", response_class=EventSourceResponse, summary="Live events of a job")
-async def events(request: Request, user: User, generation_id: Id,
+async def events(request: Request, user: User, job: OwnJob,
                  last_event_id: Annotated[str | None, Header(max_length=64)] = None,
                  ) -> AsyncIterator[ServerSentEvent]:
     """`status`, `progress` and `preview` events; ends with the job. Resumable by `Last-Event-ID`."""
-    job = await run_in_threadpool(look, user, generation_id)
     resumed = last_event_id if last_event_id and re.fullmatch(r"\d+-\d+", last_event_id) else None
     if resumed is None:
         yield ServerSentEvent(data=status_event(job), event="status")
@@ -144,7 +151,7 @@ async def events(request: Request, user: User, generation_id: Id,
         return
     start = resumed or f"{max(0, int(job.created_at.timestamp() * 1000) - 1)}-0"
     began = time.monotonic()
-    async for identifier, event in events_of(user, generation_id, start):
+    async for identifier, event in events_of(user, job.id, start):
         yield ServerSentEvent(data=event, event=event.type, id=identifier)
         if time.monotonic() - began > 3600 or await request.is_disconnected():
             return

@@ -1,0 +1,67 @@
+"""Every string that people see has a Chinese translation: those of templates, of parameter schemas and of errors."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from pathlib import Path
+
+from babel import Locale
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+from app.forms import fields
+from app.responses import InternalError
+from app.sweeper import GIVEN_UP
+from app.users.service import WRONG
+from models.registry import families
+
+ROOT = Path(__file__).parent.parent
+ERRORS = {"Unauthenticated", "Forbidden", "NotFound", "Conflict", "TooLarge", "UnsupportedMedia", "Invalid", "TooMany",
+          "Unavailable", "StorageFull"}
+# Words that templates translate by value: statuses, and the parameters' names on the artwork page.
+BY_VALUE = {"queued", "running", "succeeded", "failed", "cancelled", "Temperature", "Guidance scale", "Top k"}
+REASONS = {
+    WRONG, GIVEN_UP, InternalError.title,
+    "The disk of the studio is full; ask an admin to make room, then try again.",
+    "There was not enough memory for this; try fewer pictures at once.",
+    "The model failed while it drew this. The log has the details under this job's id.",
+}
+
+
+def template_strings() -> set[str]:
+    found = extract_from_dir(ROOT / "templates", [("**.html", "jinja2")], options_map={"**.html": {"trimmed": "true"}})
+    return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
+
+
+def schema_strings() -> set[str]:
+    tasks = [task for family in families().values() for task in family.tasks]
+    return {text for task in tasks for f in fields(task.params) for text in (f.title, f.description) if text}
+
+
+def error_strings() -> set[str]:
+    """Literal first arguments of domain errors, and their titles."""
+    found = set()
+    for path in (ROOT / "app").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS and node.args:
+                first = node.args[0]
+                if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                    found.add(first.value)
+            if isinstance(node, ast.Assign) and path.name == "errors.py" and isinstance(node.value, ast.Tuple):
+                found.add(node.value.elts[1].value)  # type: ignore[attr-defined]
+    return found
+
+
+def missing(language: str) -> list[str]:
+    with (ROOT / "app" / "locales" / f"{language}.po").open("rb") as source:
+        catalogue = read_po(source, locale=Locale.parse(language, sep="-"))
+    wanted = template_strings() | schema_strings() | error_strings() | BY_VALUE | REASONS
+    return sorted(text for text in wanted if not (catalogue.get(text) and catalogue.get(text).string))
+
+
+if __name__ == "__main__":
+    lost = missing("zh-CN")
+    for text in lost:
+        print(f"not translated: {text!r}")
+    sys.exit(bool(lost))

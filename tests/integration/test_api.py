@@ -1,0 +1,452 @@
+"""The HTTP contract against a running studio."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+from openapi_spec_validator import validate
+from PIL import Image
+
+from app.main import create_app
+from tests.studio import MODEL, Studio, finished, request, submit
+
+OPEN = {"/healthz", "/readyz", "/metrics", "/sign-in", "/link/{token}", "/language", "/api/v1/sessions"}
+
+
+def picture(form: str = "PNG", size: tuple[int, int] = (30, 20)) -> bytes:
+    buffer = io.BytesIO()
+    Image.new("RGB", size, "orange").save(buffer, form)
+    return buffer.getvalue()
+
+
+def is_problem(answer: httpx.Response) -> bool:
+    return answer.headers["content-type"] == "application/problem+json" and answer.json()["status"] == answer.status_code
+
+
+# --- the main job ---------------------------------------------------------------------------------------------------
+
+def test_a_prompt_becomes_pictures_that_say_how_they_were_made(artist: httpx.Client) -> None:
+    job = submit(artist, "红色的狐狸", count=2, seed=5)
+    assert job["status"] == "queued" and job["params"]["seed"] == 5 and job["params"]["guidance_scale"]
+    done = finished(artist, job["id"])
+    assert done["status"] == "succeeded" and len(done["artworks"]) == 2
+    assert [work["seed"] for work in done["artworks"]] == [5, 6]
+    answer = artist.get(f"/artworks/{done['artworks'][1]['id']}/file")
+    assert answer.headers["content-type"] == "image/png" and "immutable" in answer.headers["cache-control"]
+    found = Image.open(io.BytesIO(answer.content))
+    assert found.size == (64, 64)
+    provenance = json.loads(found.info["danqing"])
+    assert provenance["params"]["prompt"] == "红色的狐狸" and provenance["seed"] == 6
+    assert provenance["checkpoint_sha256"] == artist.get(f"/models/{MODEL}").json()["checkpoint"]["sha256"]
+
+
+def test_the_same_seed_gives_the_same_picture_alone_and_in_a_batch(artist: httpx.Client) -> None:
+    def pixels(work: dict[str, Any]) -> bytes:
+        content = artist.get(f"/artworks/{work['id']}/file").content
+        return Image.open(io.BytesIO(content)).tobytes()
+
+    alone = finished(artist, submit(artist, "a cat", seed=11)["id"])["artworks"][0]
+    together = finished(artist, submit(artist, "a cat", seed=8, count=4)["id"])["artworks"][3]
+    other = finished(artist, submit(artist, "a cat", seed=12)["id"])["artworks"][0]
+    assert pixels(alone) == pixels(together) != pixels(other)
+    assert together["provenance"]["batch"] >= 4
+
+
+def test_requests_that_fit_are_drawn_in_one_batch(artist: httpx.Client) -> None:
+    first = submit(artist, "a long queue", count=16)
+    jobs = [submit(artist, f"animal {i}") for i in range(6)]
+    assert finished(artist, first["id"])["status"] == "succeeded"
+    batches = [finished(artist, job["id"])["artworks"][0]["provenance"]["batch"] for job in jobs]
+    assert max(batches) >= 4
+
+
+def test_prefer_wait_answers_with_the_finished_job(artist: httpx.Client) -> None:
+    answer = artist.post("/generations", json=request("a boat"), headers={"Prefer": "wait=60"})
+    assert answer.status_code == 201 and answer.json()["status"] == "succeeded"
+    assert answer.headers["location"] == f"/api/v1/generations/{answer.json()['id']}"
+    assert artist.post("/generations", json=request("a boat"), headers={"Prefer": "wait=0"}).status_code == 202
+
+
+def test_twenty_identical_requests_at_once_make_one_job(artist: httpx.Client) -> None:
+    def post(_: int) -> httpx.Response:
+        return artist.post("/generations", json=request("one only"), headers={"Idempotency-Key": "twenty"})
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(post, range(20)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(finished(artist, answers[0].json()["id"])["artworks"]) == 1
+    other = artist.post("/generations", json=request("another"), headers={"Idempotency-Key": "twenty"})
+    assert other.status_code == 409 and is_problem(other)
+
+
+def test_events_tell_a_job_from_start_to_end_and_can_be_resumed(artist: httpx.Client) -> None:
+    job = submit(artist, "a slow one", count=16)["id"]
+    events: list[tuple[str, str, dict[str, Any]]] = []
+    with artist.stream("GET", f"/generations/{job}/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        events = parse_events(stream)
+    kinds = [kind for kind, _, _ in events]
+    assert kinds[0] == "status" and kinds[-1] == "status" and events[-1][2]["status"] == "succeeded"
+    assert len(events[-1][2]["artworks"]) == 16
+    assert "progress" in kinds and "preview" in kinds
+    assert next(data for kind, _, data in events if kind == "preview")["image"].startswith("data:image/png;base64,")
+    seen = next(identifier for _, identifier, _ in events if identifier)
+    with artist.stream("GET", f"/generations/{job}/events", headers={"Last-Event-ID": seen}) as stream:
+        again = parse_events(stream)
+    assert again[-1][2]["status"] == "succeeded"
+
+
+def parse_events(stream: httpx.Response) -> list[tuple[str, str, dict[str, Any]]]:
+    found = []
+    for block in "".join(stream.iter_text()).replace("\r\n", "\n").split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in block.split("\n") if ": " in line and not line.startswith(":"))
+        if "data" in fields:
+            found.append((fields.get("event", ""), fields.get("id", ""), json.loads(fields["data"])))
+    return found
+
+
+def test_a_job_can_be_cancelled_twice_but_not_after_its_end(artist: httpx.Client) -> None:
+    blockers = [submit(artist, "blocker", count=16) for _ in range(2)]
+    job = submit(artist, "to be cancelled", count=16)["id"]
+    assert artist.post(f"/generations/{job}/cancellation").status_code == 200
+    assert artist.post(f"/generations/{job}/cancellation").status_code == 200
+    assert finished(artist, job)["status"] == "cancelled" and not finished(artist, job)["artworks"]
+    artist.post(f"/generations/{blockers[1]['id']}/cancellation")
+    ended = finished(artist, blockers[0]["id"])
+    answer = artist.post(f"/generations/{ended['id']}/cancellation")
+    assert answer.status_code == 409 and len(finished(artist, ended["id"])["artworks"]) == 16
+
+
+def test_a_running_job_ends_soon_after_its_cancellation(artist: httpx.Client) -> None:
+    job = submit(artist, "cancel me", count=16)["id"]
+    with artist.stream("GET", f"/generations/{job}/events") as stream:
+        for line in stream.iter_lines():
+            if line.startswith("event: progress"):
+                break
+    artist.post(f"/generations/{job}/cancellation")
+    assert finished(artist, job)["status"] in ("cancelled", "succeeded")
+
+
+# --- artworks -------------------------------------------------------------------------------------------------------
+
+def test_artworks_are_found_changed_trashed_and_restored(artist: httpx.Client) -> None:
+    work = finished(artist, submit(artist, "Ünïque 猫 100% _x")["id"])["artworks"][0]
+    for words in ("ünïque", "猫", "100%", "_x", "ÜNÏQUE 猫"):
+        assert work["id"] in [found["id"] for found in artist.get("/artworks", params={"q": words}).json()["items"]]
+    assert not artist.get("/artworks", params={"q": "100_"}).json()["items"]
+    changed = artist.patch(f"/artworks/{work['id']}", json={"title": "My cat", "tags": ["pet", "pet", "Zoo"],
+                                                            "favourite": True}).json()
+    assert changed["tags"] == ["pet", "Zoo"] and changed["favourite"]
+    assert artist.get("/artworks", params={"tag": "zoo", "favourite": True}).json()["items"][0]["id"] == work["id"]
+    assert artist.delete(f"/artworks/{work['id']}").status_code == 204
+    assert not artist.get("/artworks", params={"tag": "zoo"}).json()["items"]
+    assert artist.post(f"/artworks/{work['id']}/restoration").json()["deleted_at"] is None
+    assert artist.get("/artworks", params={"tag": "zoo"}).json()["items"]
+
+
+def test_pages_of_artworks_hold_each_once(artist: httpx.Client) -> None:
+    finished(artist, submit(artist, "paged", count=7)["id"])
+    seen: list[str] = []
+    cursor = None
+    while True:
+        page = artist.get("/artworks", params={"q": "paged", "limit": 3} | ({"cursor": cursor} if cursor else {})).json()
+        seen += [work["id"] for work in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert len(seen) == 7 == len(set(seen)) and seen == sorted(seen, reverse=True)
+
+
+def test_files_answer_ranges_and_previews(artist: httpx.Client) -> None:
+    work = finished(artist, submit(artist, "ranged")["id"])["artworks"][0]
+    path = f"/artworks/{work['id']}/file"
+    part = artist.get(path, headers={"Range": "bytes=0-7"})
+    assert part.status_code == 206 and part.content == b"\x89PNG\r\n\x1a\n"
+    many = artist.get(path, headers={"Range": "bytes=" + ",".join(f"{i}-{i}" for i in range(10_000))})
+    assert many.status_code in (200, 416, 431, 400)
+    preview = artist.get(f"/artworks/{work['id']}/preview", params={"size": 200})
+    assert preview.headers["content-type"] == "image/webp"
+    assert Image.open(io.BytesIO(preview.content)).size == (256, 256)
+
+
+def test_what_belongs_to_another_is_not_found(artist: httpx.Client, other: httpx.Client) -> None:
+    job = finished(artist, submit(artist, "private")["id"])
+    work = job["artworks"][0]["id"]
+    upload = artist.post("/uploads", files={"file": ("x.png", picture())}).json()["id"]
+    for path in (f"/generations/{job['id']}", f"/generations/{job['id']}/events", f"/artworks/{work}",
+                 f"/artworks/{work}/file", f"/artworks/{work}/preview", f"/uploads/{upload}", f"/uploads/{upload}/file"):
+        answer = other.get(path)
+        assert answer.status_code == 404 and is_problem(answer), path
+    assert other.post(f"/generations/{job['id']}/cancellation").status_code == 404
+    assert other.patch(f"/artworks/{work}", json={"title": "mine"}).status_code == 404
+    assert other.delete(f"/artworks/{work}").status_code == 404
+    artist.patch(f"/artworks/{work}", json={"visibility": "studio"})
+    assert other.get(f"/artworks/{work}").status_code == 200, "shared works are seen"
+    assert other.delete(f"/artworks/{work}").status_code == 404, "and not touched"
+    assert work in [found["id"] for found in other.get("/artworks", params={"studio": True}).json()["items"]]
+
+
+# --- bad input ------------------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize(("params", "field"), [
+    ({"prompt": "x" * 1_000}, "prompt"), ({"prompt": "a\x00b"}, "prompt"), ({"prompt": "  "}, "prompt"), ({}, "prompt"),
+    ({"prompt": 5}, "prompt"), ({"prompt": "x", "count": 0}, "count"), ({"prompt": "x", "count": -1}, "count"),
+    ({"prompt": "x", "count": 10**9}, "count"), ({"prompt": "x", "count": "NaN"}, "count"),
+    ({"prompt": "x", "count": True}, "count"), ({"prompt": "x", "seed": 2**64}, "seed"),
+    ({"prompt": "x", "seed": 1.5}, "seed"), ({"prompt": "x", "seed": -1}, "seed"),
+    ({"prompt": "x", "guidance_scale": "NaN"}, "guidance_scale"), ({"prompt": "x", "size": 64}, "size"),
+])
+def test_bad_parameters_are_named(artist: httpx.Client, params: dict[str, Any], field: str) -> None:
+    answer = artist.post("/generations", json={"model": MODEL, "task": "text-to-image", "params": params})
+    assert answer.status_code == 422 and is_problem(answer)
+    assert field in [problem["loc"][-1] for problem in answer.json()["errors"]]
+
+
+@pytest.mark.parametrize(("body", "statuses"), [
+    (b'{"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "\\ud800"}}', {422}),
+    (b'{"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "x", "\\ud800": 1}}', {422}),
+    (b'{"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "x", "guidance_scale": NaN}}', {422}),
+    (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, {400, 422}),
+    (b"not json", {422}), (b"", {422}), (b"[]", {422}), (b"\xff\xfe", {400, 422}),
+    (json.dumps({"model": "x" * 300_000}).encode(), {413}),
+    (json.dumps(request() | {"extra": 1}).encode(), {422}),
+    (json.dumps(request() | {"inputs": {"image": "x"}}).encode(), {422}),
+    (json.dumps(request() | {"model": "../../etc/passwd"}).encode(), {422}),
+    (json.dumps(request() | {"model": "no-such-model"}).encode(), {404}),
+    (json.dumps(request() | {"task": "music-generation"}).encode(), {404}),
+], ids=range(14))
+def test_bad_bodies_are_refused(artist: httpx.Client, body: bytes, statuses: set[int]) -> None:
+    answer = artist.post("/generations", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in statuses and is_problem(answer), answer.text
+
+
+def test_a_body_without_a_length_is_bounded_too(artist: httpx.Client) -> None:
+    def endless() -> Any:
+        for _ in range(100):
+            yield b" " * 65_536
+
+    answer = artist.post("/generations", content=endless(), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413
+
+
+def test_json_sent_as_text_is_refused(artist: httpx.Client) -> None:
+    answer = artist.post("/generations", content=json.dumps(request()), headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 415 and is_problem(answer)
+
+
+@pytest.mark.parametrize("prompt", ["<script>alert(1)</script>", "{{7*7}}", "\u202egnihton\u202c", "a'\"&b", "'; DROP TABLE x"])
+def test_odd_prompts_are_kept_exactly(artist: httpx.Client, prompt: str) -> None:
+    assert submit(artist, prompt)["params"]["prompt"] == prompt
+
+
+@pytest.mark.parametrize("query", ["limit=1000000000", "limit=0", "limit=x", "cursor=zzz", "cursor=%00", "q=%00"])
+def test_bad_queries_are_refused(artist: httpx.Client, query: str) -> None:
+    assert artist.get(f"/artworks?{query}").status_code == 422
+
+
+@pytest.mark.parametrize("path", ["/artworks/not-an-id", "/artworks/%2e%2e%2f/file", "/static/%2e%2e%2fapp/main.py",
+                                  "/static/..%5capp", "/static/../pyproject.toml", "/models/..%2f..%2fetc"])
+def test_paths_out_of_bounds_lead_nowhere(studio: Studio, artist: httpx.Client, path: str) -> None:
+    url = f"{studio.url}{path}" if path.startswith("/static") else path
+    assert artist.get(url).status_code in (404, 422)
+
+
+@pytest.mark.parametrize(("name", "content", "status"), [
+    ("empty.png", b"", 422), ("page.png", b"<html></html>", 415), ("x.svg", b"<svg><script/></svg>", 415),
+    ("cut.png", picture()[:60], 422), ("big.png", b"\x89PNG" + b"0" * (21 << 20), 413),
+])
+def test_bad_uploads_are_refused(artist: httpx.Client, name: str, content: bytes, status: int) -> None:
+    answer = artist.post("/uploads", files={"file": (name, content)})
+    assert answer.status_code == status and is_problem(answer)
+
+
+def test_an_upload_is_kept_as_a_png_and_its_name_as_a_label(artist: httpx.Client) -> None:
+    answer = artist.post("/uploads", files={"file": ("../../x\r\n<b>.jpg", picture("JPEG"))})
+    assert answer.status_code == 201
+    found = answer.json()
+    assert (found["width"], found["height"], found["media_type"]) == (30, 20, "image/png")
+    content = artist.get(f"/uploads/{found['id']}/file").content
+    assert Image.open(io.BytesIO(content)).size == (30, 20)
+
+
+# --- who may do what ------------------------------------------------------------------------------------------------
+
+def routes() -> list[tuple[str, str]]:
+    """(method, path) of everything the app answers."""
+    found: list[tuple[str, str]] = []
+
+    def walk(items: Any, prefix: str) -> None:
+        for item in items:
+            inner = getattr(item, "routes", None) or getattr(getattr(item, "original_router", None), "routes", None)
+            own = getattr(item, "path", None) or getattr(getattr(item, "include_context", None), "prefix", "")
+            path = prefix + own
+            if getattr(item, "methods", None):
+                found.extend((method, path) for method in item.methods if method != "HEAD")
+            elif inner:
+                walk(inner, path)
+
+    walk(create_app().routes, "")
+    return found
+
+
+def test_every_route_but_the_open_ones_refuses_the_anonymous(studio: Studio) -> None:
+    operations = {(method.upper(), path) for path, item in create_app().openapi()["paths"].items() for method in item}
+    every = set(routes()) | operations
+    assert len(every) >= 45
+    with httpx.Client(base_url=studio.url) as anonymous:
+        for method, path in sorted(every):
+            if path in OPEN or path.startswith("/static"):
+                continue
+            answer = anonymous.request(method, re.sub(r"{\w+}", "01a20c3e-09f4-7000-b5bf-cb2e6284c016", path),
+                                       json={} if path.startswith("/api") and method not in ("GET", "DELETE") else None)
+            refused = answer.status_code in (401, 415) or (
+                answer.status_code == 303 and answer.headers["location"].startswith("/sign-in"))
+            assert refused, (method, path, answer.status_code)
+
+
+def test_admin_routes_refuse_artists(artist: httpx.Client, admin: httpx.Client) -> None:
+    for path in ("/users", "/workers", "/queue"):
+        assert artist.get(path).status_code == 403
+        assert admin.get(path).status_code == 200
+    assert artist.post("/users", json={"name": "x"}).status_code == 403
+    worker = admin.get("/workers").json()["items"][0]
+    assert worker["queue"] == "generation" and worker["memory_total"] > worker["memory_used"] > 0
+
+
+@pytest.mark.parametrize("key", ["dq_", "dq_wrong", "Basic abc"])
+def test_wrong_keys_are_refused(studio: Studio, key: str) -> None:
+    answer = httpx.get(f"{studio.url}/api/v1/artworks", headers={"Authorization": f"Bearer {key}"})
+    assert answer.status_code == 401 and is_problem(answer)
+
+
+def test_a_revoked_truncated_or_differently_cased_key_is_refused(studio: Studio) -> None:
+    client = studio.client("keyed")
+    key = client.headers["authorization"].removeprefix("Bearer ")
+    for bad in (key[:-1], key.swapcase(), key + "x"):
+        assert httpx.get(f"{studio.url}/api/v1/users/me", headers={"Authorization": f"Bearer {bad}"}).status_code == 401
+    identifier = client.get("/api-keys").json()["items"][0]["id"]
+    assert client.delete(f"/api-keys/{identifier}").status_code == 204
+    assert client.get("/users/me").status_code == 401
+
+
+def test_sessions_are_new_after_sign_in_and_end_with_sign_out_and_password_changes(studio: Studio) -> None:
+    studio.run("user", "add", "sessions", text="correct horse\n")
+    with studio.browserlike() as browser, studio.browserlike() as second:
+        browser.cookies.set("danqing_session", "from-before", domain="127.0.0.1", path="/")
+        for one in (browser, second):
+            answer = one.post("/api/v1/sessions", json={"name": "Sessions", "password": "correct horse"})
+            assert answer.status_code == 201
+        flags = answer.headers["set-cookie"].lower()
+        assert "httponly" in flags and "samesite=lax" in flags and "from-before" not in flags
+        token = second.cookies["danqing_session"]
+        changed = browser.post("/account/password", data={"current": "correct horse", "new": "battery staple"})
+        assert changed.status_code == 200
+        assert second.get("/api/v1/users/me").status_code == 401, "a password change ends other sessions"
+        assert browser.get("/api/v1/users/me").status_code == 200
+        token = browser.cookies["danqing_session"]
+        assert browser.request("DELETE", "/api/v1/sessions/current").status_code == 204
+        assert httpx.get(f"{studio.url}/api/v1/users/me", cookies={"danqing_session": token}).status_code == 401
+
+
+def test_guessing_passwords_is_slowed_and_says_nothing_about_names(fresh_studio: Any) -> None:
+    studio = fresh_studio()
+    studio.start("valkey", "web")
+    studio.run("user", "add", "victim", text="correct horse\n")
+    with studio.browserlike() as browser:
+        def guess(name: str) -> httpx.Response:
+            return browser.post("/api/v1/sessions", json={"name": name, "password": "wrong"})
+        assert guess("victim").json()["detail"] == guess("nobody").json()["detail"]
+        answers = [guess("victim") for _ in range(20)]
+    assert answers[0].status_code == 401 and answers[-1].status_code == 429
+    assert int(answers[-1].headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}, {"Origin": "http://evil.example"}])
+def test_other_sites_cannot_act_for_a_user(studio: Studio, artist: httpx.Client, headers: dict[str, str]) -> None:
+    assert artist.post("/generations", json=request(), headers=headers).status_code == 403
+
+
+def test_a_foreign_host_is_refused(artist: httpx.Client) -> None:
+    assert artist.get("/users/me", headers={"Host": "evil.example"}).status_code == 400
+
+
+def test_the_first_admins_link_works_once(fresh_studio: Any) -> None:
+    studio = fresh_studio()
+    studio.start("valkey", "web")
+    code = ("from app.database import session_scope; from app.users import service\n"
+            "with session_scope() as s: print(service.create_link(s, None))")
+    import os
+    import subprocess
+    import sys
+
+    token = subprocess.run([sys.executable, "-c", code], env={**os.environ, **studio.environment}, text=True,
+                           capture_output=True, check=True, timeout=60).stdout.strip()
+    with studio.browserlike() as first, studio.browserlike() as second:
+        assert first.get("/link/wrong").status_code == 403
+        assert first.get(f"/link/{token}").status_code == 200
+        assert first.post(f"/link/{token}", data={"name": "<b>"}).status_code == 422
+        assert first.post(f"/link/{token}", data={"name": "Li"}).status_code == 303
+        assert first.get("/api/v1/users/me").json()["role"] == "admin"
+        assert second.post(f"/link/{token}", data={"name": "Eve"}).status_code == 409
+        assert second.get(f"/link/{token}").status_code == 409
+
+
+def test_users_are_managed_by_admins_and_one_admin_remains(admin: httpx.Client) -> None:
+    made = admin.post("/users", json={"name": "Managed", "password": "long enough"}).json()
+    assert admin.post("/users", json={"name": "mANAGED"}).status_code == 409
+    assert admin.patch(f"/users/{made['id']}", json={"disabled": True}).json()["disabled_at"]
+    me = admin.get("/users/me").json()["id"]
+    assert admin.patch(f"/users/{me}", json={"role": "artist"}).status_code == 409
+    assert admin.patch(f"/users/{me}", json={"disabled": True}).status_code == 409
+
+
+# --- the contract itself --------------------------------------------------------------------------------------------
+
+def test_the_openapi_document_is_valid_and_has_examples(artist: httpx.Client) -> None:
+    document = artist.get("/openapi.json").json()
+    validate(document)
+    assert document["openapi"].startswith("3.1")
+    assert document["components"]["schemas"]["GenerationIn"]["examples"]
+    assert all(operation.get("summary") for item in document["paths"].values() for operation in item.values())
+
+
+def test_models_say_what_their_tasks_take(artist: httpx.Client) -> None:
+    (model,) = artist.get("/models").json()["items"]
+    task = model["tasks"][0]
+    assert (model["name"], task["name"]) == (MODEL, "text-to-image")
+    assert task["params"]["properties"]["prompt"]["maxLength"] == 500
+    assert task["params"]["additionalProperties"] is False
+
+
+def test_health_readiness_and_metrics(studio: Studio, artist: httpx.Client) -> None:
+    finished(artist, submit(artist, "counted")["id"])
+    assert httpx.get(f"{studio.url}/healthz").json() == {"status": "ok"}
+    ready = httpx.get(f"{studio.url}/readyz").json()
+    assert ready["status"] == "ready" and set(ready["parts"].values()) == {"ok"}
+    metrics = httpx.get(f"{studio.url}/metrics").text
+    assert 'danqing_jobs{queue="generation",status="succeeded"}' in metrics
+    assert 'route="/api/v1/generations"' in metrics
+
+
+def test_logs_carry_the_requests_id_to_the_worker(studio: Studio, artist: httpx.Client) -> None:
+    answer = artist.post("/generations", json=request("traced"), headers={"X-Request-Id": "trace-1", "Prefer": "wait=60"})
+    assert answer.headers["x-request-id"] == "trace-1"
+    assert any("trace-1" in line and "batch_done" in line for line in studio.log("worker").splitlines())
+    assert any(json.loads(line).get("request") == "trace-1" for line in studio.log("web").splitlines() if line[0] == "{")
+
+
+def test_the_quota_answers_with_when_to_come_back(fresh_studio: Any) -> None:
+    studio = fresh_studio(DANQING_MAX_QUEUED_PER_USER="2")
+    studio.start("valkey", "web")
+    client = studio.client("greedy")
+    for _ in range(2):
+        submit(client)
+    answer = client.post("/generations", json=request())
+    assert answer.status_code == 429 and int(answer.headers["retry-after"]) > 0

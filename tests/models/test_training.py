@@ -1,0 +1,160 @@
+"""Training: exact resume, atomic checkpoints, optimizers, order of data."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from app.datasets.prepared import Item, write_prepared
+from models import checkpoint
+from models.data import Collection, EpochOrder, open_collection
+from models.ema import EMA
+from models.optimizers import Muon, orthogonalize
+from models.training import Run, Stopped, warmup_stable_decay
+from models.transformer import train as transformer_training
+from models.transformer.spec import TransformerConfig, TransformerTraining
+from models.vae import train_fsq
+from models.vae.load import load_autoencoder
+from models.vae.spec import FSQConfig, FSQTraining
+
+FSQ_SMALL = FSQTraining(network=FSQConfig(widths=(32, 16, 16, 8), encoder_blocks=1, decoder_blocks=1), batch_size=4)
+TRANSFORMER_SMALL = TransformerTraining(
+    network=TransformerConfig(width=64, heads=4, encoder_layers=1, decoder_layers=1, encoder_hidden=64,
+                              decoder_hidden=64, text_vocabulary=320), batch_size=4, views=2)
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Collection:
+    random = np.random.default_rng(0)
+    items = [(Item(f"{i}", f"{i}", f"{i}", "noto", ["train", "train", "pair", "concept"][i % 4], "a", "甲",
+                   [f"thing {i}", f"东西 {i}"], mirrorable=True),
+              random.integers(0, 255, (64, 64, 3), dtype=np.uint8)) for i in range(16)]
+    write_prepared(tmp_path / "tiny", items, {"name": "tiny"})
+    return open_collection(tmp_path / "tiny")
+
+
+def states(run: Run) -> dict[str, torch.Tensor]:
+    _, tensors = run.restore()
+    return tensors
+
+
+@pytest.mark.parametrize("family", ["fsq", "transformer"])
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(family: str, collection: Collection, tmp_path: Path) -> None:
+    train, params = ((train_fsq.train, FSQ_SMALL) if family == "fsq"
+                     else (transformer_training.train, TRANSFORMER_SMALL))
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    train(params, collection, Run(whole, steps=4, echo=False))  # type: ignore[operator]
+    first = Run(halves, steps=4, echo=False, checkpoint_seconds=0)
+    first.save = stop_after(first, 2)  # type: ignore[method-assign]
+    with pytest.raises(Stopped):
+        train(params, collection, first)  # type: ignore[operator]
+    train(params, collection, Run(halves, steps=4, echo=False))  # type: ignore[operator]
+    one, two = states(Run(whole, steps=4)), states(Run(halves, steps=4))
+    assert one.keys() == two.keys() and len(one) > 10
+    assert all(torch.equal(one[name], two[name]) for name in one)
+
+
+def stop_after(run: Run, step: int) -> object:
+    save = type(run).save
+
+    def saving(at: int, tensors: dict[str, torch.Tensor]) -> None:
+        run._stop = at == step
+        save(run, at, tensors)
+
+    return saving
+
+
+def test_a_broken_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -> None:
+    run = Run(tmp_path, steps=9, echo=False)
+    for step in (1, 2, 3):
+        run.save(step, {"x": torch.full((4,), float(step))})
+    assert len(list((tmp_path / "checkpoints").glob("step-*"))) == 2
+    newest = tmp_path / "checkpoints" / "step-00000003" / "state.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1] + b"x")
+    step, tensors = run.restore()
+    assert step == 2 and tensors["x"][0] == 2
+
+
+def test_orthogonalised_updates_have_singular_values_near_one() -> None:
+    torch.manual_seed(0)
+    for shape in ((32, 64), (64, 32)):
+        values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)).float())
+        assert 0.5 < values.min() and values.max() < 1.5
+
+
+def test_muon_descends() -> None:
+    torch.manual_seed(0)
+    target, weight = torch.randn(16, 8), torch.nn.Parameter(torch.zeros(16, 8))
+    optimizer = Muon([weight], lr=0.05)
+    for _ in range(100):
+        optimizer.zero_grad()
+        loss = (weight - target).square().mean()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.3 * target.square().mean().item()
+
+
+def test_an_epoch_shows_every_item_once_and_depends_on_the_seed_alone() -> None:
+    order = EpochOrder(np.arange(10), batch=4, seed=1)
+    seen = np.concatenate([order.at(step) for step in range(5)])
+    assert sorted(seen[:10]) == list(range(10)) and sorted(seen[10:]) == list(range(10))
+    assert np.array_equal(EpochOrder(np.arange(10), 4, 1).at(3), order.at(3))
+    with pytest.raises(ValueError, match="nothing to train on"):
+        EpochOrder(np.arange(0), 4, 1)
+
+
+def test_the_schedule_warms_up_stays_and_decays() -> None:
+    factors = [warmup_stable_decay(step, 1000, warmup=100, decay=0.3) for step in range(1001)]
+    assert factors[0] == 0.01 and factors[100:700] == [1.0] * 600 and factors[1000] == 0
+    assert factors[850] == pytest.approx(0.5)
+
+
+def test_the_average_follows_the_weights() -> None:
+    network = torch.nn.Linear(2, 2)
+    ema = EMA(network, 0.5)
+    with torch.no_grad():
+        network.weight.fill_(1.0)
+    before = ema.average.weight.clone()  # type: ignore[union-attr]
+    ema.update(network, step=1000)
+    assert torch.allclose(ema.average.weight, (before + 1) / 2)  # type: ignore[arg-type]
+
+
+# --- weights files --------------------------------------------------------------------------------------------------
+
+def test_a_checkpoint_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    network = torch.nn.Linear(3, 2)
+    card = checkpoint.write_model(tmp_path / "m", network, {"family": "x"}, {"note.txt": "hello"})
+    again = checkpoint.load_into(torch.nn.Linear(3, 2), checkpoint.read_weights(tmp_path / "m/model.safetensors",
+                                                                                card["sha256"]))
+    assert torch.allclose(again.weight, network.weight, atol=1e-3)  # type: ignore[arg-type]
+    assert checkpoint.read_text(tmp_path / "m", "note.txt", card) == "hello"
+
+
+def test_broken_changed_and_foreign_weights_are_refused_with_a_reason(tmp_path: Path) -> None:
+    network = torch.nn.Linear(3, 2)
+    card = checkpoint.write_model(tmp_path / "m", network, {"family": "x"})
+    weights = tmp_path / "m" / "model.safetensors"
+    with pytest.raises(checkpoint.CheckpointError, match="changed"):
+        checkpoint.read_weights(weights, "0" * 64)
+    with pytest.raises(checkpoint.CheckpointError, match="another architecture"):
+        checkpoint.load_into(torch.nn.Linear(4, 2), checkpoint.read_weights(weights, card["sha256"]))
+    weights.write_bytes(b"\x80\x04\x95pickle")
+    with pytest.raises(checkpoint.CheckpointError, match="cannot be read"):
+        checkpoint.read_weights(weights)
+    with torch.no_grad():
+        network.weight[0, 0] = float("nan")
+    checkpoint.write_model(tmp_path / "nan", network, {"family": "x"})
+    with pytest.raises(checkpoint.CheckpointError, match="NaN"):
+        checkpoint.read_weights(tmp_path / "nan" / "model.safetensors")
+    (tmp_path / "m" / "card.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(checkpoint.CheckpointError, match="format"):
+        checkpoint.read_card(tmp_path / "m")
+
+
+def test_an_autoencoder_of_other_weights_than_asked_for_is_refused() -> None:
+    with pytest.raises(checkpoint.CheckpointError, match="not the one"):
+        load_autoencoder("emoji-fsq", torch.device("cpu"), "0" * 64)
+    with pytest.raises(checkpoint.CheckpointError, match="missing"):
+        load_autoencoder("no-such", torch.device("cpu"))

@@ -1,0 +1,135 @@
+"""The encoder-decoder transformer: masks, cache, guidance, and pictures that depend on their own seed alone."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from models.base import Cancelled
+from models.transformer.network import TextToImageTransformer, drop_prompts
+from models.transformer.sample import TransformerSampler, requests, sample_tokens
+from models.transformer.spec import TransformerConfig
+from models.transformer.text import NULL, PAD, PromptEncoder, normalize, train_tokenizer
+from models.vae.fsq import FSQAutoencoder
+from models.vae.spec import FSQConfig
+
+TEXTS = ["a red fox, noto style", "红色的狐狸，noto风格", "grinning face", "火箭"]
+
+
+@cache
+def network() -> TextToImageTransformer:
+    """A small one with weights that are not zero, so that every path has an effect."""
+    torch.manual_seed(0)
+    made = TextToImageTransformer(TransformerConfig(width=64, heads=4, encoder_layers=1, decoder_layers=2,
+                                                    encoder_hidden=64, decoder_hidden=64, text_vocabulary=400)).eval()
+    for parameter in made.parameters():
+        if parameter.ndim == 2:
+            torch.nn.init.normal_(parameter, std=0.15)
+    return made.requires_grad_(False)
+
+
+@cache
+def prompts() -> PromptEncoder:
+    return PromptEncoder(train_tokenizer(TEXTS * 3, 400), 32)
+
+
+def encoded(texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+    tokens, sentences = prompts().encode(texts)
+    return torch.from_numpy(tokens), torch.from_numpy(sentences)
+
+
+def test_a_token_depends_on_those_before_it_only() -> None:
+    tokens, sentences = encoded(["a fox"])
+    images = torch.randint(1000, (1, 64), generator=torch.Generator().manual_seed(1))
+    changed = images.clone()
+    changed[0, 20] = (changed[0, 20] + 1) % 1000
+    before, after = network()(images, tokens, sentences), network()(changed, tokens, sentences)
+    assert torch.equal(before[:, :21], after[:, :21])
+    assert not torch.allclose(before[:, 21:], after[:, 21:])
+
+
+def test_padding_of_a_prompt_changes_nothing() -> None:
+    tokens, sentences = encoded(["a fox"])
+    images = torch.zeros(1, 64, dtype=torch.long)
+    used = int((tokens != PAD).sum())
+    short, padded = tokens[:, :used], tokens
+    assert torch.allclose(network()(images, short, sentences), network()(images, padded, sentences), atol=1e-5)
+
+
+def test_the_prompt_and_the_sentence_both_matter() -> None:
+    tokens, sentences = encoded(["a fox", "火箭"])
+    images = torch.zeros(1, 64, dtype=torch.long)
+    base = network()(images, tokens[:1], sentences[:1])
+    assert not torch.allclose(base, network()(images, tokens[1:], sentences[:1]))
+    assert not torch.allclose(base, network()(images, tokens[:1], sentences[1:]))
+
+
+def test_cached_sampling_draws_the_same_tokens_as_without_a_cache() -> None:
+    batch = requests(TEXTS, seed=3)
+    with torch.inference_mode():
+        assert torch.equal(sample_tokens(network(), prompts(), batch),
+                           sample_tokens(network(), prompts(), batch, use_cache=False))
+
+
+def test_two_hundred_seeds_alone_and_in_batches() -> None:
+    """The same request gives the same picture alone or in a batch, as far as rounding allows."""
+    with torch.inference_mode():
+        everything = [requests([TEXTS[seed % 4]], seed=seed)[0] for seed in range(200)]
+        alone = torch.cat([sample_tokens(network(), prompts(), [one]) for one in everything])
+        mismatches = 0
+        sizes = [2, 3, 5, 8, 16, 13]
+        start = 0
+        while start < len(everything):
+            size = sizes[start % len(sizes)]
+            together = sample_tokens(network(), prompts(), everything[start:start + size])
+            mismatches += int((together != alone[start:start + size]).any(1).sum())
+            start += size
+    print(f"{mismatches} of 200 differ")
+    assert mismatches <= 2
+
+
+def test_other_seeds_draw_other_pictures() -> None:
+    with torch.inference_mode():
+        drawn = sample_tokens(network(), prompts(), [requests(["a fox"], seed=s)[0] for s in range(8)])
+    assert len({tuple(row.tolist()) for row in drawn}) == 8
+
+
+def test_top_k_of_one_is_greedy_whatever_the_seed() -> None:
+    with torch.inference_mode():
+        drawn = sample_tokens(network(), prompts(), [requests(["a fox"], seed=s, top_k=1)[0] for s in range(4)])
+    assert len({tuple(row.tolist()) for row in drawn}) == 1
+
+
+def test_a_dropped_prompt_is_the_same_for_every_text() -> None:
+    tokens, sentences = drop_prompts(*encoded(["a fox", "火箭"]), torch.tensor([True, True]))
+    assert torch.equal(tokens[0], tokens[1]) and tokens[0, 0] == NULL
+    assert not sentences.any()
+
+
+def test_a_sampler_reports_steps_draws_previews_and_can_be_left() -> None:
+    sampler = TransformerSampler(network(), FSQAutoencoder(FSQConfig(widths=(32, 16, 16, 8))), prompts())
+    seen: list[int] = []
+
+    def watch(step: int, total: int, previews: object) -> None:
+        seen.append(step)
+        pictures = previews()  # type: ignore[operator]
+        assert len(pictures) == 2 and pictures[0].shape == (64, 64, 3)
+        assert (pictures[0][step:] == 255).all(), "rows that are not yet drawn stay white"
+        if step == 24:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        sampler.sample(requests(TEXTS[:2], seed=0), watch)
+    assert seen == [8, 16, 24]
+
+
+def test_prompts_are_normalised_and_any_script_has_tokens() -> None:
+    assert normalize("  A  Ｆｏｘ ") == "a fox"
+    tokens = prompts().tokens(["狐狸 🦊 \u202e אבג", "x" * 1000])
+    assert tokens.shape == (2, 32) and (tokens != PAD).any(1).all()
+
+
+def test_close_meanings_lie_close_across_languages() -> None:
+    fox, fuchs, rocket = prompts().sentences.encode(["red fox", "红色的狐狸", "space rocket"])
+    assert np.dot(fox, fuchs) > np.dot(fox, rocket) + 0.2

@@ -1,0 +1,178 @@
+"""Claims, leases and the sweeper, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select, update
+
+from app import sweeper
+from app.artworks.tables import Artwork
+from app.database import new_id, now, session_scope
+from app.generations.tables import Generation
+from app.storage import get_storage
+from app.users.tables import User
+from workers import lease
+
+pytestmark = pytest.mark.usefixtures("in_process")
+
+
+def add_user(name: str) -> str:
+    with session_scope() as session:
+        user = User(name=name, name_key=name, role="artist")
+        session.add(user)
+        session.flush()
+        return user.id
+
+
+def add_job(user: str, **values: Any) -> str:
+    with session_scope() as session:
+        job = Generation(**{"user_id": user, "model": "m", "task": "t", "checkpoint_sha256": "c", "params": {"seed": 1},
+                            "count": 1, "request_hash": "h", **values})
+        session.add(job)
+        session.flush()
+        return job.id
+
+
+def claim(capacity: int = 1, queue: str = "generation") -> list[lease.Lease]:
+    with session_scope() as session:
+        return lease.claim(session, queue, "worker", capacity)
+
+
+def row(job: str) -> Generation:
+    with session_scope(writing=False) as session:
+        return session.get_one(Generation, job)
+
+
+def test_an_artists_small_job_is_not_stuck_behind_anothers_hundred() -> None:
+    busy, quiet = add_user("busy"), add_user("quiet")
+    many = [add_job(busy) for _ in range(100)]
+    small = add_job(quiet)
+    order = [claim()[0].job for _ in range(4)]
+    assert order == [many[0], small, many[1], many[2]]
+
+
+def test_priority_comes_before_turns() -> None:
+    one, two = add_user("one"), add_user("two")
+    add_job(one)
+    urgent = add_job(two, priority=5)
+    assert claim()[0].job == urgent
+
+
+def test_jobs_that_fit_are_claimed_together_up_to_the_capacity() -> None:
+    user, other = add_user("one"), add_user("two")
+    first = add_job(user, count=2)
+    alike = [add_job(other, count=4), add_job(user, count=1)]
+    add_job(user, model="another")
+    too_large = add_job(other, count=14)
+    claimed = claim(capacity=16)
+    assert {taken.job for taken in claimed} == {first, *alike}
+    assert sum(taken.count for taken in claimed) <= 16
+    assert row(too_large).status == "queued"
+
+
+def test_many_workers_at_once_never_claim_a_job_twice() -> None:
+    user = add_user("one")
+    jobs = {add_job(user) for _ in range(24)}
+    taken: list[str] = []
+
+    def work() -> None:
+        for _ in range(12):
+            taken.extend(one.job for one in claim(capacity=2))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(taken) == sorted(jobs)
+
+
+def test_a_worker_that_lost_its_lease_changes_nothing() -> None:
+    job = add_job(add_user("one"))
+    (old,) = claim()
+    with session_scope() as session:
+        session.execute(update(Generation).values(lease_until=now() - timedelta(seconds=1)))
+    with session_scope() as session:
+        sweeper.reap(session)
+    (new,) = claim()
+    with session_scope() as session:
+        assert not lease.end(session, old, "succeeded")
+    lease.renew([old])
+    assert old.state == "lost" and row(job).token == new.token and row(job).attempt == 2
+    with session_scope() as session:
+        assert lease.end(session, new, "succeeded")
+
+
+def test_the_third_expired_lease_fails_the_job_with_a_reason() -> None:
+    job = add_job(add_user("one"))
+    for attempt in (1, 2, 3):
+        assert claim()[0].attempt == attempt
+        with session_scope() as session:
+            session.execute(update(Generation).values(lease_until=now() - timedelta(seconds=1)))
+        with session_scope() as session:
+            sweeper.reap(session)
+    assert row(job).status == "failed" and "three times" in (row(job).error or "")
+    assert claim() == []
+
+
+def test_renewing_reads_the_wish_to_cancel_and_extends_the_lease() -> None:
+    job = add_job(add_user("one"))
+    (held,) = claim()
+    before = row(job).lease_until
+    held.step, held.total = 3, 10
+    lease.renew([held])
+    after = row(job)
+    assert after.lease_until is not None and before is not None and after.lease_until > before
+    assert (after.step, after.total, held.state) == (3, 10, "held")
+    with session_scope() as session:
+        session.execute(update(Generation).values(cancel_requested=True))
+    lease.renew([held])
+    assert held.state == "cancelled"
+
+
+def test_a_worker_that_leaves_gives_back_at_no_cost() -> None:
+    job = add_job(add_user("one"))
+    claim()
+    assert lease.give_back_all("worker") == 1
+    assert (row(job).status, row(job).attempt) == ("queued", 0)
+
+
+def test_an_expired_lease_of_a_job_to_be_cancelled_ends_it() -> None:
+    job = add_job(add_user("one"))
+    claim()
+    with session_scope() as session:
+        session.execute(update(Generation).values(lease_until=now() - timedelta(seconds=1), cancel_requested=True))
+    with session_scope() as session:
+        sweeper.reap(session)
+    assert row(job).status == "cancelled"
+
+
+def test_garbage_collection_takes_only_old_files_that_no_row_names() -> None:
+    user = add_user("one")
+    kept, lost = get_storage().put(b"kept"), get_storage().put(b"lost")
+    with session_scope() as session:
+        session.add(Artwork(id=new_id(), user_id=user, sha256=kept, media_type="image/png", size_bytes=4, model="m",
+                            task="t", provenance={}))
+    assert sweeper.collect_garbage() == 0, "young files stay"
+    assert sweeper.collect_garbage(untouched_seconds=-1) == 1
+    assert get_storage().get(kept) == b"kept"
+    with pytest.raises(FileNotFoundError):
+        get_storage().get(lost)
+
+
+def test_an_artwork_cannot_be_shown_twice() -> None:
+    user = add_user("one")
+    job = add_job(user)
+    for _ in range(2):
+        try:
+            with session_scope() as session:
+                session.add(Artwork(user_id=user, generation_id=job, position=0, sha256="0" * 64, size_bytes=1,
+                                    media_type="image/png", model="m", task="t", provenance={}))
+        except Exception as error:
+            assert "UNIQUE" in str(error).upper()
+    with session_scope(writing=False) as session:
+        assert session.scalar(select(func.count(Artwork.id))) == 1
