@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -127,6 +128,7 @@ def train(recipe: Path, folder: Annotated[Path | None, typer.Option(help="Run fo
     command = [sys.executable, "-m", "models.training_process", str(recipe.resolve()), str(run_folder.resolve()),
                "--size", size, "--datasets", str(get_settings().data / "datasets")]
     with subprocess.Popen(command, cwd=ROOT) as process:
+        signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
         while True:
             try:
                 code = process.wait()
