@@ -107,4 +107,4 @@ def answer_entries(answer: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
     if not answer:
         return []
     found = next(iter(answer.values())) if isinstance(answer, dict) else answer[0][1]
-    return found[0] if found and isinstance(found[0], list) else found  # type: ignore[no-any-return]
+    return found[0] if found and isinstance(found[0], list) else found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 from celery import Celery
-from kombu import Exchange, Queue
+from kombu.entity import Exchange, Queue
 
 from app.settings import get_settings
 

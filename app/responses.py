@@ -29,7 +29,7 @@ class ProblemResponse(Response):
 
 
 def wants_json(scope: Scope) -> bool:
-    return scope["path"].startswith(("/api/", "/healthz", "/readyz", "/metrics"))
+    return str(scope["path"]).startswith(("/api/", "/healthz", "/readyz", "/metrics"))
 
 
 def error_response(scope: Scope, error: DomainError) -> Response:

@@ -60,7 +60,7 @@ def sweep() -> None:
             ring(queue)
 
 
-def expired_leases() -> Select[tuple[Generation]]:
+def expired_leases() -> Select[Generation]:
     return select(Generation).where(Generation.status == "running", Generation.lease_until < now())
 
 

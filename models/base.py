@@ -38,7 +38,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Family:
-    """`sampler` and `trainer` are modules with `load(folder, device)` and `train(params, data, run)`; None: has none."""
+    """Modules of a family, None where it has none: `sampler` with `load(folder, device)`, `trainer` with
+    `train(params, data, run)`, `evaluator` with `evaluate(folder, data)`.
+    """
 
     name: str
     title: str
@@ -46,6 +48,7 @@ class Family:
     sampler: str | None = None
     training: type[BaseModel] | None = None
     trainer: str | None = None
+    evaluator: str | None = None
 
     def task(self, name: str) -> Task | None:
         return next((task for task in self.tasks if task.name == name), None)

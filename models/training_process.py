@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import os
 import sys
 import tomllib
@@ -23,6 +24,12 @@ def read_recipe(path: Path, size: str) -> dict[str, Any]:
     sizes = recipe.pop("size")
     own = sizes[size]
     return {**recipe, **own, "params": {**recipe.get("params", {}), **own.get("params", {})}}
+
+
+def describe(path: Path, words: dict[str, Any]) -> None:
+    """Put the recipe's own words (title, licence, ...) into the card of what it trained."""
+    card = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({**card, **words}, ensure_ascii=False, indent=1) + "\n", "utf-8")
 
 
 def main() -> int:
@@ -52,6 +59,7 @@ def main() -> int:
     run.stop_on_signals()
     try:
         importlib.import_module(family.trainer).train(params, data, run)
+        describe(arguments.folder / "model" / "card.json", recipe.get("card", {}))
     except Stopped as stopped:
         print(f"{stopped}; the same command goes on from there", file=sys.stderr)
         return 130

@@ -65,7 +65,7 @@ def claim(session: Session, queue: str, worker: str, capacity: int) -> list[Leas
     return leases
 
 
-def in_order(queue: str) -> Select[tuple[Generation, User]]:
+def in_order(queue: str) -> Select[Generation, User]:
     return (select(Generation, User).join(User, User.id == Generation.user_id)
             .where(Generation.status == "queued", Generation.queue == queue)
             .order_by(Generation.priority.desc(), User.served_at.asc().nulls_first(), Generation.id)

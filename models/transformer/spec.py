@@ -75,4 +75,5 @@ FAMILIES = [Family(
     "text-to-image-transformer", "Encoder-decoder text-to-image transformer",
     tasks=(Task("text-to-image", "Text to image", TextToImageParams),),
     sampler="models.transformer.sample", training=TransformerTraining, trainer="models.transformer.train",
+    evaluator="models.transformer.evaluate",
 )]

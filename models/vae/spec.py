@@ -31,4 +31,5 @@ class FSQTraining(BaseModel):
     ema_decay: float = Field(0.999, ge=0, lt=1, title="EMA decay", description="Of the weights that are kept")
 
 
-FAMILIES = [Family("fsq-autoencoder", "FSQ autoencoder", training=FSQTraining, trainer="models.vae.train_fsq")]
+FAMILIES = [Family("fsq-autoencoder", "FSQ autoencoder", training=FSQTraining, trainer="models.vae.train_fsq",
+                   evaluator="models.vae.evaluate_fsq")]

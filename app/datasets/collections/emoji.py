@@ -241,7 +241,7 @@ def captions(concept: Concept, style: str, colour: str | None, share: float) -> 
 def items(cache: Path) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """Every drawing of every concept, in an order that never changes."""
     folders = {package.name: fetch_npm(package, cache) for package in PACKAGES}
-    sets = {
+    sets: dict[str, dict[str, Draw]] = {
         "noto": iconify_drawings(folders[NOTO.name], folders[NOTO.name]),
         "classic": iconify_drawings(folders[NOTO_V1.name], folders[NOTO.name]),
         "flat": iconify_drawings(folders[FLAT.name], folders[FLAT.name]),
