@@ -15,8 +15,12 @@ from pydantic import ValidationError
 from app.errors import DomainError
 from app.settings import ROOT, get_settings
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-                  help="Danqing 丹青: a self-hosted studio for art with models that you train yourself.")
+cli = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Danqing 丹青: a self-hosted studio for art with models that you train yourself.",
+)
 user_cli = typer.Typer(no_args_is_help=True, help="Users.")
 key_cli = typer.Typer(no_args_is_help=True, help="API keys.")
 dataset_cli = typer.Typer(no_args_is_help=True, help="Collections.")
@@ -50,8 +54,15 @@ def web() -> None:
     from app.main import create_app
 
     settings = get_settings()
-    uvicorn.run(create_app(), host=settings.host, port=settings.port, log_config=None, access_log=False,
-                timeout_graceful_shutdown=3, server_header=False)
+    uvicorn.run(
+        create_app(),
+        host=settings.host,
+        port=settings.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=3,
+        server_header=False,
+    )
 
 
 @cli.command()
@@ -98,12 +109,15 @@ def doctor() -> None:
 
 
 @cli.command()
-def generate(model: str, prompt: Annotated[str, typer.Option(help="What to draw")],
-             output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the pictures")] = Path(),
-             count: Annotated[int, typer.Option(min=1, max=16)] = 1,
-             seed: Annotated[int | None, typer.Option(min=0)] = None,
-             task: str = "text-to-image",
-             param: Annotated[list[str] | None, typer.Option(help="Any other parameter, as name=value")] = None) -> None:
+def generate(
+    model: str,
+    prompt: Annotated[str, typer.Option(help="What to draw")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the pictures")] = Path(),
+    count: Annotated[int, typer.Option(min=1, max=16)] = 1,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    task: str = "text-to-image",
+    param: Annotated[list[str] | None, typer.Option(help="Any other parameter, as name=value")] = None,
+) -> None:
     """Draw with a model in this process, without server or queue; prints the files' names."""
     import subprocess
 
@@ -119,14 +133,26 @@ def generate(model: str, prompt: Annotated[str, typer.Option(help="What to draw"
 
 
 @cli.command()
-def train(recipe: Path, folder: Annotated[Path | None, typer.Option(help="Run folder; an unfinished run there goes on")] = None,
-          size: Annotated[str, typer.Option(help="Which size of the recipe: cpu or gpu")] = "cpu") -> None:
+def train(
+    recipe: Path,
+    folder: Annotated[Path | None, typer.Option(help="Run folder; an unfinished run there goes on")] = None,
+    size: Annotated[str, typer.Option(help="Which size of the recipe: cpu or gpu")] = "cpu",
+) -> None:
     """Train a checkpoint by its recipe; Ctrl-C saves and stops, the same command goes on."""
     import subprocess
 
     run_folder = folder or get_settings().data / "runs" / recipe.stem
-    command = [sys.executable, "-m", "models.training_process", str(recipe.resolve()), str(run_folder.resolve()),
-               "--size", size, "--datasets", str(get_settings().data / "datasets")]
+    command = [
+        sys.executable,
+        "-m",
+        "models.training_process",
+        str(recipe.resolve()),
+        str(run_folder.resolve()),
+        "--size",
+        size,
+        "--datasets",
+        str(get_settings().data / "datasets"),
+    ]
     with subprocess.Popen(command, cwd=ROOT) as process:
         signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
         while True:
@@ -157,8 +183,11 @@ def user_add(name: str, role: Annotated[str, typer.Option(help="artist or admin"
     from app.users import service
     from app.users.schemas import UserIn
 
-    password = typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True) if sys.stdin.isatty() \
+    password = (
+        typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        if sys.stdin.isatty()
         else sys.stdin.readline().rstrip("\r\n")
+    )
     try:
         given = UserIn.model_validate({"name": name, "role": role, "password": password})
     except ValidationError as error:

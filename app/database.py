@@ -40,7 +40,9 @@ class UTCDateTime(TypeDecorator[datetime]):
 
 class Base(DeclarativeBase):
     type_annotation_map = {
-        datetime: UTCDateTime(), int: BigInteger(), str: Text(),
+        datetime: UTCDateTime(),
+        int: BigInteger(),
+        str: Text(),
         dict[str, Any]: JSON().with_variant(JSONB(), "postgresql"),
         list[str]: JSON().with_variant(JSONB(), "postgresql"),
     }
@@ -69,13 +71,22 @@ def engine() -> Engine:
     """One engine a process. Forked children must call `engine().dispose(close=False)` first."""
     url = get_settings().database
     if url.startswith("sqlite"):
-        made = create_engine(url, connect_args={"timeout": BUSY_MILLISECONDS / 1000, "check_same_thread": False},
-                             pool_size=20, max_overflow=40)
+        made = create_engine(
+            url,
+            connect_args={"timeout": BUSY_MILLISECONDS / 1000, "check_same_thread": False},
+            pool_size=20,
+            max_overflow=40,
+        )
         event.listen(made, "connect", configure_sqlite)
         event.listen(made, "begin", begin_sqlite)
         return made
-    return create_engine(url, pool_size=10, max_overflow=20, pool_pre_ping=True,
-                         connect_args={"connect_timeout": 5, "options": f"-c lock_timeout={BUSY_MILLISECONDS}"})
+    return create_engine(
+        url,
+        pool_size=10,
+        max_overflow=20,
+        pool_pre_ping=True,
+        connect_args={"connect_timeout": 5, "options": f"-c lock_timeout={BUSY_MILLISECONDS}"},
+    )
 
 
 def configure_sqlite(connection: Any, record: object) -> None:

@@ -26,7 +26,11 @@ def examine() -> Iterator[tuple[str, bool, str]]:
     yield "Python", sys.version_info >= (3, 11), f"{version}; 3.11 or newer is needed"
     parent = next(p for p in [settings.data, *settings.data.parents] if p.exists())
     free = shutil.disk_usage(parent).free >> 20
-    yield "data folder", os.access(parent, os.W_OK), f"{settings.data} can{'' if os.access(parent, os.W_OK) else 'not'} be written"
+    yield (
+        "data folder",
+        os.access(parent, os.W_OK),
+        f"{settings.data} can{'' if os.access(parent, os.W_OK) else 'not'} be written",
+    )
     yield "disk", free > NEEDED_MIB, f"{free} MiB free, {NEEDED_MIB} are needed"
     lost = vendor.missing()
     yield "front-end libraries", not lost, "there" if not lost else "run `danqing vendor`, which fetches them from npm"
@@ -42,8 +46,11 @@ def examine() -> Iterator[tuple[str, bool, str]]:
         yield reach("Redis", lambda: client().ping(), "is it started? see DANQING_REDIS_URL")
     if settings.database_url:
         yield reach("database", ask_database, "is it started? see DANQING_DATABASE_URL")
-    yield ("session cookies", settings.secure_cookies or settings.host in ("127.0.0.1", "localhost", "::1"),
-           "set DANQING_SECURE_COOKIES=true behind HTTPS" if not settings.secure_cookies else "sent over HTTPS only")
+    yield (
+        "session cookies",
+        settings.secure_cookies or settings.host in ("127.0.0.1", "localhost", "::1"),
+        "set DANQING_SECURE_COOKIES=true behind HTTPS" if not settings.secure_cookies else "sent over HTTPS only",
+    )
 
 
 def ask_database() -> None:

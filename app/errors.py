@@ -11,8 +11,9 @@ class DomainError(Exception):
     status: ClassVar[int] = 400
     title: ClassVar[str] = "Bad request"
 
-    def __init__(self, detail: str = "", *, errors: list[dict[str, object]] | None = None,
-                 retry_after: int | None = None) -> None:
+    def __init__(
+        self, detail: str = "", *, errors: list[dict[str, object]] | None = None, retry_after: int | None = None
+    ) -> None:
         super().__init__(detail or self.title)
         self.detail = detail or self.title
         self.errors = errors or []

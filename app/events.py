@@ -58,8 +58,9 @@ def key(user: str) -> str:
 
 @cache
 def client() -> redis.Redis:
-    return redis.Redis.from_url(get_settings().redis, socket_timeout=2, socket_connect_timeout=1,
-                                health_check_interval=15)
+    return redis.Redis.from_url(
+        get_settings().redis, socket_timeout=2, socket_connect_timeout=1, health_check_interval=15
+    )
 
 
 def publish(user: str, *events: Event) -> None:
@@ -85,8 +86,9 @@ def last_id(user: str) -> str:
 
 async def subscribe(user: str, after: str, block_seconds: float) -> AsyncIterator[tuple[str, Event] | None]:
     """(id, event) from `after` on; None whenever `block_seconds` passed without one, and at once if Redis is away."""
-    connection = redis.asyncio.Redis.from_url(get_settings().redis, socket_connect_timeout=1,
-                                              socket_timeout=block_seconds + 5)
+    connection = redis.asyncio.Redis.from_url(
+        get_settings().redis, socket_connect_timeout=1, socket_timeout=block_seconds + 5
+    )
     try:
         while True:
             answer: Any = await connection.xread({key(user): after}, count=50, block=int(block_seconds * 1000))

@@ -29,8 +29,9 @@ class Field:
 def fields(params: type[BaseModel]) -> list[Field]:
     """In the order of the class, with `seed` and `count` of every task last."""
     schema = params.model_json_schema()
-    made = [field(name, schema["properties"][name], name in schema.get("required", []))
-            for name in schema["properties"]]
+    made = [
+        field(name, schema["properties"][name], name in schema.get("required", [])) for name in schema["properties"]
+    ]
     return sorted(made, key=lambda f: f.name in ("seed", "count"))
 
 
@@ -40,7 +41,16 @@ def field(name: str, schema: dict[str, Any], required: bool) -> Field:
     choices = tuple(merged.get("enum", ()))
     widget = merged.get("widget") or ("choice" if choices else {"string": "text"}.get(merged["type"], merged["type"]))
     return Field(
-        name=name, title=merged.get("title", name), description=merged.get("description", ""), widget=widget,
-        default=merged.get("default"), minimum=merged.get("minimum"), maximum=merged.get("maximum"),
-        step=merged.get("step", 1 if merged.get("type") == "integer" else None), max_length=merged.get("maxLength"),
-        choices=choices, required=required, more=bool(merged.get("more")))
+        name=name,
+        title=merged.get("title", name),
+        description=merged.get("description", ""),
+        widget=widget,
+        default=merged.get("default"),
+        minimum=merged.get("minimum"),
+        maximum=merged.get("maximum"),
+        step=merged.get("step", 1 if merged.get("type") == "integer" else None),
+        max_length=merged.get("maxLength"),
+        choices=choices,
+        required=required,
+        more=bool(merged.get("more")),
+    )

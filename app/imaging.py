@@ -24,7 +24,8 @@ XMP = (
     '<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about="" '
     'xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/" Iptc4xmpExt:DigitalSourceType='
     '"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"/></rdf:RDF></x:xmpmeta>'
-    '<?xpacket end="w"?>')
+    '<?xpacket end="w"?>'
+)
 
 
 def read_upload(content: bytes) -> tuple[bytes, int, int]:
@@ -66,7 +67,7 @@ def encode_png(picture: Image.Image, info: PngImagePlugin.PngInfo | None = None)
 
 
 def png_with_provenance(picture: Image.Image, provenance: dict[str, Any]) -> bytes:
-    """A PNG with `parameters` as other tools read it, `danqing` with the exact request, and the XMP mark of AI works."""
+    """A PNG with `parameters` as other tools read it, `danqing` with the exact request, and XMP's mark of AI works."""
     info = PngImagePlugin.PngInfo()
     parameters = parameters_text(provenance)
     try:
@@ -82,9 +83,14 @@ def png_with_provenance(picture: Image.Image, provenance: dict[str, Any]) -> byt
 def parameters_text(provenance: dict[str, Any]) -> str:
     """The prompt, then `Key: value` pairs in one line: the convention that A1111 started."""
     params = dict(provenance["params"])
-    pairs = {"Seed": provenance["seed"], "CFG scale": params.get("guidance_scale"),
-             "Size": f"{provenance['width']}x{provenance['height']}", "Model": provenance["model"],
-             "Model hash": provenance["checkpoint_sha256"][:10], "Version": f"danqing {provenance['version']}"}
+    pairs = {
+        "Seed": provenance["seed"],
+        "CFG scale": params.get("guidance_scale"),
+        "Size": f"{provenance['width']}x{provenance['height']}",
+        "Model": provenance["model"],
+        "Model hash": provenance["checkpoint_sha256"][:10],
+        "Version": f"danqing {provenance['version']}",
+    }
     line = ", ".join(f"{key}: {value}" for key, value in pairs.items() if value is not None)
     return f"{params.get('prompt', '')}\n{line}"
 
@@ -95,8 +101,9 @@ def preview(content: bytes, size: int) -> bytes:
     picture = picture.convert("RGBA" if picture.mode in ("RGBA", "LA", "P") else "RGB")
     scale = size / max(picture.size)
     if scale != 1:
-        picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))),
-                                 Image.Resampling.LANCZOS)
+        picture = picture.resize(
+            (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), Image.Resampling.LANCZOS
+        )
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=88, method=2)
     return buffer.getvalue()

@@ -55,9 +55,17 @@ def create_app() -> FastAPI:
     """The application, with every route behind sign-in unless it says `@public`."""
     settings = get_settings()
     configure_logging(settings.log_format)
-    application = FastAPI(title="Danqing 丹青", version=VERSION, description=DESCRIPTION, lifespan=lifespan,
-                          docs_url=None, redoc_url=None, openapi_url=None,
-                          dependencies=[Depends(authenticate)], separate_input_output_schemas=True)
+    application = FastAPI(
+        title="Danqing 丹青",
+        version=VERSION,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(authenticate)],
+        separate_input_output_schemas=True,
+    )
     api = APIRouter(prefix="/api/v1")
     for router in (models_api, generations_api, artworks_api, uploads_api, users_api, admin_api):
         api.include_router(router)

@@ -60,8 +60,13 @@ class StudioMiddleware:
             route = route_template(scope)
             REQUEST_SECONDS.labels(scope["method"], route, str(status)).observe(seconds)
             if not scope["path"].startswith(UNLOGGED):
-                log.info("request", method=scope["method"], path=scope["path"][:200].encode("ascii", "replace").decode(),
-                         status=status, milliseconds=round(seconds * 1000, 1))
+                log.info(
+                    "request",
+                    method=scope["method"],
+                    path=scope["path"][:200].encode("ascii", "replace").decode(),
+                    status=status,
+                    milliseconds=round(seconds * 1000, 1),
+                )
 
 
 def route_template(scope: Scope) -> str:
@@ -114,10 +119,9 @@ def decorate(headers: MutableHeaders, request_id: str, nonce: str, path: str) ->
     headers["Content-Security-Policy"] = (
         f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; "
         "img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; media-src 'self'; manifest-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    )
     if path.startswith("/static/"):
         headers.setdefault("Cache-Control", "public, max-age=3600")
     else:
         headers.setdefault("Cache-Control", "no-store")
-
-

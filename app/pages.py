@@ -98,8 +98,9 @@ def openapi(request: Request, user: User) -> JSONResponse:
 
 @router.post("/language")
 @public
-def choose_language(request: Request, language: Annotated[str, Form()],
-                    next: Annotated[str, Form()] = "/") -> RedirectResponse:
+def choose_language(
+    request: Request, language: Annotated[str, Form()], next: Annotated[str, Form()] = "/"
+) -> RedirectResponse:
     answer = RedirectResponse(local_path(next), status_code=303)
     if language in LANGUAGES:
         answer.set_cookie(COOKIE, language, max_age=31536000, samesite="lax", secure=get_settings().secure_cookies)

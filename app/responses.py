@@ -22,8 +22,14 @@ LOCKED_RETRY_SECONDS = 5
 class ProblemResponse(Response):
     media_type = "application/problem+json"
 
-    def __init__(self, status: int, title: str, detail: str, errors: list[Any] | None = None,
-                 headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        title: str,
+        detail: str,
+        errors: list[Any] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "errors": errors or []}
         super().__init__(json.dumps(body, ensure_ascii=True, default=str), status_code=status, headers=headers)
 
@@ -73,8 +79,10 @@ def on_validation_error(request: Request, error: Exception) -> Response:
 def on_database_error(request: Request, error: Exception) -> Response:
     """A locked or absent database: nothing was written, trying again is right."""
     assert isinstance(error, OperationalError)
-    return error_response(request.scope, Unavailable("The database is busy or away; try again in a few seconds",
-                                                     retry_after=LOCKED_RETRY_SECONDS))
+    return error_response(
+        request.scope,
+        Unavailable("The database is busy or away; try again in a few seconds", retry_after=LOCKED_RETRY_SECONDS),
+    )
 
 
 def on_unexpected(request: Request, error: Exception) -> Response:

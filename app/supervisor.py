@@ -134,8 +134,11 @@ def run() -> int:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            print(f"danqing: a studio is running already on {settings.data}; stop it first, or set DANQING_DATA "
-                  "and DANQING_PORT for a second one", file=sys.stderr)
+            print(
+                f"danqing: a studio is running already on {settings.data}; stop it first, or set DANQING_DATA "
+                "and DANQING_PORT for a second one",
+                file=sys.stderr,
+            )
             return 1
         if in_use(settings):
             print(f"danqing: port {settings.port} is in use; set DANQING_PORT to another one", file=sys.stderr)

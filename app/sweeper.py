@@ -25,8 +25,10 @@ from app.uploads.tables import Upload
 MAX_ATTEMPTS = 3
 UNTOUCHED_SECONDS = 3600.0
 COLLECT_EVERY = 600.0
-GIVEN_UP = ("The worker that drew this stopped three times in a row, perhaps for lack of memory. "
-            "Try fewer pictures at once, or ask an admin to look at the log.")
+GIVEN_UP = (
+    "The worker that drew this stopped three times in a row, perhaps for lack of memory. "
+    "Try fewer pictures at once, or ask an admin to look at the log."
+)
 log = structlog.get_logger()
 
 
@@ -47,8 +49,13 @@ def sweep() -> None:
     """One round: expired leases back to the queue, or failed after MAX_ATTEMPTS; then ring for what waits."""
     with session_scope(writing=False) as session:
         expired = list(session.scalars(expired_leases()))
-        waiting = set(session.scalars(select(Generation.queue).distinct().where(
-            Generation.status == "queued", Generation.created_at < now() - timedelta(seconds=2))))
+        waiting = set(
+            session.scalars(
+                select(Generation.queue)
+                .distinct()
+                .where(Generation.status == "queued", Generation.created_at < now() - timedelta(seconds=2))
+            )
+        )
     if expired:
         with session_scope() as session:
             ended = reap(session)
@@ -75,9 +82,16 @@ def reap(session: Session) -> list[Generation]:
             values = {"status": "failed", "finished_at": now(), "error": GIVEN_UP}
         else:
             values = {"status": "queued"}
-        done = session.execute(update(Generation).where(
-            Generation.id == job.id, Generation.status == "running", Generation.token == job.token,
-            Generation.lease_until < now()).values(token=None, lease_until=None, step=0, **values))
+        done = session.execute(
+            update(Generation)
+            .where(
+                Generation.id == job.id,
+                Generation.status == "running",
+                Generation.token == job.token,
+                Generation.lease_until < now(),
+            )
+            .values(token=None, lease_until=None, step=0, **values)
+        )
         if done.rowcount:  # type: ignore[attr-defined]
             log.warning("lease_expired", job=job.id, attempt=job.attempt, now=values["status"])
             changed.append(job)
@@ -90,7 +104,7 @@ def reap(session: Session) -> list[Generation]:
 def doorbells(queue: str) -> int:
     """Messages that wait on a queue; 0 when Redis is away (a ring is then only logged)."""
     try:
-        return int(client().llen(f"danqing:{queue}"))  # type: ignore[arg-type]
+        return int(client().llen(f"danqing:{queue}"))
     except Exception as error:
         log.warning("queue_length_unknown", queue=queue, error=str(error))
         return 0
@@ -102,8 +116,9 @@ def collect_garbage(untouched_seconds: float = UNTOUCHED_SECONDS) -> int:
     for digest in get_storage().untouched_for(untouched_seconds):
         with session_scope() as session:
             storage_lock(session, exclusive=True)
-            named = [session.scalar(select(table.id).where(table.sha256 == digest).limit(1))
-                     for table in (Artwork, Upload)]
+            named = [
+                session.scalar(select(table.id).where(table.sha256 == digest).limit(1)) for table in (Artwork, Upload)
+            ]
             if not any(named) and get_storage().age(digest) >= untouched_seconds:
                 get_storage().delete(digest)
                 deleted += 1

@@ -23,8 +23,14 @@ from app.version import VERSION
 
 @cache
 def environment(language: str) -> Environment:
-    made = Environment(loader=FileSystemLoader(ROOT / "templates"), autoescape=True, undefined=StrictUndefined,
-                       trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.i18n"])
+    made = Environment(
+        loader=FileSystemLoader(ROOT / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=["jinja2.ext.i18n"],
+    )
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
     made.filters["ago"] = lambda moment: ago(moment, language)
     made.filters["bytes"] = size
@@ -60,9 +66,14 @@ def size(number: int) -> str:
 def render(request: Request, name: str, context: dict[str, Any] | None = None, status: int = 200) -> HTMLResponse:
     language = language_of(request)
     values = {
-        "user": getattr(request.state, "user", None), "language": language, "languages": LANGUAGES,
-        "nonce": getattr(request.state, "nonce", ""), "path": request.url.path, "version": VERSION,
-        "request_id": getattr(request.state, "id", ""), **(context or {}),
+        "user": getattr(request.state, "user", None),
+        "language": language,
+        "languages": LANGUAGES,
+        "nonce": getattr(request.state, "nonce", ""),
+        "path": request.url.path,
+        "version": VERSION,
+        "request_id": getattr(request.state, "id", ""),
+        **(context or {}),
     }
     page = HTMLResponse(environment(language).get_template(name).render(values), status_code=status)
     page.headers["Content-Language"] = language

@@ -8,12 +8,27 @@ from app.datasets.packages import NpmPackage, fetch_npm
 from app.settings import ROOT
 from app.storage import write_atomically
 
-HTMX = NpmPackage("htmx.org", "4.0.1", "5fba65616ca148a86d377e9771bcada7f35faee3558651feb929eea425e13b3c",
-                  "BSD-0-Clause", "htmx, Big Sky Software")
-SWAGGER = NpmPackage("swagger-ui-dist", "5.35.0", "1b8e891893404ea4c3558b6a87e2a3e494e7eedba41168c2ece5800a391a6ea6",
-                     "Apache-2.0", "Swagger UI, SmartBear Software")
-AXE = NpmPackage("axe-core", "4.14.1", "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745",
-                 "MPL-2.0", "axe-core, Deque Systems (tests only)")
+HTMX = NpmPackage(
+    "htmx.org",
+    "4.0.1",
+    "5fba65616ca148a86d377e9771bcada7f35faee3558651feb929eea425e13b3c",
+    "BSD-0-Clause",
+    "htmx, Big Sky Software",
+)
+SWAGGER = NpmPackage(
+    "swagger-ui-dist",
+    "5.35.0",
+    "1b8e891893404ea4c3558b6a87e2a3e494e7eedba41168c2ece5800a391a6ea6",
+    "Apache-2.0",
+    "Swagger UI, SmartBear Software",
+)
+AXE = NpmPackage(
+    "axe-core",
+    "4.14.1",
+    "e6b0ce02b84d892e2e33e403485e7f3d6c29e2be6df65daf44d89ba564139745",
+    "MPL-2.0",
+    "axe-core, Deque Systems (tests only)",
+)
 FILES = {
     HTMX: {"dist/htmx.min.js": "htmx.min.js"},
     SWAGGER: {"swagger-ui-bundle.js": "swagger-ui-bundle.js", "swagger-ui.css": "swagger-ui.css"},

@@ -20,8 +20,14 @@ class SamplingParams(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=False)
 
-    seed: int | None = Field(None, ge=0, le=MAX_SEED - 64, title="Seed", strict=True,
-                             description="The same seed and prompt give the same picture; empty draws one at random")
+    seed: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_SEED - 64,
+        title="Seed",
+        strict=True,
+        description="The same seed and prompt give the same picture; empty draws one at random",
+    )
     count: int = Field(1, ge=1, le=16, title="Count", description="How many pictures", strict=True)
 
 

@@ -22,8 +22,9 @@ class CheckpointError(Exception):
     """The checkpoint is not one of ours, or is broken; the message says how."""
 
 
-def write_model(folder: Path, network: nn.Module, card: dict[str, Any],
-                texts: dict[str, str] | None = None) -> dict[str, Any]:
+def write_model(
+    folder: Path, network: nn.Module, card: dict[str, Any], texts: dict[str, str] | None = None
+) -> dict[str, Any]:
     """Write a network, its card and the text files that it needs; the folder appears whole or not at all.
 
     Returns the card, with the SHA-256 of every file.
@@ -35,9 +36,13 @@ def write_model(folder: Path, network: nn.Module, card: dict[str, Any],
         save_file({name: half(tensor) for name, tensor in network.state_dict().items()}, weights)
         for name, text in (texts or {}).items():
             (temporary / name).write_text(text, "utf-8")
-        card = {"format": FORMAT, **card,
-                "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in (texts or {}).items()}, "parameters": sum(p.numel() for p in network.parameters()),
-                "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+        card = {
+            "format": FORMAT,
+            **card,
+            "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in (texts or {}).items()},
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        }
         (temporary / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", "utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)

@@ -24,8 +24,14 @@ class Collection:
 
     def indices(self, *splits: str, recoloured: bool = True) -> npt.NDArray[np.int64]:
         """Items of these splits, with or without the recoloured variations."""
-        return np.array([i for i, item in enumerate(self.items)
-                         if item["split"] in splits and (recoloured or not item["recoloured"])], dtype=np.int64)
+        return np.array(
+            [
+                i
+                for i, item in enumerate(self.items)
+                if item["split"] in splits and (recoloured or not item["recoloured"])
+            ],
+            dtype=np.int64,
+        )
 
     def pictures(self, indices: npt.NDArray[np.int64] | Tensor) -> Tensor:
         """(B, 3, H, W) uint8."""
@@ -57,7 +63,7 @@ class EpochOrder:
             if epoch != self._epoch:
                 self._epoch = epoch
                 self._order = np.random.default_rng((self.seed, epoch)).permutation(self.indices)
-            chosen.extend(self._order[offset:offset + self.batch - len(chosen)])
+            chosen.extend(self._order[offset : offset + self.batch - len(chosen)])
         return np.array(chosen)
 
 

@@ -1,4 +1,4 @@
-"""Measures a checkpoint of the zoo: `python -m models.evaluation NAME`. Prints its figures; --write puts them in the card.
+"""Measures a checkpoint of the zoo: `python -m models.evaluation NAME`; --write puts the figures into its card.
 
 Each family says in its folder what is measured (`models/<family>/evaluate.py`); this is the command around it.
 """
@@ -25,7 +25,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Measure a checkpoint again.")
     parser.add_argument("name")
     parser.add_argument("--datasets", type=Path, default=Path("data/datasets"))
-    parser.add_argument("--write", action="store_true", help="put figures and contact sheet into the checkpoint's folder")
+    parser.add_argument(
+        "--write", action="store_true", help="put figures and contact sheet into the checkpoint's folder"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
     folder = ZOO / arguments.name

@@ -16,9 +16,24 @@ from torch import Tensor, nn
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 
 # (expansion, channels, stride, kernel) of each block of Lite0
-BLOCKS = [(1, 16, 1, 3), (6, 24, 2, 3), (6, 24, 1, 3), (6, 40, 2, 5), (6, 40, 1, 5), (6, 80, 2, 3), (6, 80, 1, 3),
-          (6, 80, 1, 3), (6, 112, 1, 5), (6, 112, 1, 5), (6, 112, 1, 5), (6, 192, 2, 5), (6, 192, 1, 5),
-          (6, 192, 1, 5), (6, 192, 1, 5), (6, 320, 1, 3)]
+BLOCKS = [
+    (1, 16, 1, 3),
+    (6, 24, 2, 3),
+    (6, 24, 1, 3),
+    (6, 40, 2, 5),
+    (6, 40, 1, 5),
+    (6, 80, 2, 3),
+    (6, 80, 1, 3),
+    (6, 80, 1, 3),
+    (6, 112, 1, 5),
+    (6, 112, 1, 5),
+    (6, 112, 1, 5),
+    (6, 192, 2, 5),
+    (6, 192, 1, 5),
+    (6, 192, 1, 5),
+    (6, 192, 1, 5),
+    (6, 320, 1, 3),
+]
 
 
 def same_padding(x: Tensor, kernel: int, stride: int) -> Tensor:
@@ -69,8 +84,10 @@ class Lite0(nn.Module):
 def fold(weights: dict[str, Tensor], conv: str, norm: str) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution followed by a batch norm in evaluation."""
     scale = weights[f"{norm}.weight"] / torch.sqrt(weights[f"{norm}.running_var"] + 1e-3)
-    return (weights[f"{conv}.weight"] * scale[:, None, None, None],
-            weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale)
+    return (
+        weights[f"{conv}.weight"] * scale[:, None, None, None],
+        weights[f"{norm}.bias"] - weights[f"{norm}.running_mean"] * scale,
+    )
 
 
 def load_lite0(depth: int = 5) -> Lite0:

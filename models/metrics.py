@@ -47,8 +47,9 @@ class IndependentFeatures:
         return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
-def retrieval(queries: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32],
-              answers: npt.NDArray[np.int64]) -> tuple[float, float]:
+def retrieval(
+    queries: npt.NDArray[np.float32], gallery: npt.NDArray[np.float32], answers: npt.NDArray[np.int64]
+) -> tuple[float, float]:
     """(R@1, R@10): share of queries whose own entry of the gallery is the nearest, or among the ten nearest.
 
     `gallery` has one row a concept, `answers[i]` is the row that belongs to query i; cosine similarity.

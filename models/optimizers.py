@@ -33,8 +33,9 @@ def orthogonalize(update: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Momentum whose every update is orthogonalised; for matrices inside a network only."""
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float = 0.02, momentum: float = 0.95,
-                 weight_decay: float = 0.0) -> None:
+    def __init__(
+        self, params: Iterable[nn.Parameter], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -54,8 +55,11 @@ class Muon(torch.optim.Optimizer):
                 p.add_(update, alpha=-group["lr"] * max(1.0, p.size(0) / p.size(1)) ** 0.5)
 
 
-def muon_and_adamw(hidden: list[nn.Parameter], others: list[nn.Parameter], *, muon_lr: float, adamw_lr: float,
-                   weight_decay: float) -> list[torch.optim.Optimizer]:
+def muon_and_adamw(
+    hidden: list[nn.Parameter], others: list[nn.Parameter], *, muon_lr: float, adamw_lr: float, weight_decay: float
+) -> list[torch.optim.Optimizer]:
     """Muon over `hidden` matrices, AdamW over `others` (embeddings, gains, heads)."""
-    return [Muon(hidden, lr=muon_lr, weight_decay=weight_decay),
-            torch.optim.AdamW(others, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=0.0)]
+    return [
+        Muon(hidden, lr=muon_lr, weight_decay=weight_decay),
+        torch.optim.AdamW(others, lr=adamw_lr, betas=(0.9, 0.95), weight_decay=0.0),
+    ]

@@ -53,8 +53,10 @@ class Run:
 
     def stop_on_signals(self) -> None:
         """SIGTERM and SIGINT end the run at the next step, after a checkpoint."""
+
         def ask(number: int, frame: FrameType | None) -> None:
             self._stop = True
+
         signal.signal(signal.SIGTERM, ask)
         signal.signal(signal.SIGINT, ask)
 
@@ -73,8 +75,7 @@ class Run:
     # --- state ------------------------------------------------------------------------------------------------------
 
     def checkpoint_is_due(self, step: int) -> bool:
-        return (self._stop or step == self.steps
-                or time.monotonic() - self._saved_at >= self.checkpoint_seconds)
+        return self._stop or step == self.steps or time.monotonic() - self._saved_at >= self.checkpoint_seconds
 
     def save(self, step: int, tensors: dict[str, Tensor]) -> None:
         """Write a checkpoint: it appears whole, with its hash, or not at all. Raises Stopped when asked to stop."""
@@ -84,8 +85,12 @@ class Run:
         temporary.mkdir()
         weights = temporary / "state.safetensors"
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, weights)
-        card = {"step": step, "seconds": self.seconds, "seed": self.seed,
-                "sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
+        card = {
+            "step": step,
+            "seconds": self.seconds,
+            "seed": self.seed,
+            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        }
         (temporary / "state.json").write_text(json.dumps(card), "utf-8")
         for path in (weights, temporary / "state.json", temporary):
             descriptor = os.open(path, os.O_RDONLY)
@@ -112,6 +117,7 @@ class Run:
 
 
 # --- state of modules and optimizers as flat tensors ----------------------------------------------------------------
+
 
 def pack(**parts: nn.Module | torch.optim.Optimizer) -> dict[str, Tensor]:
     """All tensors of modules and optimizers under `name/...` keys, for safetensors."""
@@ -140,6 +146,7 @@ def unpack(tensors: dict[str, Tensor], **parts: nn.Module | torch.optim.Optimize
 
 
 # --- schedule, precision --------------------------------------------------------------------------------------------
+
 
 def warmup_stable_decay(step: int, steps: int, warmup: int = 100, decay: float = 0.3) -> float:
     """Factor of the learning rate: linear up, flat, then linear down over the last `decay` of the steps.

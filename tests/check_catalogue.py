@@ -17,12 +17,24 @@ from app.users.service import WRONG
 from models.registry import families
 
 ROOT = Path(__file__).parent.parent
-ERRORS = {"Unauthenticated", "Forbidden", "NotFound", "Conflict", "TooLarge", "UnsupportedMedia", "Invalid", "TooMany",
-          "Unavailable", "StorageFull"}
+ERRORS = {
+    "Unauthenticated",
+    "Forbidden",
+    "NotFound",
+    "Conflict",
+    "TooLarge",
+    "UnsupportedMedia",
+    "Invalid",
+    "TooMany",
+    "Unavailable",
+    "StorageFull",
+}
 # Words that templates translate by value: statuses, and the parameters' names on the artwork page.
 BY_VALUE = {"queued", "running", "succeeded", "failed", "cancelled", "Temperature", "Guidance scale", "Top k"}
 REASONS = {
-    WRONG, GIVEN_UP, InternalError.title,
+    WRONG,
+    GIVEN_UP,
+    InternalError.title,
     "The disk of the studio is full; ask an admin to make room, then try again.",
     "There was not enough memory for this; try fewer pictures at once.",
     "The model failed while it drew this. The log has the details under this job's id.",

@@ -13,8 +13,9 @@ import pytest
 from app import database, events, security, settings, storage
 from tests.studio import Studio
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))),
-                None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+)
 
 
 def clear_caches() -> None:

@@ -49,8 +49,13 @@ class Studio:
 
     def __post_init__(self) -> None:
         self.environment = {
-            "DANQING_DATA": str(self.folder / "data"), "DANQING_PORT": str(self.port), "DANQING_LEASE_SECONDS": "2",
-            "DANQING_SWEEP_SECONDS": "0.5", "DANQING_LOG_FORMAT": "json", **self.environment}
+            "DANQING_DATA": str(self.folder / "data"),
+            "DANQING_PORT": str(self.port),
+            "DANQING_LEASE_SECONDS": "2",
+            "DANQING_SWEEP_SECONDS": "0.5",
+            "DANQING_LOG_FORMAT": "json",
+            **self.environment,
+        }
         (self.folder / "data").mkdir(parents=True, exist_ok=True)
         self.run("migrate")
 
@@ -73,8 +78,13 @@ class Studio:
         for name in names:
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    self.command(name), cwd=ROOT, stdout=log, stderr=log, start_new_session=True,
-                    env={**os.environ, **self.environment, **environment})
+                    self.command(name),
+                    cwd=ROOT,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                    env={**os.environ, **self.environment, **environment},
+                )
         if "web" in names:
             wait_until("the web process", lambda: httpx.get(f"{self.url}/healthz").is_success)
 
@@ -96,8 +106,16 @@ class Studio:
 
     def run(self, *arguments: str, text: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """A `danqing` command on this studio."""
-        return subprocess.run([sys.executable, "-m", "app.cli", *arguments], cwd=ROOT, input=text, text=True,
-                              capture_output=True, check=check, timeout=120, env={**os.environ, **self.environment})
+        return subprocess.run(
+            [sys.executable, "-m", "app.cli", *arguments],
+            cwd=ROOT,
+            input=text,
+            text=True,
+            capture_output=True,
+            check=check,
+            timeout=120,
+            env={**os.environ, **self.environment},
+        )
 
     def client(self, name: str, role: str = "artist") -> httpx.Client:
         """A client with an API key of a new user."""
@@ -127,6 +145,7 @@ def submit(client: httpx.Client, prompt: str = "a fox", **params: Any) -> dict[s
 
 def finished(client: httpx.Client, job: str, seconds: float = 90) -> dict[str, Any]:
     """The job once it has ended."""
+
     def look() -> dict[str, Any] | None:
         answer = client.get(f"/generations/{job}")
         found = answer.json() if answer.status_code == 200 else {}

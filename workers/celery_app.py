@@ -111,6 +111,18 @@ def main(queue: str) -> None:
     worker_name()
     configure_logging(get_settings().log_format)
     warnings.filterwarnings("ignore", category=SecurityWarning)  # JSON only: root is no worse here than elsewhere
-    celery_app.worker_main([
-        "--quiet", "worker", "--queues", queue, "--hostname", f"{queue}-{os.getpid()}@%h", "--loglevel", "WARNING",
-        "--without-gossip", "--without-mingle", "--without-heartbeat"])
+    celery_app.worker_main(
+        [
+            "--quiet",
+            "worker",
+            "--queues",
+            queue,
+            "--hostname",
+            f"{queue}-{os.getpid()}@%h",
+            "--loglevel",
+            "WARNING",
+            "--without-gossip",
+            "--without-mingle",
+            "--without-heartbeat",
+        ]
+    )

@@ -39,9 +39,17 @@ def draw(model: str, task: str, params: dict[str, Any], folder: Path) -> Iterato
     folder.mkdir(parents=True, exist_ok=True)
     for request, output in zip(requests, sampler.sample(requests, lambda step, total, previews: None), strict=True):
         picture = Image.fromarray(output.pixels)
-        provenance = {"generator": "danqing", "version": VERSION, "model": model, "task": task,
-                      "checkpoint_sha256": found.sha256, "params": checked.model_dump(mode="json"),
-                      "seed": request.seed, "width": picture.width, "height": picture.height}
+        provenance = {
+            "generator": "danqing",
+            "version": VERSION,
+            "model": model,
+            "task": task,
+            "checkpoint_sha256": found.sha256,
+            "params": checked.model_dump(mode="json"),
+            "seed": request.seed,
+            "width": picture.width,
+            "height": picture.height,
+        }
         path = folder / f"{model}-{request.seed}.png"
         write_atomically(path, png_with_provenance(picture, provenance))
         yield path

@@ -105,7 +105,7 @@ def sample(leases: list[Lease], heartbeat: Heartbeat) -> list[Output]:
     outputs: list[Output] = []
     watch = Watch(leases, heartbeat)
     while len(outputs) < len(requests):  # only a single job larger than the batch needs more than one turn
-        part = requests[len(outputs):len(outputs) + sampler.batch_size]
+        part = requests[len(outputs) : len(outputs) + sampler.batch_size]
         watch.turns, watch.turn = -(-len(requests) // sampler.batch_size), len(outputs) // sampler.batch_size
         outputs += sampler.sample(part, watch.on_step)
     return outputs
@@ -133,9 +133,10 @@ class Watch:
         pictures = previews() if self.turns == 1 else []
         for taken in self.leases:
             events: list[Event] = [ProgressEvent(generation=taken.job, step=taken.step, total=taken.total)]
-            own, pictures = pictures[:taken.count], pictures[taken.count:]
-            events += [PreviewEvent(generation=taken.job, index=i, image=data_uri(pixels))
-                       for i, pixels in enumerate(own)]
+            own, pictures = pictures[: taken.count], pictures[taken.count :]
+            events += [
+                PreviewEvent(generation=taken.job, index=i, image=data_uri(pixels)) for i, pixels in enumerate(own)
+            ]
             publish(taken.user, *events)
         self._next = time.monotonic() + NEXT_PREVIEW
 
@@ -179,16 +180,38 @@ def store(taken: Lease, index: int, work: Output, batch: int) -> Artwork:
     picture = Image.fromarray(work.pixels)
     seed = taken.params["seed"] + index
     provenance: dict[str, Any] = {
-        "generator": "danqing", "version": VERSION, "model": taken.model, "task": taken.task,
-        "checkpoint_sha256": taken.checkpoint_sha256, "params": taken.params, "seed": seed, "position": index,
-        "width": picture.width, "height": picture.height, "batch": batch, "torch": str(torch.__version__),
-        "device": model_cache.device().type, **work.metadata}
+        "generator": "danqing",
+        "version": VERSION,
+        "model": taken.model,
+        "task": taken.task,
+        "checkpoint_sha256": taken.checkpoint_sha256,
+        "params": taken.params,
+        "seed": seed,
+        "position": index,
+        "width": picture.width,
+        "height": picture.height,
+        "batch": batch,
+        "torch": str(torch.__version__),
+        "device": model_cache.device().type,
+        **work.metadata,
+    }
     content = imaging.png_with_provenance(picture, provenance)
     return Artwork(
-        id=new_id(), user_id=taken.user, generation_id=taken.job, position=index, sha256=get_storage().put(content),
-        media_type="image/png", size_bytes=len(content), width=picture.width, height=picture.height,
-        model=taken.model, task=taken.task, seed=seed, provenance=provenance,
-        text=search_text("", str(taken.params.get("prompt", "")), []))
+        id=new_id(),
+        user_id=taken.user,
+        generation_id=taken.job,
+        position=index,
+        sha256=get_storage().put(content),
+        media_type="image/png",
+        size_bytes=len(content),
+        width=picture.width,
+        height=picture.height,
+        model=taken.model,
+        task=taken.task,
+        seed=seed,
+        provenance=provenance,
+        text=search_text("", str(taken.params.get("prompt", "")), []),
+    )
 
 
 def fail(taken: Lease, why: str, final: bool = False) -> None:

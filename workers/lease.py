@@ -56,8 +56,12 @@ def claim(session: Session, queue: str, worker: str, capacity: int) -> list[Leas
     if room > 0 and leases:
         first: Generation = head[0]
         alike = in_order(queue).where(
-            Generation.model == first.model, Generation.task == first.task, Generation.id != first.id,
-            Generation.checkpoint_sha256 == first.checkpoint_sha256, Generation.count <= room)
+            Generation.model == first.model,
+            Generation.task == first.task,
+            Generation.id != first.id,
+            Generation.checkpoint_sha256 == first.checkpoint_sha256,
+            Generation.count <= room,
+        )
         for job, user in session.execute(alike.limit(room)):
             if job.count <= room:
                 leases += (taken := take(session, job, user, worker))
@@ -66,25 +70,53 @@ def claim(session: Session, queue: str, worker: str, capacity: int) -> list[Leas
 
 
 def in_order(queue: str) -> Select[Generation, User]:
-    return (select(Generation, User).join(User, User.id == Generation.user_id)
-            .where(Generation.status == "queued", Generation.queue == queue)
-            .order_by(Generation.priority.desc(), User.served_at.asc().nulls_first(), Generation.id)
-            .with_for_update(of=Generation, skip_locked=True))
+    return (
+        select(Generation, User)
+        .join(User, User.id == Generation.user_id)
+        .where(Generation.status == "queued", Generation.queue == queue)
+        .order_by(Generation.priority.desc(), User.served_at.asc().nulls_first(), Generation.id)
+        .with_for_update(of=Generation, skip_locked=True)
+    )
 
 
 def take(session: Session, job: Generation, user: User, worker: str) -> list[Lease]:
     """Compare-and-set: [] when another worker was faster."""
     token = secrets.token_hex(16)
     until = now() + timedelta(seconds=get_settings().lease_seconds)
-    done = session.execute(update(Generation).where(Generation.id == job.id, Generation.status == "queued").values(
-        status="running", attempt=Generation.attempt + 1, token=token, lease_until=until, worker=worker,
-        started_at=now(), step=0).execution_options(synchronize_session=False))
+    done = session.execute(
+        update(Generation)
+        .where(Generation.id == job.id, Generation.status == "queued")
+        .values(
+            status="running",
+            attempt=Generation.attempt + 1,
+            token=token,
+            lease_until=until,
+            worker=worker,
+            started_at=now(),
+            step=0,
+        )
+        .execution_options(synchronize_session=False)
+    )
     if done.rowcount != 1:  # type: ignore[attr-defined]
         return []
-    session.execute(update(User).where(User.id == user.id).values(served_at=now())
-                    .execution_options(synchronize_session=False))
-    return [Lease(job.id, user.id, user.name, token, job.model, job.task, job.checkpoint_sha256, job.params, job.count,
-                  job.attempt + 1, job.request_id)]
+    session.execute(
+        update(User).where(User.id == user.id).values(served_at=now()).execution_options(synchronize_session=False)
+    )
+    return [
+        Lease(
+            job.id,
+            user.id,
+            user.name,
+            token,
+            job.model,
+            job.task,
+            job.checkpoint_sha256,
+            job.params,
+            job.count,
+            job.attempt + 1,
+            job.request_id,
+        )
+    ]
 
 
 def held(lease: Lease) -> Any:
@@ -98,8 +130,12 @@ def renew(leases: list[Lease]) -> None:
         for lease in leases:
             if lease.state == "lost":
                 continue
-            kept = session.execute(update(Generation).where(held(lease)).values(
-                lease_until=until, step=lease.step, total=lease.total).returning(Generation.cancel_requested)).first()
+            kept = session.execute(
+                update(Generation)
+                .where(held(lease))
+                .values(lease_until=until, step=lease.step, total=lease.total)
+                .returning(Generation.cancel_requested)
+            ).first()
             if kept is None:
                 lease.state = "lost"
                 log.warning("lease_lost", job=lease.job)
@@ -110,8 +146,13 @@ def renew(leases: list[Lease]) -> None:
 def cancelled(leases: list[Lease]) -> None:
     """Read the wish to cancel, without writing."""
     with session_scope(writing=False) as session:
-        wanted = set(session.scalars(select(Generation.id).where(
-            Generation.id.in_([lease.job for lease in leases]), Generation.cancel_requested)))
+        wanted = set(
+            session.scalars(
+                select(Generation.id).where(
+                    Generation.id.in_([lease.job for lease in leases]), Generation.cancel_requested
+                )
+            )
+        )
     for lease in leases:
         if lease.state == "held" and lease.job in wanted:
             lease.state = "cancelled"
@@ -155,24 +196,44 @@ class Heartbeat:
 
 def end(session: Session, lease: Lease, status: str, error: str | None = None) -> bool:
     """Finish the job if the lease is still ours; False: it is not, roll back. Only here does a job end by a worker."""
-    done = session.execute(update(Generation).where(held(lease)).values(
-        status=status, error=error, finished_at=now(), token=None, lease_until=None,
-        step=lease.total if status == "succeeded" else lease.step, total=lease.total))
+    done = session.execute(
+        update(Generation)
+        .where(held(lease))
+        .values(
+            status=status,
+            error=error,
+            finished_at=now(),
+            token=None,
+            lease_until=None,
+            step=lease.total if status == "succeeded" else lease.step,
+            total=lease.total,
+        )
+    )
     return bool(done.rowcount == 1)  # type: ignore[attr-defined]
 
 
 def put_back(session: Session, lease: Lease, free: bool = False) -> bool:
     """Back to the queue; `free` does not count the attempt."""
-    done = session.execute(update(Generation).where(held(lease)).values(
-        status="queued", token=None, lease_until=None, step=0,
-        attempt=Generation.attempt - 1 if free else Generation.attempt))
+    done = session.execute(
+        update(Generation)
+        .where(held(lease))
+        .values(
+            status="queued",
+            token=None,
+            lease_until=None,
+            step=0,
+            attempt=Generation.attempt - 1 if free else Generation.attempt,
+        )
+    )
     return bool(done.rowcount == 1)  # type: ignore[attr-defined]
 
 
 def give_back_all(worker: str) -> int:
     """A worker that shuts down returns what it holds; this costs the jobs no attempt."""
     with session_scope() as session:
-        done = session.execute(update(Generation).where(
-            Generation.worker == worker, Generation.status == "running").values(
-            status="queued", token=None, lease_until=None, step=0, attempt=Generation.attempt - 1))
+        done = session.execute(
+            update(Generation)
+            .where(Generation.worker == worker, Generation.status == "running")
+            .values(status="queued", token=None, lease_until=None, step=0, attempt=Generation.attempt - 1)
+        )
         return int(done.rowcount)  # type: ignore[attr-defined]

@@ -57,7 +57,18 @@ def list_workers(admin: Admin) -> WorkerList:
 @router.get("/queue", summary="Unfinished jobs of everyone, without their prompts (admin)")
 def queue(admin: Admin) -> QueueOut:
     with session_scope(writing=False) as session:
-        return QueueOut(items=[
-            QueuedJob(id=job.id, user=name, status=job.status, queue=job.queue, model=job.model, count=job.count,
-                      attempt=job.attempt, created_at=job.created_at)
-            for job, name in service.unfinished(session)])
+        return QueueOut(
+            items=[
+                QueuedJob(
+                    id=job.id,
+                    user=name,
+                    status=job.status,
+                    queue=job.queue,
+                    model=job.model,
+                    count=job.count,
+                    attempt=job.attempt,
+                    created_at=job.created_at,
+                )
+                for job, name in service.unfinished(session)
+            ]
+        )

@@ -30,9 +30,13 @@ def index(request: Request, admin: Admin) -> Response:
 def page(request: Request, error: DomainError | None = None, link: str | None = None) -> Response:
     with session_scope(writing=False) as session:
         context = {
-            "people": users.all_users(session), "jobs": service.unfinished(session), "link": link, "error": error,
+            "people": users.all_users(session),
+            "jobs": service.unfinished(session),
+            "link": link,
+            "error": error,
             "workers": [(worker, service.is_alive(worker)) for worker in service.workers(session)],
-            "counts": generations.counts(session)}
+            "counts": generations.counts(session),
+        }
     return render(request, "admin/index.html", context, status=error.status if error else 200)
 
 
@@ -58,8 +62,13 @@ def new_link(request: Request, admin: Admin, user_id: Id) -> Response:
 
 
 @router.post("/users/{user_id}")
-def change_user(request: Request, admin: Admin, user_id: Id, role: Annotated[str | None, Form()] = None,
-                disabled: Annotated[bool | None, Form()] = None) -> Response:
+def change_user(
+    request: Request,
+    admin: Admin,
+    user_id: Id,
+    role: Annotated[str | None, Form()] = None,
+    disabled: Annotated[bool | None, Form()] = None,
+) -> Response:
     try:
         wanted = UserChange.model_validate({"role": role, "disabled": disabled})
         with session_scope() as session:

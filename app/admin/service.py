@@ -32,6 +32,11 @@ def alive_by_queue(session: Session) -> dict[str, int]:
 
 def unfinished(session: Session, limit: int = 100) -> list[tuple[Generation, str]]:
     """(job, name of its user), running ones first, then by age."""
-    query = (select(Generation, User.name).join(User, User.id == Generation.user_id)
-             .where(Generation.status.in_(UNFINISHED)).order_by(Generation.status.desc(), Generation.id).limit(limit))
+    query = (
+        select(Generation, User.name)
+        .join(User, User.id == Generation.user_id)
+        .where(Generation.status.in_(UNFINISHED))
+        .order_by(Generation.status.desc(), Generation.id)
+        .limit(limit)
+    )
     return [(job, name) for job, name in session.execute(query)]

@@ -21,14 +21,24 @@ MAX_RANGES = 8
 
 
 @router.get("", summary="List artworks")
-def list_artworks(user: User, q: Text = None, model: Text = None, task: Text = None, tag: Text = None,
-                  favourite: bool | None = None, trashed: bool = False, studio: bool = False,
-                  cursor: Cursor = None, limit: Limit = 50) -> ArtworkList:
+def list_artworks(
+    user: User,
+    q: Text = None,
+    model: Text = None,
+    task: Text = None,
+    tag: Text = None,
+    favourite: bool | None = None,
+    trashed: bool = False,
+    studio: bool = False,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> ArtworkList:
     wanted = service.Filter(q, model, task, tag, favourite, trashed, studio)
     with session_scope(writing=False) as session:
         found, more = service.page(session, user, wanted, decode(cursor), limit)
-        return ArtworkList(items=[ArtworkOut.model_validate(work) for work in found],
-                           next_cursor=encode(more) if more else None)
+        return ArtworkList(
+            items=[ArtworkOut.model_validate(work) for work in found], next_cursor=encode(more) if more else None
+        )
 
 
 @router.get("/{artwork_id}", summary="One artwork")
@@ -56,14 +66,25 @@ def restore_artwork(user: User, artwork_id: Id) -> ArtworkOut:
         return ArtworkOut.model_validate(service.restore(service.get(session, user, artwork_id, writing=True)))
 
 
-@router.get("/{artwork_id}/file", summary="The file itself", response_class=Response,
-            responses={200: {"content": {"image/png": {}}}})
-def get_file(request: Request, user: User, artwork_id: Id,
-             download: Annotated[bool, Query(description="Answer as an attachment")] = False) -> Response:
+@router.get(
+    "/{artwork_id}/file",
+    summary="The file itself",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}},
+)
+def get_file(
+    request: Request,
+    user: User,
+    artwork_id: Id,
+    download: Annotated[bool, Query(description="Answer as an attachment")] = False,
+) -> Response:
     with session_scope(writing=False) as session:
         artwork = service.get(session, user, artwork_id)
-    headers = {"Cache-Control": FOREVER, "ETag": f'"{artwork.sha256}"',
-               "Content-Disposition": f'{"attachment" if download else "inline"}; filename="danqing-{artwork.id}.png"'}
+    headers = {
+        "Cache-Control": FOREVER,
+        "ETag": f'"{artwork.sha256}"',
+        "Content-Disposition": f'{"attachment" if download else "inline"}; filename="danqing-{artwork.id}.png"',
+    }
     path = get_storage().path(artwork.sha256)
     many = request.headers.get("range", "").count(",") >= MAX_RANGES
     if path is not None and not many:
@@ -71,10 +92,17 @@ def get_file(request: Request, user: User, artwork_id: Id,
     return Response(service.content(artwork), media_type=artwork.media_type, headers=headers)
 
 
-@router.get("/{artwork_id}/preview", summary="A WebP of about this size", response_class=Response,
-            responses={200: {"content": {"image/webp": {}}}})
+@router.get(
+    "/{artwork_id}/preview",
+    summary="A WebP of about this size",
+    response_class=Response,
+    responses={200: {"content": {"image/webp": {}}}},
+)
 def get_preview(user: User, artwork_id: Id, size: Annotated[int, Query(ge=16, le=1024)] = 256) -> Response:
     with session_scope(writing=False) as session:
         artwork = service.get(session, user, artwork_id)
-    return Response(service.preview(artwork, size), media_type="image/webp",
-                    headers={"Cache-Control": FOREVER, "ETag": f'"{artwork.sha256}-{size}"'})
+    return Response(
+        service.preview(artwork, size),
+        media_type="image/webp",
+        headers={"Cache-Control": FOREVER, "ETag": f'"{artwork.sha256}-{size}"'},
+    )

@@ -19,16 +19,36 @@ PAGE = 48
 
 
 @router.get("/")
-def gallery(request: Request, user: User, q: Text = None, model: Text = None, tag: Text = None,
-            favourite: bool = False, trashed: bool = False, studio: bool = False, cursor: Cursor = None) -> Response:
+def gallery(
+    request: Request,
+    user: User,
+    q: Text = None,
+    model: Text = None,
+    tag: Text = None,
+    favourite: bool = False,
+    trashed: bool = False,
+    studio: bool = False,
+    cursor: Cursor = None,
+) -> Response:
     """A page, or only the next cards for infinite scroll."""
     wanted = service.Filter(q, model or None, None, tag, favourite or None, trashed, studio)
     with session_scope(writing=False) as session:
         works, more = service.page(session, user, wanted, decode(cursor), PAGE)
-    query = {"q": q, "model": model, "tag": tag, "favourite": favourite or None, "trashed": trashed or None,
-             "studio": studio or None}
-    context = {"works": works, "next_cursor": encode(more) if more else None, "wanted": wanted,
-               "query": {key: value for key, value in query.items() if value}, "models": checkpoints.catalogue()}
+    query = {
+        "q": q,
+        "model": model,
+        "tag": tag,
+        "favourite": favourite or None,
+        "trashed": trashed or None,
+        "studio": studio or None,
+    }
+    context = {
+        "works": works,
+        "next_cursor": encode(more) if more else None,
+        "wanted": wanted,
+        "query": {key: value for key, value in query.items() if value},
+        "models": checkpoints.catalogue(),
+    }
     fragment = request.headers.get("hx-request") == "true"
     return render(request, "artworks/_cards.html" if fragment else "artworks/index.html", context)
 
@@ -39,9 +59,17 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
         found = service.get(session, user, artwork_id)
         newer, older = service.neighbours(session, found)
         sisters = generations.artworks_of_job(session, found.generation_id) if found.generation_id else []
-    return render(request, "artworks/show.html", {
-        "work": found, "newer": newer, "older": older, "own": found.user_id == user.id,
-        "sisters": [work for work in sisters if work.user_id == user.id]})
+    return render(
+        request,
+        "artworks/show.html",
+        {
+            "work": found,
+            "newer": newer,
+            "older": older,
+            "own": found.user_id == user.id,
+            "sisters": [work for work in sisters if work.user_id == user.id],
+        },
+    )
 
 
 @router.post("/artworks/{artwork_id}/trash")

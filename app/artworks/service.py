@@ -36,17 +36,23 @@ def search_text(title: str, prompt: str, tags: list[str]) -> str:
     return "\n".join([title, prompt, *tags, ""]).casefold()
 
 
-def page(session: Session, user: Principal, wanted: Filter, before: str | None,
-         limit: int) -> tuple[list[Artwork], str | None]:
+def page(
+    session: Session, user: Principal, wanted: Filter, before: str | None, limit: int
+) -> tuple[list[Artwork], str | None]:
     """(newest first, id that the next page starts after)."""
     query = select(Artwork).order_by(Artwork.id.desc()).limit(limit + 1)
     if wanted.studio:
         query = query.where(Artwork.visibility == "studio", Artwork.deleted_at.is_(None))
     else:
-        query = query.where(Artwork.user_id == user.id, Artwork.deleted_at.is_not(None) if wanted.trashed
-                            else Artwork.deleted_at.is_(None))
-    for column, value in ((Artwork.model, wanted.model), (Artwork.task, wanted.task),
-                          (Artwork.favourite, wanted.favourite)):
+        query = query.where(
+            Artwork.user_id == user.id,
+            Artwork.deleted_at.is_not(None) if wanted.trashed else Artwork.deleted_at.is_(None),
+        )
+    for column, value in (
+        (Artwork.model, wanted.model),
+        (Artwork.task, wanted.task),
+        (Artwork.favourite, wanted.favourite),
+    ):
         if value is not None:
             query = query.where(column == value)
     for word in (wanted.q or "").casefold().split():
@@ -90,8 +96,10 @@ def restore(artwork: Artwork) -> Artwork:
 def neighbours(session: Session, artwork: Artwork) -> tuple[str | None, str | None]:
     """Ids of the next newer and the next older work of the same user."""
     same = select(Artwork.id).where(Artwork.user_id == artwork.user_id, Artwork.deleted_at.is_(None)).limit(1)
-    return (session.scalar(same.where(Artwork.id > artwork.id).order_by(Artwork.id)),
-            session.scalar(same.where(Artwork.id < artwork.id).order_by(Artwork.id.desc())))
+    return (
+        session.scalar(same.where(Artwork.id > artwork.id).order_by(Artwork.id)),
+        session.scalar(same.where(Artwork.id < artwork.id).order_by(Artwork.id.desc())),
+    )
 
 
 def content(artwork: Artwork) -> bytes:

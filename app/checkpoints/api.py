@@ -25,8 +25,12 @@ def get_model(user: User, name: Name) -> ModelOut:
     return ModelOut.of(service.get(name))
 
 
-@router.get("/{name}/samples", summary="The contact sheet", response_class=Response,
-            responses={200: {"content": {"image/png": {}}}})
+@router.get(
+    "/{name}/samples",
+    summary="The contact sheet",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}},
+)
 def get_samples(user: User, name: Name) -> Response:
     path = service.get(name).folder / "samples.png"
     if not path.is_file():

@@ -39,12 +39,28 @@ class ModelOut(BaseModel):
     def of(cls, found: Checkpoint) -> ModelOut:
         card = found.card
         return cls(
-            name=found.name, title=found.title, description=card.get("description", ""), family=found.family.name,
-            checkpoint=CheckpointOut(sha256=found.sha256, license=card.get("license", ""),
-                                     trained_on=card.get("trained_on", card.get("collection", "")),
-                                     parameters=card["parameters"], figures=card.get("figures", {})),
-            tasks=[TaskOut(name=task.name, title=task.title, media_type=task.media_type, inputs=list(task.inputs),
-                           params=task.params.model_json_schema()) for task in found.family.tasks])
+            name=found.name,
+            title=found.title,
+            description=card.get("description", ""),
+            family=found.family.name,
+            checkpoint=CheckpointOut(
+                sha256=found.sha256,
+                license=card.get("license", ""),
+                trained_on=card.get("trained_on", card.get("collection", "")),
+                parameters=card["parameters"],
+                figures=card.get("figures", {}),
+            ),
+            tasks=[
+                TaskOut(
+                    name=task.name,
+                    title=task.title,
+                    media_type=task.media_type,
+                    inputs=list(task.inputs),
+                    params=task.params.model_json_schema(),
+                )
+                for task in found.family.tasks
+            ],
+        )
 
 
 class ModelList(BaseModel):

@@ -50,7 +50,10 @@ def fetch_npm(package: NpmPackage, cache: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
         done = subprocess.run(
             [*npm_command(), "pack", "--silent", package.spec],
-            cwd=temporary, capture_output=True, text=True, timeout=600,
+            cwd=temporary,
+            capture_output=True,
+            text=True,
+            timeout=600,
         )
         tarballs = list(Path(temporary).glob("*.tgz"))
         if done.returncode or len(tarballs) != 1:

@@ -35,8 +35,9 @@ class Item:
     recoloured: bool = False  # a variation made by us, left out of what is measured
 
 
-def write_prepared(folder: Path, items: Iterable[tuple[Item, npt.NDArray[np.uint8]]],
-                   card: dict[str, Any]) -> dict[str, Any]:
+def write_prepared(
+    folder: Path, items: Iterable[tuple[Item, npt.NDArray[np.uint8]]], card: dict[str, Any]
+) -> dict[str, Any]:
     """Write `images.npy` (N, H, W, 3), `items.jsonl` and `card.json`; the folder appears whole or not at all."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
@@ -53,8 +54,14 @@ def write_prepared(folder: Path, items: Iterable[tuple[Item, npt.NDArray[np.uint
         digest = hashlib.sha256()
         for name in ("images.npy", "items.jsonl"):
             digest.update((temporary / name).read_bytes())
-        card = {"format": FORMAT, **card, "count": len(pictures), "size": pictures[0].shape[0],
-                "splits": dict(splits), "version": digest.hexdigest()}
+        card = {
+            "format": FORMAT,
+            **card,
+            "count": len(pictures),
+            "size": pictures[0].shape[0],
+            "splits": dict(splits),
+            "version": digest.hexdigest(),
+        }
         (temporary / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1), "utf-8")
         if folder.exists():
             shutil.rmtree(folder)

@@ -26,18 +26,38 @@ from app.validation import Id
 router = APIRouter(prefix="/generations", tags=["generations"])
 LONGEST_WAIT = 60.0
 LOOK_AGAIN = 2.0  # seconds between looks at the row, in case an event was lost
-Key = Annotated[str | None, Header(min_length=1, max_length=200, pattern=r"^[\x20-\x7e]+$",
-                                   description="The same key with the same request answers with the same job")]
-Prefer = Annotated[str | None, Header(max_length=200, description="`wait=30` answers when the job has ended, "
-                                                                  "or after 30 seconds")]
+Key = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x20-\x7e]+$",
+        description="The same key with the same request answers with the same job",
+    ),
+]
+Prefer = Annotated[
+    str | None, Header(max_length=200, description="`wait=30` answers when the job has ended, or after 30 seconds")
+]
 
 
-@router.post("", status_code=status.HTTP_202_ACCEPTED, summary="Submit a job",
-             responses={201: {"model": GenerationOut, "description": "Ended within `Prefer: wait`"},
-                        409: {"description": "The Idempotency-Key was used with another request"},
-                        429: {"description": "Over the quota"}})
-async def submit(request: Request, response: Response, user: User, given: GenerationIn,
-                 idempotency_key: Key = None, prefer: Prefer = None) -> GenerationOut:
+@router.post(
+    "",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Submit a job",
+    responses={
+        201: {"model": GenerationOut, "description": "Ended within `Prefer: wait`"},
+        409: {"description": "The Idempotency-Key was used with another request"},
+        429: {"description": "Over the quota"},
+    },
+)
+async def submit(
+    request: Request,
+    response: Response,
+    user: User,
+    given: GenerationIn,
+    idempotency_key: Key = None,
+    prefer: Prefer = None,
+) -> GenerationOut:
     seconds = wait_seconds(prefer)
     start = await run_in_threadpool(last_id, user.id) if seconds else "0"
     job = await run_in_threadpool(create, user, given, idempotency_key, request.state.id)
@@ -111,14 +131,18 @@ async def events_of(user: Principal, job_id: str, after: str) -> AsyncIterator[t
 
 
 def status_event(job: GenerationOut) -> StatusEvent:
-    return StatusEvent(generation=job.id, status=job.status, artworks=[work.id for work in job.artworks],
-                       error=job.error)
+    return StatusEvent(
+        generation=job.id, status=job.status, artworks=[work.id for work in job.artworks], error=job.error
+    )
 
 
 @router.get("", summary="List jobs, newest first")
-def list_generations(user: User, cursor: Cursor = None, limit: Limit = 50,
-                     status: Literal["queued", "running", "succeeded", "failed", "cancelled"] | None = None,
-                     ) -> GenerationList:
+def list_generations(
+    user: User,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+    status: Literal["queued", "running", "succeeded", "failed", "cancelled"] | None = None,
+) -> GenerationList:
     with session_scope(writing=False) as session:
         found, more = service.page(session, user, decode(cursor), limit, status)
         return GenerationList(items=service.describe(session, found), next_cursor=encode(more) if more else None)
@@ -129,8 +153,11 @@ def get_generation(user: User, generation_id: Id) -> GenerationOut:
     return look(user, generation_id)
 
 
-@router.post("/{generation_id}/cancellation", summary="Cancel a job",
-             responses={409: {"description": "The job has ended already"}})
+@router.post(
+    "/{generation_id}/cancellation",
+    summary="Cancel a job",
+    responses={409: {"description": "The job has ended already"}},
+)
 def cancel(user: User, generation_id: Id) -> GenerationOut:
     with session_scope() as session:
         job = service.cancel(session, service.get(session, user, generation_id))
@@ -138,9 +165,12 @@ def cancel(user: User, generation_id: Id) -> GenerationOut:
 
 
 @router.get("/{generation_id}/events", response_class=EventSourceResponse, summary="Live events of a job")
-async def events(request: Request, user: User, job: OwnJob,
-                 last_event_id: Annotated[str | None, Header(max_length=64)] = None,
-                 ) -> AsyncIterator[ServerSentEvent]:
+async def events(
+    request: Request,
+    user: User,
+    job: OwnJob,
+    last_event_id: Annotated[str | None, Header(max_length=64)] = None,
+) -> AsyncIterator[ServerSentEvent]:
     """`status`, `progress` and `preview` events; ends with the job. Resumable by `Last-Event-ID`."""
     resumed = last_event_id if last_event_id and re.fullmatch(r"\d+-\d+", last_event_id) else None
     if resumed is None:

@@ -18,8 +18,7 @@ RECENT = 12
 
 
 @router.get("/create")
-def create(request: Request, user: User, model: Text = None,
-           artwork: OptionalId = None) -> Response:
+def create(request: Request, user: User, model: Text = None, artwork: OptionalId = None) -> Response:
     """A form from the model's schema; `artwork` fills in the request that made it."""
     catalogue = checkpoints.catalogue()
     values: dict[str, object] = {}
@@ -31,9 +30,18 @@ def create(request: Request, user: User, model: Text = None,
         jobs, _ = service.page(session, user, None, RECENT)
         described = service.describe(session, jobs)
     chosen = catalogue.get(model or "") or next(iter(catalogue.values()), None)
-    return render(request, "generations/create.html", {
-        "models": catalogue, "chosen": chosen, "task": chosen.family.tasks[0] if chosen else None,
-        "fields": fields(chosen.family.tasks[0].params) if chosen else [], "values": values, "jobs": described})
+    return render(
+        request,
+        "generations/create.html",
+        {
+            "models": catalogue,
+            "chosen": chosen,
+            "task": chosen.family.tasks[0] if chosen else None,
+            "fields": fields(chosen.family.tasks[0].params) if chosen else [],
+            "values": values,
+            "jobs": described,
+        },
+    )
 
 
 @router.get("/create/jobs/{generation_id}")

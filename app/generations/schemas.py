@@ -16,8 +16,14 @@ Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 class GenerationIn(BaseModel):
     """`params` are checked against the schema of the model's task (GET /models/{name})."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [
-        {"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "a red fox, noto style"}}]})
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "a red fox, noto style"}}
+            ]
+        },
+    )
 
     model: Slug
     task: Slug

@@ -1,4 +1,4 @@
-"""Generation jobs: submit, look, cancel. Services take a session and never commit; the worker's half is in `workers`."""
+"""Generation jobs: submit, look, cancel. Takes a session and never commits; the worker's half is in `workers`."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ from app.users.tables import User
 RETRY_SECONDS = 30
 
 
-def submit(session: Session, user: Principal, given: GenerationIn, idempotency_key: str | None,
-           request_id: str = "") -> tuple[Generation, bool]:
+def submit(
+    session: Session, user: Principal, given: GenerationIn, idempotency_key: str | None, request_id: str = ""
+) -> tuple[Generation, bool]:
     """(job, whether it is new). Every default is resolved now, the seed too, and the checkpoint pinned by its hash.
 
     Raises NotFound, Invalid with the fields, TooMany over the quota, Conflict for a key used with another body.
@@ -37,25 +38,38 @@ def submit(session: Session, user: Principal, given: GenerationIn, idempotency_k
     try:
         params = task.params.model_validate(given.params)
     except ValidationError as error:
-        raise Invalid("Some parameters are not valid", errors=[
-            {"loc": ["body", "params", *problem["loc"]], "msg": problem["msg"], "type": problem["type"]}
-            for problem in error.errors(include_url=False, include_context=False, include_input=False)]) from error
+        raise Invalid(
+            "Some parameters are not valid",
+            errors=[
+                {"loc": ["body", "params", *problem["loc"]], "msg": problem["msg"], "type": problem["type"]}
+                for problem in error.errors(include_url=False, include_context=False, include_input=False)
+            ],
+        ) from error
     if unknown := sorted(set(given.inputs) - set(task.inputs)):
         raise Invalid(f"This task takes no input {unknown[0]}", errors=[{"loc": ["body", "inputs", unknown[0]]}])
     canonical = json.dumps(given.model_dump(), sort_keys=True, ensure_ascii=True).encode()
     fingerprint = hashlib.sha256(canonical).hexdigest()
     if idempotency_key and (earlier := by_key(session, user, idempotency_key, fingerprint)):
         return earlier, False
-    unfinished = session.scalar(select(func.count()).where(
-        Generation.user_id == user.id, Generation.status.in_(UNFINISHED)))
+    unfinished = session.scalar(
+        select(func.count()).where(Generation.user_id == user.id, Generation.status.in_(UNFINISHED))
+    )
     if (unfinished or 0) >= get_settings().max_queued_per_user:
         raise TooMany("You have too many unfinished jobs; wait for some to end", retry_after=RETRY_SECONDS)
     if params.seed is None:
         params.seed = secrets.randbelow(2**32)
     job = Generation(
-        user_id=user.id, model=checkpoint.name, task=task.name, checkpoint_sha256=checkpoint.sha256,
-        params=params.model_dump(mode="json"), inputs=given.inputs, count=params.count,
-        idempotency_key=idempotency_key, request_hash=fingerprint, request_id=request_id)
+        user_id=user.id,
+        model=checkpoint.name,
+        task=task.name,
+        checkpoint_sha256=checkpoint.sha256,
+        params=params.model_dump(mode="json"),
+        inputs=given.inputs,
+        count=params.count,
+        idempotency_key=idempotency_key,
+        request_hash=fingerprint,
+        request_id=request_id,
+    )
     try:
         with session.begin_nested():
             session.add(job)
@@ -68,8 +82,7 @@ def submit(session: Session, user: Principal, given: GenerationIn, idempotency_k
 
 
 def by_key(session: Session, user: Principal, key: str, fingerprint: str) -> Generation | None:
-    earlier = session.scalar(select(Generation).where(
-        Generation.user_id == user.id, Generation.idempotency_key == key))
+    earlier = session.scalar(select(Generation).where(Generation.user_id == user.id, Generation.idempotency_key == key))
     if earlier and earlier.request_hash != fingerprint:
         raise Conflict("This Idempotency-Key was used with another request")
     return earlier
@@ -83,8 +96,9 @@ def get(session: Session, user: Principal, job_id: str) -> Generation:
     return job
 
 
-def page(session: Session, user: Principal, before: str | None, limit: int,
-         status: str | None = None) -> tuple[list[Generation], str | None]:
+def page(
+    session: Session, user: Principal, before: str | None, limit: int, status: str | None = None
+) -> tuple[list[Generation], str | None]:
     """(newest first, id that the next page starts after)."""
     query = select(Generation).where(Generation.user_id == user.id).order_by(Generation.id.desc()).limit(limit + 1)
     if before:
@@ -101,11 +115,17 @@ def cancel(session: Session, job: Generation) -> Generation:
         return job
     if job.status in FINISHED:
         raise Conflict(f"The job has {job.status} already; its pictures stay")
-    ended = session.execute(update(Generation).where(Generation.id == job.id, Generation.status == "queued").values(
-        status="cancelled", cancel_requested=True, finished_at=now()))
+    ended = session.execute(
+        update(Generation)
+        .where(Generation.id == job.id, Generation.status == "queued")
+        .values(status="cancelled", cancel_requested=True, finished_at=now())
+    )
     if ended.rowcount == 0:  # type: ignore[attr-defined]
-        session.execute(update(Generation).where(Generation.id == job.id, Generation.status == "running").values(
-            cancel_requested=True))
+        session.execute(
+            update(Generation)
+            .where(Generation.id == job.id, Generation.status == "running")
+            .values(cancel_requested=True)
+        )
     session.refresh(job)
     if job.status in ("succeeded", "failed"):
         raise Conflict(f"The job has {job.status} already; its pictures stay")
@@ -117,13 +137,24 @@ def queue_position(session: Session, job: Generation) -> int | None:
     if job.status != "queued":
         return None
     mine = session.get_one(User, job.user_id)
-    own_before = session.scalar(select(func.count()).where(
-        Generation.user_id == job.user_id, Generation.status == "queued", Generation.queue == job.queue,
-        or_(Generation.priority > job.priority, Generation.id < job.id), Generation.id != job.id)) or 0
+    own_before = (
+        session.scalar(
+            select(func.count()).where(
+                Generation.user_id == job.user_id,
+                Generation.status == "queued",
+                Generation.queue == job.queue,
+                or_(Generation.priority > job.priority, Generation.id < job.id),
+                Generation.id != job.id,
+            )
+        )
+        or 0
+    )
     others = session.execute(
-        select(func.count(Generation.id), User.served_at).join(User, User.id == Generation.user_id)
+        select(func.count(Generation.id), User.served_at)
+        .join(User, User.id == Generation.user_id)
         .where(Generation.status == "queued", Generation.queue == job.queue, Generation.user_id != job.user_id)
-        .group_by(User.id, User.served_at))
+        .group_by(User.id, User.served_at)
+    )
     total = own_before
     for waiting, served_at in others:  # users take turns: least recently served first
         sooner = served_at is None or (mine.served_at is not None and served_at < mine.served_at)
@@ -146,11 +177,23 @@ def artworks_of_job(session: Session, job_id: str) -> list[Artwork]:
 
 def describe(session: Session, jobs: list[Generation]) -> list[GenerationOut]:
     works = artworks_of(session, jobs)
-    return [GenerationOut(
-        id=job.id, status=job.status, model=job.model, task=job.task, params=job.params,  # type: ignore[arg-type]
-        progress=Progress(step=job.step, total=job.total), queue_position=queue_position(session, job),
-        error=job.error, artworks=[ArtworkOut.model_validate(work) for work in works[job.id]],
-        created_at=job.created_at, started_at=job.started_at, finished_at=job.finished_at) for job in jobs]
+    return [
+        GenerationOut(
+            id=job.id,
+            status=job.status,
+            model=job.model,
+            task=job.task,
+            params=job.params,
+            progress=Progress(step=job.step, total=job.total),
+            queue_position=queue_position(session, job),
+            error=job.error,
+            artworks=[ArtworkOut.model_validate(work) for work in works[job.id]],
+            created_at=job.created_at,
+            started_at=job.started_at,
+            finished_at=job.finished_at,
+        )
+        for job in jobs
+    ]
 
 
 def describe_one(session: Session, job: Generation) -> GenerationOut:
@@ -159,6 +202,7 @@ def describe_one(session: Session, job: Generation) -> GenerationOut:
 
 def counts(session: Session) -> dict[tuple[str, str], int]:
     """Jobs by (queue, status), for metrics and admins."""
-    rows: Any = session.execute(select(Generation.queue, Generation.status, func.count()).group_by(
-        Generation.queue, Generation.status))
+    rows: Any = session.execute(
+        select(Generation.queue, Generation.status, func.count()).group_by(Generation.queue, Generation.status)
+    )
     return {(queue, status): number for queue, status, number in rows}

@@ -6,8 +6,9 @@ from app.database import engine
 from app.tables import Base
 
 with engine().connect() as connection:
-    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True,
-                      transaction_per_migration=True)
+    context.configure(
+        connection=connection, target_metadata=Base.metadata, render_as_batch=True, transaction_per_migration=True
+    )
     with context.begin_transaction():
         context.run_migrations()
     connection.commit()

@@ -32,8 +32,12 @@ def get_upload(user: User, upload_id: Id) -> UploadOut:
         return UploadOut.model_validate(service.get(session, user, upload_id))
 
 
-@router.get("/{upload_id}/file", summary="The picture, as it was kept", response_class=Response,
-            responses={200: {"content": {"image/png": {}}}})
+@router.get(
+    "/{upload_id}/file",
+    summary="The picture, as it was kept",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}},
+)
 def get_upload_file(user: User, upload_id: Id) -> Response:
     with session_scope(writing=False) as session:
         found = service.get(session, user, upload_id)

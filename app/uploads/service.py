@@ -19,8 +19,15 @@ def add(session: Session, user: Principal, content: bytes, file_name: str) -> Up
     png, width, height = read_upload(content)
     storage_lock(session)
     label = "".join(c for c in file_name if c.isprintable())[:LABEL_LENGTH]
-    upload = Upload(user_id=user.id, sha256=get_storage().put(png), media_type="image/png", size_bytes=len(png),
-                    width=width, height=height, label=label)
+    upload = Upload(
+        user_id=user.id,
+        sha256=get_storage().put(png),
+        media_type="image/png",
+        size_bytes=len(png),
+        width=width,
+        height=height,
+        label=label,
+    )
     session.add(upload)
     session.flush()
     return upload

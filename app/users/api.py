@@ -28,8 +28,14 @@ class KeyList(BaseModel):
 
 
 def set_session_cookie(response: Response, token: str) -> None:
-    response.set_cookie(COOKIE, token, max_age=service.SESSION_DAYS * 86400, httponly=True, samesite="lax",
-                        secure=get_settings().secure_cookies)
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=service.SESSION_DAYS * 86400,
+        httponly=True,
+        samesite="lax",
+        secure=get_settings().secure_cookies,
+    )
 
 
 def client_address(request: Request) -> str:
@@ -81,8 +87,12 @@ def revoke_key(user: User, key_id: Id) -> None:
         service.revoke_key(session, user.id, key_id)
 
 
-@router.post("/sessions", status_code=status.HTTP_201_CREATED, summary="Sign in: sets the session cookie",
-             responses={401: {"description": "Wrong name or password"}, 429: {"description": "Too many tries"}})
+@router.post(
+    "/sessions",
+    status_code=status.HTTP_201_CREATED,
+    summary="Sign in: sets the session cookie",
+    responses={401: {"description": "Wrong name or password"}, 429: {"description": "Too many tries"}},
+)
 @public
 def sign_in(request: Request, response: Response, given: SignIn) -> UserOut:
     with session_scope(writing=False) as session:

@@ -45,8 +45,12 @@ def sign_in(request: Request, name: Entry, password: Entry, next: Entry = "/") -
         with session_scope() as session:
             return redirect_signed_in(service.start_session(session, user), local_path(next))
     except DomainError as error:
-        page = render(request, "users/sign_in.html", {"next": local_path(next), "error": error, "name": name[:200]},
-                      status=error.status)
+        page = render(
+            request,
+            "users/sign_in.html",
+            {"next": local_path(next), "error": error, "name": name[:200]},
+            status=error.status,
+        )
         if error.retry_after:
             page.headers["Retry-After"] = str(error.retry_after)
         return page
@@ -83,8 +87,12 @@ def use_link(request: Request, token: str, name: Entry = "", password: Entry = "
         return redirect_signed_in(session_token, "/create")
     except ValidationError as error:
         problem = Invalid(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}")
-        return render(request, "users/link.html", {"token": token, "person": None, "error": problem,
-                                                   "name": name[:200]}, status=422)
+        return render(
+            request,
+            "users/link.html",
+            {"token": token, "person": None, "error": problem, "name": name[:200]},
+            status=422,
+        )
 
 
 @router.get("/account")
@@ -92,12 +100,17 @@ def account(request: Request, user: User) -> Response:
     return account_page(request, user)
 
 
-def account_page(request: Request, user: User, key: str | None = None, error: DomainError | None = None,
-                 saved: bool = False) -> Response:
+def account_page(
+    request: Request, user: User, key: str | None = None, error: DomainError | None = None, saved: bool = False
+) -> Response:
     with session_scope(writing=False) as session:
         row, keys = service.get(session, user.id), service.keys(session, user.id)
-    return render(request, "users/account.html", {"row": row, "keys": keys, "new_key": key, "error": error,
-                                                  "saved": saved}, status=error.status if error else 200)
+    return render(
+        request,
+        "users/account.html",
+        {"row": row, "keys": keys, "new_key": key, "error": error, "saved": saved},
+        status=error.status if error else 200,
+    )
 
 
 @router.post("/account/password")
@@ -131,5 +144,3 @@ def revoke_key(user: User, key_id: Id) -> Response:
     with session_scope() as session:
         service.revoke_key(session, user.id, key_id)
     return RedirectResponse("/account", status_code=303)
-
-

@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40,
-                                        pattern=r"^[^\x00-\x1f\x7f<>\"'&/\\]+$")]
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f<>\"'&/\\]+$")
+]
 Password = Annotated[str, StringConstraints(min_length=8, max_length=200)]
 Role = Literal["artist", "admin"]
 
@@ -42,8 +43,7 @@ class UserOut(BaseModel):
 class KeyIn(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "my script"}]})
 
-    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60,
-                                           pattern=r"^[^\x00]+$")]
+    name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60, pattern=r"^[^\x00]+$")]
 
 
 class KeyOut(BaseModel):
@@ -62,8 +62,9 @@ class NewKeyOut(KeyOut):
 
 
 class SignIn(BaseModel):
-    model_config = ConfigDict(extra="forbid",
-                              json_schema_extra={"examples": [{"name": "li", "password": "correct horse"}]})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"name": "li", "password": "correct horse"}]}
+    )
 
     name: str = Field(max_length=200)
     password: str = Field(max_length=1000)

@@ -46,8 +46,12 @@ class Principal:
 
 def create(session: Session, given: UserIn) -> User:
     """Raises Conflict when the name is taken."""
-    user = User(name=given.name, name_key=given.name.casefold(), role=given.role,
-                password_hash=passwords.hash(given.password) if given.password else None)
+    user = User(
+        name=given.name,
+        name_key=given.name.casefold(),
+        role=given.role,
+        password_hash=passwords.hash(given.password) if given.password else None,
+    )
     try:
         with session.begin_nested():
             session.add(user)
@@ -106,6 +110,7 @@ def change_own_password(session: Session, user_id: str, current: str, new: str) 
 
 # --- sessions and sign-in -------------------------------------------------------------------------------------------
 
+
 def start_session(session: Session, user: User) -> str:
     """Always a new token: one from before signing in is worth nothing after it."""
     token = new_token()
@@ -144,6 +149,7 @@ def from_session(session: Session, token: str) -> Principal | None:
 
 # --- API keys -------------------------------------------------------------------------------------------------------
 
+
 def create_key(session: Session, user_id: str, name: str) -> tuple[ApiKey, str]:
     key = new_api_key()
     row = ApiKey(user_id=user_id, name=name, hint=key[:9], key_hash=digest(key))
@@ -178,6 +184,7 @@ def touch_key(session: Session, key_id: str) -> None:
 
 # --- one-time links -------------------------------------------------------------------------------------------------
 
+
 def has_admin(session: Session) -> bool:
     return session.scalar(select(User.id).where(User.role == "admin").limit(1)) is not None
 
@@ -205,8 +212,11 @@ def check_link(session: Session, token: str) -> OneTimeLink:
 def use_link(session: Session, token: str, given: UserIn | None) -> tuple[User, str]:
     """(user, session token). `given` names the first admin."""
     link = check_link(session, token)
-    used = session.execute(update(OneTimeLink).where(
-        OneTimeLink.token_hash == link.token_hash, OneTimeLink.used_at.is_(None)).values(used_at=now()))
+    used = session.execute(
+        update(OneTimeLink)
+        .where(OneTimeLink.token_hash == link.token_hash, OneTimeLink.used_at.is_(None))
+        .values(used_at=now())
+    )
     if used.rowcount != 1:  # type: ignore[attr-defined]
         raise Conflict("This link has been used; sign in instead")
     if link.user_id is None:

@@ -1,4 +1,4 @@
-"""Figures of the text-to-image transformer: loss, retrieval against real drawings, distance to the training pictures."""
+"""Figures of the text-to-image transformer: loss, retrieval against real drawings, distance to training pictures."""
 
 from __future__ import annotations
 
@@ -23,15 +23,19 @@ SHEET = [  # seen concepts, one row a style
     ("a fox", "pizza", "a grinning face", "a rocket", "a sunflower", "a cat face", "a red heart", "an octopus"),
     ("狐狸", "汉堡", "笑脸", "汽车", "玫瑰", "熊猫", "蓝色的心", "草莓"),
 ]
-SHEET_STYLES = [(", noto style", "，noto风格"), (", 3d style", "，立体风格"), (", flat style", "，扁平风格"),
-                (", twemoji style", "，twemoji风格")]
+SHEET_STYLES = [
+    (", noto style", "，noto风格"),
+    (", 3d style", "，立体风格"),
+    (", flat style", "，扁平风格"),
+    (", twemoji style", "，twemoji风格"),
+]
 
 
 def draw(sampler: TransformerSampler, prompts: list[str], seed: int = 0) -> Tensor:
     """(N, 3, H, W) uint8, the shipped defaults, one seed for all."""
     outputs = []
     for start in range(0, len(prompts), sampler.batch_size):
-        batch = requests(prompts[start:start + sampler.batch_size], seed=seed)
+        batch = requests(prompts[start : start + sampler.batch_size], seed=seed)
         outputs += sampler.sample(batch, lambda step, total, previews: None)
     return torch.from_numpy(np.stack([output.pixels for output in outputs])).permute(0, 3, 1, 2)
 
@@ -40,10 +44,14 @@ def evaluate(folder: Path, data: Collection) -> tuple[dict[str, Any], npt.NDArra
     """(figures, contact sheet of seen concepts)."""
     sampler = load(folder, torch.device("cpu"))
     features = IndependentFeatures()
-    style = {item["concept"]: i for i, item in enumerate(data.items)
-             if item["style"] == STYLE and not item["recoloured"]}
-    other = {item["concept"]: i for i, item in enumerate(data.items)
-             if item["style"] == OTHER_STYLE and not item["recoloured"]}
+    style = {
+        item["concept"]: i for i, item in enumerate(data.items) if item["style"] == STYLE and not item["recoloured"]
+    }
+    other = {
+        item["concept"]: i
+        for i, item in enumerate(data.items)
+        if item["style"] == OTHER_STYLE and not item["recoloured"]
+    }
     concepts = sorted(set(style) & set(other))
     row = {concept: i for i, concept in enumerate(concepts)}
     gallery = features(data.pictures(np.array([style[concept] for concept in concepts])))
@@ -53,26 +61,35 @@ def evaluate(folder: Path, data: Collection) -> tuple[dict[str, Any], npt.NDArra
     drawn: dict[str, Tensor] = {}
     for name, split in groups.items():
         chosen = [c for c in concepts if data.items[style[c]]["split"] == split]
-        chosen = chosen[::max(1, len(chosen) // QUERIES)][:QUERIES]
+        chosen = chosen[:: max(1, len(chosen) // QUERIES)][:QUERIES]
         label = [data.items[style[c]]["label"] for c in chosen]
         drawn[name] = draw(sampler, [f"{text}, {STYLE} style" for text in label])
         answers = np.array([row[c] for c in chosen])
         ours = retrieval(features(drawn[name]), gallery, answers)
         ceiling = retrieval(features(data.pictures(np.array([other[c] for c in chosen]))), gallery, answers)
         figures[f"retrieval_{name}"] = {
-            "queries": len(chosen), "R@1": round(ours[0], 3), "R@10": round(ours[1], 3),
-            "ceiling_R@1": round(ceiling[0], 3), "ceiling_R@10": round(ceiling[1], 3)}
-    figures["retrieval_over"] = {"drawings": len(concepts), "chance_R@1": round(1 / len(concepts), 4),
-                                 "chance_R@10": round(10 / len(concepts), 4)}
+            "queries": len(chosen),
+            "R@1": round(ours[0], 3),
+            "R@10": round(ours[1], 3),
+            "ceiling_R@1": round(ceiling[0], 3),
+            "ceiling_R@10": round(ceiling[1], 3),
+        }
+    figures["retrieval_over"] = {
+        "drawings": len(concepts),
+        "chance_R@1": round(1 / len(concepts), 4),
+        "chance_R@10": round(10 / len(concepts), 4),
+    }
 
     training = features(data.pictures(data.indices("train", recoloured=False)[::2]))
     real = features(data.pictures(data.indices("concept", recoloured=False)))
     figures["nearest_training_picture_cosine_distance"] = {
         "drawings_seen": median(nearest(features(drawn["seen"]), training)),
         "drawings_held_out": median(nearest(features(drawn["held_out_concepts"]), training)),
-        "real_held_out": median(nearest(real, training))}
-    prompts = [concept + style[language] for style in SHEET_STYLES
-               for language, line in enumerate(SHEET) for concept in line]
+        "real_held_out": median(nearest(real, training)),
+    }
+    prompts = [
+        concept + style[language] for style in SHEET_STYLES for language, line in enumerate(SHEET) for concept in line
+    ]
     sheet = contact_sheet(draw(sampler, prompts, seed=1), 8)
     return figures, np.kron(sheet, np.ones((2, 2, 1), dtype=np.uint8))
 
@@ -84,9 +101,11 @@ def median(values: npt.NDArray[np.float32]) -> float:
 def losses(sampler: TransformerSampler, data: Collection) -> dict[str, float]:
     """Teacher-forced cross-entropy; a fixed caption each, recoloured items left out."""
     with tempfile.TemporaryDirectory() as folder:
-        chosen = {"seen": data.indices("train", recoloured=False)[::20],
-                  "held_out_concepts": data.indices("concept", recoloured=False),
-                  "held_out_pairs": data.indices("pair", recoloured=False)}
+        chosen = {
+            "seen": data.indices("train", recoloured=False)[::20],
+            "held_out_concepts": data.indices("concept", recoloured=False),
+            "held_out_pairs": data.indices("pair", recoloured=False),
+        }
         every = np.concatenate(list(chosen.values()))
         part = Collection(data.folder, data.images[every], [data.items[i] for i in every], data.card)
         examples = Examples(part, sampler.autoencoder, sampler.prompts, 1, Path(folder), sampler.device)

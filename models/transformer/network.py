@@ -34,7 +34,7 @@ def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 
 
 class Norm(nn.RMSNorm):
-    """RMSNorm (Zhang & Sennrich, 2019) with its gain in the input's dtype: under autocast only that is one fused kernel."""
+    """RMSNorm (Zhang & Sennrich, 2019), its gain in the input's dtype: only that is one fused kernel in autocast."""
 
     def __init__(self, width: int) -> None:
         super().__init__(width, eps=1e-6)
@@ -73,8 +73,9 @@ class Attention(nn.Module):
         with torch.autocast(query.device.type, enabled=torch.is_autocast_enabled(query.device.type) and not on_cpu):
             if on_cpu:
                 query, key, value = query.float(), key.float(), value.float()
-            mixed = F.scaled_dot_product_attention(query, key.type_as(query), value.type_as(query), attn_mask=mask,
-                                                   is_causal=causal)
+            mixed = F.scaled_dot_product_attention(
+                query, key.type_as(query), value.type_as(query), attn_mask=mask, is_causal=causal
+            )
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 
@@ -113,8 +114,15 @@ class DecoderLayer(nn.Module):
         self.cross_attention = Attention(config.width, config.heads)
         self.feed_forward = FeedForward(config.width, config.decoder_hidden)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], prompt: KeyValue, mask: Tensor,
-                cache: KeyValue | None = None, position: int = 0) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        prompt: KeyValue,
+        mask: Tensor,
+        cache: KeyValue | None = None,
+        position: int = 0,
+    ) -> Tensor:
         """Whole sequences without `cache`; with it, the one token at `position`, after those already cached."""
         y = self.norm1(x)
         query = rotate(self.self_attention.queries(y), *rotary)
@@ -124,8 +132,8 @@ class DecoderLayer(nn.Module):
             x = x + self.self_attention.attend(query, (key, value), causal=True)
         else:
             for kept, new in zip(cache, (key, value), strict=True):
-                kept[:, :, position:position + 1] = new
-            past = cache[0][:, :, :position + 1], cache[1][:, :, :position + 1]
+                kept[:, :, position : position + 1] = new
+            past = cache[0][:, :, : position + 1], cache[1][:, :, : position + 1]
             x = x + self.self_attention.attend(query, past)
         x = x + self.cross_attention.attend(self.cross_attention.queries(self.norm2(x)), prompt, mask)
         return x + self.feed_forward(self.norm3(x))
@@ -163,7 +171,7 @@ class TextToImageTransformer(nn.Module):
         """
         # A unit vector has entries of about 1/sqrt(512); bring them to the size of an embedding.
         first = self.sentence(sentence * self.config.sentence_width**0.5 * 0.02).unsqueeze(1)
-        x = torch.cat([first, self.text_embedding(tokens)], dim=1) + self.text_position[:tokens.size(1) + 1]
+        x = torch.cat([first, self.text_embedding(tokens)], dim=1) + self.text_position[: tokens.size(1) + 1]
         mask = F.pad(tokens != PAD, (1, 0), value=True)[:, None, None]  # (B, 1, 1, 1 + T)
         for layer in self.encoder:
             x = layer(x, mask)
@@ -191,12 +199,13 @@ class TextToImageTransformer(nn.Module):
         shape = (batch, self.config.heads, self.config.grid**2, self.config.width // self.config.heads)
         return [(self.start.new_zeros(shape), self.start.new_zeros(shape)) for _ in self.decoder]
 
-    def next_logits(self, previous: Tensor | None, position: int, prompts: list[KeyValue], mask: Tensor,
-                    cache: list[KeyValue]) -> Tensor:
+    def next_logits(
+        self, previous: Tensor | None, position: int, prompts: list[KeyValue], mask: Tensor, cache: list[KeyValue]
+    ) -> Tensor:
         """Logits (B, vocabulary) of the token at `position`; `previous` (B,) is the token before it, None at first."""
         x = self.start.expand(mask.size(0), -1) if previous is None else self.image_embedding(previous)
         x = (x + self.image_position[position]).unsqueeze(1)  # (B, 1, D)
-        rotary = self.cosine[position:position + 1], self.sine[position:position + 1]
+        rotary = self.cosine[position : position + 1], self.sine[position : position + 1]
         for layer, prompt, own in zip(self.decoder_layers, prompts, cache, strict=True):
             x = layer(x, rotary, prompt, mask, own, position)
         return self.logits(x).squeeze(1)

@@ -29,7 +29,9 @@ class TransformerSampler:
     def __init__(self, network: TextToImageTransformer, autoencoder: FSQAutoencoder, prompts: PromptEncoder) -> None:
         self.network, self.autoencoder, self.prompts = network, autoencoder, prompts
         self.device = network.start.device
-        self.memory_bytes = sum(p.numel() * p.element_size() for p in [*network.parameters(), *autoencoder.parameters()])
+        self.memory_bytes = sum(
+            p.numel() * p.element_size() for p in [*network.parameters(), *autoencoder.parameters()]
+        )
 
     @torch.inference_mode()
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
@@ -53,17 +55,22 @@ class TransformerSampler:
         """The picture so far: rows of tokens that are not yet written stay white."""
         pictures = self.draw(tokens)
         for picture in pictures:
-            picture[done // self.network.config.grid * (len(picture) // self.network.config.grid):] = 255
+            picture[done // self.network.config.grid * (len(picture) // self.network.config.grid) :] = 255
         return pictures
 
 
-def sample_tokens(network: TextToImageTransformer, prompts: PromptEncoder, batch: list[Request],
-                  on_step: object = None, use_cache: bool = True) -> Tensor:
+def sample_tokens(
+    network: TextToImageTransformer,
+    prompts: PromptEncoder,
+    batch: list[Request],
+    on_step: object = None,
+    use_cache: bool = True,
+) -> Tensor:
     """(B, N) image tokens, one row a request.
 
     Guided logits are `l0 + s (l - l0)` with `l0` those of the null prompt (Ho & Salimans, "Classifier-Free Diffusion
-    Guidance", 2022), divided by the temperature and cut to the top k; a token is the argmax of logits plus Gumbel noise.
-    The noise of a request comes from a CPU generator with its own seed: its picture does not depend on the others'.
+    Guidance", 2022), divided by the temperature, cut to the top k; a token is the argmax of logits plus Gumbel noise.
+    The noise of a request comes from a CPU generator with its own seed: its picture depends on no other request.
     `use_cache=False` recomputes the whole sequence for every token: the slow reference that benchmarks compare with.
     """
     count, length = len(batch), network.config.grid**2
@@ -109,8 +116,10 @@ def gumbel(seed: int, length: int, vocabulary: int) -> Tensor:
 
 def requests(prompts: list[str], seed: int, **params: float) -> list[Request]:
     """One request a prompt, all with the same seed; for contact sheets and evaluation."""
-    return [Request("text-to-image", TextToImageParams(prompt=prompt, **params), seed)  # type: ignore[arg-type]
-            for prompt in prompts]
+    return [
+        Request("text-to-image", TextToImageParams(prompt=prompt, **params), seed)  # type: ignore[arg-type]
+        for prompt in prompts
+    ]
 
 
 def load(folder: Path, device: torch.device) -> TransformerSampler:
@@ -118,8 +127,8 @@ def load(folder: Path, device: torch.device) -> TransformerSampler:
     card = read_card(folder)
     network = TextToImageTransformer(TransformerConfig(**card["config"]))
     load_into(network, read_weights(folder / "model.safetensors", card["sha256"]))
-    autoencoder, _ = load_autoencoder(card["autoencoder"]["name"], device, card["autoencoder"]["sha256"],
-                                      beside=folder.parent)
+    autoencoder, _ = load_autoencoder(
+        card["autoencoder"]["name"], device, card["autoencoder"]["sha256"], beside=folder.parent
+    )
     tokenizer = Tokenizer.from_str(read_text(folder, "tokenizer.json", card))
-    return TransformerSampler(network.to(device), autoencoder,
-                              PromptEncoder(tokenizer, network.config.prompt_length))
+    return TransformerSampler(network.to(device), autoencoder, PromptEncoder(tokenizer, network.config.prompt_length))

@@ -22,18 +22,40 @@ class TextToImageParams(SamplingParams):
     """A prompt, and how freely the transformer draws it."""
 
     prompt: Annotated[str, AfterValidator(plain_text)] = Field(
-        min_length=1, max_length=500, title="Prompt", strict=True,
-        description="What to draw, in English or Chinese; a style may follow: \"a red fox, noto style\"",
-        json_schema_extra={"widget": "prompt"})
+        min_length=1,
+        max_length=500,
+        title="Prompt",
+        strict=True,
+        description='What to draw, in English or Chinese; a style may follow: "a red fox, noto style"',
+        json_schema_extra={"widget": "prompt"},
+    )
     guidance_scale: float = Field(
-        3.0, ge=1, le=15, title="Guidance", allow_inf_nan=False,
-        description="1 draws freely; more keeps closer to the prompt", json_schema_extra={"step": 0.5, "more": True})
+        3.0,
+        ge=1,
+        le=15,
+        title="Guidance",
+        allow_inf_nan=False,
+        description="1 draws freely; more keeps closer to the prompt",
+        json_schema_extra={"step": 0.5, "more": True},
+    )
     temperature: float = Field(
-        0.8, ge=0.1, le=2, title="Temperature", allow_inf_nan=False,
-        description="Less is calmer, more is wilder", json_schema_extra={"step": 0.05, "more": True})
+        0.8,
+        ge=0.1,
+        le=2,
+        title="Temperature",
+        allow_inf_nan=False,
+        description="Less is calmer, more is wilder",
+        json_schema_extra={"step": 0.05, "more": True},
+    )
     top_k: int = Field(
-        100, ge=1, le=1000, title="Top k", strict=True,
-        description="Each token is chosen among the k likeliest", json_schema_extra={"more": True})
+        100,
+        ge=1,
+        le=1000,
+        title="Top k",
+        strict=True,
+        description="Each token is chosen among the k likeliest",
+        json_schema_extra={"more": True},
+    )
 
 
 class TransformerConfig(BaseModel):
@@ -71,9 +93,14 @@ class TransformerTraining(BaseModel):
     ema_decay: float = Field(0.998, ge=0, lt=1, title="EMA decay", description="Of the weights that are kept")
 
 
-FAMILIES = [Family(
-    "text-to-image-transformer", "Encoder-decoder text-to-image transformer",
-    tasks=(Task("text-to-image", "Text to image", TextToImageParams),),
-    sampler="models.transformer.sample", training=TransformerTraining, trainer="models.transformer.train",
-    evaluator="models.transformer.evaluate",
-)]
+FAMILIES = [
+    Family(
+        "text-to-image-transformer",
+        "Encoder-decoder text-to-image transformer",
+        tasks=(Task("text-to-image", "Text to image", TextToImageParams),),
+        sampler="models.transformer.sample",
+        training=TransformerTraining,
+        trainer="models.transformer.train",
+        evaluator="models.transformer.evaluate",
+    )
+]

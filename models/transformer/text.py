@@ -26,9 +26,15 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.train_from_iterator(map(normalize, texts), trainers.BpeTrainer(
-        vocab_size=vocabulary, special_tokens=["<pad>", "<null>"], show_progress=False,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    tokenizer.train_from_iterator(
+        map(normalize, texts),
+        trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            special_tokens=["<pad>", "<null>"],
+            show_progress=False,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        ),
+    )
     return tokenizer
 
 
@@ -48,8 +54,10 @@ class SentenceEncoder:
 
     def encode(self, texts: Sequence[str], batch: int = 256) -> npt.NDArray[np.float32]:
         """(N, 512) of unit length."""
-        parts = [self._model.encode([normalize(text) for text in texts[i:i + batch]])  # type: ignore[attr-defined]
-                 for i in range(0, len(texts), batch)]
+        parts = [
+            self._model.encode([normalize(text) for text in texts[i : i + batch]])  # type: ignore[attr-defined]
+            for i in range(0, len(texts), batch)
+        ]
         return np.concatenate(parts).astype(np.float32)
 
 
@@ -63,8 +71,8 @@ class PromptEncoder:
         """(N, length), PAD after the end."""
         rows = np.full((len(texts), self.length), PAD, dtype=np.int64)
         for row, encoding in zip(rows, self.tokenizer.encode_batch([normalize(t) for t in texts]), strict=True):
-            ids = encoding.ids[:self.length]
-            row[:len(ids)] = ids
+            ids = encoding.ids[: self.length]
+            row[: len(ids)] = ids
         return rows
 
     def encode(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:

@@ -33,21 +33,39 @@ from models.transformer.sample import TransformerSampler, requests
 from models.transformer.spec import TransformerTraining
 from models.transformer.text import PromptEncoder, train_tokenizer
 from models.vae.fsq import FSQAutoencoder
-from models.vae.train_fsq import augment
 from models.vae.load import load_autoencoder
+from models.vae.train_fsq import augment
 
 LOG_EVERY = 50
 VALIDATE_EVERY = 500
-WATCHED = ["a fox, noto style", "红色的狐狸", "a slice of pizza, 3d style", "grinning face, fluent style", "一只猫，扁平风格",
-           "a blue whale, twemoji style", "a red heart", "火箭，立体风格", "sunflower, classic style", "a green dragon",
-           "house, flat style", "蓝色的汽车"]
+WATCHED = [
+    "a fox, noto style",
+    "红色的狐狸",
+    "a slice of pizza, 3d style",
+    "grinning face, fluent style",
+    "一只猫，扁平风格",
+    "a blue whale, twemoji style",
+    "a red heart",
+    "火箭，立体风格",
+    "sunflower, classic style",
+    "a green dragon",
+    "house, flat style",
+    "蓝色的汽车",
+]
 
 
 class Examples:
     """Image tokens of every view and both forms of every caption, computed once and kept in the run's folder."""
 
-    def __init__(self, data: Collection, autoencoder: FSQAutoencoder, prompts: PromptEncoder, views: int,
-                 folder: Path, device: torch.device) -> None:
+    def __init__(
+        self,
+        data: Collection,
+        autoencoder: FSQAutoencoder,
+        prompts: PromptEncoder,
+        views: int,
+        folder: Path,
+        device: torch.device,
+    ) -> None:
         counts = [len(item["captions"]) for item in data.items]
         self.captions_from = np.concatenate([[0], np.cumsum(counts)])
         self.images = cached(folder / "images.npy", lambda: encode_views(data, autoencoder, views, device))
@@ -61,9 +79,11 @@ class Examples:
         view = (draws[0] * self.images.shape[1]).astype(np.int64)
         low, high = self.captions_from[indices], self.captions_from[indices + 1]
         caption = low + (draws[1] * (high - low)).astype(np.int64)
-        return (torch.from_numpy(self.images[indices, view].astype(np.int64)),
-                torch.from_numpy(self.tokens[caption].astype(np.int64)),
-                torch.from_numpy(self.sentences[caption].astype(np.float32)))
+        return (
+            torch.from_numpy(self.images[indices, view].astype(np.int64)),
+            torch.from_numpy(self.tokens[caption].astype(np.int64)),
+            torch.from_numpy(self.sentences[caption].astype(np.float32)),
+        )
 
 
 def cached(path: Path, compute: Any) -> npt.NDArray[Any]:
@@ -75,8 +95,9 @@ def cached(path: Path, compute: Any) -> npt.NDArray[Any]:
     return np.load(path, mmap_mode="r")
 
 
-def encode_views(data: Collection, autoencoder: FSQAutoencoder, views: int,
-                 device: torch.device) -> npt.NDArray[np.int16]:
+def encode_views(
+    data: Collection, autoencoder: FSQAutoencoder, views: int, device: torch.device
+) -> npt.NDArray[np.int16]:
     """(items, views, tokens): the first view is the picture itself, the others are shifted and some mirrored."""
     rows = []
     mirrorable = torch.tensor([item["mirrorable"] for item in data.items])
@@ -98,8 +119,12 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     prompts = PromptEncoder(tokenizer_for(data, params, run.folder / "tokenizer.json"), params.network.prompt_length)
     examples = Examples(data, autoencoder, prompts, params.views, run.folder / "cache", run.device)
     network = TextToImageTransformer(params.network).to(run.device)
-    optimizers = muon_and_adamw(*split_parameters(network), muon_lr=params.muon_learning_rate,
-                                adamw_lr=params.adamw_learning_rate, weight_decay=params.weight_decay)
+    optimizers = muon_and_adamw(
+        *split_parameters(network),
+        muon_lr=params.muon_learning_rate,
+        adamw_lr=params.adamw_learning_rate,
+        weight_decay=params.weight_decay,
+    )
     ema = EMA(network, params.ema_decay)
     parts = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
     start, tensors = run.restore()
@@ -130,26 +155,46 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
         done = step + 1
         if done % LOG_EVERY == 0:
             now = time.monotonic()
-            run.log(done, loss=loss.item(), gradient_norm=norm.item(), epoch=done * params.batch_size / len(order.indices),
-                    images_per_second=(done - since) * params.batch_size / (now - clock))
+            run.log(
+                done,
+                loss=loss.item(),
+                gradient_norm=norm.item(),
+                epoch=done * params.batch_size / len(order.indices),
+                images_per_second=(done - since) * params.batch_size / (now - clock),
+            )
             clock, since = now, done
         if done % VALIDATE_EVERY == 0 or done == run.steps:
-            run.log(done, **{f"held_out_loss_{split}": evaluate(ema.average, examples, data.indices(split))
-                             for split in ("concept", "pair")})
+            run.log(
+                done,
+                **{
+                    f"held_out_loss_{split}": evaluate(ema.average, examples, data.indices(split))
+                    for split in ("concept", "pair")
+                },
+            )
             sampler = TransformerSampler(ema.average, autoencoder, prompts)
             drawn = sampler.sample(requests(WATCHED, seed=0), lambda step, total, previews: None)
             sheet = contact_sheet(torch.from_numpy(np.stack([d.pixels for d in drawn])).permute(0, 3, 1, 2), 6)
             Image.fromarray(sheet).resize((sheet.shape[1] * 2, sheet.shape[0] * 2), Image.Resampling.BICUBIC).save(
-                run.folder / f"samples/{done:08d}.png")
+                run.folder / f"samples/{done:08d}.png"
+            )
             clock, since = time.monotonic(), done
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
-    write_model(run.folder / "model", ema.average, {
-        "family": "text-to-image-transformer", "config": params.network.model_dump(),
-        "training": params.model_dump(), "steps": run.steps, "seconds": round(run.seconds),
-        "collection": data.card["name"], "collection_version": data.card["version"],
-        "autoencoder": {"name": params.autoencoder, "sha256": read_card(autoencoder_folder)["sha256"]},
-    }, {"tokenizer.json": prompts.tokenizer.to_str()})
+    write_model(
+        run.folder / "model",
+        ema.average,
+        {
+            "family": "text-to-image-transformer",
+            "config": params.network.model_dump(),
+            "training": params.model_dump(),
+            "steps": run.steps,
+            "seconds": round(run.seconds),
+            "collection": data.card["name"],
+            "collection_version": data.card["version"],
+            "autoencoder": {"name": params.autoencoder, "sha256": read_card(autoencoder_folder)["sha256"]},
+        },
+        {"tokenizer.json": prompts.tokenizer.to_str()},
+    )
 
 
 def tokenizer_for(data: Collection, params: TransformerTraining, path: Path) -> Tokenizer:
@@ -173,7 +218,7 @@ def evaluate(network: nn.Module, examples: Examples, indices: npt.NDArray[np.int
     """Mean cross-entropy in nats a token, first views, a fixed caption each."""
     total = 0.0
     for start in range(0, len(indices), batch):
-        chosen = indices[start:start + batch]
+        chosen = indices[start : start + batch]
         _, tokens, sentences = examples.batch(chosen, step_generator(0, start))
         images = torch.from_numpy(examples.images[chosen, 0].astype(np.int64))
         device = next(network.parameters()).device

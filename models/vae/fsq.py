@@ -1,4 +1,4 @@
-"""An autoencoder whose latent is a grid of discrete tokens: finite scalar quantisation instead of a learned codebook."""
+"""An autoencoder whose latent is a grid of discrete tokens: finite scalar quantisation, no learned codebook."""
 
 from __future__ import annotations
 
@@ -77,16 +77,31 @@ class FSQAutoencoder(nn.Module):
         self.quantizer = FSQ(list(config.levels))
         latent = len(config.levels)
         self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(4), nn.Conv2d(48, quarter, 3, padding=1), *blocks(quarter, config.encoder_blocks),
-            nn.PixelUnshuffle(2), nn.Conv2d(4 * quarter, eighth, 1), *blocks(eighth, 1),
-            nn.GroupNorm(8, eighth), nn.SiLU(), nn.Conv2d(eighth, latent, 1),
+            nn.PixelUnshuffle(4),
+            nn.Conv2d(48, quarter, 3, padding=1),
+            *blocks(quarter, config.encoder_blocks),
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(4 * quarter, eighth, 1),
+            *blocks(eighth, 1),
+            nn.GroupNorm(8, eighth),
+            nn.SiLU(),
+            nn.Conv2d(eighth, latent, 1),
         )
         self.decoder = nn.Sequential(
-            nn.Conv2d(latent, eighth, 3, padding=1), *blocks(eighth, 1),
-            nn.Conv2d(eighth, 4 * quarter, 1), nn.PixelShuffle(2), *blocks(quarter, config.decoder_blocks),
-            nn.Conv2d(quarter, 4 * half, 1), nn.PixelShuffle(2), *blocks(half, 2),
-            nn.Conv2d(half, 4 * full, 1), nn.PixelShuffle(2), *blocks(full, 1),
-            nn.GroupNorm(8, full), nn.SiLU(), nn.Conv2d(full, 3, 3, padding=1),
+            nn.Conv2d(latent, eighth, 3, padding=1),
+            *blocks(eighth, 1),
+            nn.Conv2d(eighth, 4 * quarter, 1),
+            nn.PixelShuffle(2),
+            *blocks(quarter, config.decoder_blocks),
+            nn.Conv2d(quarter, 4 * half, 1),
+            nn.PixelShuffle(2),
+            *blocks(half, 2),
+            nn.Conv2d(half, 4 * full, 1),
+            nn.PixelShuffle(2),
+            *blocks(full, 1),
+            nn.GroupNorm(8, full),
+            nn.SiLU(),
+            nn.Conv2d(full, 3, 3, padding=1),
         )
 
     def forward(self, pictures: Tensor) -> Tensor:

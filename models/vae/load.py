@@ -13,8 +13,9 @@ from models.vae.spec import FSQConfig
 ZOO = Path(__file__).parent.parent / "zoo"
 
 
-def load_autoencoder(name: str, device: torch.device, sha256: str | None = None,
-                     beside: Path = ZOO) -> tuple[FSQAutoencoder, Path]:
+def load_autoencoder(
+    name: str, device: torch.device, sha256: str | None = None, beside: Path = ZOO
+) -> tuple[FSQAutoencoder, Path]:
     """The checkpoint `name`, from the folder `beside` or from the zoo, and its folder.
 
     Raises CheckpointError when it is missing, broken, or not the one with this SHA-256.

@@ -27,9 +27,18 @@ class FSQTraining(BaseModel):
     network: FSQConfig = FSQConfig()
     batch_size: int = Field(32, ge=1, le=4096, title="Batch size", description="Pictures a step")
     learning_rate: float = Field(8e-4, gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")
-    perceptual_weight: float = Field(0.15, ge=0, le=10, title="Perceptual weight", description="Share of the feature loss")
+    perceptual_weight: float = Field(
+        0.15, ge=0, le=10, title="Perceptual weight", description="Share of the feature loss"
+    )
     ema_decay: float = Field(0.999, ge=0, lt=1, title="EMA decay", description="Of the weights that are kept")
 
 
-FAMILIES = [Family("fsq-autoencoder", "FSQ autoencoder", training=FSQTraining, trainer="models.vae.train_fsq",
-                   evaluator="models.vae.evaluate_fsq")]
+FAMILIES = [
+    Family(
+        "fsq-autoencoder",
+        "FSQ autoencoder",
+        training=FSQTraining,
+        trainer="models.vae.train_fsq",
+        evaluator="models.vae.evaluate_fsq",
+    )
+]

@@ -61,8 +61,13 @@ def train(params: FSQTraining, data: Collection, run: Run) -> None:
         done = step + 1
         if done % LOG_EVERY == 0:
             now = time.monotonic()
-            run.log(done, l1=l1.item(), l2=l2.item(), perceptual=features.item(),
-                    images_per_second=(done - since) * params.batch_size / (now - clock))
+            run.log(
+                done,
+                l1=l1.item(),
+                l2=l2.item(),
+                perceptual=features.item(),
+                images_per_second=(done - since) * params.batch_size / (now - clock),
+            )
             clock, since = now, done
         if done % VALIDATE_EVERY == 0 or done == run.steps:
             rebuilt = reconstruct(ema.average, held_out)
@@ -71,11 +76,19 @@ def train(params: FSQTraining, data: Collection, run: Run) -> None:
             Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)).save(run.folder / f"samples/{done:08d}.png")
         if run.checkpoint_is_due(done):
             run.save(done, pack(network=network, ema=ema.average, optimizer=optimizer))
-    write_model(run.folder / "model", ema.average, {
-        "family": "fsq-autoencoder", "config": params.network.model_dump(), "training": params.model_dump(),
-        "steps": run.steps, "seconds": round(run.seconds), "collection": data.card["name"],
-        "collection_version": data.card["version"],
-    })
+    write_model(
+        run.folder / "model",
+        ema.average,
+        {
+            "family": "fsq-autoencoder",
+            "config": params.network.model_dump(),
+            "training": params.model_dump(),
+            "steps": run.steps,
+            "seconds": round(run.seconds),
+            "collection": data.card["name"],
+            "collection_version": data.card["version"],
+        },
+    )
 
 
 def augment(pictures: Tensor, generator: torch.Generator, mirrorable: Tensor | None = None) -> Tensor:
@@ -90,7 +103,7 @@ def augment(pictures: Tensor, generator: torch.Generator, mirrorable: Tensor | N
     shifts = torch.randint(0, 5, (count, 2), generator=generator).tolist()
     pictures = torch.where(mirrored.view(-1, 1, 1, 1), pictures.flip(-1), pictures)
     padded = F.pad(pictures, (2, 2, 2, 2), value=1.0)
-    return torch.stack([p[:, y:y + height, x:x + width] for p, (y, x) in zip(padded, shifts, strict=True)])
+    return torch.stack([p[:, y : y + height, x : x + width] for p, (y, x) in zip(padded, shifts, strict=True)])
 
 
 @torch.no_grad()

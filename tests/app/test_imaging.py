@@ -22,8 +22,14 @@ def encoded(picture: Image.Image, form: str = "PNG", **options: object) -> bytes
 def png_of_size(width: int, height: int) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
 
 
 def huge_text_chunk() -> bytes:
@@ -32,16 +38,20 @@ def huge_text_chunk() -> bytes:
     return encoded(Image.new("RGB", (4, 4)), pnginfo=info)
 
 
-@pytest.mark.parametrize(("content", "error"), [
-    (b"", Invalid),
-    (encoded(Image.new("RGB", (64, 64), "red"))[:70], Invalid),
-    (b"<html><script>alert(1)</script></html>", UnsupportedMedia),
-    (b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', UnsupportedMedia),
-    (png_of_size(50_000, 50_000), Invalid),
-    (png_of_size(8_000, 8_000), Invalid),
-    (huge_text_chunk(), Invalid),
-    (b"\x80\x04\x95pickle", UnsupportedMedia),
-], ids=["empty", "truncated", "html", "svg", "50000px", "many-pixels", "text-bomb", "pickle"])
+@pytest.mark.parametrize(
+    ("content", "error"),
+    [
+        (b"", Invalid),
+        (encoded(Image.new("RGB", (64, 64), "red"))[:70], Invalid),
+        (b"<html><script>alert(1)</script></html>", UnsupportedMedia),
+        (b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', UnsupportedMedia),
+        (png_of_size(50_000, 50_000), Invalid),
+        (png_of_size(8_000, 8_000), Invalid),
+        (huge_text_chunk(), Invalid),
+        (b"\x80\x04\x95pickle", UnsupportedMedia),
+    ],
+    ids=["empty", "truncated", "html", "svg", "50000px", "many-pixels", "text-bomb", "pickle"],
+)
 def test_bad_pictures_are_refused_at_once(content: bytes, error: type[Exception]) -> None:
     began = time.monotonic()
     with pytest.raises(error):
@@ -67,7 +77,9 @@ def test_rotation_is_applied_and_metadata_stripped() -> None:
     exif[0x0112] = 6
     exif.get_ifd(0x8825)[1] = "N"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    png, width, height = imaging.read_upload(encoded(picture, "JPEG", exif=exif, icc_profile=profile, comment=b"secret"))
+    png, width, height = imaging.read_upload(
+        encoded(picture, "JPEG", exif=exif, icc_profile=profile, comment=b"secret")
+    )
     assert (width, height) == (10, 20)
     assert not Image.open(io.BytesIO(png)).info and b"secret" not in png
 
@@ -76,8 +88,9 @@ def test_of_an_animation_the_first_frame_counts() -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
     gif = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
     png, _, _ = imaging.read_upload(gif)
-    assert Image.open(io.BytesIO(png)).convert("RGB").getpixel((0, 0)) == (254, 0, 0) or \
-        Image.open(io.BytesIO(png)).convert("RGB").getpixel((0, 0)) == (255, 0, 0)
+    assert Image.open(io.BytesIO(png)).convert("RGB").getpixel((0, 0)) == (254, 0, 0) or Image.open(
+        io.BytesIO(png)
+    ).convert("RGB").getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_what_follows_the_picture_in_a_polyglot_is_gone() -> None:
@@ -86,8 +99,15 @@ def test_what_follows_the_picture_in_a_polyglot_is_gone() -> None:
 
 
 def test_a_png_says_what_made_it_in_three_ways() -> None:
-    provenance = {"model": "m", "checkpoint_sha256": "ab" * 32, "params": {"prompt": "红狐狸", "guidance_scale": 3.0},
-                  "seed": 7, "width": 8, "height": 8, "version": "1"}
+    provenance = {
+        "model": "m",
+        "checkpoint_sha256": "ab" * 32,
+        "params": {"prompt": "红狐狸", "guidance_scale": 3.0},
+        "seed": 7,
+        "width": 8,
+        "height": 8,
+        "version": "1",
+    }
     png = imaging.png_with_provenance(Image.new("RGB", (8, 8)), provenance)
     info = Image.open(io.BytesIO(png)).info
     assert info["parameters"].startswith("红狐狸\nSeed: 7, CFG scale: 3.0, Size: 8x8, Model: m")

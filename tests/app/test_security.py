@@ -8,8 +8,19 @@ from app.datasets.collections import emoji
 from app.errors import Forbidden, Invalid
 
 
-@pytest.mark.parametrize("target", [None, "", "//evil.example", "https://evil.example", "/\\evil.example", "javascript:x",
-                                    "/a\r\nSet-Cookie: x", "\\\\evil"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        None,
+        "",
+        "//evil.example",
+        "https://evil.example",
+        "/\\evil.example",
+        "javascript:x",
+        "/a\r\nSet-Cookie: x",
+        "\\\\evil",
+    ],
+)
 def test_redirects_stay_on_this_site(target: str | None) -> None:
     assert security.local_path(target) == "/"
 
@@ -18,11 +29,16 @@ def test_a_local_path_is_kept() -> None:
     assert security.local_path("/create?model=x") == "/create?model=x"
 
 
-@pytest.mark.parametrize("headers", [
-    {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "null"},
-    {"origin": "http://evil.example", "host": "127.0.0.1:8000"},
-    {"origin": "http://127.0.0.1:9000", "host": "127.0.0.1:8000"},
-])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "null"},
+        {"origin": "http://evil.example", "host": "127.0.0.1:8000"},
+        {"origin": "http://127.0.0.1:9000", "host": "127.0.0.1:8000"},
+    ],
+)
 def test_unsafe_requests_of_other_sites_are_refused(headers: dict[str, str]) -> None:
     with pytest.raises(Forbidden):
         security.check_origin("POST", headers)
@@ -47,10 +63,17 @@ def test_cursors_come_back_and_foreign_ones_are_refused() -> None:
             paging.decode(bad)
 
 
-@pytest.mark.parametrize(("code", "group"), [
-    ("1F98A", "1F98A"), ("1F3C3-200D-2640-FE0F-200D-27A1-FE0F", "1F3C3"), ("1F468-200D-1F9B0", "1F9D1-200D-1F9B0"),
-    ("1F469-200D-1F9B0", "1F9D1-200D-1F9B0"), ("1F44D-1F3FD", "1F44D"), ("1F46C", "1F46B"),
-])
+@pytest.mark.parametrize(
+    ("code", "group"),
+    [
+        ("1F98A", "1F98A"),
+        ("1F3C3-200D-2640-FE0F-200D-27A1-FE0F", "1F3C3"),
+        ("1F468-200D-1F9B0", "1F9D1-200D-1F9B0"),
+        ("1F469-200D-1F9B0", "1F9D1-200D-1F9B0"),
+        ("1F44D-1F3FD", "1F44D"),
+        ("1F46C", "1F46B"),
+    ],
+)
 def test_variants_of_a_concept_share_a_group(code: str, group: str) -> None:
     assert emoji.group_of(code) == group
 

@@ -26,10 +26,13 @@ def picture(form: str = "PNG", size: tuple[int, int] = (30, 20)) -> bytes:
 
 
 def is_problem(answer: httpx.Response) -> bool:
-    return answer.headers["content-type"] == "application/problem+json" and answer.json()["status"] == answer.status_code
+    return (
+        answer.headers["content-type"] == "application/problem+json" and answer.json()["status"] == answer.status_code
+    )
 
 
 # --- the main job ---------------------------------------------------------------------------------------------------
+
 
 def test_a_prompt_becomes_pictures_that_say_how_they_were_made(artist: httpx.Client) -> None:
     job = submit(artist, "红色的狐狸", count=2, seed=5)
@@ -136,13 +139,15 @@ def test_a_running_job_ends_soon_after_its_cancellation(artist: httpx.Client) ->
 
 # --- artworks -------------------------------------------------------------------------------------------------------
 
+
 def test_artworks_are_found_changed_trashed_and_restored(artist: httpx.Client) -> None:
     work = finished(artist, submit(artist, "Ünïque 猫 100% _x")["id"])["artworks"][0]
     for words in ("ünïque", "猫", "100%", "_x", "ÜNÏQUE 猫"):
         assert work["id"] in [found["id"] for found in artist.get("/artworks", params={"q": words}).json()["items"]]
     assert not artist.get("/artworks", params={"q": "100_"}).json()["items"]
-    changed = artist.patch(f"/artworks/{work['id']}", json={"title": "My cat", "tags": ["pet", "pet", "Zoo"],
-                                                            "favourite": True}).json()
+    changed = artist.patch(
+        f"/artworks/{work['id']}", json={"title": "My cat", "tags": ["pet", "pet", "Zoo"], "favourite": True}
+    ).json()
     assert changed["tags"] == ["pet", "Zoo"] and changed["favourite"]
     assert artist.get("/artworks", params={"tag": "zoo", "favourite": True}).json()["items"][0]["id"] == work["id"]
     assert artist.delete(f"/artworks/{work['id']}").status_code == 204
@@ -156,7 +161,9 @@ def test_pages_of_artworks_hold_each_once(artist: httpx.Client) -> None:
     seen: list[str] = []
     cursor = None
     while True:
-        page = artist.get("/artworks", params={"q": "paged", "limit": 3} | ({"cursor": cursor} if cursor else {})).json()
+        page = artist.get(
+            "/artworks", params={"q": "paged", "limit": 3} | ({"cursor": cursor} if cursor else {})
+        ).json()
         seen += [work["id"] for work in page["items"]]
         cursor = page["next_cursor"]
         if cursor is None:
@@ -180,8 +187,15 @@ def test_what_belongs_to_another_is_not_found(artist: httpx.Client, other: httpx
     job = finished(artist, submit(artist, "private")["id"])
     work = job["artworks"][0]["id"]
     upload = artist.post("/uploads", files={"file": ("x.png", picture())}).json()["id"]
-    for path in (f"/generations/{job['id']}", f"/generations/{job['id']}/events", f"/artworks/{work}",
-                 f"/artworks/{work}/file", f"/artworks/{work}/preview", f"/uploads/{upload}", f"/uploads/{upload}/file"):
+    for path in (
+        f"/generations/{job['id']}",
+        f"/generations/{job['id']}/events",
+        f"/artworks/{work}",
+        f"/artworks/{work}/file",
+        f"/artworks/{work}/preview",
+        f"/uploads/{upload}",
+        f"/uploads/{upload}/file",
+    ):
         answer = other.get(path)
         assert answer.status_code == 404 and is_problem(answer), path
     assert other.post(f"/generations/{job['id']}/cancellation").status_code == 404
@@ -195,33 +209,56 @@ def test_what_belongs_to_another_is_not_found(artist: httpx.Client, other: httpx
 
 # --- bad input ------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize(("params", "field"), [
-    ({"prompt": "x" * 1_000}, "prompt"), ({"prompt": "a\x00b"}, "prompt"), ({"prompt": "  "}, "prompt"), ({}, "prompt"),
-    ({"prompt": 5}, "prompt"), ({"prompt": "x", "count": 0}, "count"), ({"prompt": "x", "count": -1}, "count"),
-    ({"prompt": "x", "count": 10**9}, "count"), ({"prompt": "x", "count": "NaN"}, "count"),
-    ({"prompt": "x", "count": True}, "count"), ({"prompt": "x", "seed": 2**64}, "seed"),
-    ({"prompt": "x", "seed": 1.5}, "seed"), ({"prompt": "x", "seed": -1}, "seed"),
-    ({"prompt": "x", "guidance_scale": "NaN"}, "guidance_scale"), ({"prompt": "x", "size": 64}, "size"),
-])
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ({"prompt": "x" * 1_000}, "prompt"),
+        ({"prompt": "a\x00b"}, "prompt"),
+        ({"prompt": "  "}, "prompt"),
+        ({}, "prompt"),
+        ({"prompt": 5}, "prompt"),
+        ({"prompt": "x", "count": 0}, "count"),
+        ({"prompt": "x", "count": -1}, "count"),
+        ({"prompt": "x", "count": 10**9}, "count"),
+        ({"prompt": "x", "count": "NaN"}, "count"),
+        ({"prompt": "x", "count": True}, "count"),
+        ({"prompt": "x", "seed": 2**64}, "seed"),
+        ({"prompt": "x", "seed": 1.5}, "seed"),
+        ({"prompt": "x", "seed": -1}, "seed"),
+        ({"prompt": "x", "guidance_scale": "NaN"}, "guidance_scale"),
+        ({"prompt": "x", "size": 64}, "size"),
+    ],
+)
 def test_bad_parameters_are_named(artist: httpx.Client, params: dict[str, Any], field: str) -> None:
     answer = artist.post("/generations", json={"model": MODEL, "task": "text-to-image", "params": params})
     assert answer.status_code == 422 and is_problem(answer)
     assert field in [problem["loc"][-1] for problem in answer.json()["errors"]]
 
 
-@pytest.mark.parametrize(("body", "statuses"), [
-    (b'{"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "\\ud800"}}', {422}),
-    (b'{"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "x", "\\ud800": 1}}', {422}),
-    (b'{"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "x", "guidance_scale": NaN}}', {422}),
-    (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, {400, 422}),
-    (b"not json", {422}), (b"", {422}), (b"[]", {422}), (b"\xff\xfe", {400, 422}),
-    (json.dumps({"model": "x" * 300_000}).encode(), {413}),
-    (json.dumps(request() | {"extra": 1}).encode(), {422}),
-    (json.dumps(request() | {"inputs": {"image": "x"}}).encode(), {422}),
-    (json.dumps(request() | {"model": "../../etc/passwd"}).encode(), {422}),
-    (json.dumps(request() | {"model": "no-such-model"}).encode(), {404}),
-    (json.dumps(request() | {"task": "music-generation"}).encode(), {404}),
-], ids=range(14))
+@pytest.mark.parametrize(
+    ("body", "statuses"),
+    [
+        (b'{"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "\\ud800"}}', {422}),
+        (b'{"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "x", "\\ud800": 1}}', {422}),
+        (
+            b'{"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "x", "temperature": NaN}}',
+            {422},
+        ),
+        (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, {400, 422}),
+        (b"not json", {422}),
+        (b"", {422}),
+        (b"[]", {422}),
+        (b"\xff\xfe", {400, 422}),
+        (json.dumps({"model": "x" * 300_000}).encode(), {413}),
+        (json.dumps(request() | {"extra": 1}).encode(), {422}),
+        (json.dumps(request() | {"inputs": {"image": "x"}}).encode(), {422}),
+        (json.dumps(request() | {"model": "../../etc/passwd"}).encode(), {422}),
+        (json.dumps(request() | {"model": "no-such-model"}).encode(), {404}),
+        (json.dumps(request() | {"task": "music-generation"}).encode(), {404}),
+    ],
+    ids=range(14),
+)
 def test_bad_bodies_are_refused(artist: httpx.Client, body: bytes, statuses: set[int]) -> None:
     answer = artist.post("/generations", content=body, headers={"Content-Type": "application/json"})
     assert answer.status_code in statuses and is_problem(answer), answer.text
@@ -241,7 +278,9 @@ def test_json_sent_as_text_is_refused(artist: httpx.Client) -> None:
     assert answer.status_code == 415 and is_problem(answer)
 
 
-@pytest.mark.parametrize("prompt", ["<script>alert(1)</script>", "{{7*7}}", "\u202egnihton\u202c", "a'\"&b", "'; DROP TABLE x"])
+@pytest.mark.parametrize(
+    "prompt", ["<script>alert(1)</script>", "{{7*7}}", "\u202egnihton\u202c", "a'\"&b", "'; DROP TABLE x"]
+)
 def test_odd_prompts_are_kept_exactly(artist: httpx.Client, prompt: str) -> None:
     assert submit(artist, prompt)["params"]["prompt"] == prompt
 
@@ -251,17 +290,32 @@ def test_bad_queries_are_refused(artist: httpx.Client, query: str) -> None:
     assert artist.get(f"/artworks?{query}").status_code == 422
 
 
-@pytest.mark.parametrize("path", ["/artworks/not-an-id", "/artworks/%2e%2e%2f/file", "/static/%2e%2e%2fapp/main.py",
-                                  "/static/..%5capp", "/static/../pyproject.toml", "/models/..%2f..%2fetc"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/artworks/not-an-id",
+        "/artworks/%2e%2e%2f/file",
+        "/static/%2e%2e%2fapp/main.py",
+        "/static/..%5capp",
+        "/static/../pyproject.toml",
+        "/models/..%2f..%2fetc",
+    ],
+)
 def test_paths_out_of_bounds_lead_nowhere(studio: Studio, artist: httpx.Client, path: str) -> None:
     url = f"{studio.url}{path}" if path.startswith("/static") else path
     assert artist.get(url).status_code in (404, 422)
 
 
-@pytest.mark.parametrize(("name", "content", "status"), [
-    ("empty.png", b"", 422), ("page.png", b"<html></html>", 415), ("x.svg", b"<svg><script/></svg>", 415),
-    ("cut.png", picture()[:60], 422), ("big.png", b"\x89PNG" + b"0" * (21 << 20), 413),
-])
+@pytest.mark.parametrize(
+    ("name", "content", "status"),
+    [
+        ("empty.png", b"", 422),
+        ("page.png", b"<html></html>", 415),
+        ("x.svg", b"<svg><script/></svg>", 415),
+        ("cut.png", picture()[:60], 422),
+        ("big.png", b"\x89PNG" + b"0" * (21 << 20), 413),
+    ],
+)
 def test_bad_uploads_are_refused(artist: httpx.Client, name: str, content: bytes, status: int) -> None:
     answer = artist.post("/uploads", files={"file": (name, content)})
     assert answer.status_code == status and is_problem(answer)
@@ -277,6 +331,7 @@ def test_an_upload_is_kept_as_a_png_and_its_name_as_a_label(artist: httpx.Client
 
 
 # --- who may do what ------------------------------------------------------------------------------------------------
+
 
 def routes() -> list[tuple[str, str]]:
     """(method, path) of everything the app answers."""
@@ -304,10 +359,14 @@ def test_every_route_but_the_open_ones_refuses_the_anonymous(studio: Studio) -> 
         for method, path in sorted(every):
             if path in OPEN or path.startswith("/static"):
                 continue
-            answer = anonymous.request(method, re.sub(r"{\w+}", "01a20c3e-09f4-7000-b5bf-cb2e6284c016", path),
-                                       json={} if path.startswith("/api") and method not in ("GET", "DELETE") else None)
+            answer = anonymous.request(
+                method,
+                re.sub(r"{\w+}", "01a20c3e-09f4-7000-b5bf-cb2e6284c016", path),
+                json={} if path.startswith("/api") and method not in ("GET", "DELETE") else None,
+            )
             refused = answer.status_code in (401, 415) or (
-                answer.status_code == 303 and answer.headers["location"].startswith("/sign-in"))
+                answer.status_code == 303 and answer.headers["location"].startswith("/sign-in")
+            )
             assert refused, (method, path, answer.status_code)
 
 
@@ -360,15 +419,19 @@ def test_guessing_passwords_is_slowed_and_says_nothing_about_names(fresh_studio:
     studio.start("valkey", "web")
     studio.run("user", "add", "victim", text="correct horse\n")
     with studio.browserlike() as browser:
+
         def guess(name: str) -> httpx.Response:
             return browser.post("/api/v1/sessions", json={"name": name, "password": "wrong"})
+
         assert guess("victim").json()["detail"] == guess("nobody").json()["detail"]
         answers = [guess("victim") for _ in range(20)]
     assert answers[0].status_code == 401 and answers[-1].status_code == 429
     assert int(answers[-1].headers["retry-after"]) > 0
 
 
-@pytest.mark.parametrize("headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}, {"Origin": "http://evil.example"}])
+@pytest.mark.parametrize(
+    "headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}, {"Origin": "http://evil.example"}]
+)
 def test_other_sites_cannot_act_for_a_user(studio: Studio, artist: httpx.Client, headers: dict[str, str]) -> None:
     assert artist.post("/generations", json=request(), headers=headers).status_code == 403
 
@@ -380,14 +443,22 @@ def test_a_foreign_host_is_refused(artist: httpx.Client) -> None:
 def test_the_first_admins_link_works_once(fresh_studio: Any) -> None:
     studio = fresh_studio()
     studio.start("valkey", "web")
-    code = ("from app.database import session_scope; from app.users import service\n"
-            "with session_scope() as s: print(service.create_link(s, None))")
+    code = (
+        "from app.database import session_scope; from app.users import service\n"
+        "with session_scope() as s: print(service.create_link(s, None))"
+    )
     import os
     import subprocess
     import sys
 
-    token = subprocess.run([sys.executable, "-c", code], env={**os.environ, **studio.environment}, text=True,
-                           capture_output=True, check=True, timeout=60).stdout.strip()
+    token = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **studio.environment},
+        text=True,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    ).stdout.strip()
     with studio.browserlike() as first, studio.browserlike() as second:
         assert first.get("/link/wrong").status_code == 403
         assert first.get(f"/link/{token}").status_code == 200
@@ -408,6 +479,7 @@ def test_users_are_managed_by_admins_and_one_admin_remains(admin: httpx.Client) 
 
 
 # --- the contract itself --------------------------------------------------------------------------------------------
+
 
 def test_the_openapi_document_is_valid_and_has_examples(artist: httpx.Client) -> None:
     document = artist.get("/openapi.json").json()
@@ -436,10 +508,14 @@ def test_health_readiness_and_metrics(studio: Studio, artist: httpx.Client) -> N
 
 
 def test_logs_carry_the_requests_id_to_the_worker(studio: Studio, artist: httpx.Client) -> None:
-    answer = artist.post("/generations", json=request("traced"), headers={"X-Request-Id": "trace-1", "Prefer": "wait=60"})
+    answer = artist.post(
+        "/generations", json=request("traced"), headers={"X-Request-Id": "trace-1", "Prefer": "wait=60"}
+    )
     assert answer.headers["x-request-id"] == "trace-1"
     assert any("trace-1" in line and "batch_done" in line for line in studio.log("worker").splitlines())
-    assert any(json.loads(line).get("request") == "trace-1" for line in studio.log("web").splitlines() if line[0] == "{")
+    assert any(
+        json.loads(line).get("request") == "trace-1" for line in studio.log("web").splitlines() if line[0] == "{"
+    )
 
 
 def test_the_quota_answers_with_when_to_come_back(fresh_studio: Any) -> None:

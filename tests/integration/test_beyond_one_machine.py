@@ -46,8 +46,9 @@ def redis_url() -> Iterator[str]:
     port = free_port()
     binary = valkey_binary()
     assert binary is not None
-    process = subprocess.Popen([binary, "--port", str(port), "--save", "", "--bind", "127.0.0.1"],
-                               stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [binary, "--port", str(port), "--save", "", "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL
+    )
 
     def answers() -> bool:
         with socket.socket() as probe:
@@ -74,10 +75,17 @@ def test_files_in_object_storage_come_back_and_go(bucket: str, monkeypatch: pyte
 
 
 def test_web_and_two_workers_share_postgresql_redis_and_object_storage(
-        postgres: str, redis_url: str, bucket: str, tmp_path: Path) -> None:
-    shared = {"DANQING_DATABASE_URL": postgres, "DANQING_REDIS_URL": redis_url, "DANQING_STORAGE_URL": "s3://danqing/works",
-              "DANQING_STORAGE_ENDPOINT": bucket, "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret",
-              "AWS_REGION": "us-east-1"}
+    postgres: str, redis_url: str, bucket: str, tmp_path: Path
+) -> None:
+    shared = {
+        "DANQING_DATABASE_URL": postgres,
+        "DANQING_REDIS_URL": redis_url,
+        "DANQING_STORAGE_URL": "s3://danqing/works",
+        "DANQING_STORAGE_ENDPOINT": bucket,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+    }
     reset_database(postgres)
     web, one, two = (Studio(tmp_path / name, shared) for name in ("web", "one", "two"))
     try:
@@ -107,12 +115,18 @@ def reset_database(url: str) -> None:
 
 # --- containers -----------------------------------------------------------------------------------------------------
 
+
 def compose() -> dict[str, Any]:
     return dict(yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8")))
 
 
-DCLINT = NpmPackage("dclint", "3.1.0", "73fc6079a0408c80c7ccea9e9e5c21c40551afaf15e8c1ee25a5ad6af1ec0414", "MIT",
-                    "dclint, Sergey Kupletsky (tests only: the Compose specification's schema)")
+DCLINT = NpmPackage(
+    "dclint",
+    "3.1.0",
+    "73fc6079a0408c80c7ccea9e9e5c21c40551afaf15e8c1ee25a5ad6af1ec0414",
+    "MIT",
+    "dclint, Sergey Kupletsky (tests only: the Compose specification's schema)",
+)
 
 
 def test_the_compose_file_fits_its_schema() -> None:
@@ -139,8 +153,12 @@ def test_compose_has_every_part_with_health_checks_and_no_default_secret() -> No
 
 def test_compose_sets_only_settings_that_exist() -> None:
     known = {f"DANQING_{name.upper()}" for name in Settings.model_fields}
-    used = {name for service in compose()["services"].values() for name in service.get("environment", {})
-            if name.startswith("DANQING_")}
+    used = {
+        name
+        for service in compose()["services"].values()
+        for name in service.get("environment", {})
+        if name.startswith("DANQING_")
+    }
     assert used and used <= known
 
 

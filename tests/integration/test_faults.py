@@ -195,13 +195,26 @@ def test_generating_goes_on_while_a_run_trains(fresh_studio: Fresh) -> None:
     client = studio.client("artist")
     finished(client, submit(client)["id"])
     random = np.random.default_rng(0)
-    write_prepared(studio.folder / "data" / "datasets" / "emoji", [
-        (Item(str(i), str(i), str(i), "noto", "concept" if i % 4 == 0 else "train", "a", "甲", ["thing"]),
-         random.integers(0, 255, (64, 64, 3), dtype=np.uint8)) for i in range(64)], {"name": "emoji"})
+    write_prepared(
+        studio.folder / "data" / "datasets" / "emoji",
+        [
+            (
+                Item(str(i), str(i), str(i), "noto", "concept" if i % 4 == 0 else "train", "a", "甲", ["thing"]),
+                random.integers(0, 255, (64, 64, 3), dtype=np.uint8),
+            )
+            for i in range(64)
+        ],
+        {"name": "emoji"},
+    )
     folder = studio.folder / "run"
-    with subprocess.Popen([sys.executable, "-m", "app.cli", "train", "recipes/emoji-fsq.toml", "--folder", str(folder)],
-                          cwd=ROOT, env={**os.environ, **studio.environment}, stderr=subprocess.DEVNULL,
-                          stdout=subprocess.DEVNULL, start_new_session=True) as run:
+    with subprocess.Popen(
+        [sys.executable, "-m", "app.cli", "train", "recipes/emoji-fsq.toml", "--folder", str(folder)],
+        cwd=ROOT,
+        env={**os.environ, **studio.environment},
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as run:
         wait_until("the first checkpoint folder", (folder / "checkpoints").is_dir)
         time.sleep(8)
         assert run.poll() is None, "the run is training"
@@ -217,8 +230,10 @@ def test_up_starts_everything_says_so_and_stops_cleanly(fresh_studio: Fresh) -> 
     studio = fresh_studio()
     environment = {**os.environ, **studio.environment}
     command = [sys.executable, "-m", "app.cli", "up"]
-    with (studio.folder / "up.log").open("wb") as log, subprocess.Popen(
-            command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True) as up:
+    with (
+        (studio.folder / "up.log").open("wb") as log,
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True) as up,
+    ):
         wait_until("the first admin's link", lambda: "/link/" in studio.log("up"), 90)
         text = studio.log("up")
         link = next(word for word in text.split() if "/link/" in word)
@@ -228,8 +243,12 @@ def test_up_starts_everything_says_so_and_stops_cleanly(fresh_studio: Fresh) -> 
             assert browser.post(link, data={"name": "Li"}).status_code == 303
             job = browser.post("/api/v1/generations", json=request(), headers={"Prefer": "wait=60"})
             assert job.status_code == 201 and len(job.json()["artworks"]) == 1
-            queues = wait_until("both workers to report", lambda: len(
-                found := {w["queue"] for w in browser.get("/api/v1/workers").json()["items"]}) == 2 and found)
+            queues = wait_until(
+                "both workers to report",
+                lambda: (
+                    len(found := {w["queue"] for w in browser.get("/api/v1/workers").json()["items"]}) == 2 and found
+                ),
+            )
             assert queues == {"generation", "training"}
         up.send_signal(signal.SIGINT)
         assert up.wait(40) == 0
@@ -237,4 +256,3 @@ def test_up_starts_everything_says_so_and_stops_cleanly(fresh_studio: Fresh) -> 
     assert not (studio.folder / "data" / "valkey" / "valkey.sock").exists()
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{studio.url}/healthz")
-

@@ -21,8 +21,17 @@ TEXTS = ["a red fox, noto style", "红色的狐狸，noto风格", "grinning face
 def network() -> TextToImageTransformer:
     """A small one with weights that are not zero, so that every path has an effect."""
     torch.manual_seed(0)
-    made = TextToImageTransformer(TransformerConfig(width=64, heads=4, encoder_layers=1, decoder_layers=2,
-                                                    encoder_hidden=64, decoder_hidden=64, text_vocabulary=400)).eval()
+    made = TextToImageTransformer(
+        TransformerConfig(
+            width=64,
+            heads=4,
+            encoder_layers=1,
+            decoder_layers=2,
+            encoder_hidden=64,
+            decoder_hidden=64,
+            text_vocabulary=400,
+        )
+    ).eval()
     for parameter in made.parameters():
         if parameter.ndim == 2:
             torch.nn.init.normal_(parameter, std=0.15)
@@ -68,8 +77,9 @@ def test_the_prompt_and_the_sentence_both_matter() -> None:
 def test_cached_sampling_draws_the_same_tokens_as_without_a_cache() -> None:
     batch = requests(TEXTS, seed=3)
     with torch.inference_mode():
-        assert torch.equal(sample_tokens(network(), prompts(), batch),
-                           sample_tokens(network(), prompts(), batch, use_cache=False))
+        assert torch.equal(
+            sample_tokens(network(), prompts(), batch), sample_tokens(network(), prompts(), batch, use_cache=False)
+        )
 
 
 def test_two_hundred_seeds_alone_and_in_batches() -> None:
@@ -82,8 +92,8 @@ def test_two_hundred_seeds_alone_and_in_batches() -> None:
         start = 0
         while start < len(everything):
             size = sizes[start % len(sizes)]
-            together = sample_tokens(network(), prompts(), everything[start:start + size])
-            mismatches += int((together != alone[start:start + size]).any(1).sum())
+            together = sample_tokens(network(), prompts(), everything[start : start + size])
+            mismatches += int((together != alone[start : start + size]).any(1).sum())
             start += size
     print(f"{mismatches} of 200 differ")
     assert mismatches <= 2

@@ -30,8 +30,18 @@ def add_user(name: str) -> str:
 
 def add_job(user: str, **values: Any) -> str:
     with session_scope() as session:
-        job = Generation(**{"user_id": user, "model": "m", "task": "t", "checkpoint_sha256": "c", "params": {"seed": 1},
-                            "count": 1, "request_hash": "h", **values})
+        job = Generation(
+            **{
+                "user_id": user,
+                "model": "m",
+                "task": "t",
+                "checkpoint_sha256": "c",
+                "params": {"seed": 1},
+                "count": 1,
+                "request_hash": "h",
+                **values,
+            }
+        )
         session.add(job)
         session.flush()
         return job.id
@@ -155,8 +165,18 @@ def test_garbage_collection_takes_only_old_files_that_no_row_names() -> None:
     user = add_user("one")
     kept, lost = get_storage().put(b"kept"), get_storage().put(b"lost")
     with session_scope() as session:
-        session.add(Artwork(id=new_id(), user_id=user, sha256=kept, media_type="image/png", size_bytes=4, model="m",
-                            task="t", provenance={}))
+        session.add(
+            Artwork(
+                id=new_id(),
+                user_id=user,
+                sha256=kept,
+                media_type="image/png",
+                size_bytes=4,
+                model="m",
+                task="t",
+                provenance={},
+            )
+        )
     assert sweeper.collect_garbage() == 0, "young files stay"
     assert sweeper.collect_garbage(untouched_seconds=-1) == 1
     assert get_storage().get(kept) == b"kept"
@@ -170,8 +190,19 @@ def test_an_artwork_cannot_be_shown_twice() -> None:
     for _ in range(2):
         try:
             with session_scope() as session:
-                session.add(Artwork(user_id=user, generation_id=job, position=0, sha256="0" * 64, size_bytes=1,
-                                    media_type="image/png", model="m", task="t", provenance={}))
+                session.add(
+                    Artwork(
+                        user_id=user,
+                        generation_id=job,
+                        position=0,
+                        sha256="0" * 64,
+                        size_bytes=1,
+                        media_type="image/png",
+                        model="m",
+                        task="t",
+                        provenance={},
+                    )
+                )
         except Exception as error:
             assert "UNIQUE" in str(error).upper()
     with session_scope(writing=False) as session:

@@ -28,22 +28,55 @@ from app.datasets.prepared import Item, write_prepared
 
 GOOGLE = "Noto Emoji, Copyright Google LLC"
 MICROSOFT = "Fluent Emoji, Copyright Microsoft Corporation"
-NOTO = NpmPackage("@iconify-json/noto", "1.2.9",
-                  "3e918d88fc945c0bb3d468dbace6f88caef67f01c9f0e7bcae0915a042e8f1ad", "Apache-2.0", GOOGLE)
-NOTO_V1 = NpmPackage("@iconify-json/noto-v1", "1.2.5",
-                     "2bf62c26c2c2884aa99e90aec942cdaee17a5921f05690694f4978ad4b017c37", "Apache-2.0", GOOGLE)
-FLAT = NpmPackage("@iconify-json/fluent-emoji-flat", "1.2.6",
-                  "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175", "MIT", MICROSOFT)
-FLUENT = NpmPackage("@iconify-json/fluent-emoji", "1.2.7",
-                    "8044210dbf11e016d4de85f15d01a243423bd832457e7e2491df1b751c0e272b", "MIT", MICROSOFT)
-TWEMOJI = NpmPackage("@iconify-json/twemoji", "1.2.5",
-                     "19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7", "CC-BY-4.0",
-                     "Twemoji, Copyright Twitter, Inc. and other contributors")
-FLUENT_3D = NpmPackage("@lobehub/fluent-emoji-3d", "1.1.0",
-                       "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58", "MIT", MICROSOFT)
-EMOJIBASE = NpmPackage("emojibase-data", "17.0.0",
-                       "d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a", "MIT",
-                       "emojibase, Copyright Miles Johnson")
+NOTO = NpmPackage(
+    "@iconify-json/noto",
+    "1.2.9",
+    "3e918d88fc945c0bb3d468dbace6f88caef67f01c9f0e7bcae0915a042e8f1ad",
+    "Apache-2.0",
+    GOOGLE,
+)
+NOTO_V1 = NpmPackage(
+    "@iconify-json/noto-v1",
+    "1.2.5",
+    "2bf62c26c2c2884aa99e90aec942cdaee17a5921f05690694f4978ad4b017c37",
+    "Apache-2.0",
+    GOOGLE,
+)
+FLAT = NpmPackage(
+    "@iconify-json/fluent-emoji-flat",
+    "1.2.6",
+    "7d064769dee690815f823bc5bcc511d957198caf9f5edd8dd9c1aa48a6aeb175",
+    "MIT",
+    MICROSOFT,
+)
+FLUENT = NpmPackage(
+    "@iconify-json/fluent-emoji",
+    "1.2.7",
+    "8044210dbf11e016d4de85f15d01a243423bd832457e7e2491df1b751c0e272b",
+    "MIT",
+    MICROSOFT,
+)
+TWEMOJI = NpmPackage(
+    "@iconify-json/twemoji",
+    "1.2.5",
+    "19046dff7d8707ce96212ec86468b36ac5f8e60409629dd13f809265c6d0ebb7",
+    "CC-BY-4.0",
+    "Twemoji, Copyright Twitter, Inc. and other contributors",
+)
+FLUENT_3D = NpmPackage(
+    "@lobehub/fluent-emoji-3d",
+    "1.1.0",
+    "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58",
+    "MIT",
+    MICROSOFT,
+)
+EMOJIBASE = NpmPackage(
+    "emojibase-data",
+    "17.0.0",
+    "d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a",
+    "MIT",
+    "emojibase, Copyright Miles Johnson",
+)
 PACKAGES = [NOTO, NOTO_V1, FLAT, FLUENT, TWEMOJI, FLUENT_3D, EMOJIBASE]
 
 SIZE = 64  # pixels; drawings are rendered smaller and padded, so that a shift by two pixels loses nothing
@@ -58,8 +91,16 @@ LEFT_OUT_GROUPS = {2: "components", 9: "flags"}
 STYLES = {"noto": "noto", "classic": "经典", "flat": "扁平", "fluent": "fluent", "twemoji": "twemoji", "3d": "立体"}
 
 COLOURS = {
-    "red": "红色", "orange": "橙色", "yellow": "黄色", "green": "绿色", "blue": "蓝色", "purple": "紫色",
-    "pink": "粉色", "brown": "棕色", "black": "黑色", "grey": "灰色",
+    "red": "红色",
+    "orange": "橙色",
+    "yellow": "黄色",
+    "green": "绿色",
+    "blue": "蓝色",
+    "purple": "紫色",
+    "pink": "粉色",
+    "brown": "棕色",
+    "black": "黑色",
+    "grey": "灰色",
 }
 HUES = {"red": 0, "orange": 28, "yellow": 50, "green": 120, "blue": 215, "purple": 272, "pink": 325}  # degrees
 
@@ -87,13 +128,34 @@ def read_concepts(folder: Path) -> list[Concept]:
         if topic is None or topic in LEFT_OUT_GROUPS or code not in chinese:
             continue
         translated = chinese[code]
-        concepts.append(Concept(code, group_of(code), topic, entry["label"], entry.get("tags", []),
-                                translated["label"], translated.get("tags", [])))
+        concepts.append(
+            Concept(
+                code,
+                group_of(code),
+                topic,
+                entry["label"],
+                entry.get("tags", []),
+                translated["label"],
+                translated.get("tags", []),
+            )
+        )
     return concepts
 
 
-_SAME = {"1F468": "1F9D1", "1F469": "1F9D1", "1F474": "1F9D3", "1F475": "1F9D3", "1F466": "1F9D2", "1F467": "1F9D2",
-         "1F934": "1FAC5", "1F478": "1FAC5", "1F936": "1F385", "1F57A": "1F483", "1F46C": "1F46B", "1F46D": "1F46B"}
+_SAME = {
+    "1F468": "1F9D1",
+    "1F469": "1F9D1",
+    "1F474": "1F9D3",
+    "1F475": "1F9D3",
+    "1F466": "1F9D2",
+    "1F467": "1F9D2",
+    "1F934": "1FAC5",
+    "1F478": "1FAC5",
+    "1F936": "1F385",
+    "1F57A": "1F483",
+    "1F46C": "1F46B",
+    "1F46D": "1F46B",
+}
 _DROPPED = {"FE0F", "2640", "2642", "27A1", "1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF"}
 
 
@@ -156,8 +218,9 @@ def on_white(picture: Image.Image) -> npt.NDArray[np.uint8]:
     inner = SIZE - 2 * MARGIN
     if max(picture.size) != inner:
         scale = inner / max(picture.size)
-        picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))),
-                                 Image.Resampling.LANCZOS)
+        picture = picture.resize(
+            (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), Image.Resampling.LANCZOS
+        )
     page = Image.new("RGBA", (SIZE, SIZE), "white")
     page.alpha_composite(picture, ((SIZE - picture.width) // 2, (SIZE - picture.height) // 2))
     return np.asarray(page.convert("RGB"), dtype=np.uint8)
@@ -165,17 +228,27 @@ def on_white(picture: Image.Image) -> npt.NDArray[np.uint8]:
 
 # --- captions -------------------------------------------------------------------------------------------------------
 
+
 def main_colour(pixels: npt.NDArray[np.uint8]) -> str | None:
     """The named colour that covers most of what is not white, if it covers at least two fifths of it."""
-    hue, saturation, value = np.moveaxis(
-        np.asarray(Image.fromarray(pixels).convert("HSV"), dtype=np.float32), -1, 0) / 255.0
+    hue, saturation, value = (
+        np.moveaxis(np.asarray(Image.fromarray(pixels).convert("HSV"), dtype=np.float32), -1, 0) / 255.0
+    )
     drawn = ~((saturation < 0.06) & (value > 0.94))
     if drawn.sum() < 40:
         return None
     h, s, v = hue[drawn] * 360, saturation[drawn], value[drawn]
     names = np.full(h.shape, "", dtype="<U6")
-    bounds = [("red", 14), ("orange", 40), ("yellow", 66), ("green", 165), ("blue", 255), ("purple", 290),
-              ("pink", 342), ("red", 361)]
+    bounds = [
+        ("red", 14),
+        ("orange", 40),
+        ("yellow", 66),
+        ("green", 165),
+        ("blue", 255),
+        ("purple", 290),
+        ("pink", 342),
+        ("red", 361),
+    ]
     low = 0.0
     for name, high in bounds:
         names[(h >= low) & (h < high)] = name
@@ -205,8 +278,18 @@ def english(rng: random.Random, concept: Concept, colour: str | None, share: flo
     if colour and rng.random() < share:
         label = f"{colour} {label}"
     tag = rng.choice(concept.tags) if concept.tags else label
-    return rng.choice([label, label, article(label), article(label), f"a drawing of {article(label)}",
-                       f"{label}, {tag}", f"{tag} {label}", f"{article(label)} emoji"])
+    return rng.choice(
+        [
+            label,
+            label,
+            article(label),
+            article(label),
+            f"a drawing of {article(label)}",
+            f"{label}, {tag}",
+            f"{tag} {label}",
+            f"{article(label)} emoji",
+        ]
+    )
 
 
 def chinese(rng: random.Random, concept: Concept, colour: str | None, share: float) -> str:
@@ -215,8 +298,18 @@ def chinese(rng: random.Random, concept: Concept, colour: str | None, share: flo
     if colour and rng.random() < share:
         label = f"{COLOURS[colour]}的{label}"
     measure = "一只" if concept.topic == 3 else "一个"
-    return rng.choice([label, label, label, measure + label, f"画{measure}{label}", f"{label}，{tag}",
-                       f"{tag} {label}", f"{label}图案"])
+    return rng.choice(
+        [
+            label,
+            label,
+            label,
+            measure + label,
+            f"画{measure}{label}",
+            f"{label}，{tag}",
+            f"{tag} {label}",
+            f"{label}图案",
+        ]
+    )
 
 
 def captions(concept: Concept, style: str, colour: str | None, share: float) -> list[str]:
@@ -238,6 +331,7 @@ def captions(concept: Concept, style: str, colour: str | None, share: float) -> 
 
 # --- the collection -------------------------------------------------------------------------------------------------
 
+
 def items(cache: Path) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """Every drawing of every concept, in an order that never changes."""
     folders = {package.name: fetch_npm(package, cache) for package in PACKAGES}
@@ -247,8 +341,10 @@ def items(cache: Path) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
         "flat": iconify_drawings(folders[FLAT.name], folders[FLAT.name]),
         "fluent": iconify_drawings(folders[FLUENT.name], folders[FLAT.name]),
         "twemoji": iconify_drawings(folders[TWEMOJI.name], folders[TWEMOJI.name]),
-        "3d": {normal(path.stem): partial(draw_file, path)
-               for path in sorted((folders[FLUENT_3D.name] / "assets").glob("*.webp"))},
+        "3d": {
+            normal(path.stem): partial(draw_file, path)
+            for path in sorted((folders[FLUENT_3D.name] / "assets").glob("*.webp"))
+        },
     }
     for concept in read_concepts(folders[EMOJIBASE.name]):
         for style, drawings in sets.items():
@@ -258,16 +354,24 @@ def items(cache: Path) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
             pixels = on_white(draw())
             colour = main_colour(pixels)
             item = Item(
-                id=f"{concept.hexcode}/{style}", concept=concept.hexcode, group=concept.group, style=style,
-                split=split_of(concept, style), label=concept.label, label_zh=concept.label_zh,
-                mirrorable=may_be_mirrored(concept), captions=captions(concept, style, colour, 0.35),
+                id=f"{concept.hexcode}/{style}",
+                concept=concept.hexcode,
+                group=concept.group,
+                style=style,
+                split=split_of(concept, style),
+                label=concept.label,
+                label_zh=concept.label_zh,
+                mirrorable=may_be_mirrored(concept),
+                captions=captions(concept, style, colour, 0.35),
             )
             yield item, pixels
             if colour in HUES and fraction("recolour", item.id) < RECOLOURED:
                 others = [name for name in HUES if name != colour]
                 new = others[int(fraction("colour", item.id) * len(others))]
-                yield replace(item, id=f"{item.id}/{new}", recoloured=True,
-                              captions=captions(concept, style, new, 1.0)), recolour(pixels, colour, new)
+                yield (
+                    replace(item, id=f"{item.id}/{new}", recoloured=True, captions=captions(concept, style, new, 1.0)),
+                    recolour(pixels, colour, new),
+                )
 
 
 def may_be_mirrored(concept: Concept) -> bool:
@@ -277,11 +381,17 @@ def may_be_mirrored(concept: Concept) -> bool:
 
 def build(folder: Path, cache: Path) -> dict[str, Any]:
     """Build the prepared collection in `folder` (about 11,000 pictures of 64 px); returns its card."""
-    return write_prepared(folder, items(cache), {
-        "name": "emoji",
-        "title": "Emoji in six open styles",
-        "sources": [{"package": p.spec, "sha256": p.sha256, "license": p.license, "attribution": p.attribution}
-                    for p in PACKAGES],
-        "left_out": "skin tones, country flags, components",
-        "styles": list(STYLES),
-    })
+    return write_prepared(
+        folder,
+        items(cache),
+        {
+            "name": "emoji",
+            "title": "Emoji in six open styles",
+            "sources": [
+                {"package": p.spec, "sha256": p.sha256, "license": p.license, "attribution": p.attribution}
+                for p in PACKAGES
+            ],
+            "left_out": "skin tones, country flags, components",
+            "styles": list(STYLES),
+        },
+    )

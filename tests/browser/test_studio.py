@@ -1,0 +1,209 @@
+"""What an artist does, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.studio import ROOT
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Page]
+AXE = ROOT / "static" / "vendor" / "axe.min.js"
+
+
+def draw(page: Page, prompt: str, count: int = 1) -> Any:
+    """Submit with Enter; returns the newest job's card."""
+    page.goto("/create")
+    page.get_by_label("Count").fill(str(count))
+    page.get_by_label("Prompt").fill(prompt)
+    page.get_by_label("Prompt").press("Enter")
+    card = page.locator(".job").first
+    expect(card.locator(".prompt")).to_have_text(prompt)
+    return card
+
+
+def test_a_prompt_is_drawn_before_the_artists_eyes_and_hangs_in_the_gallery(open_page: Open) -> None:
+    page = open_page()
+    card = draw(page, "红色的狐狸", count=16)
+    expect(card.locator(".blank img").first).to_be_visible()
+    expect(card.locator(".works a img")).to_have_count(16)
+    card.locator(".works a").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("红色的狐狸")
+    seed = page.locator("dt:text-is('Seed') + dd").inner_text()
+    page.get_by_role("link", name="Open in create").click()
+    expect(page.get_by_label("Prompt")).to_have_value("红色的狐狸")
+    expect(page.get_by_label("Seed", exact=True)).to_have_value(seed)
+    page.goto("/?q=狐狸")
+    assert page.locator(".card").count() >= 16
+
+
+def test_a_refresh_in_the_middle_loses_nothing(open_page: Open) -> None:
+    page = open_page()
+    card = draw(page, "a refreshed cat", count=16)
+    expect(card).to_have_attribute("data-status", "running")
+    page.reload()
+    card = page.locator(".job").first
+    expect(card.locator(".prompt")).to_have_text("a refreshed cat")
+    expect(card.locator(".works a img")).to_have_count(16)
+
+
+def test_a_waiting_job_says_its_place_and_can_be_cancelled(open_page: Open) -> None:
+    page = open_page()
+    for number in range(3):
+        card = draw(page, f"queued {number}", count=16)
+    expect(card.locator("[data-text]")).to_contain_text("before it")
+    card.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".job").first.locator("[data-text]")).to_have_text("Cancelled")
+    expect(page.locator(".job").nth(2).locator(".works a img")).to_have_count(16)
+
+
+def test_style_chips_change_the_prompt_and_the_dice_rolls(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/create")
+    page.get_by_label("Prompt").fill("a fox")
+    page.get_by_role("button", name="Noto").click()
+    expect(page.get_by_label("Prompt")).to_have_value("a fox, noto style")
+    page.get_by_role("button", name="3D").click()
+    expect(page.get_by_label("Prompt")).to_have_value("a fox, 3d style")
+    expect(page.get_by_role("button", name="3D")).to_have_attribute("aria-pressed", "true")
+    page.get_by_role("button", name="3D").click()
+    expect(page.get_by_label("Prompt")).to_have_value("a fox")
+    page.get_by_role("button", name="Roll a seed").click()
+    assert int(page.get_by_label("Seed", exact=True).input_value()) >= 0
+
+
+def test_a_bad_value_is_named_beside_its_field(open_page: Open) -> None:
+    page = open_page(expected="422")
+    page.goto("/create")
+    page.get_by_label("Count").fill("99")
+    page.get_by_label("Prompt").fill("a fox")
+    page.route(
+        "**/api/v1/generations",
+        lambda route: route.fulfill(
+            status=422,
+            content_type="application/problem+json",
+            body='{"detail": "x", "errors": [{"loc": ["body", "params", "count"], "msg": "at most 16"}]}',
+        ),
+    )
+    with page.expect_response("**/api/v1/generations"):
+        page.get_by_role("button", name="Draw", exact=True).click()
+    expect(page.locator("[data-error=count]")).to_have_text("at most 16")
+
+
+def test_the_gallery_scrolls_without_end_and_searches_as_one_types(open_page: Open) -> None:
+    page = open_page()
+    for number in range(4):
+        card = draw(page, f"many {number}", count=16)
+    expect(card.locator(".works a img")).to_have_count(16)
+    page.goto("/?q=many")
+    expect(page.locator(".card")).to_have_count(48)
+    page.mouse.wheel(0, 20_000)
+    expect(page.locator(".card")).to_have_count(64)
+    page.get_by_role("searchbox").fill("many 3")
+    expect(page.locator(".card")).to_have_count(16)
+    assert "q=many+3" in page.url or "q=many%203" in page.url
+
+
+def test_a_work_is_named_tagged_marked_trashed_and_taken_back(open_page: Open) -> None:
+    page = open_page()
+    card = draw(page, "to be named")
+    card.locator(".works a").click()
+    page.get_by_label("Title").fill("The fox")
+    page.get_by_label("Tags").fill("animal, 狐狸")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("status")).to_have_text("Saved")
+    page.get_by_role("button", name="Favourite").click()
+    expect(page.locator("#favourite")).to_have_attribute("aria-pressed", "true")
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The fox")
+    page.get_by_role("button", name="Move to the trash").click()
+    expect(page.get_by_text("This work is in the trash.")).to_be_visible()
+    page.get_by_role("button", name="Take it back").click()
+    expect(page.get_by_text("This work is in the trash.")).to_have_count(0)
+
+
+@pytest.mark.parametrize("prompt", ["<script>alert(1)</script><img src=x onerror=alert(2)>", "{{7*7}} ${7*7}"])
+def test_prompts_are_shown_as_they_are_and_never_run(open_page: Open, prompt: str) -> None:
+    page = open_page()
+    page.on("dialog", lambda dialog: pytest.fail("a prompt was run"))
+    card = draw(page, prompt)
+    expect(card.locator(".works a img")).to_have_count(1)
+    card.locator(".works a").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(prompt)
+    page.goto("/")
+    expect(page.locator(".caption").first).to_have_text(prompt)
+
+
+def test_the_studio_speaks_chinese_by_itself_and_by_the_switch(open_page: Open) -> None:
+    chinese = open_page(locale="zh-CN")
+    chinese.goto("/create")
+    expect(chinese.get_by_role("button", name="开始画")).to_be_visible()
+    english = open_page()
+    english.goto("/create")
+    english.get_by_role("button", name="简体中文").click()
+    expect(english.get_by_role("button", name="开始画")).to_be_visible()
+    assert english.locator("html").get_attribute("lang") == "zh-CN"
+
+
+@pytest.mark.parametrize(
+    "path", ["/create", "/", "/models", "/models/emoji-transformer", "/account", "/admin", "/nothing"]
+)
+def test_pages_fit_a_phone_in_the_dark_and_are_accessible(open_page: Open, path: str) -> None:
+    page = open_page(viewport={"width": 360, "height": 740}, color_scheme="dark")
+    if path == "/nothing":
+        page.route("**/nothing", lambda route: route.fulfill(response=route.fetch(), status=200))
+    page.goto(path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == []
+
+
+def test_pages_are_accessible_in_the_light(open_page: Open) -> None:
+    page = open_page(color_scheme="light")
+    draw(page, "an accessible fox")
+    for path in ("/create", "/", "/account", "/admin"):
+        page.goto(path)
+        page.evaluate(AXE.read_text("utf-8"))
+        found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21aa']})")
+        assert [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == [], path
+
+
+def test_the_reference_of_the_api_works_offline(open_page: Open) -> None:
+    page = open_page()
+    foreign: list[str] = []
+    page.on(
+        "request",
+        lambda request: (
+            foreign.append(request.url)
+            if "127.0.0.1" not in request.url and not request.url.startswith("data:")
+            else None
+        ),
+    )
+    page.goto("/docs")
+    expect(page.get_by_text("/api/v1/generations", exact=True).first).to_be_visible()
+    assert foreign == []
+
+
+def test_a_new_user_enters_by_a_link_and_sets_a_password(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/admin")
+    page.get_by_label("Name of the new user").fill("小明")
+    page.get_by_role("button", name="Add").click()
+    link = page.locator(".secret").inner_text()
+    newcomer = open_page(anonymous=True)
+    newcomer.goto(link)
+    newcomer.get_by_role("button", name="Enter the studio").click()
+    newcomer.wait_for_url("**/create")
+    newcomer.goto("/")
+    expect(newcomer.get_by_role("heading", level=1)).to_have_text("Your gallery is empty")
+    newcomer.goto("/account")
+    newcomer.get_by_label("New password").fill("correct horse")
+    newcomer.get_by_role("button", name="Save").click()
+    expect(newcomer.get_by_text("The password is set.")).to_be_visible()
+    newcomer.get_by_role("button", name="Sign out").click()
+    newcomer.wait_for_url("**/sign-in")
