@@ -165,7 +165,6 @@ def settle(taken: Lease, works: list[Output], batch: int) -> None:
             crash_points.reach("stored")
         with session_scope() as session:
             if not lease.end(session, taken, "succeeded"):
-                session.rollback()
                 log.warning("finished_without_lease", job=taken.job)
                 return
             session.add_all(rows)

@@ -8,7 +8,6 @@ from pydantic import BaseModel
 from app.database import session_scope
 from app.deps import COOKIE, Admin, User, public
 from app.errors import Forbidden
-from app.paging import Cursor
 from app.settings import get_settings
 from app.users import service
 from app.users.schemas import KeyIn, KeyOut, NewKeyOut, SignIn, UserChange, UserIn, UserOut
@@ -43,7 +42,7 @@ def client_address(request: Request) -> str:
 
 
 @router.get("/users", summary="List users (admin)")
-def list_users(admin: Admin, cursor: Cursor = None) -> UserList:
+def list_users(admin: Admin) -> UserList:
     with session_scope(writing=False) as session:
         return UserList(items=[UserOut.model_validate(user) for user in service.all_users(session)])
 

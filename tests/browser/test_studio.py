@@ -106,6 +106,8 @@ def test_the_gallery_scrolls_without_end_and_searches_as_one_types(open_page: Op
     page.get_by_role("searchbox").fill("many 3")
     expect(page.locator(".card")).to_have_count(16)
     assert "q=many+3" in page.url or "q=many%203" in page.url
+    page.get_by_role("searchbox").fill("no such thing")
+    expect(page.get_by_text("No work fits what you look for.")).to_be_visible()
 
 
 def test_a_work_is_named_tagged_marked_trashed_and_taken_back(open_page: Open) -> None:

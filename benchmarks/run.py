@@ -1,0 +1,172 @@
+"""`make bench`: speed on this machine, medians over several runs, as a table. Absolute times are its own."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import torch
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import create_engine, insert
+
+from app.artworks.tables import Artwork
+from app.database import new_id
+from app.paging import encode
+from models.transformer.sample import load, requests, sample_tokens
+from tests.studio import MODEL, ROOT, Studio, request, wait_until
+
+RUNS = 15
+CONCURRENT = 64
+ARTWORKS = 10_000
+
+
+def median_ms(work: Callable[[], object], runs: int = RUNS, warm: int = 3) -> float:
+    for _ in range(warm):
+        work()
+    times = []
+    for _ in range(runs):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return statistics.median(times) * 1000
+
+
+def draw(client: httpx.Client, prompt: str = "a red fox") -> None:
+    answer = client.post("/generations", json=request(prompt), headers={"Prefer": "wait=60"})
+    assert answer.status_code == 201, answer.text
+
+
+def queueing(client: httpx.Client, table: Table) -> None:
+    """POST to finished artwork, less the sampler called directly; they take turns, so that both see the same load."""
+    sampler = load(ROOT / "models" / "zoo" / MODEL, torch.device("cpu"))
+    one = requests(["a red fox"], seed=1)
+    direct, posted = [], []
+    for turn in range(RUNS + 3):
+        began = time.perf_counter()
+        sampler.sample(one, lambda step, total, previews: None)
+        between = time.perf_counter()
+        draw(client)
+        if turn >= 3:
+            direct.append(between - began)
+            posted.append(time.perf_counter() - between)
+    overhead = statistics.median(posted) - statistics.median(direct)
+    table.add_row("sampler called directly, 1 picture", f"{statistics.median(direct) * 1000:.0f} ms", "")
+    table.add_row("POST to finished artwork", f"{statistics.median(posted) * 1000:.0f} ms", "")
+    table.add_row("queueing overhead", f"{overhead * 1000:.0f} ms", "at most 60 ms")
+
+
+def concurrency(client: httpx.Client, table: Table) -> None:
+    """64 requests at once against the same requests one by one."""
+    ratios, rates = [], []
+    for _ in range(3):
+        began = time.perf_counter()
+        for number in range(CONCURRENT // 4):
+            draw(client, f"animal {number}")
+        alone = (CONCURRENT // 4) / (time.perf_counter() - began)
+        began = time.perf_counter()
+        with ThreadPoolExecutor(CONCURRENT) as pool:
+            list(pool.map(lambda number: draw(client, f"animal {number}"), range(CONCURRENT)))
+        together = CONCURRENT / (time.perf_counter() - began)
+        ratios.append(together / alone)
+        rates.append((alone, together))
+    alone, together = sorted(rates)[1]
+    table.add_row("one by one", f"{alone:.1f} pictures/s", "")
+    table.add_row(f"{CONCURRENT} at once", f"{together:.1f} pictures/s", "")
+    table.add_row("ratio", f"{statistics.median(ratios):.1f}", "at least 3")
+
+
+def cache(table: Table) -> None:
+    """The same network, the same tokens, with and without the KV cache."""
+    sampler = load(ROOT / "models" / "zoo" / MODEL, torch.device("cpu"))
+    for size in (1, 16):
+        batch = requests(["a red fox"] * size, seed=1)
+        with torch.inference_mode():
+            same = torch.equal(
+                sample_tokens(sampler.network, sampler.prompts, batch),
+                sample_tokens(sampler.network, sampler.prompts, batch, use_cache=False),
+            )
+            fast = median_ms(lambda b=batch: sample_tokens(sampler.network, sampler.prompts, b), 5, 1)  # type: ignore[misc]
+            slow = median_ms(
+                lambda b=batch: sample_tokens(sampler.network, sampler.prompts, b, use_cache=False),
+                3,
+                0,  # type: ignore[misc]
+            )
+        table.add_row(
+            f"KV cache, batch {size}, {'same' if same else 'OTHER'} tokens",
+            f"{slow / fast:.1f} times faster ({fast:.0f} against {slow:.0f} ms)",
+            "at least 2",
+        )
+
+
+def web_process(studio: Studio, table: Table) -> None:
+    starts = []
+    for _ in range(3):
+        studio.kill("web")
+        began = time.perf_counter()
+        studio.start("web")
+        starts.append(time.perf_counter() - began)
+    table.add_row("web process up", f"{statistics.median(starts):.1f} s", "under 3 s")
+
+
+def gallery(studio: Studio, client: httpx.Client, table: Table) -> None:
+    """10,000 artworks: gallery page and list API, first page and 1,000th."""
+    user = client.get("/users/me").json()["id"]
+    ids = [new_id() for _ in range(ARTWORKS)]
+    engine = create_engine(f"sqlite:///{studio.folder / 'data' / 'danqing.sqlite'}")
+    with engine.begin() as connection:
+        connection.execute(insert(Artwork), [
+            {"id": identifier, "user_id": user, "sha256": "0" * 64, "media_type": "image/png", "size_bytes": 9000,
+             "width": 64, "height": 64, "model": MODEL, "task": "text-to-image", "seed": number,
+             "text": f"\nanimal number {number}\n", "tags": [], "title": "", "visibility": "private",
+             "provenance": {"params": {"prompt": f"animal number {number}", "guidance_scale": 3.0}, "seed": number}}
+            for number, identifier in enumerate(ids)])  # fmt: skip
+    engine.dispose()
+    far = encode(ids[ARTWORKS - 9_990])
+
+    def get(path: str, **params: object) -> Callable[[], object]:
+        return lambda: client.get(path, params=params).raise_for_status()  # type: ignore[arg-type]
+
+    table.add_row("list API, first page of 10", f"{median_ms(get('/artworks', limit=10), 40):.1f} ms", "under 30 ms")
+    table.add_row(
+        "list API, 1,000th page of 10", f"{median_ms(get('/artworks', limit=10, cursor=far), 40):.1f} ms", "as quick"
+    )
+    table.add_row("list API, search", f"{median_ms(get('/artworks', limit=50, q='number 77'), 20):.1f} ms", "")
+    page = f"{studio.url}/"
+    table.add_row("gallery page", f"{median_ms(get(page), 40):.1f} ms", "under 30 ms")
+    table.add_row("gallery page, far down", f"{median_ms(get(page, cursor=far), 40):.1f} ms", "as quick")
+    resident = psutil.Process(studio.processes["web"].pid).memory_info().rss / 1e6
+    table.add_row("web process, resident after all this", f"{resident:.0f} MB", "under 150 MB")
+
+
+def main() -> None:
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # as a worker does
+    table = Table("what", "measured", "wanted", title=f"Danqing on {os.cpu_count()} cores, torch {torch.__version__}")
+    with tempfile.TemporaryDirectory() as folder:
+        studio = Studio(Path(folder), {"DANQING_LEASE_SECONDS": "30"})
+        try:
+            studio.start("valkey", "web", "worker")
+            client = studio.client("bench")
+            wait_until(
+                "a warm worker", lambda: httpx.get(f"{studio.url}/readyz").json()["parts"].get("workers") == "ok"
+            )
+            draw(client)
+            queueing(client, table)
+            concurrency(client, table)
+            cache(table)
+            web_process(studio, table)
+            gallery(studio, client, table)
+        finally:
+            studio.stop()
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    main()
