@@ -60,6 +60,7 @@ def web() -> None:
         port=settings.port,
         log_config=None,
         access_log=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=3,
         server_header=False,
     )

@@ -66,6 +66,14 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
+def clock(session: Session) -> datetime:
+    """The time that leases go by: the database's where several machines share one, else this machine's."""
+    if session.get_bind().dialect.name == "postgresql":
+        found: datetime = session.execute(text("SELECT clock_timestamp()")).scalar_one()
+        return found
+    return now()
+
+
 @cache
 def engine() -> Engine:
     """One engine a process. Forked children must call `engine().dispose(close=False)` first."""
@@ -82,7 +90,7 @@ def engine() -> Engine:
         return made
     return create_engine(
         url,
-        pool_size=10,
+        pool_size=20,
         max_overflow=20,
         pool_pre_ping=True,
         connect_args={"connect_timeout": 5, "options": f"-c lock_timeout={BUSY_MILLISECONDS}"},
@@ -112,10 +120,12 @@ def session_scope(writing: bool = True) -> Iterator[Session]:
 
 
 def storage_lock(session: Session, exclusive: bool = False) -> None:
-    """Held until the end of the transaction by writers of files (shared) and by garbage collection (exclusive).
+    """Held until the end of a writing transaction by writers of files (shared) and garbage collection (exclusive).
 
-    SQLite needs none: its writers already exclude each other.
+    On SQLite writers exclude each other from their first statement on.
     """
     if session.get_bind().dialect.name == "postgresql":
         function = "pg_advisory_xact_lock" if exclusive else "pg_advisory_xact_lock_shared"
         session.execute(text(f"SELECT {function}(7201)"))
+    else:
+        session.execute(text("SELECT 1"))

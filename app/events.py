@@ -28,6 +28,7 @@ class StatusEvent(BaseModel):
     status: str
     artworks: list[str] = []
     error: str | None = None
+    queue_position: int | None = None
 
 
 class ProgressEvent(BaseModel):

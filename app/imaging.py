@@ -48,7 +48,9 @@ def read_upload(content: bytes) -> tuple[bytes, int, int]:
             picture = ImageOps.exif_transpose(picture)
     except UnidentifiedImageError as error:
         raise UnsupportedMedia("The file is not a PNG, JPEG, WebP, GIF or BMP picture") from error
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError, Image.DecompressionBombError) as error:
+    except Invalid:
+        raise
+    except Exception as error:  # decoders of foreign bytes raise whatever they like
         raise Invalid("The picture is broken or cut off") from error
     if picture.mode.startswith("I;16") or picture.mode == "I":
         picture = picture.convert("I").point(lambda value: value / 256).convert("L")

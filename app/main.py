@@ -10,6 +10,7 @@ import structlog
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
@@ -21,6 +22,7 @@ from app.artworks.api import router as artworks_api
 from app.checkpoints.api import router as models_api
 from app.deps import authenticate
 from app.errors import DomainError
+from app.generations.api import events_router
 from app.generations.api import router as generations_api
 from app.logs import configure_logging
 from app.middleware import StudioMiddleware
@@ -67,7 +69,7 @@ def create_app() -> FastAPI:
         separate_input_output_schemas=True,
     )
     api = APIRouter(prefix="/api/v1")
-    for router in (models_api, generations_api, artworks_api, uploads_api, users_api, admin_api):
+    for router in (models_api, generations_api, events_router, artworks_api, uploads_api, users_api, admin_api):
         api.include_router(router)
     application.include_router(api)
     application.include_router(pages.router)
@@ -76,6 +78,7 @@ def create_app() -> FastAPI:
     application.add_exception_handler(HTTPException, on_http_error)
     application.add_exception_handler(RequestValidationError, on_validation_error)
     application.add_exception_handler(OperationalError, on_database_error)
+    application.add_exception_handler(PoolTimeout, on_database_error)
     application.add_exception_handler(Exception, on_unexpected)
     application.add_middleware(StudioMiddleware)
     application.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts, www_redirect=False)

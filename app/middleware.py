@@ -63,7 +63,7 @@ class StudioMiddleware:
                 log.info(
                     "request",
                     method=scope["method"],
-                    path=scope["path"][:200].encode("ascii", "replace").decode(),
+                    path=route,
                     status=status,
                     milliseconds=round(seconds * 1000, 1),
                 )

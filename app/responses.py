@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
@@ -78,7 +77,6 @@ def on_validation_error(request: Request, error: Exception) -> Response:
 
 def on_database_error(request: Request, error: Exception) -> Response:
     """A locked or absent database: nothing was written, trying again is right."""
-    assert isinstance(error, OperationalError)
     return error_response(
         request.scope,
         Unavailable("The database is busy or away; try again in a few seconds", retry_after=LOCKED_RETRY_SECONDS),

@@ -25,6 +25,7 @@ class Settings(BaseSettings):
     storage_endpoint: str = Field("", description="Endpoint of S3-compatible storage that is not Amazon's")
     allowed_hosts: str = Field("", description="Host names that the site answers to besides its own, comma-separated")
     secure_cookies: bool = Field(False, description="Set where the site is served over HTTPS")
+    trusted_proxies: str = Field("127.0.0.1", description="Addresses whose X-Forwarded-* headers are believed")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     model_cache_mib: int = Field(2048, ge=64, description="Memory for loaded checkpoints of one worker, in MiB")
     lease_seconds: float = Field(30.0, ge=1, description="A job whose worker is silent for so long is given to another")

@@ -36,8 +36,8 @@ class Storage(Protocol):
 
     def delete(self, digest: str) -> None: ...
 
-    def age(self, digest: str) -> float:
-        """Seconds since the file was written or reused; 0 when it is gone."""
+    def age(self, digest: str) -> float | None:
+        """Seconds since the file was written or reused; None when it is gone."""
         ...
 
     def untouched_for(self, seconds: float) -> Iterator[str]:
@@ -84,11 +84,11 @@ class LocalStorage:
     def delete(self, digest: str) -> None:
         (self.root / address(digest)).unlink(missing_ok=True)
 
-    def age(self, digest: str) -> float:
+    def age(self, digest: str) -> float | None:
         try:
             return time.time() - (self.root / address(digest)).stat().st_mtime
         except FileNotFoundError:
-            return 0.0
+            return None
 
     def untouched_for(self, seconds: float) -> Iterator[str]:
         before = time.time() - seconds
@@ -145,11 +145,11 @@ class S3Storage:
     def delete(self, digest: str) -> None:
         self.store.delete(address(digest))
 
-    def age(self, digest: str) -> float:
+    def age(self, digest: str) -> float | None:
         try:
             return time.time() - self.store.head(address(digest))["last_modified"].timestamp()
         except FileNotFoundError:
-            return 0.0
+            return None
 
     def untouched_for(self, seconds: float) -> Iterator[str]:
         before = time.time() - seconds

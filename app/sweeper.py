@@ -10,11 +10,11 @@ import time
 from datetime import timedelta
 
 import structlog
-from sqlalchemy import Select, select, update
+from sqlalchemy import ColumnElement, Select, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.artworks.tables import Artwork
-from app.database import now, session_scope, storage_lock
+from app.database import clock, now, session_scope, storage_lock
 from app.events import StatusEvent, client, publish
 from app.generations.tables import Generation
 from app.queue import ring
@@ -48,7 +48,7 @@ def sweep_forever(stop: threading.Event) -> None:
 def sweep() -> None:
     """One round: expired leases back to the queue, or failed after MAX_ATTEMPTS; then ring for what waits."""
     with session_scope(writing=False) as session:
-        expired = list(session.scalars(expired_leases()))
+        expired = list(session.scalars(expired_leases(session)))
         waiting = set(
             session.scalars(
                 select(Generation.queue)
@@ -67,13 +67,19 @@ def sweep() -> None:
             ring(queue)
 
 
-def expired_leases() -> Select[Generation]:
-    return select(Generation).where(Generation.status == "running", Generation.lease_until < now())
+def expired_leases(session: Session) -> Select[Generation]:
+    return select(Generation).where(Generation.status == "running", has_expired(session))
+
+
+def has_expired(session: Session) -> ColumnElement[bool]:
+    """A lease that ends too far ahead was written before the clock was set back; it counts as expired too."""
+    moment, longest = clock(session), timedelta(seconds=2 * get_settings().lease_seconds)
+    return or_(Generation.lease_until < moment, Generation.lease_until > moment + longest)
 
 
 def reap(session: Session) -> list[Generation]:
     """Jobs whose lease ran out: queued again, failed with a reason, or cancelled when that was asked for."""
-    jobs = list(session.scalars(expired_leases()))
+    jobs = list(session.scalars(expired_leases(session)))
     changed = []
     for job in jobs:
         if job.cancel_requested:
@@ -88,7 +94,7 @@ def reap(session: Session) -> list[Generation]:
                 Generation.id == job.id,
                 Generation.status == "running",
                 Generation.token == job.token,
-                Generation.lease_until < now(),
+                has_expired(session),
             )
             .values(token=None, lease_until=None, step=0, **values)
         )
@@ -114,12 +120,17 @@ def collect_garbage(untouched_seconds: float = UNTOUCHED_SECONDS) -> int:
     """Delete files that nobody touched for an hour and no row names; returns how many."""
     deleted = 0
     for digest in get_storage().untouched_for(untouched_seconds):
+        with session_scope(writing=False) as session:
+            if is_named(session, digest):
+                continue
         with session_scope() as session:
             storage_lock(session, exclusive=True)
-            named = [
-                session.scalar(select(table.id).where(table.sha256 == digest).limit(1)) for table in (Artwork, Upload)
-            ]
-            if not any(named) and get_storage().age(digest) >= untouched_seconds:
+            age = get_storage().age(digest)
+            if age is not None and age >= untouched_seconds and not is_named(session, digest):
                 get_storage().delete(digest)
                 deleted += 1
     return deleted
+
+
+def is_named(session: Session, digest: str) -> bool:
+    return any(session.scalar(select(table.id).where(table.sha256 == digest).limit(1)) for table in (Artwork, Upload))

@@ -34,6 +34,8 @@ def environment(language: str) -> Environment:
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
     made.filters["ago"] = lambda moment: ago(moment, language)
     made.filters["bytes"] = size
+    # For texts that come from elsewhere: unlike `_()` it neither formats nor trusts them.
+    made.filters["t"] = lambda words: translations(language).gettext(words) if words else ""
     made.globals["asset"] = asset
     return made
 

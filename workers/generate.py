@@ -49,18 +49,25 @@ def work_once(queue: str, worker: str) -> bool:
 
 
 def run(leases: list[Lease]) -> None:
-    """Sample the jobs together; when that fails, one by one, so that one bad job does not take others along."""
+    """Sample the jobs together; when that fails, one by one, so that one bad job does not take others along.
+
+    The leases of all are renewed until the last of them is settled.
+    """
+    with Heartbeat(leases) as heartbeat:
+        attempt(leases, heartbeat)
+
+
+def attempt(leases: list[Lease], heartbeat: Heartbeat) -> None:
     first = leases[0]
     bound = log.bind(jobs=[taken.job for taken in leases], requests=[taken.request_id for taken in leases])
     try:
         began = time.perf_counter()
-        with Heartbeat(leases) as heartbeat:
-            outputs = sample(leases, heartbeat)
-            crash_points.reach("sampled")
-            batch = sum(taken.count for taken in leases)
-            for taken in leases:
-                works = [outputs.pop(0) for _ in range(taken.count)]
-                settle(taken, works, batch)
+        outputs = sample(leases, heartbeat)
+        crash_points.reach("sampled")
+        batch = sum(taken.count for taken in leases)
+        for taken in leases:
+            works = [outputs.pop(0) for _ in range(taken.count)]
+            settle(taken, works, batch)
         bound.info("batch_done", pictures=batch, milliseconds=round((time.perf_counter() - began) * 1000))
     except Cancelled:
         for taken in leases:
@@ -72,13 +79,12 @@ def run(leases: list[Lease]) -> None:
     except Exception as error:
         bound.exception("batch_failed")
         torch.cuda.empty_cache()
-        unsettled = [taken for taken in leases if taken.state != "settled"]
-        if len(leases) > 1:
-            for taken in unsettled:
-                run([taken])
-        else:
-            for taken in unsettled:
-                fail(taken, reason(error))
+        for taken in leases:
+            if taken.state not in lease.GONE:
+                if len(leases) > 1:
+                    attempt([taken], heartbeat)
+                else:
+                    fail(taken, reason(error))
 
 
 def reason(error: Exception) -> str:
@@ -157,25 +163,30 @@ def settle(taken: Lease, works: list[Output], batch: int) -> None:
             publish(taken.user, StatusEvent(generation=taken.job, status="cancelled"))
         taken.state = "settled"
         return
-    rows = []
-    with session_scope(writing=False) as shared:
-        storage_lock(shared)  # collection must not run between the file and its row
-        for index, work in enumerate(works):
-            rows.append(store(taken, index, work, batch))
-            crash_points.reach("stored")
-        with session_scope() as session:
-            if not lease.end(session, taken, "succeeded"):
-                log.warning("finished_without_lease", job=taken.job)
-                return
-            session.add_all(rows)
-            session.flush()
-            crash_points.reach("before_commit")
+    files, rows = [], []
+    for index, work in enumerate(works):
+        content, row = store(taken, index, work, batch)
+        files.append(content)
+        rows.append(row)
+        crash_points.reach("stored")
+    with session_scope() as session:
+        storage_lock(session)
+        for content, row in zip(files, rows, strict=True):
+            if get_storage().age(row.sha256) is None:  # collected since, as a file that nobody named
+                get_storage().put(content)
+        if not lease.end(session, taken, "succeeded"):
+            log.warning("finished_without_lease", job=taken.job)
+            return
+        session.add_all(rows)
+        session.flush()
+        crash_points.reach("before_commit")
     taken.state = "settled"
     crash_points.reach("committed")
     publish(taken.user, StatusEvent(generation=taken.job, status="succeeded", artworks=[row.id for row in rows]))
 
 
-def store(taken: Lease, index: int, work: Output, batch: int) -> Artwork:
+def store(taken: Lease, index: int, work: Output, batch: int) -> tuple[bytes, Artwork]:
+    """Write the file; returns its content and the row that will name it."""
     picture = Image.fromarray(work.pixels)
     seed = taken.params["seed"] + index
     provenance: dict[str, Any] = {
@@ -195,7 +206,7 @@ def store(taken: Lease, index: int, work: Output, batch: int) -> Artwork:
         **work.metadata,
     }
     content = imaging.png_with_provenance(picture, provenance)
-    return Artwork(
+    return content, Artwork(
         id=new_id(),
         user_id=taken.user,
         generation_id=taken.job,

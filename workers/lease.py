@@ -10,21 +10,22 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from sqlalchemy import Select, select, update
+from sqlalchemy import Select, case, literal, null, select, update
 from sqlalchemy.orm import Session
 
-from app.database import now, session_scope
+from app.database import UTCDateTime, clock, now, session_scope
 from app.generations.tables import Generation
 from app.settings import get_settings
 from app.users.tables import User
 
 log = structlog.get_logger()
+GONE = ("lost", "settled")  # states in which a lease is no longer ours
 LOOK_SECONDS = 0.2  # how often a step may look at the row
 
 
 @dataclass
 class Lease:
-    """One claimed job, as it was when claimed. `state` is "held", "cancelled" or "lost"."""
+    """One claimed job, as it was when claimed. `state` is "held", "cancelled", "lost" or "settled"."""
 
     job: str
     user: str
@@ -51,10 +52,10 @@ def claim(session: Session, queue: str, worker: str, capacity: int) -> list[Leas
     head = session.execute(in_order(queue).limit(1)).first()
     if head is None:
         return []
-    leases = take(session, *head, worker)
+    first, owner = head
+    leases = take(session, first, owner, worker)
     room = capacity - sum(lease.count for lease in leases)
     if room > 0 and leases:
-        first: Generation = head[0]
         alike = in_order(queue).where(
             Generation.model == first.model,
             Generation.task == first.task,
@@ -66,6 +67,8 @@ def claim(session: Session, queue: str, worker: str, capacity: int) -> list[Leas
             if job.count <= room:
                 leases += (taken := take(session, job, user, worker))
                 room -= sum(lease.count for lease in taken)
+    for user_id in sorted({lease.user for lease in leases}):  # one order for all workers: no deadlock
+        session.execute(update(User).where(User.id == user_id).values(served_at=now()))
     return leases
 
 
@@ -82,7 +85,7 @@ def in_order(queue: str) -> Select[Generation, User]:
 def take(session: Session, job: Generation, user: User, worker: str) -> list[Lease]:
     """Compare-and-set: [] when another worker was faster."""
     token = secrets.token_hex(16)
-    until = now() + timedelta(seconds=get_settings().lease_seconds)
+    until = clock(session) + timedelta(seconds=get_settings().lease_seconds)
     done = session.execute(
         update(Generation)
         .where(Generation.id == job.id, Generation.status == "queued")
@@ -99,9 +102,6 @@ def take(session: Session, job: Generation, user: User, worker: str) -> list[Lea
     )
     if done.rowcount != 1:  # type: ignore[attr-defined]
         return []
-    session.execute(
-        update(User).where(User.id == user.id).values(served_at=now()).execution_options(synchronize_session=False)
-    )
     return [
         Lease(
             job.id,
@@ -125,10 +125,10 @@ def held(lease: Lease) -> Any:
 
 def renew(leases: list[Lease]) -> None:
     """Extend what is still ours; mark what was cancelled or lost."""
-    until = now() + timedelta(seconds=get_settings().lease_seconds)
     with session_scope() as session:
+        until = clock(session) + timedelta(seconds=get_settings().lease_seconds)
         for lease in leases:
-            if lease.state == "lost":
+            if lease.state in GONE:
                 continue
             kept = session.execute(
                 update(Generation)
@@ -136,6 +136,8 @@ def renew(leases: list[Lease]) -> None:
                 .values(lease_until=until, step=lease.step, total=lease.total)
                 .returning(Generation.cancel_requested)
             ).first()
+            if lease.state in GONE:
+                continue  # it was settled meanwhile, by the thread that samples
             if kept is None:
                 lease.state = "lost"
                 log.warning("lease_lost", job=lease.job)
@@ -212,19 +214,9 @@ def end(session: Session, lease: Lease, status: str, error: str | None = None) -
     return bool(done.rowcount == 1)  # type: ignore[attr-defined]
 
 
-def put_back(session: Session, lease: Lease, free: bool = False) -> bool:
-    """Back to the queue; `free` does not count the attempt."""
-    done = session.execute(
-        update(Generation)
-        .where(held(lease))
-        .values(
-            status="queued",
-            token=None,
-            lease_until=None,
-            step=0,
-            attempt=Generation.attempt - 1 if free else Generation.attempt,
-        )
-    )
+def put_back(session: Session, lease: Lease) -> bool:
+    """Back to the queue for another attempt; a job that was to be cancelled ends instead."""
+    done = session.execute(update(Generation).where(held(lease)).values(returned()))
     return bool(done.rowcount == 1)  # type: ignore[attr-defined]
 
 
@@ -234,6 +226,18 @@ def give_back_all(worker: str) -> int:
         done = session.execute(
             update(Generation)
             .where(Generation.worker == worker, Generation.status == "running")
-            .values(status="queued", token=None, lease_until=None, step=0, attempt=Generation.attempt - 1)
+            .values({**returned(), "attempt": Generation.attempt - 1})
         )
         return int(done.rowcount)  # type: ignore[attr-defined]
+
+
+def returned() -> dict[str, Any]:
+    """Values of a job that no worker holds any more."""
+    to_cancel = Generation.cancel_requested
+    return {
+        "status": case((to_cancel, "cancelled"), else_="queued"),
+        "finished_at": case((to_cancel, literal(now(), UTCDateTime())), else_=null()),
+        "token": None,
+        "lease_until": None,
+        "step": 0,
+    }

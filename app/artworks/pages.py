@@ -57,7 +57,7 @@ def gallery(
 def artwork(request: Request, user: User, artwork_id: Id) -> Response:
     with session_scope(writing=False) as session:
         found = service.get(session, user, artwork_id)
-        newer, older = service.neighbours(session, found)
+        newer, older = service.neighbours(session, user, found)
         sisters = generations.artworks_of_job(session, found.generation_id) if found.generation_id else []
     return render(
         request,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from app.errors import NotFound
 from app.settings import get_settings
 from app.storage import get_storage, write_atomically
 from app.users.service import Principal
+
+TAG_MARK = "\x1f"  # no prompt of one line can look like a tag
 
 
 @dataclass
@@ -32,8 +35,8 @@ class Filter:
 
 
 def search_text(title: str, prompt: str, tags: list[str]) -> str:
-    """Casefolded words; tags between line breaks, so that one can be looked for whole."""
-    return "\n".join([title, prompt, *tags, ""]).casefold()
+    """Casefolded words, a tag a line that starts with a mark, so that one can be looked for whole."""
+    return "\n".join([title, prompt, *(f"{TAG_MARK}{tag}" for tag in tags), ""]).casefold()
 
 
 def page(
@@ -58,7 +61,7 @@ def page(
     for word in (wanted.q or "").casefold().split():
         query = query.where(Artwork.text.contains(word, autoescape=True))
     if wanted.tag:
-        query = query.where(Artwork.text.contains(f"\n{wanted.tag.casefold()}\n", autoescape=True))
+        query = query.where(Artwork.text.contains(f"\n{TAG_MARK}{wanted.tag.casefold()}\n", autoescape=True))
     if before:
         query = query.where(Artwork.id < before)
     found = list(session.scalars(query))
@@ -93,9 +96,11 @@ def restore(artwork: Artwork) -> Artwork:
     return artwork
 
 
-def neighbours(session: Session, artwork: Artwork) -> tuple[str | None, str | None]:
-    """Ids of the next newer and the next older work of the same user."""
+def neighbours(session: Session, user: Principal, artwork: Artwork) -> tuple[str | None, str | None]:
+    """Ids of the next newer and the next older work of the same artist that `user` may see."""
     same = select(Artwork.id).where(Artwork.user_id == artwork.user_id, Artwork.deleted_at.is_(None)).limit(1)
+    if artwork.user_id != user.id:
+        same = same.where(Artwork.visibility == "studio")
     return (
         session.scalar(same.where(Artwork.id > artwork.id).order_by(Artwork.id)),
         session.scalar(same.where(Artwork.id < artwork.id).order_by(Artwork.id.desc())),
@@ -115,7 +120,11 @@ def preview(artwork: Artwork, size: int) -> bytes:
     path: Path = get_settings().data / "cache" / "previews" / artwork.sha256[:2] / f"{artwork.sha256}-{size}.webp"
     if path.exists():
         return path.read_bytes()
-    made = imaging.preview(content(artwork), size)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, made)
+    try:
+        made = imaging.preview(content(artwork), size)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise NotFound("The file of this artwork is broken") from error
+    with contextlib.suppress(OSError):  # a full disk must not hide the picture
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, made)
     return made

@@ -57,7 +57,7 @@ def read(folder: Path) -> dict[str, Any] | None:
         changed = path.stat().st_mtime_ns
         if path not in _cards or _cards[path][0] != changed:
             card = json.loads(path.read_text("utf-8"))
-            if card.get("format") != FORMAT or not isinstance(card.get("sha256"), str):
+            if card.get("format") != FORMAT or not all(card.get(key) for key in ("sha256", "family", "parameters")):
                 raise ValueError("not a card of format 1")
             _cards[path] = (changed, card)
         return _cards[path][1]

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from app.database import session_scope
 from app.deps import User
-from app.events import Event, StatusEvent, last_id, subscribe
+from app.events import Event, StatusEvent, last_id, publish, subscribe
 from app.generations import service
 from app.generations.schemas import GenerationIn, GenerationList, GenerationOut
 from app.generations.tables import FINISHED
@@ -25,6 +25,7 @@ from app.validation import Id
 
 router = APIRouter(prefix="/generations", tags=["generations"])
 LONGEST_WAIT = 60.0
+LONGEST_STREAM = 3600.0
 LOOK_AGAIN = 2.0  # seconds between looks at the row, in case an event was lost
 Key = Annotated[
     str | None,
@@ -110,18 +111,21 @@ async def wait_for_end(user: Principal, job_id: str, start: str, seconds: float)
 
 async def events_of(user: Principal, job_id: str, after: str) -> AsyncIterator[tuple[str | None, Event]]:
     """Events of one job from `after` on, ending with its end. Whether Redis is there or not, the row decides."""
+    looked = time.monotonic()
     while True:
         async for entry in subscribe(user.id, after, LOOK_AGAIN):
-            if entry is None:
+            if entry is not None:
+                after, event = entry
+                if event.generation == job_id:
+                    yield after, event
+                    if isinstance(event, StatusEvent) and event.status in FINISHED:
+                        return
+            if time.monotonic() - looked > LOOK_AGAIN * 0.9:  # quiet, or only other jobs' events: ask the row
+                looked = time.monotonic()
                 job = await run_in_threadpool(look, user, job_id)
-                if job.status in FINISHED:
+                if job.status in ("queued", *FINISHED):
                     yield None, status_event(job)
-                    return
-                continue
-            after, event = entry
-            if event.generation == job_id:
-                yield after, event
-                if isinstance(event, StatusEvent) and event.status in FINISHED:
+                if job.status in FINISHED:
                     return
         await asyncio.sleep(LOOK_AGAIN / 2)  # Redis is away: watch the row
         job = await run_in_threadpool(look, user, job_id)
@@ -130,9 +134,18 @@ async def events_of(user: Principal, job_id: str, after: str) -> AsyncIterator[t
             return
 
 
+def resume_from(last_event_id: str | None) -> str:
+    """The id if it is one of Redis's, else ""."""
+    return last_event_id if last_event_id and re.fullmatch(r"\d+-\d+", last_event_id) else ""
+
+
 def status_event(job: GenerationOut) -> StatusEvent:
     return StatusEvent(
-        generation=job.id, status=job.status, artworks=[work.id for work in job.artworks], error=job.error
+        generation=job.id,
+        status=job.status,
+        artworks=[work.id for work in job.artworks],
+        error=job.error,
+        queue_position=job.queue_position,
     )
 
 
@@ -161,7 +174,10 @@ def get_generation(user: User, generation_id: Id) -> GenerationOut:
 def cancel(user: User, generation_id: Id) -> GenerationOut:
     with session_scope() as session:
         job = service.cancel(session, service.get(session, user, generation_id))
-        return service.describe_one(session, job)
+        described = service.describe_one(session, job)
+    if described.status == "cancelled":
+        publish(user.id, status_event(described))
+    return described
 
 
 @router.get("/{generation_id}/events", response_class=EventSourceResponse, summary="Live events of a job")
@@ -172,16 +188,56 @@ async def events(
     last_event_id: Annotated[str | None, Header(max_length=64)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """`status`, `progress` and `preview` events; ends with the job. Resumable by `Last-Event-ID`."""
-    resumed = last_event_id if last_event_id and re.fullmatch(r"\d+-\d+", last_event_id) else None
-    if resumed is None:
+    resumed = resume_from(last_event_id)
+    if not resumed:
         yield ServerSentEvent(data=status_event(job), event="status")
     if job.status in FINISHED:
-        if resumed is not None:
+        if resumed:
             yield ServerSentEvent(data=status_event(job), event="status")
         return
-    start = resumed or f"{max(0, int(job.created_at.timestamp() * 1000) - 1)}-0"
+    start = resumed or "0"  # what is kept of the user's stream is short
     began = time.monotonic()
     async for identifier, event in events_of(user, job.id, start):
         yield ServerSentEvent(data=event, event=event.type, id=identifier)
-        if time.monotonic() - began > 3600 or await request.is_disconnected():
+        if time.monotonic() - began > LONGEST_STREAM or await request.is_disconnected():
             return
+
+
+events_router = APIRouter(tags=["generations"])
+
+
+@events_router.get("/events", response_class=EventSourceResponse, summary="Live events of all own jobs")
+async def all_events(
+    request: Request,
+    user: User,
+    last_event_id: Annotated[str | None, Header(max_length=64)] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """One stream a page, however many jobs it shows: browsers allow few connections to a host.
+
+    Starts with the status of every unfinished job; every few seconds places in the queue, and ends that were missed.
+    """
+    after = resume_from(last_event_id) or str(await run_in_threadpool(last_id, user.id))
+    watched: set[str] = set()
+    began, looked = time.monotonic(), 0.0
+    while time.monotonic() - began < LONGEST_STREAM:
+        async for entry in subscribe(user.id, after, LOOK_AGAIN):
+            if entry is not None:
+                after, event = entry
+                yield ServerSentEvent(data=event, event=event.type, id=after)
+            if time.monotonic() - looked > LOOK_AGAIN * 0.9:
+                looked = time.monotonic()
+                watched, changed = await run_in_threadpool(look_around, user, watched)
+                for status in changed:
+                    yield ServerSentEvent(data=status, event="status")
+                if time.monotonic() - began > LONGEST_STREAM or await request.is_disconnected():
+                    return
+        await asyncio.sleep(LOOK_AGAIN / 2)  # Redis is away
+
+
+def look_around(user: Principal, watched: set[str]) -> tuple[set[str], list[StatusEvent]]:
+    """(ids of the unfinished jobs now, status of those and of the watched ones that have ended since)."""
+    with session_scope(writing=False) as session:
+        jobs = service.unfinished(session, user)
+        ended = service.ended(session, user, watched - {job.id for job in jobs})
+        described = service.describe(session, [*jobs, *ended])
+    return {job.id for job in jobs}, [status_event(job) for job in described]

@@ -109,6 +109,19 @@ def page(
     return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 
+def unfinished(session: Session, user: Principal) -> list[Generation]:
+    query = select(Generation).where(Generation.user_id == user.id, Generation.status.in_(UNFINISHED))
+    return list(session.scalars(query.order_by(Generation.id)))
+
+
+def ended(session: Session, user: Principal, ids: set[str]) -> list[Generation]:
+    """Those of these jobs that have ended."""
+    query = select(Generation).where(
+        Generation.user_id == user.id, Generation.id.in_(ids), Generation.status.in_(FINISHED)
+    )
+    return list(session.scalars(query)) if ids else []
+
+
 def cancel(session: Session, job: Generation) -> Generation:
     """A queued job ends now, a running one at its worker's next look. Raises Conflict after the end."""
     if job.status == "cancelled":

@@ -8,7 +8,6 @@ from app.database import session_scope
 from app.deps import User
 from app.errors import TooLarge
 from app.settings import get_settings
-from app.storage import get_storage
 from app.uploads import service
 from app.uploads.schemas import UploadOut
 from app.validation import Id
@@ -41,4 +40,4 @@ def get_upload(user: User, upload_id: Id) -> UploadOut:
 def get_upload_file(user: User, upload_id: Id) -> Response:
     with session_scope(writing=False) as session:
         found = service.get(session, user, upload_id)
-    return Response(get_storage().get(found.sha256), media_type=found.media_type)
+    return Response(service.content(found), media_type=found.media_type)

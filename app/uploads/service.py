@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from sqlalchemy.orm import Session
 
 from app.database import storage_lock
@@ -12,11 +14,13 @@ from app.uploads.tables import Upload
 from app.users.service import Principal
 
 LABEL_LENGTH = 200
+_decoding = threading.Semaphore(2)  # a picture of 40 megapixels takes 160 MB while it is decoded
 
 
 def add(session: Session, user: Principal, content: bytes, file_name: str) -> Upload:
     """Raises UnsupportedMedia, Invalid or StorageFull. The file name is kept as a label only."""
-    png, width, height = read_upload(content)
+    with _decoding:
+        png, width, height = read_upload(content)
     storage_lock(session)
     label = "".join(c for c in file_name if c.isprintable())[:LABEL_LENGTH]
     upload = Upload(
@@ -31,6 +35,13 @@ def add(session: Session, user: Principal, content: bytes, file_name: str) -> Up
     session.add(upload)
     session.flush()
     return upload
+
+
+def content(upload: Upload) -> bytes:
+    try:
+        return get_storage().get(upload.sha256)
+    except FileNotFoundError as error:
+        raise NotFound("The file of this upload is missing") from error
 
 
 def get(session: Session, user: Principal, upload_id: str) -> Upload:

@@ -124,7 +124,7 @@ def check_password(session: Session, name: str, password: str, address: str) -> 
 
     Only reads: hashing is slow on purpose, and must not hold up writers.
     """
-    who = name.strip().casefold()[:200]
+    who = name.replace("\0", "").strip().casefold()[:200]  # PostgreSQL takes no NUL
     limit(SIGN_IN_LIMIT, "name", digest(who))
     limit(SIGN_IN_LIMIT, "address", address)
     user = session.scalar(select(User).where(User.name_key == who))

@@ -30,16 +30,27 @@ function showProblem(error) {
 
 async function submit(request) {
   showProblem(null);
-  // A key of our own: a request that is sent twice by a bad connection makes one job.
+  // A key of our own: a request that is sent again over a bad connection makes one job.
   const key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
   try {
-    const job = await call("POST", "/generations", request, { "Idempotency-Key": key });
+    const job = await insist(() => call("POST", "/generations", request, { "Idempotency-Key": key }));
     document.getElementById("nothing")?.remove();
     jobs.prepend(await card(job.id));
-    follow(jobs.firstElementChild);
     jobs.firstElementChild.scrollIntoView({ block: "nearest" });
+    for (const wait of [500, 3000]) setTimeout(recheck, wait, job.id); // it may have ended before its card was there
   } catch (error) {
     showProblem(error instanceof ApiError ? error : new Error(words.lost));
+  }
+}
+
+async function insist(send, tries = 4) {
+  for (let wait = 500; ; wait *= 2) {
+    try {
+      return await send();
+    } catch (error) {
+      if (error instanceof ApiError || --tries === 0) throw error;
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
   }
 }
 
@@ -97,32 +108,39 @@ async function card(id) {
 }
 
 async function replace(element) {
-  const fresh = await card(element.dataset.job);
-  element.replaceWith(fresh);
-  return fresh;
+  element.replaceWith(await card(element.dataset.job));
 }
 
-// One stream a job that has not ended; EventSource reconnects by itself and resumes by Last-Event-ID.
-function follow(element) {
-  if (!["queued", "running"].includes(element.dataset.status)) return;
-  const stream = new EventSource(`/api/v1/generations/${element.dataset.job}/events`);
-  const text = () => element.querySelector("[data-text]");
-  stream.addEventListener("status", async (event) => {
-    const { status } = JSON.parse(event.data);
-    if (status === "running") text().textContent = words.drawing;
-    if (status === "queued" && element.dataset.status === "running") text().textContent = words.waiting;
+async function recheck(id) {
+  const fresh = await card(id);
+  const element = find(id);
+  if (element && hasEnded(fresh.dataset.status) && !hasEnded(element.dataset.status)) element.replaceWith(fresh);
+}
+
+const find = (id) => jobs.querySelector(`[data-job="${CSS.escape(id)}"]`);
+const hasEnded = (status) => ["succeeded", "failed", "cancelled"].includes(status);
+
+// One stream for all jobs: browsers allow few connections to a host. EventSource reconnects by itself, resumes by
+// Last-Event-ID, and the stream starts with the state of every unfinished job.
+function follow() {
+  const stream = new EventSource("/api/v1/events");
+  const on = (type, handle) =>
+    stream.addEventListener(type, (event) => {
+      const data = JSON.parse(event.data);
+      const element = find(data.generation);
+      if (element && !hasEnded(element.dataset.status)) handle(element, data);
+    });
+  on("status", (element, { status, queue_position: place }) => {
+    const text = element.querySelector("[data-text]");
+    if (status === "running") text.textContent = words.drawing;
+    if (status === "queued") text.textContent = place ? words.place.replace("0", place) : words.next;
     element.dataset.status = status;
-    if (["succeeded", "failed", "cancelled"].includes(status)) {
-      stream.close();
-      await replace(element);
-    }
+    if (hasEnded(status)) replace(element);
   });
-  stream.addEventListener("progress", (event) => {
-    const { step, total } = JSON.parse(event.data);
+  on("progress", (element, { step, total }) => {
     element.querySelector("progress").value = (100 * step) / total;
   });
-  stream.addEventListener("preview", (event) => {
-    const { index, image } = JSON.parse(event.data);
+  on("preview", (element, { index, image }) => {
     const place = element.querySelector(`[data-index="${index}"]`);
     if (!place) return;
     const picture = place.firstElementChild ?? place.appendChild(document.createElement("img"));
@@ -130,7 +148,7 @@ function follow(element) {
     picture.src = image;
   });
   stream.addEventListener("error", () => {
-    if (stream.readyState === EventSource.CLOSED) setTimeout(() => replace(element).then(follow, () => follow(element)), 3000);
+    if (stream.readyState === EventSource.CLOSED) setTimeout(follow, 3000);
   });
 }
 
@@ -149,4 +167,6 @@ jobs?.addEventListener("click", async (event) => {
   if (again) await submit(JSON.parse(again.dataset.again));
 });
 
-for (const element of document.querySelectorAll("[data-job]")) follow(element);
+if (jobs) {
+  follow();
+}

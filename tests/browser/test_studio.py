@@ -61,6 +61,18 @@ def test_a_waiting_job_says_its_place_and_can_be_cancelled(open_page: Open) -> N
     expect(page.locator(".job").nth(2).locator(".works a img")).to_have_count(16)
 
 
+def test_many_waiting_jobs_do_not_block_the_page(open_page: Open) -> None:
+    page = open_page()
+    for number in range(8):
+        draw(page, f"crowd {number}", count=16)
+    card = page.locator(".job").first
+    expect(card.locator("[data-text]")).to_contain_text("before it")
+    for _ in range(6):
+        page.locator(".job [data-cancel]").first.click()
+        expect(page.locator(".job[data-status=cancelled]").first).to_be_visible()
+        page.reload()
+
+
 def test_style_chips_change_the_prompt_and_the_dice_rolls(open_page: Open) -> None:
     page = open_page()
     page.goto("/create")
