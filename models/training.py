@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -179,8 +180,8 @@ def mixed_precision(device: torch.device) -> Iterator[None]:
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:
-    """The one source of randomness of a step."""
-    return torch.Generator().manual_seed((seed << 32) + step)
+    """The one source of randomness of a step. Torch's CPU generator keeps 32 bits of a seed, so both are hashed."""
+    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
 
 
 def metadata(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -109,9 +110,11 @@ def sample_tokens(
 
 
 def gumbel(seed: int, length: int, vocabulary: int) -> Tensor:
-    """(length, vocabulary) standard Gumbel noise of one request."""
-    uniform = torch.rand(length, vocabulary, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-    return -torch.log(-torch.log(uniform.clamp(min=1e-300))).float()
+    """(length, vocabulary) standard Gumbel noise of one request.
+
+    From numpy's generator: torch's on the CPU would take seeds for the same that differ by 2^32.
+    """
+    return torch.from_numpy(np.random.default_rng(seed).gumbel(size=(length, vocabulary)).astype(np.float32))
 
 
 def requests(prompts: list[str], seed: int, **params: float) -> list[Request]:

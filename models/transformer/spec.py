@@ -39,7 +39,7 @@ class TextToImageParams(SamplingParams):
         json_schema_extra={"step": 0.5, "more": True},
     )
     temperature: float = Field(
-        0.8,
+        0.6,
         ge=0.1,
         le=2,
         title="Temperature",

@@ -414,6 +414,30 @@ def test_sessions_are_new_after_sign_in_and_end_with_sign_out_and_password_chang
         assert httpx.get(f"{studio.url}/api/v1/users/me", cookies={"danqing_session": token}).status_code == 401
 
 
+def test_a_name_with_nul_is_only_wrong(studio: Studio) -> None:
+    with studio.browserlike() as browser:
+        assert browser.post("/api/v1/sessions", json={"name": "a\0b", "password": "x"}).status_code == 401
+
+
+def test_a_tag_is_not_found_in_a_prompt(artist: httpx.Client) -> None:
+    finished(artist, submit(artist, "tagless")["id"])
+    assert artist.get("/artworks", params={"tag": "tagless"}).json()["items"] == []
+
+
+def test_one_stream_tells_of_all_jobs(artist: httpx.Client) -> None:
+    jobs = {submit(artist, f"streamed {i}", count=4)["id"] for i in range(3)}
+    ended: set[str] = set()
+    with artist.stream("GET", "/events") as stream:
+        for line in stream.iter_lines():
+            if line.startswith("data: "):
+                data = json.loads(line.removeprefix("data: "))
+                if data.get("status") == "succeeded":
+                    ended.add(data["generation"])
+            if jobs <= ended:
+                break
+    assert jobs <= ended
+
+
 def test_guessing_passwords_is_slowed_and_says_nothing_about_names(fresh_studio: Any) -> None:
     studio = fresh_studio()
     studio.start("valkey", "web")

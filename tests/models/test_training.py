@@ -12,7 +12,7 @@ from models import checkpoint
 from models.data import Collection, EpochOrder, open_collection
 from models.ema import EMA
 from models.optimizers import Muon, orthogonalize
-from models.training import Run, Stopped, warmup_stable_decay
+from models.training import Run, Stopped, step_generator, warmup_stable_decay
 from models.transformer import train as transformer_training
 from models.transformer.spec import TransformerConfig, TransformerTraining
 from models.vae import train_fsq
@@ -120,6 +120,17 @@ def test_an_epoch_shows_every_item_once_and_depends_on_the_seed_alone() -> None:
     assert np.array_equal(EpochOrder(np.arange(10), 4, 1).at(3), order.at(3))
     with pytest.raises(ValueError, match="nothing to train on"):
         EpochOrder(np.arange(0), 4, 1)
+
+
+def test_every_step_and_seed_has_randomness_of_its_own() -> None:
+    draws = {float(torch.rand(1, generator=step_generator(s, k))) for s in (0, 1, 2**32) for k in (0, 1, 256)}
+    assert len(draws) == 9
+
+
+def test_views_of_a_picture_differ_from_each_other(collection: Collection, tmp_path: Path) -> None:
+    autoencoder, _ = load_autoencoder("emoji-fsq", torch.device("cpu"))
+    views = transformer_training.encode_views(collection, autoencoder, 6, torch.device("cpu"))
+    assert len({views[0, view].tobytes() for view in range(6)}) >= 5
 
 
 def test_the_schedule_warms_up_stays_and_decays() -> None:

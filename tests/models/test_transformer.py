@@ -105,6 +105,12 @@ def test_other_seeds_draw_other_pictures() -> None:
     assert len({tuple(row.tolist()) for row in drawn}) == 8
 
 
+def test_seeds_that_differ_by_two_to_the_32_draw_other_pictures() -> None:
+    with torch.inference_mode():
+        drawn = sample_tokens(network(), prompts(), [requests(["a fox"], seed=s)[0] for s in (7, 7 + 2**32, 7 + 2**40)])
+    assert len({tuple(row.tolist()) for row in drawn}) == 3
+
+
 def test_top_k_of_one_is_greedy_whatever_the_seed() -> None:
     with torch.inference_mode():
         drawn = sample_tokens(network(), prompts(), [requests(["a fox"], seed=s, top_k=1)[0] for s in range(4)])

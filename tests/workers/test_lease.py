@@ -151,6 +151,25 @@ def test_a_worker_that_leaves_gives_back_at_no_cost() -> None:
     assert (row(job).status, row(job).attempt) == ("queued", 0)
 
 
+def test_a_job_to_be_cancelled_ends_when_its_worker_gives_it_back() -> None:
+    job = add_job(add_user("one"))
+    claim()
+    with session_scope() as session:
+        session.execute(update(Generation).values(cancel_requested=True))
+    lease.give_back_all("worker")
+    assert row(job).status == "cancelled" and row(job).finished_at is not None
+
+
+def test_a_clock_that_was_set_back_does_not_keep_a_dead_workers_job() -> None:
+    job = add_job(add_user("one"))
+    claim()
+    with session_scope() as session:
+        session.execute(update(Generation).values(lease_until=now() + timedelta(hours=1)))
+    with session_scope() as session:
+        sweeper.reap(session)
+    assert row(job).status == "queued"
+
+
 def test_an_expired_lease_of_a_job_to_be_cancelled_ends_it() -> None:
     job = add_job(add_user("one"))
     claim()
