@@ -29,7 +29,8 @@ from workers import crash_points, lease, model_cache
 from workers.lease import Heartbeat, Lease
 
 BATCH = 16  # pictures sampled at once
-FIRST_PREVIEW, NEXT_PREVIEW = 0.1, 0.15  # seconds: quick jobs need none, slow ones a few
+FIRST_PREVIEW, NEXT_PREVIEW = 0.12, 0.25  # seconds: quick jobs need one, slow ones a few
+PREVIEW_SHARE = 8  # a large batch is not slowed by its previews: they take a ninth of its time at most
 log = structlog.get_logger()
 
 
@@ -136,6 +137,7 @@ class Watch:
             taken.step, taken.total = self.turn * total + step, self.turns * total
         if time.monotonic() < self._next or step >= total:
             return
+        began = time.monotonic()
         pictures = previews() if self.turns == 1 else []
         for taken in self.leases:
             events: list[Event] = [ProgressEvent(generation=taken.job, step=taken.step, total=taken.total)]
@@ -144,7 +146,8 @@ class Watch:
                 PreviewEvent(generation=taken.job, index=i, image=data_uri(pixels)) for i, pixels in enumerate(own)
             ]
             publish(taken.user, *events)
-        self._next = time.monotonic() + NEXT_PREVIEW
+        ended = time.monotonic()
+        self._next = ended + max(NEXT_PREVIEW, PREVIEW_SHARE * (ended - began))
 
 
 def data_uri(pixels: Any) -> str:
