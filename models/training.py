@@ -181,7 +181,7 @@ def mixed_precision(device: torch.device) -> Iterator[None]:
 
 def step_generator(seed: int, step: int) -> torch.Generator:
     """The one source of randomness of a step. Torch's CPU generator keeps 32 bits of a seed, so both are hashed."""
-    return torch.Generator().manual_seed(int(np.random.SeedSequence([seed, step]).generate_state(1)[0]))
+    return torch.Generator().manual_seed(int(np.random.SeedSequence(seed, spawn_key=(step,)).generate_state(1)[0]))
 
 
 def metadata(folder: Path) -> dict[str, Any]:
