@@ -493,7 +493,10 @@ def test_the_first_admins_link_works_once(fresh_studio: Any) -> None:
         assert second.get(f"/link/{token}").status_code == 409
 
 
-def test_users_are_managed_by_admins_and_one_admin_remains(admin: httpx.Client) -> None:
+def test_users_are_managed_by_admins_and_one_admin_remains(fresh_studio: Any) -> None:
+    studio = fresh_studio()
+    studio.start("valkey", "web")
+    admin = studio.client("admin", "admin")
     made = admin.post("/users", json={"name": "Managed", "password": "long enough"}).json()
     assert admin.post("/users", json={"name": "mANAGED"}).status_code == 409
     assert admin.patch(f"/users/{made['id']}", json={"disabled": True}).json()["disabled_at"]
