@@ -18,6 +18,8 @@ from pydantic import ValidationError
 from app.checkpoints import service as checkpoints
 from app.errors import DomainError
 from app.imaging import png_with_provenance
+from app.logs import configure_logging
+from app.settings import get_settings
 from app.storage import write_atomically
 from app.version import VERSION
 from models.base import Request
@@ -56,6 +58,7 @@ def draw(model: str, task: str, params: dict[str, Any], folder: Path) -> Iterato
 
 
 def main(model: str, task: str, params: str, folder: str) -> int:
+    configure_logging(get_settings().log_format)  # to stderr: stdout is for results
     try:
         for path in draw(model, task, json.loads(params), Path(folder)):
             print(path, flush=True)
