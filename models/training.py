@@ -184,7 +184,14 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(np.random.SeedSequence(seed, spawn_key=(step,)).generate_state(1)[0]))
 
 
-def metadata(folder: Path) -> dict[str, Any]:
-    """The last line of a run's log."""
-    lines = (folder / "metrics.jsonl").read_text("utf-8").splitlines()
-    return dict(json.loads(lines[-1])) if lines else {}
+def training_card(family: str, params: Any, collection: dict[str, Any], run: Run) -> dict[str, Any]:
+    """What every card says of its training; `params` has the network's own parameters under `network`."""
+    return {
+        "family": family,
+        "config": params.network.model_dump(),
+        "training": params.model_dump(),
+        "steps": run.steps,
+        "seconds": round(run.seconds),
+        "collection": collection["name"],
+        "collection_version": collection["version"],
+    }

@@ -15,7 +15,6 @@ from PIL import Image
 from app import imaging
 from app.artworks.service import search_text
 from app.artworks.tables import Artwork
-from app.checkpoints import service as checkpoints
 from app.database import new_id, session_scope, storage_lock
 from app.errors import StorageFull
 from app.events import Event, PreviewEvent, ProgressEvent, StatusEvent, publish
@@ -100,11 +99,8 @@ def reason(error: Exception) -> str:
 def sample(leases: list[Lease], heartbeat: Heartbeat) -> list[Output]:
     """One output a picture, in the order of the jobs."""
     first = leases[0]
-    found = checkpoints.get(first.model) if first.model in checkpoints.catalogue() else None
+    params_class = model_cache.checkpoint(first.model).task(first.task).params
     sampler = model_cache.sampler(first.model, first.checkpoint_sha256)
-    if found is None:
-        raise CheckpointError(f"the model {first.model} is no longer there")
-    params_class = found.task(first.task).params
     requests = []
     for taken in leases:
         params = params_class.model_validate(taken.params)
@@ -229,11 +225,12 @@ def store(taken: Lease, index: int, work: Output, batch: int) -> tuple[bytes, Ar
 
 def fail(taken: Lease, why: str, final: bool = False) -> None:
     """Back to the queue while attempts are left, else failed with a reason."""
+    status: str | None
     with session_scope() as session:
         if final or taken.attempt >= MAX_ATTEMPTS:
-            status, done = "failed", lease.end(session, taken, "failed", why)
+            status = "failed" if lease.end(session, taken, "failed", why) else None
         else:
-            status, done = "queued", lease.put_back(session, taken)
+            status = lease.put_back(session, taken)
     taken.state = "settled"
-    if done:
+    if status:
         publish(taken.user, StatusEvent(generation=taken.job, status=status, error=why if status == "failed" else None))

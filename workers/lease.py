@@ -214,10 +214,12 @@ def end(session: Session, lease: Lease, status: str, error: str | None = None) -
     return bool(done.rowcount == 1)  # type: ignore[attr-defined]
 
 
-def put_back(session: Session, lease: Lease) -> bool:
-    """Back to the queue for another attempt; a job that was to be cancelled ends instead."""
-    done = session.execute(update(Generation).where(held(lease)).values(returned()))
-    return bool(done.rowcount == 1)  # type: ignore[attr-defined]
+def put_back(session: Session, lease: Lease) -> str | None:
+    """Back to the queue for another attempt; a job that was to be cancelled ends instead.
+
+    Returns its status now, None when the lease was lost.
+    """
+    return session.scalar(update(Generation).where(held(lease)).values(returned()).returning(Generation.status))
 
 
 def give_back_all(worker: str) -> int:

@@ -11,6 +11,7 @@ import structlog
 import torch
 
 from app.checkpoints import service as checkpoints
+from app.checkpoints.service import Checkpoint
 from app.errors import NotFound
 from app.settings import get_settings
 from models.base import Sampler
@@ -27,16 +28,21 @@ def device() -> torch.device:
     return torch.device(wanted)
 
 
+def checkpoint(name: str) -> Checkpoint:
+    """Raises CheckpointError when it is gone since the job was taken."""
+    try:
+        return checkpoints.get(name)
+    except NotFound as error:
+        raise CheckpointError(f"the model {name} is no longer there") from error
+
+
 def sampler(name: str, sha256: str) -> Sampler:
     """The checkpoint `name` with these very weights. Raises CheckpointError when it is gone, broken or another one."""
     key = (name, sha256)
     if key in _loaded:
         _loaded.move_to_end(key)
         return _loaded[key]
-    try:
-        found = checkpoints.get(name)
-    except NotFound as error:
-        raise CheckpointError(f"the model {name} is no longer there") from error
+    found = checkpoint(name)
     if found.sha256 != sha256:
         raise CheckpointError(f"the model {name} has been replaced since this was asked for")
     if found.family.sampler is None:

@@ -25,6 +25,7 @@ from models.training import (
     pack,
     set_learning_rate,
     step_generator,
+    training_card,
     unpack,
     warmup_stable_decay,
 )
@@ -184,13 +185,7 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
         run.folder / "model",
         ema.average,
         {
-            "family": "text-to-image-transformer",
-            "config": params.network.model_dump(),
-            "training": params.model_dump(),
-            "steps": run.steps,
-            "seconds": round(run.seconds),
-            "collection": data.card["name"],
-            "collection_version": data.card["version"],
+            **training_card("text-to-image-transformer", params, data.card, run),
             "autoencoder": {"name": params.autoencoder, "sha256": read_card(autoencoder_folder)["sha256"]},
         },
         {"tokenizer.json": prompts.tokenizer.to_str()},

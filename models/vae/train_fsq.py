@@ -19,6 +19,7 @@ from models.training import (
     pack,
     set_learning_rate,
     step_generator,
+    training_card,
     unpack,
     warmup_stable_decay,
 )
@@ -79,15 +80,7 @@ def train(params: FSQTraining, data: Collection, run: Run) -> None:
     write_model(
         run.folder / "model",
         ema.average,
-        {
-            "family": "fsq-autoencoder",
-            "config": params.network.model_dump(),
-            "training": params.model_dump(),
-            "steps": run.steps,
-            "seconds": round(run.seconds),
-            "collection": data.card["name"],
-            "collection_version": data.card["version"],
-        },
+        training_card("fsq-autoencoder", params, data.card, run),
     )
 
 
