@@ -56,6 +56,15 @@ class TextToImageParams(SamplingParams):
         description="Each token is chosen among the k likeliest",
         json_schema_extra={"more": True},
     )
+    candidates: int = Field(
+        1,
+        ge=1,
+        le=8,
+        title="Candidates",
+        strict=True,
+        description="Draws so many for each picture and keeps the one that the prompt explains best",
+        json_schema_extra={"more": True},
+    )
 
 
 class TransformerConfig(BaseModel):
@@ -83,13 +92,21 @@ class TransformerTraining(BaseModel):
 
     network: TransformerConfig = TransformerConfig()
     autoencoder: str = Field("emoji-fsq", title="Autoencoder", description="Checkpoint that turns pictures into tokens")
+    start_from: str | None = Field(
+        None, title="Start from", description="Checkpoint whose weights training starts from"
+    )
     batch_size: int = Field(96, ge=1, le=4096, title="Batch size", description="Pictures a step")
     muon_learning_rate: float = Field(0.02, gt=0, le=1, title="Muon learning rate")
     adamw_learning_rate: float = Field(3e-3, gt=0, le=1, title="AdamW learning rate")
     weight_decay: float = Field(0.01, ge=0, le=1, title="Weight decay")
     prompt_drop: float = Field(0.1, ge=0, le=1, title="Prompt drop", description="Share trained without a prompt")
-    token_noise: float = Field(0.05, ge=0, le=1, title="Token noise", description="Share of input tokens replaced")
-    views: int = Field(8, ge=1, le=64, title="Views", description="Shifted and mirrored versions of a picture")
+    token_noise: float = Field(
+        0.4, ge=0, le=1, title="Token noise", description="Up to this share of a picture's input tokens is replaced"
+    )
+    views: int = Field(
+        16, ge=1, le=64, title="Views", description="A picture itself and shifted, mirrored versions of it"
+    )
+    plain_share: float = Field(0.5, ge=0, le=1, title="Plain share", description="Share trained on the picture itself")
     ema_decay: float = Field(0.998, ge=0, lt=1, title="EMA decay", description="Of the weights that are kept")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from models.checkpoint import read_card, write_model
+from models.checkpoint import CheckpointError, load_into, read_card, read_text, read_weights, write_model
 from models.data import Collection, EpochOrder, contact_sheet, to_unit
 from models.ema import EMA
 from models.optimizers import muon_and_adamw
@@ -34,7 +35,7 @@ from models.transformer.sample import TransformerSampler, requests
 from models.transformer.spec import TransformerTraining
 from models.transformer.text import PromptEncoder, train_tokenizer
 from models.vae.fsq import FSQAutoencoder
-from models.vae.load import load_autoencoder
+from models.vae.load import ZOO, load_autoencoder
 from models.vae.train_fsq import augment
 
 LOG_EVERY = 50
@@ -66,7 +67,9 @@ class Examples:
         views: int,
         folder: Path,
         device: torch.device,
+        plain_share: float = 0.0,
     ) -> None:
+        self.plain_share = plain_share
         counts = [len(item["captions"]) for item in data.items]
         self.captions_from = np.concatenate([[0], np.cumsum(counts)])
         self.images = cached(folder / "images.npy", lambda: encode_views(data, autoencoder, views, device))
@@ -76,8 +79,8 @@ class Examples:
 
     def batch(self, indices: npt.NDArray[np.int64], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Image tokens (B, N), prompt tokens (B, T) and sentences (B, 512): a view and a caption of each, at random."""
-        draws = torch.rand(2, len(indices), generator=generator, dtype=torch.float64).numpy()
-        view = (draws[0] * self.images.shape[1]).astype(np.int64)
+        draws = torch.rand(3, len(indices), generator=generator, dtype=torch.float64).numpy()
+        view = np.where(draws[2] < self.plain_share, 0, draws[0] * self.images.shape[1]).astype(np.int64)
         low, high = self.captions_from[indices], self.captions_from[indices + 1]
         caption = low + (draws[1] * (high - low)).astype(np.int64)
         return (
@@ -114,12 +117,20 @@ def encode_views(
 
 
 def train(params: TransformerTraining, data: Collection, run: Run) -> None:
-    """Train on the collection's `train` items until `run.steps`; writes `run.folder/model`. Resumes by itself."""
+    """Train on the collection's `train` items until `run.steps`; writes `run.folder/model`. Resumes by itself.
+
+    Raises CheckpointError when the autoencoder or the checkpoint to start from is missing, broken or of another shape.
+    """
     torch.manual_seed(run.seed)
     autoencoder, autoencoder_folder = load_autoencoder(params.autoencoder, run.device)
-    prompts = PromptEncoder(tokenizer_for(data, params, run.folder / "tokenizer.json"), params.network.prompt_length)
-    examples = Examples(data, autoencoder, prompts, params.views, run.folder / "cache", run.device)
+    earlier = own_copy(ZOO / params.start_from, run.folder / "start") if params.start_from else None
+    tokenizer = tokenizer_of(earlier) if earlier else tokenizer_for(data, params, run.folder / "tokenizer.json")
+    prompts = PromptEncoder(tokenizer, params.network.prompt_length)
+    examples = Examples(data, autoencoder, prompts, params.views, run.folder / "cache", run.device, params.plain_share)
     network = TextToImageTransformer(params.network).to(run.device)
+    if earlier:
+        load_into(network, read_weights(earlier / "model.safetensors", read_card(earlier)["sha256"]))
+        network.train().requires_grad_(True)
     optimizers = muon_and_adamw(
         *split_parameters(network),
         muon_lr=params.muon_learning_rate,
@@ -139,7 +150,9 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
         images, tokens, sentences = (x.to(run.device) for x in examples.batch(order.at(step), generator))
         dropped = torch.rand(len(images), generator=generator) < params.prompt_drop
         tokens, sentences = drop_prompts(tokens, sentences, dropped.to(run.device))
-        noise = torch.rand(images.shape, generator=generator) < params.token_noise
+        # Each picture's share of noise is its own: a network that may not trust what is drawn so far reads the prompt.
+        share = torch.rand(len(images), 1, generator=generator) * params.token_noise
+        noise = torch.rand(images.shape, generator=generator) < share
         others = torch.randint(params.network.image_vocabulary, images.shape, generator=generator)
         seen = torch.where(noise.to(run.device), others.to(run.device), images)
         set_learning_rate(optimizers, warmup_stable_decay(step, run.steps, decay=0.4))
@@ -187,9 +200,30 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
         {
             **training_card("text-to-image-transformer", params, data.card, run),
             "autoencoder": {"name": params.autoencoder, "sha256": read_card(autoencoder_folder)["sha256"]},
+            **({"started_from": origin(read_card(earlier))} if earlier else {}),
         },
         {"tokenizer.json": prompts.tokenizer.to_str()},
     )
+
+
+def own_copy(checkpoint: Path, copy: Path) -> Path:
+    """The checkpoint to start from, kept in the run's folder: a run resumes after it was replaced or deleted."""
+    if not copy.exists():
+        if not (checkpoint / "card.json").exists():
+            raise CheckpointError(f"the checkpoint {checkpoint.name} is missing")
+        temporary = copy.with_name(f".{copy.name}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(checkpoint, temporary)
+        os.replace(temporary, copy)
+    return copy
+
+
+def origin(card: dict[str, Any]) -> dict[str, Any]:
+    return {key: card[key] for key in ("sha256", "steps", "seconds")}
+
+
+def tokenizer_of(checkpoint: Path) -> Tokenizer:
+    return Tokenizer.from_str(read_text(checkpoint, "tokenizer.json", read_card(checkpoint)))
 
 
 def tokenizer_for(data: Collection, params: TransformerTraining, path: Path) -> Tokenizer:
