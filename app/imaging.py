@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from app.errors import Invalid, UnsupportedMedia
+from app.errors import Invalid, NotFound, UnsupportedMedia
+from app.settings import get_settings
+from app.storage import write_atomically
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MAX_SIDE, MAX_PIXELS = 8192, 40_000_000
@@ -28,8 +32,10 @@ XMP = (
 )
 
 
-def read_upload(content: bytes) -> tuple[bytes, int, int]:
+def read_upload(content: bytes, max_side: int = MAX_STORED_SIDE) -> tuple[bytes, int, int]:
     """(PNG, width, height) of a foreign picture: first frame, upright, RGB(A) 8 bit, without any metadata.
+
+    One with a side longer than `max_side` is made smaller.
 
     Raises UnsupportedMedia when it is no picture of a known format, Invalid when it is broken or too large.
     """
@@ -43,7 +49,7 @@ def read_upload(content: bytes) -> tuple[bytes, int, int]:
             if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
                 raise Invalid(f"{width} x {height} pixels are too many; at most {MAX_SIDE} a side")
             if picture.format == "JPEG":
-                picture.draft("RGB", (MAX_STORED_SIDE, MAX_STORED_SIDE))
+                picture.draft("RGB", (max_side, max_side))
             picture.load()
             picture = ImageOps.exif_transpose(picture)
     except UnidentifiedImageError as error:
@@ -56,7 +62,7 @@ def read_upload(content: bytes) -> tuple[bytes, int, int]:
         picture = picture.convert("I").point(lambda value: value / 256).convert("L")
     has_alpha = picture.mode in ("RGBA", "LA", "PA") or "transparency" in picture.info
     picture = picture.convert("RGBA" if has_alpha else "RGB")
-    picture.thumbnail((MAX_STORED_SIDE, MAX_STORED_SIDE), Image.Resampling.LANCZOS)
+    picture.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
     clean = Image.new(picture.mode, picture.size)
     clean.paste(picture)
     return encode_png(clean), clean.width, clean.height
@@ -95,6 +101,26 @@ def parameters_text(provenance: dict[str, Any]) -> str:
     }
     line = ", ".join(f"{key}: {value}" for key, value in pairs.items() if value is not None)
     return f"{params.get('prompt', '')}\n{line}"
+
+
+def cached_preview(digest: str, size: int, content: Callable[[], bytes]) -> bytes:
+    """WebP of the picture with this SHA-256, in one of PREVIEW_SIZES; made once, kept in a cache that may be deleted.
+
+    Raises NotFound when the file is broken, and what `content()` raises.
+    """
+    size = next((s for s in PREVIEW_SIZES if s >= size), PREVIEW_SIZES[-1])
+    path = get_settings().data / "cache" / "previews" / digest[:2] / f"{digest}-{size}.webp"
+    if path.exists():
+        return path.read_bytes()
+    original = content()
+    try:
+        made = preview(original, size)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise NotFound("The file of this picture is broken") from error
+    with contextlib.suppress(OSError):  # a full disk must not hide the picture
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, made)
+    return made
 
 
 def preview(content: bytes, size: int) -> bytes:

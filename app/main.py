@@ -20,6 +20,7 @@ from app import pages
 from app.admin.api import router as admin_api
 from app.artworks.api import router as artworks_api
 from app.checkpoints.api import router as models_api
+from app.datasets.api import router as datasets_api
 from app.deps import authenticate
 from app.errors import DomainError
 from app.generations.api import events_router
@@ -69,7 +70,16 @@ def create_app() -> FastAPI:
         separate_input_output_schemas=True,
     )
     api = APIRouter(prefix="/api/v1")
-    for router in (models_api, generations_api, events_router, artworks_api, uploads_api, users_api, admin_api):
+    for router in (
+        models_api,
+        generations_api,
+        events_router,
+        artworks_api,
+        uploads_api,
+        datasets_api,
+        users_api,
+        admin_api,
+    ):
         api.include_router(router)
     application.include_router(api)
     application.include_router(pages.router)

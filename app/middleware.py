@@ -18,7 +18,7 @@ from app.security import SAFE_METHODS, check_origin
 from app.settings import get_settings
 
 log = structlog.get_logger()
-UPLOAD_PATHS = ("/api/v1/uploads",)
+UPLOAD_PATH = re.compile(r"/api/v1/(uploads|datasets/[^/]+/items)")  # forms with files; the rest of the API takes JSON
 UNLOGGED = ("/static/", "/healthz", "/readyz", "/metrics")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -80,8 +80,10 @@ def route_template(scope: Scope) -> str:
 def limited(receive: Receive, scope: Scope, headers: Headers) -> Receive:
     """Count the body as it comes, so that one without a length is bounded too. Raises TooLarge."""
     settings = get_settings()
-    uploads = scope["path"].startswith(UPLOAD_PATHS)
-    most = (settings.max_upload_mib << 20) + 65_536 if uploads else settings.max_body_kib << 10
+    most = settings.max_body_kib << 10
+    if uploads := takes_files(scope):
+        most = (settings.max_upload_mib if uploads == "uploads" else settings.max_dataset_upload_mib) << 20
+        most += 65_536
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > most:
         raise TooLarge(f"A body may have at most {most} bytes")
@@ -98,13 +100,19 @@ def limited(receive: Receive, scope: Scope, headers: Headers) -> Receive:
     return receive_limited
 
 
+def takes_files(scope: Scope) -> str | None:
+    """Which kind of upload a request is, if any."""
+    found = UPLOAD_PATH.fullmatch(scope["path"]) if scope["method"] == "POST" else None
+    return found and found[1]
+
+
 def check_media_type(scope: Scope, headers: Headers) -> None:
     """The API takes JSON, uploads take forms; anything else would be guessed at."""
     if scope["method"] in SAFE_METHODS or not scope["path"].startswith("/api/"):
         return
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return
-    wanted = "multipart/form-data" if scope["path"].startswith(UPLOAD_PATHS) else "application/json"
+    wanted = "multipart/form-data" if takes_files(scope) else "application/json"
     if headers.get("content-type", "").partition(";")[0].strip().lower() != wanted:
         raise UnsupportedMedia(f"Send {wanted}")
 

@@ -15,6 +15,7 @@ from app.artworks.pages import router as artworks_pages
 from app.checkpoints import service as checkpoints
 from app.checkpoints.pages import router as models_pages
 from app.database import session_scope
+from app.datasets.pages import router as datasets_pages
 from app.deps import User, public
 from app.errors import Forbidden
 from app.events import client
@@ -28,7 +29,7 @@ from app.templating import render
 from app.users.pages import router as users_pages
 
 router = APIRouter(include_in_schema=False)
-for pages in (artworks_pages, generations_pages, models_pages, users_pages, admin_pages):
+for pages in (artworks_pages, generations_pages, models_pages, datasets_pages, users_pages, admin_pages):
     router.include_router(pages)
 log = structlog.get_logger()
 

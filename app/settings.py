@@ -32,6 +32,10 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(5.0, gt=0, description="Pause between two looks for lost doorbells and leases")
     max_queued_per_user: int = Field(200, ge=1, description="Unfinished jobs that one user may have")
     max_upload_mib: int = Field(20, ge=1, description="Largest upload of an input picture, in MiB")
+    max_dataset_upload_mib: int = Field(4096, ge=1, description="Largest upload into a dataset, in MiB")
+    max_archive_entries: int = Field(250_000, ge=1, description="Files that one zip archive may hold")
+    max_archive_gib: int = Field(20, ge=1, description="What one zip archive may unpack to, in GiB")
+    max_archive_ratio: int = Field(100, ge=1, description="How many times its own size an archive may unpack to")
     max_body_kib: int = Field(256, ge=16, description="Largest JSON or form body, in KiB")
     log_format: str = Field("console", pattern="^(console|json)$", description="console or json")
 

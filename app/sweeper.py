@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.artworks.tables import Artwork
 from app.database import clock, now, session_scope, storage_lock
+from app.datasets.tables import DatasetItem
 from app.events import StatusEvent, client, publish
 from app.generations.tables import Generation
 from app.queue import ring
@@ -133,4 +134,5 @@ def collect_garbage(untouched_seconds: float = UNTOUCHED_SECONDS) -> int:
 
 
 def is_named(session: Session, digest: str) -> bool:
-    return any(session.scalar(select(table.id).where(table.sha256 == digest).limit(1)) for table in (Artwork, Upload))
+    tables = (Artwork, Upload, DatasetItem)
+    return any(session.scalar(select(table.id).where(table.sha256 == digest).limit(1)) for table in tables)

@@ -3,8 +3,21 @@
 from app.admin.tables import Worker
 from app.artworks.tables import Artwork
 from app.database import Base
+from app.datasets.tables import Dataset, DatasetItem
 from app.generations.tables import Generation
 from app.uploads.tables import Upload
 from app.users.tables import ApiKey, OneTimeLink, User, UserSession
 
-__all__ = ["ApiKey", "Artwork", "Base", "Generation", "OneTimeLink", "Upload", "User", "UserSession", "Worker"]
+__all__ = [
+    "ApiKey",
+    "Artwork",
+    "Base",
+    "Dataset",
+    "DatasetItem",
+    "Generation",
+    "OneTimeLink",
+    "Upload",
+    "User",
+    "UserSession",
+    "Worker",
+]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
-from pathlib import Path
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -14,8 +12,7 @@ from app.artworks.schemas import ArtworkChange
 from app.artworks.tables import Artwork
 from app.database import now
 from app.errors import NotFound
-from app.settings import get_settings
-from app.storage import get_storage, write_atomically
+from app.storage import get_storage
 from app.users.service import Principal
 
 TAG_MARK = "\x1f"  # no prompt of one line can look like a tag
@@ -115,16 +112,4 @@ def content(artwork: Artwork) -> bytes:
 
 
 def preview(artwork: Artwork, size: int) -> bytes:
-    """WebP of one of the sizes of `imaging.PREVIEW_SIZES`; made once, kept in a cache that may be deleted."""
-    size = next((s for s in imaging.PREVIEW_SIZES if s >= size), imaging.PREVIEW_SIZES[-1])
-    path: Path = get_settings().data / "cache" / "previews" / artwork.sha256[:2] / f"{artwork.sha256}-{size}.webp"
-    if path.exists():
-        return path.read_bytes()
-    try:
-        made = imaging.preview(content(artwork), size)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise NotFound("The file of this artwork is broken") from error
-    with contextlib.suppress(OSError):  # a full disk must not hide the picture
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, made)
-    return made
+    return imaging.cached_preview(artwork.sha256, size, lambda: content(artwork))

@@ -1,0 +1,142 @@
+"""/api/v1/datasets; for admins."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response, UploadFile, status
+from fastapi.responses import StreamingResponse
+
+from app.database import session_scope
+from app.datasets import service
+from app.datasets.schemas import (
+    DatasetChange,
+    DatasetIn,
+    DatasetList,
+    DatasetOut,
+    ImportOut,
+    ItemChange,
+    ItemList,
+    ItemOut,
+    State,
+    Statistics,
+)
+from app.datasets.tables import DatasetItem
+from app.deps import Admin
+from app.errors import NotFound
+from app.imaging import cached_preview
+from app.paging import Cursor, Limit, decode, encode
+from app.validation import Id, Text
+
+router = APIRouter(prefix="/datasets", tags=["datasets"])
+FOREVER = "private, max-age=31536000, immutable"
+
+
+@router.post("", status_code=status.HTTP_201_CREATED, summary="Make a dataset")
+def create_dataset(admin: Admin, wanted: DatasetIn) -> DatasetOut:
+    with session_scope() as session:
+        return service.described(session, service.create(session, admin, wanted))
+
+
+@router.get("", summary="List datasets")
+def list_datasets(admin: Admin, cursor: Cursor = None, limit: Limit = 50) -> DatasetList:
+    with session_scope(writing=False) as session:
+        found, more = service.page(session, decode(cursor), limit)
+        return DatasetList(items=found, next_cursor=encode(more) if more else None)
+
+
+@router.get("/{dataset_id}", summary="One dataset")
+def get_dataset(admin: Admin, dataset_id: Id) -> DatasetOut:
+    with session_scope(writing=False) as session:
+        return service.described(session, service.get(session, dataset_id))
+
+
+@router.patch("/{dataset_id}", summary="Change name or description")
+def change_dataset(admin: Admin, dataset_id: Id, wanted: DatasetChange) -> DatasetOut:
+    with session_scope() as session:
+        return service.described(session, service.change(session, service.get(session, dataset_id), wanted))
+
+
+@router.delete("/{dataset_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete a dataset and its items")
+def delete_dataset(admin: Admin, dataset_id: Id) -> None:
+    with session_scope() as session:
+        service.remove(session, service.get(session, dataset_id, lock=True))
+
+
+@router.get("/{dataset_id}/statistics", summary="Count, sizes, colours, words, version")
+def get_statistics(admin: Admin, dataset_id: Id) -> Statistics:
+    with session_scope(writing=False) as session:
+        return service.statistics(session, service.get(session, dataset_id))
+
+
+@router.get(
+    "/{dataset_id}/export",
+    summary="Everything as a zip in the imagefolder convention",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/zip": {}}}},
+)
+def export_dataset(admin: Admin, dataset_id: Id) -> StreamingResponse:
+    with session_scope(writing=False) as session:
+        dataset = service.get(session, dataset_id)
+    headers = {"Content-Disposition": f'attachment; filename="dataset-{dataset.id}.zip"'}
+    return StreamingResponse(service.export(dataset), media_type="application/zip", headers=headers)
+
+
+# --- items ----------------------------------------------------------------------------------------------------------
+
+
+@router.post("/{dataset_id}/items", summary="Add pictures, caption files and zip archives of them")
+def add_items(admin: Admin, dataset_id: Id, files: list[UploadFile]) -> ImportOut:
+    """Answers when everything was looked at. The same upload again skips what is there: after a cut, send it anew."""
+    with session_scope(writing=False) as session:
+        service.get(session, dataset_id)
+    return service.add_files(dataset_id, [(file.filename or "", file.file) for file in files])
+
+
+@router.get("/{dataset_id}/items", summary="List pictures, or refused files")
+def list_items(
+    admin: Admin,
+    dataset_id: Id,
+    state: Annotated[State | None, Query(description="Without one: all pictures")] = None,
+    q: Text = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> ItemList:
+    with session_scope(writing=False) as session:
+        dataset = service.get(session, dataset_id)
+        found, more = service.items(session, dataset.id, state, q, decode(cursor), limit)
+        return ItemList(
+            items=[ItemOut.model_validate(item) for item in found], next_cursor=encode(more) if more else None
+        )
+
+
+@router.patch("/{dataset_id}/items/{item_id}", summary="Change a caption")
+def change_item(admin: Admin, dataset_id: Id, item_id: Id, wanted: ItemChange) -> ItemOut:
+    with session_scope() as session:
+        return ItemOut.model_validate(service.change_item(service.item(session, dataset_id, item_id), wanted))
+
+
+@router.delete("/{dataset_id}/items/{item_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete an item")
+def delete_item(admin: Admin, dataset_id: Id, item_id: Id) -> None:
+    with session_scope() as session:
+        session.delete(service.item(session, dataset_id, item_id))
+
+
+@router.get(
+    "/{dataset_id}/items/{item_id}/preview",
+    summary="A WebP of about this size",
+    response_class=Response,
+    responses={200: {"content": {"image/webp": {}}}},
+)
+def get_item_preview(
+    admin: Admin, dataset_id: Id, item_id: Id, size: Annotated[int, Query(ge=16, le=1024)] = 128
+) -> Response:
+    with session_scope(writing=False) as session:
+        item: DatasetItem = service.item(session, dataset_id, item_id)
+    if item.sha256 is None:
+        raise NotFound("This file was refused; there is no picture")
+    return Response(
+        cached_preview(item.sha256, size, lambda: service.content(item)),
+        media_type="image/webp",
+        headers={"Cache-Control": FOREVER, "ETag": f'"{item.sha256}-{size}"'},
+    )

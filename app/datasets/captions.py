@@ -1,0 +1,103 @@
+"""Captions that come beside pictures: side-car texts, `metadata.jsonl`, CSV; and, failing these, file names."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from pathlib import PurePosixPath
+
+from app.errors import Invalid
+
+SIDECARS, TABLES = (".txt", ".caption"), (".jsonl", ".csv", ".tsv")
+NAME_COLUMNS, TEXT_COLUMNS = ("file_name", "filename", "file", "image"), ("text", "caption", "prompt", "description")
+LENGTH = 1000
+# Names that cameras and programs give say nothing of the picture.
+MEANINGLESS = re.compile(
+    r"(img|dsc\w?|image|photo|picture|pic|scan|screenshot|untitled|unnamed|download|file|frame|sample|copy|\d+|[0-9a-f]{6,})",
+    re.IGNORECASE,
+)
+
+
+def is_caption_file(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in SIDECARS + TABLES
+
+
+class Captions:
+    """Captions by picture. Names are compared without case; a side-car fits every picture with its stem."""
+
+    def __init__(self) -> None:
+        self.named: dict[str, str] = {}
+        self.stemmed: dict[str, str] = {}
+        self.used: set[str] = set()
+
+    def add(self, name: str, content: bytes) -> None:
+        """Read one caption file. Raises Invalid when it is not what its name says."""
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise Invalid("It is not UTF-8 text") from error
+        path = PurePosixPath(name)
+        if path.suffix.lower() in SIDECARS:
+            self.stemmed[stem(name)] = tidy(text)
+            return
+        rows = json_rows(text) if path.suffix.lower() == ".jsonl" else table_rows(text, path.suffix.lower())
+        for row in rows:
+            picture, caption = first_text(row, NAME_COLUMNS), first_text(row, TEXT_COLUMNS)
+            if picture is None or caption is None:
+                raise Invalid("Its rows need a file_name and a text")
+            self.named[str(path.parent / picture).replace("\\", "/").casefold()] = tidy(caption)
+
+    def find(self, name: str) -> str | None:
+        key = str(PurePosixPath(name)).casefold()
+        for known, table in ((key, self.named), (stem(name), self.stemmed)):
+            if known in table:
+                self.used.add(known)
+                return table[known]
+        return None
+
+    def unused(self) -> bool:
+        return len(self.used) < len(self.named) + len(self.stemmed)
+
+
+def first_text(row: dict[str, object], columns: tuple[str, ...]) -> str | None:
+    return next((value for column in columns if isinstance(value := row.get(column), str)), None)
+
+
+def json_rows(text: str) -> list[dict[str, object]]:
+    try:
+        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, RecursionError) as error:
+        raise Invalid("It is not JSON lines") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise Invalid("Its rows need a file_name and a text")
+    return rows
+
+
+def table_rows(text: str, suffix: str) -> list[dict[str, object]]:
+    try:
+        reader = csv.DictReader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",")
+        return [{(key or "").strip().lower(): value for key, value in row.items()} for row in reader]
+    except csv.Error as error:
+        raise Invalid("It is not a table of comma-separated values") from error
+
+
+def tidy(text: str) -> str:
+    """One line of printable text."""
+    kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or c.isprintable())
+    return " ".join(kept.split())[:LENGTH]
+
+
+def stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix("")).casefold()
+
+
+def from_name(name: str) -> str:
+    """What a file is called, or else its folder, in words; empty when both say nothing."""
+    path = PurePosixPath(name)
+    for part in (path.stem, path.parent.name):
+        words = [word for word in re.split(r"[\s_\-.,()\[\]+]+", part) if word and not MEANINGLESS.fullmatch(word)]
+        if any(len(word) > 1 and word.isalpha() for word in words):
+            return tidy(" ".join(words))
+    return ""

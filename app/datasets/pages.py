@@ -1,0 +1,77 @@
+"""Datasets in the browser, for admins."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import RedirectResponse
+from pydantic import ValidationError
+
+from app.database import session_scope
+from app.datasets import service
+from app.datasets.schemas import DatasetIn, State
+from app.deps import Admin
+from app.errors import DomainError, Invalid
+from app.paging import Cursor, decode, encode
+from app.templating import render
+from app.validation import Id, Text
+
+router = APIRouter(prefix="/datasets")
+PAGE, SHOWN = 60, 200
+
+
+@router.get("")
+def index(request: Request, admin: Admin) -> Response:
+    return listing(request)
+
+
+def listing(request: Request, error: DomainError | None = None) -> Response:
+    with session_scope(writing=False) as session:
+        found, _ = service.page(session, None, SHOWN)
+        covers = {
+            dataset.id: [item.id for item in service.items(session, dataset.id, None, None, None, 4)[0]]
+            for dataset in found
+        }
+    context = {"datasets": found, "covers": covers, "error": error}
+    return render(request, "datasets/index.html", context, status=error.status if error else 200)
+
+
+@router.post("")
+def create(request: Request, admin: Admin, name: Annotated[str, Form(max_length=1000)] = "") -> Response:
+    try:
+        wanted = DatasetIn(name=name)
+        with session_scope() as session:
+            made = service.create(session, admin, wanted).id
+    except ValidationError as error:
+        return listing(request, Invalid(error.errors()[0]["msg"]))
+    except DomainError as error:
+        return listing(request, error)
+    return RedirectResponse(f"/datasets/{made}", status_code=303)
+
+
+@router.post("/{dataset_id}/deletion")
+def delete(admin: Admin, dataset_id: Id) -> RedirectResponse:
+    with session_scope() as session:
+        service.remove(session, service.get(session, dataset_id, lock=True))
+    return RedirectResponse("/datasets", status_code=303)
+
+
+@router.get("/{dataset_id}")
+def show(
+    request: Request, admin: Admin, dataset_id: Id, state: State | None = None, q: Text = None, cursor: Cursor = None
+) -> Response:
+    """A page, or only the next items for infinite scroll."""
+    fragment = request.headers.get("hx-request") == "true"
+    with session_scope(writing=False) as session:
+        dataset = service.get(session, dataset_id)
+        items, more = service.items(session, dataset.id, state, q, decode(cursor), PAGE)
+        context = {
+            "dataset": dataset,
+            "items": items,
+            "next_cursor": encode(more) if more else None,
+            "state": state,
+            "query": {key: value for key, value in {"state": state, "q": q}.items() if value},
+            "statistics": None if fragment else service.statistics(session, dataset),
+        }
+    return render(request, "datasets/_items.html" if fragment else "datasets/show.html", context)

@@ -1,0 +1,108 @@
+"""Datasets on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from app.validation import no_controls
+
+Name = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f<>\"'&/\\]+$")
+]
+Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(no_controls)]
+Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000), AfterValidator(no_controls)]
+State = Literal["accepted", "refused", "similar", "uncaptioned"]
+
+
+class DatasetIn(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"name": "Kites", "description": "Kites that I photographed"}]}
+    )
+
+    name: Name
+    description: Description = ""
+
+
+class DatasetChange(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"description": "Kites over Weifang"}]})
+
+    name: Name | None = None
+    description: Description | None = None
+
+
+class DatasetOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    name: str
+    description: str
+    accepted: int
+    refused: int
+    created_at: datetime
+
+
+class DatasetList(BaseModel):
+    items: list[DatasetOut]
+    next_cursor: str | None
+
+
+class ItemChange(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"caption": "a red kite"}]})
+
+    caption: Caption
+
+
+class ItemOut(BaseModel):
+    """`refusal` says why a file was not kept; such an item has no picture. `similar_to` is an earlier item's id."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    name: str
+    sha256: str | None
+    width: int | None
+    height: int | None
+    size_bytes: int
+    caption: str
+    similar_to: str | None
+    refusal: str | None
+    created_at: datetime
+
+
+class ItemList(BaseModel):
+    items: list[ItemOut]
+    next_cursor: str | None
+
+
+class Refusal(BaseModel):
+    name: str
+    reason: str
+
+
+class ImportOut(BaseModel):
+    """What became of the files of one upload. `refusals` lists the first hundred."""
+
+    accepted: int = 0
+    repeated: int = Field(0, description="Pictures that the dataset held already")
+    captions: int = Field(0, description="Captions that went to pictures of earlier uploads")
+    refused: int = 0
+    refusals: list[Refusal] = []
+
+
+class Statistics(BaseModel):
+    """What a dataset holds. Sizes are in pixels of the longer side."""
+
+    accepted: int
+    refused: int
+    similar: int
+    captioned: int
+    bytes: int
+    smallest: int | None
+    median: int | None
+    largest: int | None
+    words: list[tuple[str, int]] = Field(description="The commonest words of the captions, how often each")
+    colours: list[tuple[str, int]] = Field(description="The commonest mean colours as RRGGBB, how often each")
+    version: str = Field(description="SHA-256 over every picture and caption: changes when one of them does")

@@ -1,0 +1,48 @@
+"""Datasets: named collections of captioned pictures, and their items."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.database import Base, new_id, now
+
+
+class Dataset(Base):
+    __tablename__ = "datasets"
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    name: Mapped[str]
+    name_key: Mapped[str] = mapped_column(unique=True)  # casefolded
+    description: Mapped[str] = mapped_column(default="")
+    user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
+    created_at: Mapped[datetime] = mapped_column(default=now)
+
+
+class DatasetItem(Base):
+    """One file that was added: a picture with its caption, or, with a `refusal`, only why it was not kept."""
+
+    __tablename__ = "dataset_items"
+    __table_args__ = (
+        UniqueConstraint("dataset_id", "sha256"),
+        Index("ix_dataset_items_dataset", "dataset_id", "id"),
+        Index("ix_dataset_items_name", "dataset_id", "name"),
+        Index("ix_dataset_items_fingerprint", "dataset_id", "fingerprint"),
+        Index("ix_dataset_items_sha256", "sha256"),
+    )
+
+    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"))
+    name: Mapped[str]  # path inside the upload; a label only, never a path of ours
+    sha256: Mapped[str | None]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    size_bytes: Mapped[int]
+    caption: Mapped[str] = mapped_column(default="")
+    fingerprint: Mapped[str | None]  # equal for pictures that look alike, see `looks.fingerprint`
+    colour: Mapped[str | None]  # mean colour, six hexadecimal digits
+    similar_to: Mapped[str | None]  # id of an earlier item that looks alike
+    refusal: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(default=now)

@@ -1,0 +1,169 @@
+// A dataset's page: send files, folders and zips; edit captions in place; delete items.
+import { call } from "./api.js";
+
+const drop = document.getElementById("drop");
+const id = drop.dataset.dataset;
+const words = drop.dataset;
+const progress = document.getElementById("progress");
+const report = document.getElementById("report");
+const refusals = document.getElementById("refusals");
+const BATCH_FILES = 200;
+const BATCH_BYTES = 64 * 2 ** 20;
+const CAPTIONS = /\.(txt|caption|jsonl|csv|tsv)$/i;
+let busy = false;
+
+// --- what was dropped -------------------------------------------------------------------------------------------------
+
+async function filesOf(entry, path = "") {
+  if (entry.isFile) {
+    const file = await new Promise((resolve, reject) => entry.file(resolve, reject));
+    return [{ file, name: path + file.name }];
+  }
+  const reader = entry.createReader();
+  const found = [];
+  for (;;) {
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) return found;
+    for (const inner of some) found.push(...(await filesOf(inner, `${path}${entry.name}/`)));
+  }
+}
+
+for (const kind of ["dragover", "dragleave", "drop"]) {
+  drop.addEventListener(kind, (event) => {
+    event.preventDefault();
+    drop.classList.toggle("over", kind === "dragover");
+  });
+}
+drop.addEventListener("drop", async (event) => {
+  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
+  send((await Promise.all(entries.map((entry) => filesOf(entry)))).flat());
+});
+for (const name of ["files", "folder"]) {
+  document.getElementById(name).addEventListener("change", (event) => {
+    send([...event.target.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
+    event.target.value = "";
+  });
+}
+
+// --- sending ----------------------------------------------------------------------------------------------------------
+
+// Captions go last, so that whichever request they are in, their pictures are there.
+function batches(files) {
+  files.sort((a, b) => CAPTIONS.test(a.name) - CAPTIONS.test(b.name) || a.name.localeCompare(b.name));
+  const made = [[]];
+  let bytes = 0;
+  for (const each of files) {
+    if (made.at(-1).length && (made.at(-1).length >= BATCH_FILES || bytes + each.file.size > BATCH_BYTES)) {
+      made.push([]);
+      bytes = 0;
+    }
+    made.at(-1).push(each);
+    bytes += each.file.size;
+  }
+  return made;
+}
+
+// XMLHttpRequest, because fetch does not tell how much of a body was sent.
+function post(files, onSent) {
+  const form = new FormData();
+  for (const { file, name } of files) form.append("files", file, name);
+  return new Promise((resolve, reject) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", `/api/v1/datasets/${id}/items`);
+    request.responseType = "json";
+    request.upload.addEventListener("progress", (event) => onSent(event.loaded, event.loaded === event.total));
+    request.addEventListener("load", () => (request.status === 200 ? resolve(request.response) : reject(new Error(request.response?.detail ?? ""))));
+    request.addEventListener("error", () => reject(new Error("")));
+    request.send(form);
+  });
+}
+
+async function send(files) {
+  if (busy || !files.length) return;
+  busy = true;
+  const total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
+  const sum = { accepted: 0, repeated: 0, captions: 0, refused: 0 };
+  const before = (await call("GET", `/datasets/${id}`)).accepted;
+  let sent = 0;
+  let reading;
+  progress.hidden = false;
+  refusals.replaceChildren();
+  try {
+    for (const batch of batches(files)) {
+      const size = batch.reduce((bytes, { file }) => bytes + file.size, 0);
+      const result = await post(batch, (loaded, all) => {
+        progress.value = Math.min(1, (sent + loaded) / total);
+        report.textContent = `${words.sending} ${Math.round(100 * progress.value)} %`;
+        if (all) reading ??= setInterval(async () => {
+          const { accepted } = await call("GET", `/datasets/${id}`);
+          if (busy) report.textContent = `${words.reading} · ${accepted - before} ${words.accepted}`;
+        }, 1000);
+      });
+      sent += size;
+      for (const key of Object.keys(sum)) sum[key] += result[key];
+      for (const { name, reason } of result.refusals.slice(0, Math.max(0, 20 - refusals.children.length))) {
+        const line = document.createElement("li");
+        line.textContent = `${name}: ${reason}`;
+        refusals.append(line);
+      }
+    }
+  } catch (error) {
+    report.textContent = error.message || words.failed;
+    return;
+  } finally {
+    clearInterval(reading);
+    busy = false;
+    progress.hidden = true;
+  }
+  report.textContent = Object.keys(sum).filter((key) => sum[key]).map((key) => `${sum[key]} ${words[key]}`).join(" · ");
+  if (sum.refused) sessionStorage.removeItem(`dataset-report-${id}`);
+  sessionStorage.setItem(`dataset-report-${id}`, JSON.stringify({ text: report.textContent, refusals: [...refusals.children].map((line) => line.textContent) }));
+  location.assign(`/datasets/${id}`);
+}
+
+// The page is loaded anew after an upload; what became of it is said there.
+const said = JSON.parse(sessionStorage.getItem(`dataset-report-${id}`) ?? "null");
+if (said) {
+  sessionStorage.removeItem(`dataset-report-${id}`);
+  report.textContent = said.text;
+  for (const text of said.refusals) {
+    const line = document.createElement("li");
+    line.textContent = text;
+    refusals.append(line);
+  }
+}
+
+// --- items ------------------------------------------------------------------------------------------------------------
+
+const items = document.getElementById("items");
+items.addEventListener("change", async ({ target }) => {
+  const item = target.closest(".item");
+  if (!item) return;
+  target.removeAttribute("aria-invalid");
+  try {
+    target.value = (await call("PATCH", `/datasets/${id}/items/${item.dataset.id}`, { caption: target.value })).caption;
+    target.classList.add("saved");
+    setTimeout(() => target.classList.remove("saved"), 1200);
+  } catch (error) {
+    target.setAttribute("aria-invalid", "true");
+    report.textContent = error.message;
+  }
+});
+items.addEventListener("keydown", (event) => {
+  if (event.key !== "Enter" || !event.target.matches(".item input")) return;
+  const inputs = [...items.querySelectorAll(".item input")];
+  inputs[inputs.indexOf(event.target) + 1]?.focus(); // which saves this one
+});
+items.addEventListener("click", async ({ target }) => {
+  if (!target.matches("[data-delete]")) return;
+  const item = target.closest(".item");
+  try {
+    await call("DELETE", `/datasets/${id}/items/${item.dataset.id}`);
+    item.remove();
+  } catch (error) {
+    report.textContent = error.message;
+  }
+});
+document.getElementById("deletion").addEventListener("submit", (event) => {
+  if (!confirm(event.target.dataset.ask)) event.preventDefault();
+});

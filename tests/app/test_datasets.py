@@ -1,0 +1,282 @@
+"""Datasets: what an upload may hold, captions from everywhere, refusals with reasons, and export."""
+
+from __future__ import annotations
+
+import io
+import json
+import stat
+import struct
+import zipfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from app.database import session_scope
+from app.datasets import archive, service
+from app.datasets.captions import Captions, from_name
+from app.datasets.looks import fingerprint
+from app.datasets.schemas import DatasetIn, ItemChange
+from app.errors import Conflict, Invalid, NotFound
+from app.storage import get_storage
+from app.sweeper import collect_garbage
+
+
+def drawing(number: int, mode: str = "RGB", form: str = "PNG", size: int = 48) -> bytes:
+    """A picture that differs clearly from every other number's."""
+    draw = np.random.default_rng(number)
+    picture = Image.new("RGB", (size, size), tuple(draw.integers(0, 256, 3).tolist()))
+    pen = ImageDraw.Draw(picture)
+    for _ in range(4):
+        x, y, w, h = (draw.random(4) * size * 0.7).tolist()
+        pen.rectangle((x, y, x + w, y + h), fill=tuple(draw.integers(0, 256, 3).tolist()))
+    buffer = io.BytesIO()
+    picture.convert(mode).save(buffer, form)
+    return buffer.getvalue()
+
+
+def zipped(entries: dict[str, bytes], change: Callable[[zipfile.ZipInfo], None] = lambda info: None) -> io.BytesIO:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, content in entries.items():
+            info = zipfile.ZipInfo(name)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            change(info)
+            made.writestr(info, content)
+    return buffer
+
+
+def make(name: str = "kites") -> str:
+    with session_scope() as session:
+        return service.create(session, None, DatasetIn(name=name)).id
+
+
+def add(dataset: str, *files: tuple[str, bytes | io.BytesIO]) -> Any:
+    return service.add_files(
+        dataset,
+        [(name, content if isinstance(content, io.BytesIO) else io.BytesIO(content)) for name, content in files],
+    )
+
+
+def listed(dataset: str, state: Any = None) -> list[Any]:
+    with session_scope(writing=False) as session:
+        return service.items(session, dataset, state, None, None, 100)[0]
+
+
+# --- captions -------------------------------------------------------------------------------------------------------
+
+
+def test_captions_are_found_by_side_car_table_and_json_lines() -> None:
+    captions = Captions()
+    captions.add("a/fox.txt", b"  a red\nfox\x00 ")
+    captions.add("b/metadata.jsonl", '{"file_name": "Cat.png", "text": "一只猫"}\n'.encode())
+    captions.add("list.csv", b'\xef\xbb\xbffile_name,text\nc/dog.jpg,"a dog, asleep"\n')
+    assert captions.find("a/Fox.PNG") == "a red fox"
+    assert captions.find("b/cat.png") == "一只猫"
+    assert captions.find("c/dog.jpg") == "a dog, asleep"
+    assert captions.find("fox.png") is None and not captions.unused()
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", b"\xff\xfe\x00"),
+        ("m.jsonl", b"{"),
+        ("m.jsonl", b"[1]"),
+        ("m.jsonl", b'{"file_name": 3}'),
+        ("m.csv", b"x,y\n1,2\n"),
+    ],
+)
+def test_a_caption_file_that_is_not_one_says_so(name: str, content: bytes) -> None:
+    with pytest.raises(Invalid):
+        Captions().add(name, content)
+
+
+def test_file_names_speak_when_they_say_something() -> None:
+    assert from_name("red_fox-01.png") == "red fox"
+    assert from_name("foxes/IMG_1234.JPG") == "foxes"
+    assert from_name("0a3f9c2b77.png") == "" and from_name("DSC0001.jpg") == ""
+    assert from_name("水墨/山水_2.png") == "山水"
+
+
+# --- archives -------------------------------------------------------------------------------------------------------
+
+
+def names_and_refusals(file: io.BytesIO, **limits: int) -> list[tuple[str, str | None]]:
+    with archive.opened("x.zip", file, archive.Limits(**limits)) as found:
+        return [(source.name, source.refusal) for source in found()]
+
+
+def test_entries_that_lead_out_links_and_repeated_names_are_refused() -> None:
+    def link(info: zipfile.ZipInfo) -> None:
+        if info.filename == "link.png":
+            info.external_attr = (stat.S_IFLNK | 0o777) << 16
+
+    kept = {"A.png": b"1", "ok/b.png": b"3"}
+    left_out = {"__MACOSX/._a.png": b"", ".DS_Store": b""}
+    bad = {"../../up.png": b"1", "/root.png": b"1", "C:\\x.png": b"1", "link.png": b"/etc/passwd", "a.png": b"2"}
+    found = dict(names_and_refusals(zipped({**kept, **left_out, **bad}, link)))
+    assert {name for name, refusal in found.items() if refusal is None} == {"A.png", "ok/b.png"}
+    assert found["link.png"] == "It is a link" and found["a.png"] and "__MACOSX/._a.png" not in found
+    assert found["../../up.png"] == found["/root.png"] == found["C:/x.png"] == "Its path leads out of the archive"
+
+
+def test_bombs_are_refused_before_anything_is_unpacked() -> None:
+    with pytest.raises(Invalid, match="times its size"):
+        names_and_refusals(zipped({f"{i}.png": bytes(4 << 20) for i in range(8)}))
+    with pytest.raises(Invalid, match="too many entries"):
+        names_and_refusals(zipped({f"{i}.png": b"" for i in range(20)}), entries=10)
+    with pytest.raises(Invalid, match="unpack to more than"):
+        names_and_refusals(zipped({"a.png": drawing(1, size=400)}), expanded_bytes=100)
+
+
+def test_an_archive_that_lies_about_its_directory_is_refused() -> None:
+    whole = zipped({"a.png": drawing(1)}).getvalue()
+    for broken in (whole[:-30], whole[: len(whole) // 2], b"PK\x03\x04" + bytes(40), b"PK\x05\x06"):
+        with pytest.raises(Invalid, match="broken or cut off"):
+            names_and_refusals(io.BytesIO(broken))
+    end = whole.rfind(b"PK\x05\x06")
+    lying = whole[: end + 10] + struct.pack("<HI", 1, 1 << 30) + whole[end + 16 :]
+    with pytest.raises(Invalid, match="too many entries"):
+        names_and_refusals(io.BytesIO(lying))
+
+
+# --- looks ----------------------------------------------------------------------------------------------------------
+
+
+def test_copies_share_a_fingerprint_and_others_do_not() -> None:
+    found = 0
+    for number in range(60):
+        picture = Image.open(io.BytesIO(drawing(number, size=96)))
+        squeezed = io.BytesIO()
+        picture.resize((64, 64)).save(squeezed, "JPEG", quality=85)
+        found += fingerprint(picture)[0] == fingerprint(Image.open(squeezed))[0]
+    assert found >= 30, found
+    assert len({fingerprint(Image.open(io.BytesIO(drawing(n))))[0] for n in range(200)}) >= 198
+
+
+# --- the service on both databases ----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_zip_becomes_captioned_pictures_and_reasons() -> None:
+    dataset = make()
+    result = add(
+        dataset,
+        (
+            "all.zip",
+            zipped(
+                {
+                    "a/fox.png": drawing(1),
+                    "a/fox.txt": b"a red fox",
+                    "blue_kite.jpg": drawing(2, form="JPEG"),
+                    "grey.png": drawing(3, mode="L"),
+                    "cmyk.jpg": drawing(4, mode="CMYK", form="JPEG"),
+                    "cut.png": drawing(5)[:120],
+                    "page.png": b"<html>",
+                    "empty.png": b"",
+                    "again.png": drawing(1),
+                    "inner.zip": zipped({"x.png": drawing(6)}).getvalue(),
+                    "metadata.jsonl": b"not json",
+                }
+            ),
+        ),
+    )
+    assert (result.accepted, result.repeated, result.refused) == (4, 1, 5)
+    assert {item.name: item.caption for item in listed(dataset)} == {
+        "a/fox.png": "a red fox",
+        "blue_kite.jpg": "blue kite",
+        "grey.png": "grey",
+        "cmyk.jpg": "cmyk",
+    }
+    refused = {item.name: item.refusal for item in listed(dataset, "refused")}
+    assert set(refused) == {"cut.png", "page.png", "empty.png", "inner.zip", "metadata.jsonl"} and all(refused.values())
+
+
+@pytest.mark.usefixtures("in_process")
+def test_the_same_upload_again_changes_nothing() -> None:
+    dataset = make()
+    files = [(f"{i}.png", drawing(i)) for i in range(40)] + [("broken.png", b"x")]
+    first, second = add(dataset, *files), add(dataset, *files)
+    assert (first.accepted, second.accepted, second.repeated) == (40, 0, 40)
+    assert len(listed(dataset)) == 40 and len(listed(dataset, "refused")) == 1
+
+
+@pytest.mark.usefixtures("in_process")
+def test_two_uploads_at_once_keep_each_picture_once() -> None:
+    dataset = make()
+    files = [(f"{i}.png", drawing(i)) for i in range(64)]
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(lambda _: add(dataset, *files), range(4)))
+    assert sum(result.accepted for result in results) == 64 == len(listed(dataset))
+
+
+@pytest.mark.usefixtures("in_process")
+def test_captions_may_follow_their_pictures() -> None:
+    dataset = make()
+    add(dataset, ("x/0001.png", drawing(1)), ("x/0002.png", drawing(2)))
+    assert (
+        add(
+            dataset, ("x/0001.txt", b"a heron"), ("x/metadata.jsonl", b'{"file_name": "0002.png", "text": "a crane"}')
+        ).captions
+        == 2
+    )
+    assert [item.caption for item in listed(dataset)] == ["a heron", "a crane"]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_copy_is_flagged_and_a_caption_changes_the_version() -> None:
+    dataset = make()
+    small = io.BytesIO()
+    Image.open(io.BytesIO(drawing(7, size=128))).resize((64, 64), Image.Resampling.BOX).save(small, "PNG")
+    add(dataset, ("kite.png", drawing(7, size=128)), ("small.png", small.getvalue()), ("other.png", drawing(8)))
+    first, copy, other = listed(dataset)
+    assert copy.similar_to == first.id and first.similar_to is None and other.similar_to is None
+    with session_scope() as session:
+        before = service.version(session, dataset)
+        service.change_item(service.item(session, dataset, first.id), ItemChange(caption="kites over Weifang"))
+        session.flush()
+        assert service.version(session, dataset) != before
+        found = service.statistics(session, service.get(session, dataset))
+    assert (found.accepted, found.similar, found.captioned, found.smallest, found.largest) == (3, 1, 3, 48, 128)
+    assert ("weifang", 1) in found.words
+
+
+@pytest.mark.usefixtures("in_process")
+def test_an_export_is_an_import() -> None:
+    dataset, second = make("kites"), make("kites again")
+    add(dataset, *((f"kite number {i}.png", drawing(i)) for i in range(5)))
+    with session_scope(writing=False) as session:
+        found = service.get(session, dataset)
+    content = b"".join(service.export(found))
+    with zipfile.ZipFile(io.BytesIO(content)) as made:
+        assert made.testzip() is None
+        assert json.loads(made.read("dataset.json"))["name"] == "kites"
+    add(second, ("export.zip", io.BytesIO(content)))
+    with session_scope(writing=False) as session:
+        assert service.version(session, dataset) == service.version(session, second)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_files_of_a_dataset_live_as_long_as_it_does() -> None:
+    dataset = make()
+    add(dataset, ("a.png", drawing(1)))
+    digest = listed(dataset)[0].sha256
+    assert collect_garbage(0) == 0 and get_storage().age(digest) is not None
+    with session_scope() as session:
+        service.remove(session, service.get(session, dataset))
+    assert collect_garbage(0) == 1 and get_storage().age(digest) is None
+
+
+@pytest.mark.usefixtures("in_process")
+def test_names_are_taken_once_and_a_missing_dataset_takes_nothing() -> None:
+    dataset = make("Kites")
+    with pytest.raises(Conflict):
+        make("kiTES")
+    with session_scope() as session:
+        service.remove(session, service.get(session, dataset))
+    with pytest.raises(NotFound):
+        add(dataset, ("a.png", drawing(1)))
