@@ -23,10 +23,15 @@ cli = typer.Typer(
 )
 user_cli = typer.Typer(no_args_is_help=True, help="Users.")
 key_cli = typer.Typer(no_args_is_help=True, help="API keys.")
+checkpoint_cli = typer.Typer(no_args_is_help=True, help="Checkpoints.")
 dataset_cli = typer.Typer(no_args_is_help=True, help="Collections.")
 cli.add_typer(user_cli, name="user")
 cli.add_typer(key_cli, name="key")
 cli.add_typer(dataset_cli, name="dataset")
+cli.add_typer(checkpoint_cli, name="checkpoint")
+
+
+OPEN_FILES = 200  # of an import, at once
 
 
 def say(message: str) -> None:
@@ -138,6 +143,8 @@ def train(
     recipe: Path,
     folder: Annotated[Path | None, typer.Option(help="Run folder; an unfinished run there goes on")] = None,
     size: Annotated[str, typer.Option(help="Which size of the recipe: cpu or gpu")] = "cpu",
+    collection: Annotated[str | None, typer.Option(help="Another collection than the recipe's")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Another number of steps than the recipe's")] = None,
 ) -> None:
     """Train a checkpoint by its recipe; Ctrl-C saves and stops, the same command goes on."""
     import subprocess
@@ -153,7 +160,13 @@ def train(
         size,
         "--datasets",
         str(get_settings().data / "datasets"),
+        "--checkpoints",
+        str(get_settings().data / "checkpoints"),
     ]
+    if collection:
+        command += ["--collection", collection]
+    if steps:
+        command += ["--steps", str(steps)]
     with subprocess.Popen(command, cwd=ROOT) as process:
         signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
         while True:
@@ -243,6 +256,121 @@ def dataset_fetch(name: str) -> None:
         fail(str(error))
     say(f"{card['count']} pictures of {card['size']} px, splits {card['splits']}, version {card['version'][:12]}")
     typer.echo(get_settings().data / "datasets" / name)
+
+
+@dataset_cli.command("list")
+def dataset_list() -> None:
+    """Print each dataset's id, number of pictures and name."""
+    from app.database import session_scope
+    from app.datasets import service
+    from app.migrate import migrate as run_migrations
+
+    run_migrations()
+    with session_scope(writing=False) as session:
+        before: str | None = None
+        while True:
+            found, before = service.page(session, before, 100)
+            for dataset in found:
+                typer.echo(f"{dataset.id}\t{dataset.accepted}\t{dataset.name}")
+            if before is None:
+                return
+
+
+def walk(paths: list[Path]) -> list[tuple[str, Path]]:
+    """(label, file) of files and of everything below folders; captions last, so that their pictures are there."""
+    from app.datasets.captions import is_caption_file
+
+    found = []
+    for path in paths:
+        if path.is_dir():
+            found += [(str(file.relative_to(path)), file) for file in sorted(path.rglob("*")) if file.is_file()]
+        else:
+            found.append((path.name, path))
+    return sorted(found, key=lambda entry: is_caption_file(entry[0]))
+
+
+@dataset_cli.command("import")
+def dataset_import(name: str, paths: Annotated[list[Path], typer.Argument(exists=True)]) -> None:
+    """Add pictures, caption files, folders and zip archives to a dataset, which is made if it is new; print its id."""
+    from contextlib import ExitStack
+
+    from app.database import session_scope
+    from app.datasets import service
+    from app.datasets.schemas import DatasetIn, ImportOut
+    from app.migrate import migrate as run_migrations
+
+    run_migrations()
+
+    def progress(so_far: ImportOut) -> None:
+        counts = f"{so_far.accepted} added, {so_far.repeated} there already, {so_far.refused} refused"
+        typer.echo(f"\r{counts}", err=True, nl=False)
+
+    files = walk(paths)
+    try:
+        with session_scope() as session:
+            dataset = (service.named(session, name) or service.create(session, None, DatasetIn(name=name))).id
+        for start in range(0, len(files), OPEN_FILES):
+            with ExitStack() as stack:
+                opened = [(label, stack.enter_context(f.open("rb"))) for label, f in files[start : start + OPEN_FILES]]
+                result = service.add_files(dataset, opened, progress)
+            say("")
+            for refusal in result.refusals:
+                say(f"{refusal.name}: {refusal.reason}")
+    except ValidationError as error:
+        fail(f"the name: {error.errors()[0]['msg']}", 2)
+    except DomainError as error:
+        fail(error.detail)
+    typer.echo(dataset)
+
+
+@dataset_cli.command("prepare")
+def dataset_prepare(
+    name: str,
+    size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the squares, in pixels")] = 64,
+    fit: Annotated[str, typer.Option(help="crop: cut out the middle; pad: add white")] = "crop",
+    mirror: Annotated[bool, typer.Option(help="Training may mirror the pictures")] = False,
+) -> None:
+    """Make a dataset ready for training: `danqing train RECIPE --collection ...` with the name that is printed."""
+    from app.database import session_scope
+    from app.datasets import service
+    from app.datasets.prepare import prepare
+
+    if fit not in ("crop", "pad"):
+        fail("--fit is crop or pad", 2)
+    with session_scope(writing=False) as session:
+        dataset = service.named(session, name)
+    if dataset is None:
+        fail(f"there is no dataset {name}", 2)
+    try:
+        collections = get_settings().data / "datasets"
+        folder, card = prepare(dataset.id, collections, size, "pad" if fit == "pad" else "crop", mirror)
+    except DomainError as error:
+        fail(error.detail)
+    say(f"{card['count']} pictures of {card['size']} px, splits {card['splits']}, version {card['version'][:12]}")
+    typer.echo(folder.name)
+
+
+@checkpoint_cli.command("list")
+def checkpoint_list() -> None:
+    """Print the models that can draw."""
+    from app.checkpoints import service
+
+    for name, found in service.catalogue().items():
+        typer.echo(f"{name}\t{found.family.name}\t{found.sha256[:12]}\t{found.title}")
+
+
+@checkpoint_cli.command("import")
+def checkpoint_import(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Holds card.json and model.safetensors")],
+    name: str,
+    replace: Annotated[bool, typer.Option(help="Take the place of the checkpoint of this name")] = False,
+) -> None:
+    """Check a checkpoint and make it a model that artists see at once; a run's is in its folder `model`."""
+    import subprocess
+
+    command = [sys.executable, "-m", "models.publication", str(folder.resolve())]
+    command += [str(get_settings().data / "checkpoints"), name, *(["--replace"] if replace else [])]
+    raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
 
 
 if __name__ == "__main__":

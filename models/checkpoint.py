@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 FORMAT = 1
+ZOO = Path(__file__).parent / "zoo"
 
 
 class CheckpointError(Exception):
@@ -53,6 +54,14 @@ def write_model(
 
 def half(tensor: Tensor) -> Tensor:
     return (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
+
+
+def find(name: str, beside: Path = ZOO) -> Path:
+    """Folder of the checkpoint `name`, in `beside` or in the zoo. Raises CheckpointError when there is none."""
+    for place in (beside, ZOO):
+        if (place / name / "card.json").is_file():
+            return place / name
+    raise CheckpointError(f"the checkpoint {name} is missing")
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -33,6 +33,11 @@ class Collection:
             dtype=np.int64,
         )
 
+    @property
+    def held_out(self) -> list[str]:
+        """The splits that are not trained on, by name."""
+        return sorted({item["split"] for item in self.items} - {"train"})
+
     def pictures(self, indices: npt.NDArray[np.int64] | Tensor) -> Tensor:
         """(B, 3, H, W) uint8."""
         return torch.from_numpy(self.images[np.asarray(indices)]).permute(0, 3, 1, 2)

@@ -15,10 +15,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from models.checkpoint import CheckpointError, read_card
+from models.checkpoint import ZOO, CheckpointError, read_card
 from models.data import open_collection
 from models.registry import families
-from models.vae.load import ZOO
 
 
 def main() -> int:

@@ -26,6 +26,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from models.checkpoint import ZOO
+
 KEEP = 2  # checkpoints of a run on disk
 
 
@@ -40,6 +42,7 @@ class Run:
     folder: Path
     steps: int
     seed: int = 0
+    published: Path = ZOO  # where a run looks first for the checkpoints that it builds on
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     checkpoint_seconds: float = 120.0
     echo: bool = True

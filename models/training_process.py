@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from models.checkpoint import ZOO, CheckpointError
 from models.data import open_collection
 from models.registry import families
 from models.training import Run, Stopped
@@ -38,14 +39,21 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--size", default="cpu")
     parser.add_argument("--datasets", type=Path, default=Path("data/datasets"))
+    parser.add_argument(
+        "--checkpoints", type=Path, default=ZOO, help="where checkpoints to build on are looked for first"
+    )
+    parser.add_argument("--collection", help="another collection than the recipe's")
     parser.add_argument("--steps", type=int, help="another number of steps than the recipe's")
     arguments = parser.parse_args()
     try:
         recipe = read_recipe(arguments.recipe, arguments.size)
         family = families()[recipe["family"]]
         assert family.training is not None and family.trainer is not None
+        data = open_collection(arguments.datasets / (arguments.collection or recipe["collection"]))
+        if arguments.collection:  # the recipe's words and prompts are of its own collection
+            recipe["card"] = {"title": data.card.get("title", data.card["name"])}
+            recipe["params"].pop("watched", None)
         params = family.training.model_validate(recipe["params"])
-        data = open_collection(arguments.datasets / recipe["collection"])
     except FileNotFoundError as error:
         print(f"{error.filename} is missing; fetch the collection first: danqing dataset fetch NAME", file=sys.stderr)
         return 1
@@ -55,11 +63,20 @@ def main() -> int:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.set_num_threads(os.cpu_count() or 1)
     os.nice(10)  # whoever draws comes first
-    run = Run(arguments.folder, steps=arguments.steps or recipe["steps"], seed=recipe.get("seed", 0), device=device)
+    run = Run(
+        arguments.folder,
+        steps=arguments.steps or recipe["steps"],
+        seed=recipe.get("seed", 0),
+        published=arguments.checkpoints,
+        device=device,
+    )
     run.stop_on_signals()
     try:
         importlib.import_module(family.trainer).train(params, data, run)
         describe(arguments.folder / "model" / "card.json", recipe.get("card", {}))
+    except CheckpointError as error:
+        print(error, file=sys.stderr)
+        return 1
     except Stopped as stopped:
         print(f"{stopped}; the same command goes on from there", file=sys.stderr)
         return 130

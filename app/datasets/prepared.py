@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -38,27 +38,39 @@ class Item:
 def write_prepared(
     folder: Path, items: Iterable[tuple[Item, npt.NDArray[np.uint8]]], card: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write `images.npy` (N, H, W, 3), `items.jsonl` and `card.json`; the folder appears whole or not at all."""
+    """Write `images.npy` (N, H, W, 3), `items.jsonl` and `card.json`; the folder appears whole or not at all.
+
+    Pictures go to the disk one by one: memory does not grow with their number. Raises ValueError when there is none.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
     try:
-        pictures, splits = [], Counter[str]()
-        with (temporary / "items.jsonl").open("w", encoding="utf-8") as lines:
+        splits, shape = Counter[str](), (0, 0, 0)
+        with (
+            (temporary / "images.npy").open("wb") as images,
+            (temporary / "items.jsonl").open("w", encoding="utf-8") as lines,
+        ):
             for item, pixels in items:
-                pictures.append(pixels)
+                if not splits:
+                    shape = pixels.shape
+                    write_header(images, (0, *shape))
+                images.write(np.ascontiguousarray(pixels, dtype=np.uint8).tobytes())
                 splits[item.split] += 1
                 lines.write(json.dumps(asdict(item), ensure_ascii=False) + "\n")
-        if not pictures:
-            raise ValueError("the collection is empty")
-        np.save(temporary / "images.npy", np.stack(pictures))
+            if not splits:
+                raise ValueError("the collection is empty")
+            images.seek(0)
+            write_header(images, (splits.total(), *shape))
         digest = hashlib.sha256()
         for name in ("images.npy", "items.jsonl"):
-            digest.update((temporary / name).read_bytes())
+            with (temporary / name).open("rb") as content:
+                while block := content.read(1 << 20):
+                    digest.update(block)
         card = {
             "format": FORMAT,
             **card,
-            "count": len(pictures),
-            "size": pictures[0].shape[0],
+            "count": splits.total(),
+            "size": shape[0],
             "splits": dict(splits),
             "version": digest.hexdigest(),
         }
@@ -69,3 +81,9 @@ def write_prepared(
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return card
+
+
+def write_header(file: BinaryIO, shape: tuple[int, ...]) -> None:
+    """A .npy header; numpy leaves room in it, so that it is as long whatever the number of rows."""
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import statistics as numbers
 import zipfile
 from collections import Counter
@@ -38,6 +39,9 @@ SHOWN_REFUSALS = 100
 DECODERS = 2
 CAPTION_BYTES = 64 << 20
 COMMON_WORDS, COMMON_COLOURS = 30, 12
+SMALL_WORDS = frozenset(
+    ["a", "an", "the", "of", "in", "on", "at", "to", "and", "or", "with", "for", "by", "from", "is", "are"]
+)
 Row = TypeVarTuple("Row")
 
 
@@ -346,7 +350,9 @@ def statistics(session: Session, dataset: Dataset) -> Statistics:
         size += size_bytes
         captioned += bool(caption)
         similar += twin is not None
-        words.update({w.strip(",.;:!?，。；：！？") for w in caption.casefold().replace("，", " ").split()})
+        words.update(
+            {w.strip(".;:!?。；：！？") for w in re.split(r"[\s,，、]+", caption.casefold())} - SMALL_WORDS - {""}
+        )
         colours[coarse(colour or "ffffff")] += 1
     counts = described(session, dataset)
     return Statistics(
@@ -358,7 +364,7 @@ def statistics(session: Session, dataset: Dataset) -> Statistics:
         smallest=min(sides, default=None),
         median=round(numbers.median(sides)) if sides else None,
         largest=max(sides, default=None),
-        words=[(word, n) for word, n in words.most_common(COMMON_WORDS + 10) if len(word) > 1][:COMMON_WORDS],
+        words=words.most_common(COMMON_WORDS),
         colours=colours.most_common(COMMON_COLOURS),
         version=version(session, dataset.id),
     )

@@ -107,6 +107,7 @@ class TransformerTraining(BaseModel):
         16, ge=1, le=64, title="Views", description="A picture itself and shifted, mirrored versions of it"
     )
     plain_share: float = Field(0.5, ge=0, le=1, title="Plain share", description="Share trained on the picture itself")
+    watched: list[str] = Field([], title="Watched prompts", description="Drawn as it trains; none: some captions")
     ema_decay: float = Field(0.998, ge=0, lt=1, title="EMA decay", description="Of the weights that are kept")
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from models.checkpoint import CheckpointError, load_into, read_card, read_text, read_weights, write_model
+from models.checkpoint import find, load_into, read_card, read_text, read_weights, write_model
 from models.data import Collection, EpochOrder, contact_sheet, to_unit
 from models.ema import EMA
 from models.optimizers import muon_and_adamw
@@ -35,25 +35,12 @@ from models.transformer.sample import TransformerSampler, requests
 from models.transformer.spec import TransformerTraining
 from models.transformer.text import PromptEncoder, train_tokenizer
 from models.vae.fsq import FSQAutoencoder
-from models.vae.load import ZOO, load_autoencoder
+from models.vae.load import load_autoencoder
 from models.vae.train_fsq import augment
 
 LOG_EVERY = 50
 VALIDATE_EVERY = 500
-WATCHED = [
-    "a fox, noto style",
-    "红色的狐狸",
-    "a slice of pizza, 3d style",
-    "grinning face, fluent style",
-    "一只猫，扁平风格",
-    "a blue whale, twemoji style",
-    "a red heart",
-    "火箭，立体风格",
-    "sunflower, classic style",
-    "a green dragon",
-    "house, flat style",
-    "蓝色的汽车",
-]
+WATCHED = 12  # prompts that are drawn again and again while a run trains
 
 
 class Examples:
@@ -122,8 +109,8 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     Raises CheckpointError when the autoencoder or the checkpoint to start from is missing, broken or of another shape.
     """
     torch.manual_seed(run.seed)
-    autoencoder, autoencoder_folder = load_autoencoder(params.autoencoder, run.device)
-    earlier = own_copy(ZOO / params.start_from, run.folder / "start") if params.start_from else None
+    autoencoder, autoencoder_folder = load_autoencoder(params.autoencoder, run.device, beside=run.published)
+    earlier = own_copy(params.start_from, run) if params.start_from else None
     tokenizer = tokenizer_of(earlier) if earlier else tokenizer_for(data, params, run.folder / "tokenizer.json")
     prompts = PromptEncoder(tokenizer, params.network.prompt_length)
     examples = Examples(data, autoencoder, prompts, params.views, run.folder / "cache", run.device, params.plain_share)
@@ -143,6 +130,7 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     if tensors:
         unpack(tensors, **parts)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
+    watched = params.watched or some_captions(data)
     clock, since = time.monotonic(), start
 
     for step in range(start, run.steps):
@@ -182,11 +170,11 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
                 done,
                 **{
                     f"held_out_loss_{split}": evaluate(ema.average, examples, data.indices(split))
-                    for split in ("concept", "pair")
+                    for split in data.held_out
                 },
             )
             sampler = TransformerSampler(ema.average, autoencoder, prompts)
-            drawn = sampler.sample(requests(WATCHED, seed=0), lambda step, total, previews: None)
+            drawn = sampler.sample(requests(watched, seed=0), lambda step, total, previews: None)
             sheet = contact_sheet(torch.from_numpy(np.stack([d.pixels for d in drawn])).permute(0, 3, 1, 2), 6)
             Image.fromarray(sheet).resize((sheet.shape[1] * 2, sheet.shape[0] * 2), Image.Resampling.BICUBIC).save(
                 run.folder / f"samples/{done:08d}.png"
@@ -206,14 +194,19 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     )
 
 
-def own_copy(checkpoint: Path, copy: Path) -> Path:
+def some_captions(data: Collection) -> list[str]:
+    """A caption each of items spread over the collection."""
+    chosen = data.items[:: max(1, len(data.items) // WATCHED)][:WATCHED]
+    return [caption for item in chosen if (caption := item["captions"][0].strip())] or ["?"]
+
+
+def own_copy(name: str, run: Run) -> Path:
     """The checkpoint to start from, kept in the run's folder: a run resumes after it was replaced or deleted."""
+    copy = run.folder / "start"
     if not copy.exists():
-        if not (checkpoint / "card.json").exists():
-            raise CheckpointError(f"the checkpoint {checkpoint.name} is missing")
-        temporary = copy.with_name(f".{copy.name}")
+        temporary = copy.with_name(".start")
         shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(checkpoint, temporary)
+        shutil.copytree(find(name, run.published), temporary)
         os.replace(temporary, copy)
     return copy
 

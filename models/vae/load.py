@@ -6,11 +6,9 @@ from pathlib import Path
 
 import torch
 
-from models.checkpoint import CheckpointError, load_into, read_card, read_weights
+from models.checkpoint import ZOO, CheckpointError, find, load_into, read_card, read_weights
 from models.vae.fsq import FSQAutoencoder
 from models.vae.spec import FSQConfig
-
-ZOO = Path(__file__).parent.parent / "zoo"
 
 
 def load_autoencoder(
@@ -20,9 +18,7 @@ def load_autoencoder(
 
     Raises CheckpointError when it is missing, broken, or not the one with this SHA-256.
     """
-    folder = next((place / name for place in (beside, ZOO) if (place / name / "card.json").exists()), None)
-    if folder is None:
-        raise CheckpointError(f"the autoencoder {name} is missing")
+    folder = find(name, beside)
     card = read_card(folder)
     if sha256 and card["sha256"] != sha256:
         raise CheckpointError(f"the autoencoder {name} is not the one that this model was trained with")

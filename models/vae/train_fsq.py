@@ -41,7 +41,7 @@ def train(params: FSQTraining, data: Collection, run: Run) -> None:
     if tensors:
         unpack(tensors, network=network, ema=ema.average, optimizer=optimizer)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
-    held_out = to_unit(data.pictures(data.indices("concept"))[:256]).to(run.device)
+    held_out = to_unit(data.pictures(data.indices(*data.held_out[:1]))[:256]).to(run.device)
     clock, since = time.monotonic(), start
 
     for step in range(start, run.steps):
@@ -70,7 +70,7 @@ def train(params: FSQTraining, data: Collection, run: Run) -> None:
                 images_per_second=(done - since) * params.batch_size / (now - clock),
             )
             clock, since = now, done
-        if done % VALIDATE_EVERY == 0 or done == run.steps:
+        if len(held_out) and (done % VALIDATE_EVERY == 0 or done == run.steps):
             rebuilt = reconstruct(ema.average, held_out)
             run.log(done, held_out_psnr=psnr(rebuilt, held_out))
             pairs = torch.stack([held_out[:32], rebuilt[:32]], 1).flatten(0, 1)

@@ -1,0 +1,96 @@
+"""Makes a checkpoint a model that artists see: `python -m models.publication FOLDER CHECKPOINTS NAME`.
+
+The weights are read (safetensors only, hashes held, finite) and loaded into their architecture before anything is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import re
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.base import Family
+from models.checkpoint import CheckpointError, read_card, read_weights
+from models.registry import families
+
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+
+
+def publish(folder: Path, checkpoints: Path, name: str, replace: bool = False) -> Path:
+    """Copy the checkpoint in `folder` to `checkpoints/name`; it appears whole or not at all. Raises CheckpointError."""
+    if not NAME.fullmatch(name) or len(name) > 60:
+        raise CheckpointError("a name has small letters, digits and single hyphens, at most 60")
+    target = checkpoints / name
+    if target.exists() and not replace:
+        raise CheckpointError(f"there is a checkpoint {name} already")
+    card = read_card(folder)
+    family = families().get(card.get("family", ""))
+    if family is None:
+        raise CheckpointError(f"no family here is called {card.get('family')!r}")
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=checkpoints, prefix=".writing-"))
+    try:
+        for file in ["card.json", "model.safetensors", *card.get("files", {})]:
+            copy(folder, temporary, file)
+        if (sheet := contact_sheet(folder)) is not None:
+            shutil.copyfile(sheet, temporary / "samples.png")
+        prove(temporary, family, card)
+        temporary.chmod(0o755)
+        if target.exists():
+            shutil.rmtree(target)
+        os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def prove(folder: Path, family: Family, card: dict[str, Any]) -> None:
+    """Load it as a worker would."""
+    try:
+        if family.sampler:
+            importlib.import_module(family.sampler).load(folder, torch.device("cpu"))
+        else:
+            read_weights(folder / "model.safetensors", card["sha256"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"the card does not describe the weights ({error})") from error
+
+
+def copy(folder: Path, into: Path, name: str) -> None:
+    source = folder / name
+    if not PLAIN.fullmatch(name) or source.is_symlink() or not source.is_file():
+        raise CheckpointError(f"the checkpoint's file {name!r} is missing")
+    shutil.copyfile(source, into / name)
+
+
+def contact_sheet(folder: Path) -> Path | None:
+    """The checkpoint's own, or the last samples of the run that it lies in."""
+    found = [*sorted((folder.parent / "samples").glob("*.png"))[-1:], *folder.glob("samples.png")]
+    return found[-1] if found else None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Make a checkpoint a model that artists see.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("checkpoints", type=Path)
+    parser.add_argument("name")
+    parser.add_argument("--replace", action="store_true")
+    arguments = parser.parse_args()
+    try:
+        print(publish(arguments.folder, arguments.checkpoints, arguments.name, arguments.replace))
+    except CheckpointError as error:
+        print(f"danqing: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
