@@ -1,0 +1,98 @@
+"""What an admin does with a dataset, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.app.test_datasets import drawing, zipped
+from tests.browser.test_studio import AXE
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Page]
+
+
+def violations(page: Page) -> list[Any]:
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
+    return [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]]
+
+
+def make(page: Page, name: str) -> None:
+    page.goto("/datasets")
+    page.get_by_label("Name of the new dataset").fill(name)
+    page.get_by_label("Name of the new dataset").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text(name)
+
+
+def test_a_zip_is_dropped_looked_at_and_captioned(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    make(page, "Browser kites")
+    archive = tmp_path / "kites.zip"
+    archive.write_bytes(zipped({f"red kite {i}.png": drawing(i) for i in range(70)} | {"b.png": b"<b>"}).getvalue())
+    page.get_by_label("Choose files").set_input_files(archive)
+    expect(page.locator("#report")).to_have_text("70 added · 1 refused")
+    expect(page.locator("#refusals")).to_contain_text("b.png: The file is not a PNG")
+    expect(page.locator(".item")).to_have_count(60)
+    page.locator(".item").last.scroll_into_view_if_needed()
+    expect(page.locator(".item")).to_have_count(70)
+
+    caption = page.locator(".item input").first
+    caption.fill("<b>风筝</b>")
+    caption.press("Enter")
+    expect(page.locator(".item input").nth(1)).to_be_focused()
+    expect(page.locator(".item input.saved")).to_have_count(1)
+    page.reload()
+    expect(page.locator(".item input").first).to_have_value("<b>风筝</b>")
+    page.locator(".item").first.get_by_role("button", name="Delete").click()
+    expect(page.locator(".item").first.locator("input")).to_have_value("red kite")
+    page.get_by_role("link", name="Refused 1").click()
+    expect(page.locator(".refused")).to_contain_text("b.png")
+
+
+def test_a_folder_is_sent_with_its_captions(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    make(page, "Browser folder")
+    folder = tmp_path / "herons"
+    folder.mkdir()
+    for i in range(3):
+        (folder / f"{i}.png").write_bytes(drawing(i))
+        (folder / f"{i}.txt").write_text(f"heron {i}")
+    page.get_by_label("Choose a folder").set_input_files(folder)
+    expect(page.locator("#report")).to_have_text("3 added")
+    values = page.locator(".item input").evaluate_all("inputs => inputs.map(input => input.value)")
+    assert values == ["heron 0", "heron 1", "heron 2"]
+
+
+def test_a_name_that_is_taken_says_so_and_a_dataset_is_deleted_when_asked(open_page: Open) -> None:
+    page = open_page(expected="409")
+    make(page, "Browser twice")
+    page.goto("/datasets")
+    page.get_by_label("Name of the new dataset").fill("browser TWICE")
+    page.get_by_role("button", name="Make").click()
+    expect(page.get_by_role("alert")).to_have_text("There is a dataset of this name already")
+    page.get_by_role("link", name="Browser twice").click()
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.locator("#deletion button").click()
+    page.wait_for_url("**/datasets")
+    expect(page.get_by_role("link", name="Browser twice")).to_have_count(0)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_pages_of_datasets_fit_a_phone_and_are_accessible(open_page: Open, scheme: str, tmp_path: Path) -> None:
+    page = open_page(locale="zh-CN", color_scheme=scheme, viewport={"width": 360, "height": 740})
+    page.goto("/datasets")
+    page.get_by_label("新数据集的名字").fill(f"手机 {scheme}")
+    page.get_by_role("button", name="新建").click()
+    picture = tmp_path / "风筝.png"
+    picture.write_bytes(drawing(3))
+    page.get_by_label("选择文件", exact=True).set_input_files([picture])
+    expect(page.locator(".item input")).to_have_value("风筝")
+    for path in (page.url, "/datasets"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
+        assert violations(page) == [], path
