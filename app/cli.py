@@ -149,7 +149,7 @@ def train(
     """Train a checkpoint by its recipe; Ctrl-C saves and stops, the same command goes on."""
     import subprocess
 
-    run_folder = folder or get_settings().data / "runs" / recipe.stem
+    run_folder = folder or get_settings().data / "runs" / "-".join([recipe.stem, *([collection] if collection else [])])
     command = [
         sys.executable,
         "-m",

@@ -1,11 +1,16 @@
-"""`make bench`: speed on this machine, medians over several runs, as a table. Absolute times are its own."""
+"""`make bench`: speed on this machine, medians over several runs, as a table. Absolute times are its own.
+
+`make bench ARGS="cache importing"` runs some parts only.
+"""
 
 from __future__ import annotations
 
 import os
 import statistics
+import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,11 +26,13 @@ from app.artworks.tables import Artwork
 from app.database import new_id
 from app.paging import encode
 from models.transformer.sample import load, requests, sample_tokens
+from tests.app.test_datasets import drawing
 from tests.studio import MODEL, ROOT, Studio, request, wait_until
 
 RUNS = 15
 CONCURRENT = 64
 ARTWORKS = 10_000
+IMPORTED = int(os.environ.get("IMPORTED", "10000"))
 
 
 def median_ms(work: Callable[[], object], runs: int = RUNS, warm: int = 3) -> float:
@@ -146,7 +153,31 @@ def gallery(studio: Studio, client: httpx.Client, table: Table) -> None:
     table.add_row("web process, resident after all this", f"{resident:.0f} MB", "under 150 MB")
 
 
-def main() -> None:
+def importing(studio: Studio, table: Table) -> None:
+    """A zip of small pictures into a dataset, by one request; memory of the web process while it lasts."""
+    admin = studio.client("importer", "admin")
+    archive = studio.folder / "pictures.zip"
+    with zipfile.ZipFile(archive, "w") as made:
+        for number in range(IMPORTED):
+            made.writestr(f"folder/picture {number}.png", drawing(number, size=64))
+    dataset = admin.post("/datasets", json={"name": "imported"}).json()["id"]
+    web = psutil.Process(studio.processes["web"].pid)
+    before = most = web.memory_info().rss
+    began = time.perf_counter()
+    with ThreadPoolExecutor(1) as pool, archive.open("rb") as content:
+        answer = pool.submit(
+            admin.post, f"/datasets/{dataset}/items", files={"files": ("pictures.zip", content)}, timeout=3600
+        )
+        while not answer.done():
+            most = max(most, web.memory_info().rss)
+            time.sleep(0.1)
+    seconds = time.perf_counter() - began
+    assert answer.result().json()["accepted"] == IMPORTED, answer.result().text
+    table.add_row(f"zip of {IMPORTED:,} pictures of 64 px", f"{IMPORTED / seconds:.0f} pictures/s", "at least 300")
+    table.add_row("web process grows by", f"{(most - before) / 1e6:.0f} MB", "flat")
+
+
+def main(parts: list[str]) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # as a worker does
     table = Table("what", "measured", "wanted", title=f"Danqing on {os.cpu_count()} cores, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as folder:
@@ -158,15 +189,20 @@ def main() -> None:
                 "a warm worker", lambda: httpx.get(f"{studio.url}/readyz").json()["parts"].get("workers") == "ok"
             )
             draw(client)
-            queueing(client, table)
-            concurrency(client, table)
-            cache(table)
-            web_process(studio, table)
-            gallery(studio, client, table)
+            every: dict[str, Callable[[], None]] = {
+                "queueing": lambda: queueing(client, table),
+                "concurrency": lambda: concurrency(client, table),
+                "cache": lambda: cache(table),
+                "web": lambda: web_process(studio, table),
+                "gallery": lambda: gallery(studio, client, table),
+                "importing": lambda: importing(studio, table),
+            }
+            for part in parts or every:
+                every[part]()
         finally:
             studio.stop()
     Console(width=110).print(table)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

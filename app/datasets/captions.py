@@ -85,12 +85,14 @@ def table_rows(text: str, suffix: str) -> list[dict[str, object]]:
 
 def tidy(text: str) -> str:
     """One line of printable text."""
+    text = text[: 8 * LENGTH]  # no caption is so long; a hostile one may be
     kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or c.isprintable())
     return " ".join(kept.split())[:LENGTH]
 
 
 def stem(name: str) -> str:
-    return str(PurePosixPath(name).with_suffix("")).casefold()
+    path = PurePosixPath(name)
+    return str(path.parent / path.stem).casefold()
 
 
 def from_name(name: str) -> str:

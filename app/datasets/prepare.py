@@ -35,9 +35,7 @@ def prepare(
     """
     with session_scope(writing=False) as session:
         dataset = service.get(session, dataset_id)
-        rows = list(
-            session.execute(service.accepted(select(DatasetItem.sha256, DatasetItem.caption), dataset_id)).tuples()
-        )
+        rows = list(session.execute(service.accepted(select(DatasetItem.sha256, DatasetItem.caption), dataset_id)))
         version = service.version(session, dataset_id)
     if not rows:
         raise Invalid("The dataset has no pictures yet")

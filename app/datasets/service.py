@@ -10,7 +10,7 @@ import statistics as numbers
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -21,7 +21,7 @@ from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.database import session_scope, storage_lock
+from app.database import new_id, session_scope, storage_lock
 from app.datasets.archive import Limits, Source, opened
 from app.datasets.captions import Captions, from_name, is_caption_file
 from app.datasets.looks import fingerprint
@@ -128,8 +128,23 @@ class Picture:
     png: bytes = b""
     width: int = 0
     height: int = 0
+    digest: str = ""
     fingerprint: str = ""
     colour: str = ""
+
+    def item(self, dataset_id: str, caption: str | None) -> DatasetItem:
+        return DatasetItem(
+            id=new_id(),
+            dataset_id=dataset_id,
+            name=self.source.name,
+            sha256=self.digest,
+            width=self.width,
+            height=self.height,
+            size_bytes=len(self.png),
+            caption=from_name(self.source.name) if caption is None else caption,
+            fingerprint=self.fingerprint,
+            colour=self.colour,
+        )
 
 
 def add_files(
@@ -155,7 +170,7 @@ def add_files(
             if source.name in spoilt or source.refusal or not is_caption_file(source.name)
         )
         for chunk in chunks(pictures, CHUNK):
-            keep(dataset_id, list(pool.map(read_picture, chunk)), captions, result)
+            keep(dataset_id, list(pool.map(read_picture, chunk)), captions, result, pool)
             on_progress(result)
     if captions.unused():
         caption_earlier(dataset_id, captions, result)
@@ -196,63 +211,65 @@ def read_picture(source: Source) -> Picture:
     except (Invalid, UnsupportedMedia) as error:
         return Picture(source, error.detail)
     looks, colour = fingerprint(Image.open(io.BytesIO(png)))
-    return Picture(source, None, png, width, height, looks, colour)
+    digest = hashlib.sha256(png).hexdigest()
+    return Picture(source, None, png, width, height, digest, looks, colour)
 
 
-def keep(dataset_id: str, pictures: list[Picture], captions: Captions, result: ImportOut) -> None:
+def keep(dataset_id: str, pictures: list[Picture], captions: Captions, result: ImportOut, pool: Executor) -> None:
     """One transaction: files into the storage, rows into the database."""
     with session_scope() as session:
         storage_lock(session)
         get(session, dataset_id, lock=True)
+        readable = {picture.digest: picture for picture in pictures if picture.refusal is None}
+        known = {
+            item.sha256: item for item in session.scalars(of(dataset_id).where(DatasetItem.sha256.in_(readable.keys())))
+        }
+        fresh = {digest: picture for digest, picture in readable.items() if digest not in known}
+        list(pool.map(get_storage().put, [picture.png for picture in fresh.values()]))
+        first = first_alike(session, dataset_id, {picture.fingerprint for picture in fresh.values()})
+        refuse(session, dataset_id, [picture for picture in pictures if picture.refusal is not None], result)
         for picture in pictures:
-            if picture.refusal is None:
-                keep_one(session, dataset_id, picture, captions, result)
-            else:
-                refuse(session, dataset_id, picture, result)
+            if picture.refusal is not None:
+                continue
+            given = captions.find(picture.source.name)
+            if (earlier := known.get(picture.digest)) is not None:
+                result.repeated += 1
+                if given and not earlier.caption:
+                    earlier.caption = given
+                    result.captions += 1
+                continue
+            item = picture.item(dataset_id, given)
+            item.similar_to = first.setdefault(picture.fingerprint, item.id)
+            if item.similar_to == item.id:
+                item.similar_to = None
+            session.add(item)
+            known[picture.digest] = item
+            result.accepted += 1
 
 
-def keep_one(session: Session, dataset_id: str, picture: Picture, captions: Captions, result: ImportOut) -> None:
-    name = picture.source.name
-    digest = hashlib.sha256(picture.png).hexdigest()
-    given = captions.find(name)
-    same = of(dataset_id).where(DatasetItem.sha256 == digest)
-    if (earlier := session.scalar(same)) is not None:
-        result.repeated += 1
-        if given and not earlier.caption:
-            earlier.caption = given
-            result.captions += 1
-        return
-    alike = of(dataset_id).where(DatasetItem.fingerprint == picture.fingerprint).order_by(DatasetItem.id).limit(1)
-    similar = session.scalar(alike)
-    session.add(
-        DatasetItem(
-            dataset_id=dataset_id,
-            name=name,
-            sha256=get_storage().put(picture.png),
-            width=picture.width,
-            height=picture.height,
-            size_bytes=len(picture.png),
-            caption=from_name(name) if given is None else given,
-            fingerprint=picture.fingerprint,
-            colour=picture.colour,
-            similar_to=similar.id if similar else None,
-        )
-    )
-    result.accepted += 1
+def first_alike(session: Session, dataset_id: str, fingerprints: set[str]) -> dict[str, str]:
+    """The earliest item with each of these fingerprints."""
+    query = select(DatasetItem.fingerprint, func.min(DatasetItem.id)).group_by(DatasetItem.fingerprint)
+    query = query.where(DatasetItem.dataset_id == dataset_id, DatasetItem.fingerprint.in_(fingerprints))
+    return {fingerprint: item for fingerprint, item in session.execute(query) if fingerprint}
 
 
-def refuse(session: Session, dataset_id: str, picture: Picture, result: ImportOut) -> None:
-    """Keep the reason, once however often the same file is sent."""
-    name, reason = picture.source.name, picture.refusal or ""
-    result.refused += 1
-    if len(result.refusals) < SHOWN_REFUSALS:
-        result.refusals.append(Refusal(name=name, reason=reason))
+def refuse(session: Session, dataset_id: str, refused: list[Picture], result: ImportOut) -> None:
+    """Keep the reasons, each once however often the same file is sent."""
+    result.refused += len(refused)
+    reasons = {picture.source.name: picture for picture in refused}
     session.execute(
         delete(DatasetItem).where(
-            DatasetItem.dataset_id == dataset_id, DatasetItem.name == name, DatasetItem.refusal.is_not(None)
+            DatasetItem.dataset_id == dataset_id,
+            DatasetItem.name.in_(reasons.keys()),
+            DatasetItem.refusal.is_not(None),
         )
     )
-    session.add(DatasetItem(dataset_id=dataset_id, name=name, size_bytes=picture.source.size, refusal=reason))
+    for name, picture in reasons.items():
+        reason = picture.refusal or ""
+        if len(result.refusals) < SHOWN_REFUSALS:
+            result.refusals.append(Refusal(name=name, reason=reason))
+        session.add(DatasetItem(dataset_id=dataset_id, name=name, size_bytes=picture.source.size, refusal=reason))
 
 
 def caption_earlier(dataset_id: str, captions: Captions, result: ImportOut) -> None:

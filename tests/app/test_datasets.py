@@ -206,6 +206,27 @@ def test_the_same_upload_again_changes_nothing() -> None:
 
 
 @pytest.mark.usefixtures("in_process")
+def test_odd_file_names_are_labels_and_nothing_else() -> None:
+    dataset = make()
+    names = [
+        ".",
+        "/",
+        "..",
+        "",
+        "a\x00b.png",
+        "x" * 3000,
+        "C:\\dir\\kite.png",
+        "../../etc/passwd",
+        "\ud800.png",
+        "\r\nSet-Cookie: a",
+    ]
+    result = add(dataset, *((name, drawing(i)) for i, name in enumerate(names)), (".txt", b"x"), ("/.jsonl", b"{}"))
+    assert result.accepted == len(names)
+    kept = [item.name for item in listed(dataset)]
+    assert all(name and len(name) <= archive.MAX_NAME and name.isprintable() for name in kept), kept
+
+
+@pytest.mark.usefixtures("in_process")
 def test_two_uploads_at_once_keep_each_picture_once() -> None:
     dataset = make()
     files = [(f"{i}.png", drawing(i)) for i in range(64)]
