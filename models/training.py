@@ -14,7 +14,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -35,6 +36,14 @@ class Stopped(Exception):
     """The run was asked to stop; its state is saved."""
 
 
+class Diverged(Exception):
+    """The loss is no number any more. Nothing of it was saved."""
+
+
+class NotSaved(Exception):
+    """A checkpoint could not be written. The ones before it stay."""
+
+
 @dataclass
 class Run:
     """One training run in `folder`: `metrics.jsonl`, `samples/`, `checkpoints/step-N/`, and `model/` at the end."""
@@ -45,6 +54,7 @@ class Run:
     published: Path = ZOO  # where a run looks first for the checkpoints that it builds on
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     checkpoint_seconds: float = 120.0
+    rate: float = 1.0  # factor of every learning rate, halved when a run is rolled back
     echo: bool = True
     started: float = field(default_factory=time.monotonic)
     seconds_before: float = 0.0
@@ -76,37 +86,55 @@ class Run:
         if self.echo:
             print(" ".join(f"{k} {v}" for k, v in line.items()), file=sys.stderr, flush=True)
 
+    def watch(self, step: int, loss: Tensor) -> None:
+        """Call with every loss, before it reaches the weights. Raises Diverged."""
+        if not torch.isfinite(loss):
+            raise Diverged(f"the loss of step {step} is {loss.item()}")
+
     # --- state ------------------------------------------------------------------------------------------------------
 
     def checkpoint_is_due(self, step: int) -> bool:
         return self._stop or step == self.steps or time.monotonic() - self._saved_at >= self.checkpoint_seconds
 
     def save(self, step: int, tensors: dict[str, Tensor]) -> None:
-        """Write a checkpoint: it appears whole, with its hash, or not at all. Raises Stopped when asked to stop."""
-        final = self.folder / "checkpoints" / f"step-{step:08d}"
-        temporary = final.with_name(f".writing-{step}")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir()
-        weights = temporary / "state.safetensors"
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, weights)
-        card = {
-            "step": step,
-            "seconds": self.seconds,
-            "seed": self.seed,
-            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        }
-        (temporary / "state.json").write_text(json.dumps(card), "utf-8")
-        for path in (weights, temporary / "state.json", temporary):
-            descriptor = os.open(path, os.O_RDONLY)
-            os.fsync(descriptor)
-            os.close(descriptor)
-        shutil.rmtree(final, ignore_errors=True)
-        os.replace(temporary, final)
+        """Write a checkpoint: it appears whole, with its hash, or not at all.
+
+        Raises Stopped when asked to stop, NotSaved when the disk is full or fails.
+        """
+        try:
+            self._write(step, tensors)
+        except (OSError, SafetensorError) as error:
+            raise NotSaved(f"the checkpoint of step {step} could not be written ({error})") from error
         self._saved_at = time.monotonic()
         for old in sorted((self.folder / "checkpoints").glob("step-*"))[:-KEEP]:
             shutil.rmtree(old)
         if self._stop:
             raise Stopped(f"stopped at step {step}")
+
+    def _write(self, step: int, tensors: dict[str, Tensor]) -> None:
+        final = self.folder / "checkpoints" / f"step-{step:08d}"
+        temporary = final.with_name(f".writing-{step}")
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            temporary.mkdir()
+            weights = temporary / "state.safetensors"
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, weights)
+            card = {
+                "step": step,
+                "seconds": self.seconds,
+                "seed": self.seed,
+                "rate": self.rate,
+                "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+            }
+            (temporary / "state.json").write_text(json.dumps(card), "utf-8")
+            for path in (weights, temporary / "state.json", temporary):
+                descriptor = os.open(path, os.O_RDONLY)
+                os.fsync(descriptor)
+                os.close(descriptor)
+            shutil.rmtree(final, ignore_errors=True)
+            os.replace(temporary, final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
     def restore(self) -> tuple[int, dict[str, Tensor]]:
         """(step, tensors) of the newest checkpoint whose hash holds; (0, {}) for a new run."""
@@ -116,8 +144,20 @@ class Run:
                 weights = folder / "state.safetensors"
                 if hashlib.sha256(weights.read_bytes()).hexdigest() == card["sha256"]:
                     self.seconds_before = card["seconds"]
+                    self.rate = min(self.rate, card.get("rate", 1.0))
                     return card["step"], load_file(weights)
         return 0, {}
+
+
+def train_with_rollback(train: Callable[[Any, Any, Run], None], params: Any, data: Any, run: Run) -> None:
+    """Train; after a divergence once more from the last checkpoint with half the learning rate. Raises Diverged."""
+    try:
+        train(params, data, run)
+    except Diverged as error:
+        run.rate /= 2
+        if run.echo:
+            print(f"{error}; back to the last checkpoint, with {run.rate:g} of the learning rate", file=sys.stderr)
+        train(params, data, run)
 
 
 # --- state of modules and optimizers as flat tensors ----------------------------------------------------------------

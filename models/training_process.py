@@ -16,7 +16,7 @@ import torch
 from models.checkpoint import ZOO, CheckpointError
 from models.data import open_collection
 from models.registry import families
-from models.training import Run, Stopped
+from models.training import Diverged, NotSaved, Run, Stopped, train_with_rollback
 
 
 def read_recipe(path: Path, size: str) -> dict[str, Any]:
@@ -31,6 +31,15 @@ def describe(path: Path, words: dict[str, Any]) -> None:
     """Put the recipe's own words (title, licence, ...) into the card of what it trained."""
     card = json.loads(path.read_text("utf-8"))
     path.write_text(json.dumps({**card, **words}, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def remember(path: Path, settings: dict[str, Any]) -> list[str]:
+    """Keep a run's settings beside it; names of those that differ from what an earlier sitting kept."""
+    if path.exists():
+        kept = json.loads(path.read_text("utf-8"))
+        return sorted(key for key in {*kept, *settings} if kept.get(key) != settings.get(key))
+    path.write_text(json.dumps(settings, ensure_ascii=False, indent=1), "utf-8")
+    return []
 
 
 def main() -> int:
@@ -71,11 +80,18 @@ def main() -> int:
         device=device,
     )
     run.stop_on_signals()
+    settings = {"family": family.name, "collection_version": data.card["version"], **params.model_dump(mode="json")}
+    if changed := remember(arguments.folder / "run.json", settings):
+        print(f"The run in {arguments.folder} has another {', '.join(changed)}; choose another folder", file=sys.stderr)
+        return 2
     try:
-        importlib.import_module(family.trainer).train(params, data, run)
+        train_with_rollback(importlib.import_module(family.trainer).train, params, data, run)
         describe(arguments.folder / "model" / "card.json", recipe.get("card", {}))
-    except CheckpointError as error:
+    except (CheckpointError, NotSaved) as error:
         print(error, file=sys.stderr)
+        return 1
+    except Diverged as error:
+        print(f"{error}, also with half the learning rate; the last good checkpoint stays", file=sys.stderr)
         return 1
     except Stopped as stopped:
         print(f"{stopped}; the same command goes on from there", file=sys.stderr)

@@ -143,10 +143,11 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
         noise = torch.rand(images.shape, generator=generator) < share
         others = torch.randint(params.network.image_vocabulary, images.shape, generator=generator)
         seen = torch.where(noise.to(run.device), others.to(run.device), images)
-        set_learning_rate(optimizers, warmup_stable_decay(step, run.steps, decay=0.4))
+        set_learning_rate(optimizers, run.rate * warmup_stable_decay(step, run.steps, decay=0.4))
         with mixed_precision(run.device):
             logits = network(seen, tokens, sentences)
         loss = F.cross_entropy(logits.float().flatten(0, 1), images.flatten())
+        run.watch(step + 1, loss)
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
         loss.backward()

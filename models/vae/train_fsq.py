@@ -48,12 +48,13 @@ def train(params: FSQTraining, data: Collection, run: Run) -> None:
         generator = step_generator(run.seed, step)
         pictures = augment(to_unit(data.pictures(order.at(step))), generator).to(run.device)
         pictures = pictures.contiguous(memory_format=torch.channels_last)
-        set_learning_rate([optimizer], warmup_stable_decay(step, run.steps, warmup=200))
+        set_learning_rate([optimizer], run.rate * warmup_stable_decay(step, run.steps, warmup=200))
         with mixed_precision(run.device):
             rebuilt = network(pictures)
             l1, l2 = F.l1_loss(rebuilt, pictures), F.mse_loss(rebuilt, pictures)
             features = perceptual(rebuilt, pictures)
             loss = l1 + 2 * l2 + params.perceptual_weight * features
+        run.watch(step + 1, loss)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)

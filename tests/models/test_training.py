@@ -1,5 +1,6 @@
 """Training: exact resume, atomic checkpoints, optimizers, order of data."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -12,7 +13,16 @@ from models import checkpoint
 from models.data import Collection, EpochOrder, open_collection
 from models.ema import EMA
 from models.optimizers import Muon, orthogonalize
-from models.training import Run, Stopped, step_generator, warmup_stable_decay
+from models.training import (
+    Diverged,
+    NotSaved,
+    Run,
+    Stopped,
+    step_generator,
+    train_with_rollback,
+    warmup_stable_decay,
+)
+from models.training_process import remember
 from models.transformer import train as transformer_training
 from models.transformer.spec import TransformerConfig, TransformerTraining
 from models.vae import train_fsq
@@ -92,6 +102,49 @@ def test_a_broken_checkpoint_is_passed_over_for_the_one_before(tmp_path: Path) -
     newest.write_bytes(newest.read_bytes()[:-1] + b"x")
     step, tensors = run.restore()
     assert step == 2 and tensors["x"][0] == 2
+
+
+def test_a_run_that_diverges_goes_back_once_with_half_the_rate_and_then_stops(tmp_path: Path) -> None:
+    starts: list[tuple[int, float]] = []
+
+    def train(diverging: int) -> object:
+        def steps(params: object, data: object, run: Run) -> None:
+            start, _ = run.restore()
+            starts.append((start, run.rate))
+            for step in range(start, run.steps):
+                bad = step == 3 and len(starts) <= diverging
+                run.watch(step, torch.tensor(float("nan") if bad else 1.0))
+                run.save(step + 1, {"x": torch.zeros(1)})
+
+        return steps
+
+    train_with_rollback(train(1), None, None, Run(tmp_path / "once", steps=5, echo=False))  # type: ignore[arg-type]
+    assert starts == [(0, 1.0), (3, 0.5)]
+    again = Run(tmp_path / "once", steps=5, echo=False)
+    assert again.restore()[0] == 5 and again.rate == 0.5
+    starts.clear()
+    with pytest.raises(Diverged, match="step 3 is nan"):
+        train_with_rollback(train(9), None, None, Run(tmp_path / "ever", steps=5, echo=False))  # type: ignore[arg-type]
+    assert Run(tmp_path / "ever", steps=5).restore()[0] == 3
+
+
+def test_a_full_disk_at_a_checkpoint_keeps_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(tmp_path, steps=9, echo=False)
+    run.save(1, {"x": torch.ones(1)})
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("models.training.save_file", full)
+    with pytest.raises(NotSaved, match="No space left"):
+        run.save(2, {"x": torch.ones(1)})
+    assert run.restore()[0] == 1 and not list((tmp_path / "checkpoints").glob(".*"))
+
+
+def test_a_run_folder_belongs_to_one_set_of_parameters(tmp_path: Path) -> None:
+    assert remember(tmp_path / "run.json", {"family": "x", "batch_size": 4}) == []
+    assert remember(tmp_path / "run.json", {"family": "x", "batch_size": 4}) == []
+    assert remember(tmp_path / "run.json", {"family": "x", "batch_size": 8}) == ["batch_size"]
 
 
 def test_orthogonalised_updates_have_singular_values_near_one() -> None:
