@@ -283,7 +283,8 @@ def walk(paths: list[Path]) -> list[tuple[str, Path]]:
     found = []
     for path in paths:
         if path.is_dir():
-            found += [(str(file.relative_to(path)), file) for file in sorted(path.rglob("*")) if file.is_file()]
+            top = path.resolve().parent  # the folder's own name is part of the label, as in the browser
+            found += [(str(f.relative_to(top)), f) for f in sorted(path.resolve().rglob("*")) if f.is_file()]
         else:
             found.append((path.name, path))
     return sorted(found, key=lambda entry: is_caption_file(entry[0]))
@@ -296,6 +297,7 @@ def dataset_import(name: str, paths: Annotated[list[Path], typer.Argument(exists
 
     from app.database import session_scope
     from app.datasets import service
+    from app.datasets.imports import add_files
     from app.datasets.schemas import DatasetIn, ImportOut
     from app.migrate import migrate as run_migrations
 
@@ -307,12 +309,13 @@ def dataset_import(name: str, paths: Annotated[list[Path], typer.Argument(exists
 
     files = walk(paths)
     try:
+        wanted = DatasetIn(name=name)
         with session_scope() as session:
-            dataset = (service.named(session, name) or service.create(session, None, DatasetIn(name=name))).id
+            dataset = (service.named(session, wanted.name) or service.create(session, None, wanted)).id
         for start in range(0, len(files), OPEN_FILES):
             with ExitStack() as stack:
                 opened = [(label, stack.enter_context(f.open("rb"))) for label, f in files[start : start + OPEN_FILES]]
-                result = service.add_files(dataset, opened, progress)
+                result = add_files(dataset, opened, progress)
             say("")
             for refusal in result.refusals:
                 say(f"{refusal.name}: {refusal.reason}")
@@ -338,7 +341,7 @@ def dataset_prepare(
     if fit not in ("crop", "pad"):
         fail("--fit is crop or pad", 2)
     with session_scope(writing=False) as session:
-        dataset = service.named(session, name)
+        dataset = service.named(session, name.strip())
     if dataset is None:
         fail(f"there is no dataset {name}", 2)
     try:

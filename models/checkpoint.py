@@ -15,7 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-FORMAT = 1
+from models.card import FORMAT, problem
+
 ZOO = Path(__file__).parent / "zoo"
 
 
@@ -72,6 +73,8 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder.name}: the card cannot be read ({error})") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise CheckpointError(f"{folder.name}: the card's format is not {FORMAT}")
+    if wrong := problem(card):
+        raise CheckpointError(f"{folder.name}: the card is not valid ({wrong})")
     return card
 
 

@@ -45,7 +45,7 @@ class Collection:
 
 def open_collection(folder: Path) -> Collection:
     """Raises FileNotFoundError when the folder holds no prepared collection."""
-    items = [json.loads(line) for line in (folder / "items.jsonl").read_text("utf-8").splitlines()]
+    items = [json.loads(line) for line in (folder / "items.jsonl").read_text("utf-8").split("\n") if line]
     card = json.loads((folder / "card.json").read_text("utf-8"))
     return Collection(folder, np.load(folder / "images.npy", mmap_mode="r"), items, card)
 

@@ -12,13 +12,15 @@ import re
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from PIL import Image
 
 from models.base import Family
-from models.checkpoint import CheckpointError, read_card, read_weights
+from models.checkpoint import ZOO, CheckpointError, read_card, read_weights
 from models.registry import families
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -30,12 +32,12 @@ def publish(folder: Path, checkpoints: Path, name: str, replace: bool = False) -
     if not NAME.fullmatch(name) or len(name) > 60:
         raise CheckpointError("a name has small letters, digits and single hyphens, at most 60")
     target = checkpoints / name
-    if target.exists() and not replace:
+    if not replace and (target.exists() or (ZOO / name).exists()):
         raise CheckpointError(f"there is a checkpoint {name} already")
     card = read_card(folder)
-    family = families().get(card.get("family", ""))
+    family = families().get(card["family"])
     if family is None:
-        raise CheckpointError(f"no family here is called {card.get('family')!r}")
+        raise CheckpointError(f"no family here is called {card['family']!r}")
     checkpoints.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=checkpoints, prefix=".writing-"))
     try:
@@ -73,8 +75,12 @@ def copy(folder: Path, into: Path, name: str) -> None:
 
 def contact_sheet(folder: Path) -> Path | None:
     """The checkpoint's own, or the last samples of the run that it lies in."""
-    found = [*sorted((folder.parent / "samples").glob("*.png"))[-1:], *folder.glob("samples.png")]
-    return found[-1] if found else None
+    for path in [folder / "samples.png", *sorted((folder.parent / "samples").glob("*.png"), reverse=True)]:
+        if path.is_file() and not path.is_symlink():
+            with suppress(SyntaxError, ValueError, OSError), Image.open(path, formats=["PNG"]) as sheet:
+                sheet.verify()
+                return path
+    return None
 
 
 def main() -> int:
@@ -85,7 +91,10 @@ def main() -> int:
     parser.add_argument("--replace", action="store_true")
     arguments = parser.parse_args()
     try:
-        print(publish(arguments.folder, arguments.checkpoints, arguments.name, arguments.replace))
+        target = publish(arguments.folder, arguments.checkpoints, arguments.name, arguments.replace)
+        if not families()[read_card(target)["family"]].tasks:
+            print("It draws nothing by itself; other models may build on it", file=sys.stderr)
+        print(target)
     except CheckpointError as error:
         print(f"danqing: {error}", file=sys.stderr)
         return 1

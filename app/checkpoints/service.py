@@ -12,9 +12,9 @@ import structlog
 from app.errors import NotFound
 from app.settings import ROOT, get_settings
 from models.base import Family, Task
+from models.card import problem
 from models.registry import families
 
-FORMAT = 1
 log = structlog.get_logger()
 
 
@@ -57,8 +57,8 @@ def read(folder: Path) -> dict[str, Any] | None:
         changed = path.stat().st_mtime_ns
         if path not in _cards or _cards[path][0] != changed:
             card = json.loads(path.read_text("utf-8"))
-            if card.get("format") != FORMAT or not all(card.get(key) for key in ("sha256", "family", "parameters")):
-                raise ValueError("not a card of format 1")
+            if wrong := problem(card):
+                raise ValueError(wrong)
             _cards[path] = (changed, card)
         return _cards[path][1]
     except (OSError, ValueError, AttributeError) as error:

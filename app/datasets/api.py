@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response, UploadFile, status
+from fastapi import APIRouter, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 
 from app.database import session_scope
 from app.datasets import service
+from app.datasets.imports import add_files
 from app.datasets.schemas import (
     DatasetChange,
     DatasetIn,
@@ -23,12 +26,18 @@ from app.datasets.schemas import (
 )
 from app.datasets.tables import DatasetItem
 from app.deps import Admin
-from app.errors import NotFound
+from app.errors import Invalid, NotFound
 from app.imaging import cached_preview
 from app.paging import Cursor, Limit, decode, encode
 from app.validation import Id, Text
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
+FILES = {
+    "type": "object",
+    "required": ["files"],
+    "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+}
+MAX_FILES = 1000
 FOREVER = "private, max-age=31536000, immutable"
 
 
@@ -54,7 +63,7 @@ def get_dataset(admin: Admin, dataset_id: Id) -> DatasetOut:
 @router.patch("/{dataset_id}", summary="Change name or description")
 def change_dataset(admin: Admin, dataset_id: Id, wanted: DatasetChange) -> DatasetOut:
     with session_scope() as session:
-        return service.described(session, service.change(session, service.get(session, dataset_id), wanted))
+        return service.described(session, service.change(session, service.get(session, dataset_id, lock=True), wanted))
 
 
 @router.delete("/{dataset_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete a dataset and its items")
@@ -85,12 +94,27 @@ def export_dataset(admin: Admin, dataset_id: Id) -> StreamingResponse:
 # --- items ----------------------------------------------------------------------------------------------------------
 
 
-@router.post("/{dataset_id}/items", summary="Add pictures, caption files and zip archives of them")
-def add_items(admin: Admin, dataset_id: Id, files: list[UploadFile]) -> ImportOut:
-    """Answers when everything was looked at. The same upload again skips what is there: after a cut, send it anew."""
+@router.post(
+    "/{dataset_id}/items",
+    summary="Add pictures, caption files and zip archives of them",
+    openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FILES}}}},
+)
+async def add_items(admin: Admin, dataset_id: Id, request: Request) -> ImportOut:
+    """Answers when everything was looked at. The same upload again skips what is there: after a cut, send it anew.
+
+    The form is read here, and not by the framework, which would store gigabytes before it asks who sends them.
+    """
+    await run_in_threadpool(exists, dataset_id)
+    async with request.form(max_files=MAX_FILES, max_fields=10) as form:
+        files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
+        if not files:
+            raise Invalid("The form needs files", errors=[{"loc": ["body", "files"]}])
+        return await run_in_threadpool(add_files, dataset_id, [(file.filename or "", file.file) for file in files])
+
+
+def exists(dataset_id: str) -> None:
     with session_scope(writing=False) as session:
         service.get(session, dataset_id)
-    return service.add_files(dataset_id, [(file.filename or "", file.file) for file in files])
 
 
 @router.get("/{dataset_id}/items", summary="List pictures, or refused files")
@@ -113,13 +137,14 @@ def list_items(
 @router.patch("/{dataset_id}/items/{item_id}", summary="Change a caption")
 def change_item(admin: Admin, dataset_id: Id, item_id: Id, wanted: ItemChange) -> ItemOut:
     with session_scope() as session:
-        return ItemOut.model_validate(service.change_item(service.item(session, dataset_id, item_id), wanted))
+        item = service.item(session, dataset_id, item_id, lock=True)
+        return ItemOut.model_validate(service.change_item(item, wanted))
 
 
 @router.delete("/{dataset_id}/items/{item_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete an item")
 def delete_item(admin: Admin, dataset_id: Id, item_id: Id) -> None:
     with session_scope() as session:
-        session.delete(service.item(session, dataset_id, item_id))
+        service.remove_item(session, service.item(session, dataset_id, item_id, lock=True))
 
 
 @router.get(

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from app.errors import Invalid
@@ -42,12 +43,13 @@ class Captions:
         if path.suffix.lower() in SIDECARS:
             self.stemmed[stem(name)] = tidy(text)
             return
-        rows = json_rows(text) if path.suffix.lower() == ".jsonl" else table_rows(text, path.suffix.lower())
-        for row in rows:
+        found: dict[str, str] = {}
+        for row in json_rows(text) if path.suffix.lower() == ".jsonl" else table_rows(text, path.suffix.lower()):
             picture, caption = first_text(row, NAME_COLUMNS), first_text(row, TEXT_COLUMNS)
             if picture is None or caption is None:
                 raise Invalid("Its rows need a file_name and a text")
-            self.named[str(path.parent / picture).replace("\\", "/").casefold()] = tidy(caption)
+            found[str(path.parent / picture).replace("\\", "/").casefold()] = tidy(caption)
+        self.named |= found
 
     def find(self, name: str) -> str | None:
         key = str(PurePosixPath(name)).casefold()
@@ -57,28 +59,40 @@ class Captions:
                 return table[known]
         return None
 
-    def unused(self) -> bool:
-        return len(self.used) < len(self.named) + len(self.stemmed)
+    def unused(self) -> Captions:
+        """Those that no picture was found for."""
+        rest = Captions()
+        rest.named = {name: text for name, text in self.named.items() if name not in self.used}
+        rest.stemmed = {name: text for name, text in self.stemmed.items() if name not in self.used}
+        return rest
+
+    def __bool__(self) -> bool:
+        return bool(self.named or self.stemmed)
 
 
 def first_text(row: dict[str, object], columns: tuple[str, ...]) -> str | None:
     return next((value for column in columns if isinstance(value := row.get(column), str)), None)
 
 
-def json_rows(text: str) -> list[dict[str, object]]:
-    try:
-        rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    except (ValueError, RecursionError) as error:
-        raise Invalid("It is not JSON lines") from error
-    if not all(isinstance(row, dict) for row in rows):
-        raise Invalid("Its rows need a file_name and a text")
-    return rows
+# Both give row by row: as objects, rows take a hundred times the room of their text.
 
 
-def table_rows(text: str, suffix: str) -> list[dict[str, object]]:
+def json_rows(text: str) -> Iterator[dict[str, object]]:
+    for line in io.StringIO(text, newline="\n"):  # not splitlines(), which splits at U+2028 inside a caption too
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                raise Invalid("It is not JSON lines") from error
+            if not isinstance(row, dict):
+                raise Invalid("Its rows need a file_name and a text")
+            yield row
+
+
+def table_rows(text: str, suffix: str) -> Iterator[dict[str, object]]:
     try:
-        reader = csv.DictReader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ",")
-        return [{(key or "").strip().lower(): value for key, value in row.items()} for row in reader]
+        for row in csv.DictReader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ","):
+            yield {(key or "").strip().lower(): value for key, value in row.items()}
     except csv.Error as error:
         raise Invalid("It is not a table of comma-separated values") from error
 

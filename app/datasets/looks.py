@@ -11,7 +11,7 @@ def fingerprint(picture: Image.Image) -> tuple[str, str]:
     """(fingerprint, mean colour as RRGGBB).
 
     The fingerprint is a difference hash of 8 x 8 cells (whether a cell is clearly darker than its right neighbour),
-    followed by the mean colour in steps of 32: copies of a picture nearly always share it, recoloured ones do not.
+    followed by the mean colour in steps of 32: most copies of a picture share it, recoloured ones do not.
     """
     opaque = picture.convert("RGBA")
     flat = Image.new("RGB", opaque.size, "white")

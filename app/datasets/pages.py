@@ -18,22 +18,22 @@ from app.templating import render
 from app.validation import Id, Text
 
 router = APIRouter(prefix="/datasets")
-PAGE, SHOWN = 60, 200
+PAGE, SHOWN = 60, 24
 
 
 @router.get("")
-def index(request: Request, admin: Admin) -> Response:
-    return listing(request)
+def index(request: Request, admin: Admin, cursor: Cursor = None) -> Response:
+    return listing(request, cursor=cursor)
 
 
-def listing(request: Request, error: DomainError | None = None) -> Response:
+def listing(request: Request, error: DomainError | None = None, cursor: str | None = None) -> Response:
     with session_scope(writing=False) as session:
-        found, _ = service.page(session, None, SHOWN)
+        found, more = service.page(session, decode(cursor), SHOWN)
         covers = {
             dataset.id: [item.id for item in service.items(session, dataset.id, None, None, None, 4)[0]]
             for dataset in found
         }
-    context = {"datasets": found, "covers": covers, "error": error}
+    context = {"datasets": found, "covers": covers, "error": error, "next_cursor": encode(more) if more else None}
     return render(request, "datasets/index.html", context, status=error.status if error else 200)
 
 

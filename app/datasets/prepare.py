@@ -60,7 +60,7 @@ def owner(folder: Path) -> str | None:
 
 
 def slug(name: str, otherwise: str) -> str:
-    return re.sub(r"[^\w-]+", "-", name).strip("-_").lower() or otherwise
+    return re.sub(r"[^\w-]+", "-", name).strip("-_").lower()[:40] or otherwise
 
 
 def items(
@@ -70,7 +70,11 @@ def items(
     for number, (digest, caption) in enumerate(rows):
         split = "held_out" if number % every == every - 1 and len(rows) > 1 else "train"
         item = Item(digest, digest, digest, "", split, caption, "", [caption], mirrorable=mirror)
-        yield item, square(get_storage().get(digest), size, fit)
+        try:
+            content = get_storage().get(digest)
+        except FileNotFoundError as error:
+            raise Conflict("A picture was deleted meanwhile; prepare the dataset again") from error
+        yield item, square(content, size, fit)
 
 
 def square(content: bytes, size: int, fit: Fit) -> npt.NDArray[np.uint8]:

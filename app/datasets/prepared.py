@@ -75,6 +75,7 @@ def write_prepared(
             "version": digest.hexdigest(),
         }
         (temporary / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1), "utf-8")
+        temporary.chmod(0o755)
         if folder.exists():
             shutil.rmtree(folder)
         os.replace(temporary, folder)

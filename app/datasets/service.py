@@ -1,4 +1,4 @@
-"""Datasets: make, fill, look at, caption, export."""
+"""Datasets: make, look at, caption, measure, export. `imports` fills them."""
 
 from __future__ import annotations
 
@@ -9,35 +9,22 @@ import re
 import statistics as numbers
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
-from itertools import islice
-from typing import Any, BinaryIO, TypeVarTuple
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, TypeVarTuple
 
-from PIL import Image
-from sqlalchemy import Select, delete, func, select, update
+from sqlalchemy import Select, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.database import new_id, session_scope, storage_lock
-from app.datasets.archive import Limits, Source, opened
-from app.datasets.captions import Captions, from_name, is_caption_file
-from app.datasets.looks import fingerprint
-from app.datasets.schemas import DatasetChange, DatasetIn, DatasetOut, ImportOut, ItemChange, Refusal, State, Statistics
+from app.database import session_scope
+from app.datasets.captions import tidy
+from app.datasets.schemas import DatasetChange, DatasetIn, DatasetOut, ItemChange, State, Statistics
 from app.datasets.tables import Dataset, DatasetItem
-from app.errors import Conflict, Invalid, NotFound, UnsupportedMedia
-from app.imaging import read_upload
-from app.settings import get_settings
+from app.errors import Conflict, NotFound
 from app.storage import get_storage
 from app.users.service import Principal
 
-CHUNK = 32  # items a transaction: a reader of SQLite never waits long
-KEPT_SIDE = 1024  # training pictures are kept no larger than this
-SHOWN_REFUSALS = 100
-DECODERS = 2
-CAPTION_BYTES = 64 << 20
 COMMON_WORDS, COMMON_COLOURS = 30, 12
 SMALL_WORDS = frozenset(
     ["a", "an", "the", "of", "in", "on", "at", "to", "and", "or", "with", "for", "by", "from", "is", "are"]
@@ -116,177 +103,6 @@ def remove(session: Session, dataset: Dataset) -> None:
     session.delete(dataset)
 
 
-# --- filling --------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Picture:
-    """A file that was read: kept as `png`, or refused."""
-
-    source: Source
-    refusal: str | None = None
-    png: bytes = b""
-    width: int = 0
-    height: int = 0
-    digest: str = ""
-    fingerprint: str = ""
-    colour: str = ""
-
-    def item(self, dataset_id: str, caption: str | None) -> DatasetItem:
-        return DatasetItem(
-            id=new_id(),
-            dataset_id=dataset_id,
-            name=self.source.name,
-            sha256=self.digest,
-            width=self.width,
-            height=self.height,
-            size_bytes=len(self.png),
-            caption=from_name(self.source.name) if caption is None else caption,
-            fingerprint=self.fingerprint,
-            colour=self.colour,
-        )
-
-
-def add_files(
-    dataset_id: str,
-    files: Iterable[tuple[str, BinaryIO]],
-    on_progress: Callable[[ImportOut], None] = lambda so_far: None,
-) -> ImportOut:
-    """Add pictures, caption files and zip archives of them; what cannot be used becomes an item with its reason.
-
-    Commits as it goes: what was added before a fault stays, and the same upload again skips it.
-    Raises Invalid when an archive as a whole is not acceptable, NotFound when the dataset is (or gets) deleted.
-    """
-    settings = get_settings()
-    limits = Limits(settings.max_archive_entries, settings.max_archive_gib << 30, settings.max_archive_ratio)
-    result = ImportOut()
-    with ExitStack() as stack, ThreadPoolExecutor(DECODERS) as pool:
-        uploads = [stack.enter_context(opened(name, file, limits)) for name, file in files]
-        captions, spoilt = read_captions(source for upload in uploads for source in upload())
-        pictures = (
-            replace(source, refusal=spoilt.get(source.name, source.refusal))
-            for upload in uploads
-            for source in upload()
-            if source.name in spoilt or source.refusal or not is_caption_file(source.name)
-        )
-        for chunk in chunks(pictures, CHUNK):
-            keep(dataset_id, list(pool.map(read_picture, chunk)), captions, result, pool)
-            on_progress(result)
-    if captions.unused():
-        caption_earlier(dataset_id, captions, result)
-    return result
-
-
-def chunks(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
-    every = iter(sources)
-    while chunk := list(islice(every, size)):
-        yield chunk
-
-
-def read_captions(found: Iterable[Source]) -> tuple[Captions, dict[str, str]]:
-    """(captions, reasons by name of the caption files that could not be read)."""
-    captions, spoilt, room = Captions(), dict[str, str](), CAPTION_BYTES
-    for source in found:
-        if source.refusal is None and is_caption_file(source.name):
-            try:
-                content = source.read(room + 1)
-                if len(content) > room:
-                    raise Invalid("The captions of one upload may have 64 MiB")
-                captions.add(source.name, content)
-                room -= len(content)
-            except Invalid as error:
-                spoilt[source.name] = error.detail
-    return captions, spoilt
-
-
-def read_picture(source: Source) -> Picture:
-    most = get_settings().max_upload_mib << 20
-    if source.refusal:
-        return Picture(source, source.refusal)
-    try:
-        content = source.read(most + 1)
-        if len(content) > most:
-            return Picture(source, f"It is larger than {get_settings().max_upload_mib} MiB")
-        png, width, height = read_upload(content, KEPT_SIDE)
-    except (Invalid, UnsupportedMedia) as error:
-        return Picture(source, error.detail)
-    looks, colour = fingerprint(Image.open(io.BytesIO(png)))
-    digest = hashlib.sha256(png).hexdigest()
-    return Picture(source, None, png, width, height, digest, looks, colour)
-
-
-def keep(dataset_id: str, pictures: list[Picture], captions: Captions, result: ImportOut, pool: Executor) -> None:
-    """One transaction: files into the storage, rows into the database."""
-    with session_scope() as session:
-        storage_lock(session)
-        get(session, dataset_id, lock=True)
-        readable = {picture.digest: picture for picture in pictures if picture.refusal is None}
-        known = {
-            item.sha256: item for item in session.scalars(of(dataset_id).where(DatasetItem.sha256.in_(readable.keys())))
-        }
-        fresh = {digest: picture for digest, picture in readable.items() if digest not in known}
-        list(pool.map(get_storage().put, [picture.png for picture in fresh.values()]))
-        first = first_alike(session, dataset_id, {picture.fingerprint for picture in fresh.values()})
-        refuse(session, dataset_id, [picture for picture in pictures if picture.refusal is not None], result)
-        for picture in pictures:
-            if picture.refusal is not None:
-                continue
-            given = captions.find(picture.source.name)
-            if (earlier := known.get(picture.digest)) is not None:
-                result.repeated += 1
-                if given and not earlier.caption:
-                    earlier.caption = given
-                    result.captions += 1
-                continue
-            item = picture.item(dataset_id, given)
-            item.similar_to = first.setdefault(picture.fingerprint, item.id)
-            if item.similar_to == item.id:
-                item.similar_to = None
-            session.add(item)
-            known[picture.digest] = item
-            result.accepted += 1
-
-
-def first_alike(session: Session, dataset_id: str, fingerprints: set[str]) -> dict[str, str]:
-    """The earliest item with each of these fingerprints."""
-    query = select(DatasetItem.fingerprint, func.min(DatasetItem.id)).group_by(DatasetItem.fingerprint)
-    query = query.where(DatasetItem.dataset_id == dataset_id, DatasetItem.fingerprint.in_(fingerprints))
-    return {fingerprint: item for fingerprint, item in session.execute(query) if fingerprint}
-
-
-def refuse(session: Session, dataset_id: str, refused: list[Picture], result: ImportOut) -> None:
-    """Keep the reasons, each once however often the same file is sent."""
-    result.refused += len(refused)
-    reasons = {picture.source.name: picture for picture in refused}
-    session.execute(
-        delete(DatasetItem).where(
-            DatasetItem.dataset_id == dataset_id,
-            DatasetItem.name.in_(reasons.keys()),
-            DatasetItem.refusal.is_not(None),
-        )
-    )
-    for name, picture in reasons.items():
-        reason = picture.refusal or ""
-        if len(result.refusals) < SHOWN_REFUSALS:
-            result.refusals.append(Refusal(name=name, reason=reason))
-        session.add(DatasetItem(dataset_id=dataset_id, name=name, size_bytes=picture.source.size, refusal=reason))
-
-
-def caption_earlier(dataset_id: str, captions: Captions, result: ImportOut) -> None:
-    """Give captions that came alone to the pictures of earlier uploads."""
-    with session_scope() as session:
-        get(session, dataset_id, lock=True)
-        query = select(DatasetItem.id, DatasetItem.name, DatasetItem.caption)
-        changes = []
-        for identifier, name, caption in session.execute(accepted(query, dataset_id)):
-            given = captions.find(name)
-            if given and given != caption:
-                changes.append({"id": identifier, "caption": given})
-        if changes:
-            session.execute(update(DatasetItem), changes)
-        result.captions += len(changes)
-
-
 # --- items ----------------------------------------------------------------------------------------------------------
 
 
@@ -310,7 +126,10 @@ def items(
     return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 
-def item(session: Session, dataset_id: str, item_id: str) -> DatasetItem:
+def item(session: Session, dataset_id: str, item_id: str, lock: bool = False) -> DatasetItem:
+    """`lock`: no upload and nobody else changes the dataset before the transaction ends."""
+    if lock:
+        get(session, dataset_id, lock=True)
     found = session.get(DatasetItem, item_id)
     if found is None or found.dataset_id != dataset_id:
         raise NotFound("There is no such item")
@@ -321,8 +140,18 @@ def change_item(found: DatasetItem, wanted: ItemChange) -> DatasetItem:
     """Raises Conflict for an item that was refused: it has no picture to caption."""
     if found.refusal is not None:
         raise Conflict("This file was refused; there is no picture to caption")
-    found.caption = wanted.caption
+    found.caption = tidy(wanted.caption)
     return found
+
+
+def remove_item(session: Session, found: DatasetItem) -> None:
+    """What looks like the deleted one looks, from now on, like the earliest that is left."""
+    alike = list(
+        session.scalars(select(DatasetItem).where(DatasetItem.similar_to == found.id).order_by(DatasetItem.id))
+    )
+    for item in alike:
+        item.similar_to = alike[0].id if item is not alike[0] else None
+    session.delete(found)
 
 
 def content(found: DatasetItem) -> bytes:

@@ -83,12 +83,12 @@ async function send(files) {
   busy = true;
   const total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
   const sum = { accepted: 0, repeated: 0, captions: 0, refused: 0 };
-  const before = (await call("GET", `/datasets/${id}`)).accepted;
   let sent = 0;
   let reading;
   progress.hidden = false;
   refusals.replaceChildren();
   try {
+    const before = (await call("GET", `/datasets/${id}`)).accepted;
     for (const batch of batches(files)) {
       const size = batch.reduce((bytes, { file }) => bytes + file.size, 0);
       const result = await post(batch, (loaded, all) => {
@@ -116,7 +116,6 @@ async function send(files) {
     progress.hidden = true;
   }
   report.textContent = Object.keys(sum).filter((key) => sum[key]).map((key) => `${sum[key]} ${words[key]}`).join(" · ");
-  if (sum.refused) sessionStorage.removeItem(`dataset-report-${id}`);
   sessionStorage.setItem(`dataset-report-${id}`, JSON.stringify({ text: report.textContent, refusals: [...refusals.children].map((line) => line.textContent) }));
   location.assign(`/datasets/${id}`);
 }
@@ -150,7 +149,7 @@ items.addEventListener("change", async ({ target }) => {
   }
 });
 items.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || !event.target.matches(".item input")) return;
+  if (event.key !== "Enter" || event.isComposing || !event.target.matches(".item input")) return;
   const inputs = [...items.querySelectorAll(".item input")];
   inputs[inputs.indexOf(event.target) + 1]?.focus(); // which saves this one
 });
@@ -159,7 +158,9 @@ items.addEventListener("click", async ({ target }) => {
   const item = target.closest(".item");
   try {
     await call("DELETE", `/datasets/${id}/items/${item.dataset.id}`);
+    const next = item.nextElementSibling ?? item.previousElementSibling;
     item.remove();
+    next?.querySelector("[data-delete]")?.focus();
   } catch (error) {
     report.textContent = error.message;
   }

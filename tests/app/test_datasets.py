@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from app.database import session_scope
 from app.datasets import archive, service
 from app.datasets.captions import Captions, from_name
+from app.datasets.imports import add_files
 from app.datasets.looks import fingerprint
 from app.datasets.schemas import DatasetIn, ItemChange
 from app.errors import Conflict, Invalid, NotFound
@@ -55,7 +56,7 @@ def make(name: str = "kites") -> str:
 
 
 def add(dataset: str, *files: tuple[str, bytes | io.BytesIO]) -> Any:
-    return service.add_files(
+    return add_files(
         dataset,
         [(name, content if isinstance(content, io.BytesIO) else io.BytesIO(content)) for name, content in files],
     )
@@ -77,7 +78,7 @@ def test_captions_are_found_by_side_car_table_and_json_lines() -> None:
     assert captions.find("a/Fox.PNG") == "a red fox"
     assert captions.find("b/cat.png") == "一只猫"
     assert captions.find("c/dog.jpg") == "a dog, asleep"
-    assert captions.find("fox.png") is None and not captions.unused()
+    assert captions.find("fox.png") is None and captions and not captions.unused()
 
 
 @pytest.mark.parametrize(
@@ -144,6 +145,25 @@ def test_an_archive_that_lies_about_its_directory_is_refused() -> None:
         names_and_refusals(io.BytesIO(lying))
 
 
+def test_packing_that_unpacks_without_a_bound_is_refused_unread() -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as writing:
+        writing.writestr("bomb.png", bytes(1 << 20), zipfile.ZIP_BZIP2)
+        writing.writestr("lzma.png", bytes(1 << 10), zipfile.ZIP_LZMA)
+        writing.writestr("fine.png", drawing(1), zipfile.ZIP_DEFLATED)
+    found = dict(names_and_refusals(made, ratio=100_000))
+    assert found["fine.png"] is None and "ordinary zip" in (found["bomb.png"] or "") and found["lzma.png"]
+
+
+def test_the_64_bit_numbers_of_an_archive_are_the_ones_that_count() -> None:
+    whole = zipped({"a.png": drawing(1)}).getvalue()
+    end = whole.rfind(b"PK\x05\x06")
+    record = struct.pack("<4sQHHIIQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, 300, 300, 1 << 30, 0)
+    locator = struct.pack("<4sIQI", b"PK\x06\x07", 0, 0, 1)  # leads to a decoy
+    with pytest.raises(Invalid, match="too many entries"):
+        names_and_refusals(io.BytesIO(whole[:end] + record + locator + whole[end:]), entries=100)
+
+
 # --- looks ----------------------------------------------------------------------------------------------------------
 
 
@@ -208,20 +228,10 @@ def test_the_same_upload_again_changes_nothing() -> None:
 @pytest.mark.usefixtures("in_process")
 def test_odd_file_names_are_labels_and_nothing_else() -> None:
     dataset = make()
-    names = [
-        ".",
-        "/",
-        "..",
-        "",
-        "a\x00b.png",
-        "x" * 3000,
-        "C:\\dir\\kite.png",
-        "../../etc/passwd",
-        "\ud800.png",
-        "\r\nSet-Cookie: a",
-    ]
-    result = add(dataset, *((name, drawing(i)) for i, name in enumerate(names)), (".txt", b"x"), ("/.jsonl", b"{}"))
-    assert result.accepted == len(names)
+    hidden = [".", "..", "\ud800.png"]  # without its surrogate a name that starts with a dot
+    names = ["/", "", "a\x00b.png", "x" * 3000, "C:\\dir\\kite.png", "../../etc/passwd", "\r\nSet-Cookie: a"]
+    files = [(name, drawing(i)) for i, name in enumerate(hidden + names)]
+    assert add(dataset, *files, (".txt", b"x"), ("/.jsonl", b"{}")).accepted == len(names)
     kept = [item.name for item in listed(dataset)]
     assert all(name and len(name) <= archive.MAX_NAME and name.isprintable() for name in kept), kept
 
@@ -246,6 +256,44 @@ def test_captions_may_follow_their_pictures() -> None:
         == 2
     )
     assert [item.caption for item in listed(dataset)] == ["a heron", "a crane"]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_captions_never_cross_archives_nor_replace_what_was_written() -> None:
+    dataset = make()
+    first = zipped({"1.png": drawing(1), "1.txt": b"a red kite", "README.txt": b"hello"})
+    second = zipped({"1.png": drawing(2), "1.txt": b"a blue boat"})
+    add(dataset, ("a.zip", first), ("b.zip", second), ("heron.png", drawing(3)))
+    assert [item.caption for item in listed(dataset)] == ["a red kite", "a blue boat", "heron"]
+    with session_scope() as session:
+        red = service.item(session, dataset, listed(dataset)[0].id, lock=True)
+        service.change_item(red, ItemChange(caption="by\u2028hand"))
+    add(dataset, ("a.zip", first), ("heron.png", drawing(3)), ("heron.txt", b"a grey heron"))
+    assert [item.caption for item in listed(dataset)] == ["by hand", "a blue boat", "a grey heron"]
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_broken_archive_among_others_is_refused_by_its_name() -> None:
+    dataset = make()
+    result = add(dataset, ("a.png", drawing(1)), ("bad.zip", b"PK\x03\x04" + bytes(40)), ("folder/.DS_Store", b"x"))
+    assert (result.accepted, result.refused, result.refusals[0].name) == (1, 1, "bad.zip")
+
+
+@pytest.mark.usefixtures("in_process")
+def test_when_the_first_of_some_look_alikes_is_deleted_the_next_takes_its_place() -> None:
+    dataset = make()
+    sizes = []
+    for size in (128, 64, 32):
+        made = io.BytesIO()
+        Image.open(io.BytesIO(drawing(7, size=128))).resize((size, size), Image.Resampling.BOX).save(made, "PNG")
+        sizes.append((f"{size}.png", made.getvalue()))
+    add(dataset, *sizes)
+    first, second, third = listed(dataset)
+    assert (second.similar_to, third.similar_to) == (first.id, first.id)
+    with session_scope() as session:
+        service.remove_item(session, service.item(session, dataset, first.id, lock=True))
+    second, third = listed(dataset)
+    assert (second.similar_to, third.similar_to) == (None, second.id)
 
 
 @pytest.mark.usefixtures("in_process")

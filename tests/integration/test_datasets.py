@@ -152,6 +152,7 @@ def test_a_checkpoint_that_is_not_one_is_refused(studio: Studio, tmp_path: Path)
         "pickle": (card, b"\x80\x04\x95pickled"),
         "changed": (card, (zoo / "model.safetensors").read_bytes()[:-4] + b"abcd"),
         "stranger": ({**card, "family": "unheard-of"}, b""),
+        "wordless": ({**card, "description": None}, b""),
         "climber": ({**card, "files": {"../../up": "0"}}, b""),
     }
     for name, (words, weights) in bad.items():
