@@ -46,10 +46,10 @@ class TransformerSampler:
         pictures = to_pixels(self.autoencoder.decode(tokens.view(-1, grid, grid)))
         return list(pictures.permute(0, 2, 3, 1).cpu().numpy())
 
-    def _on_step(self, on_step: OnStep, tokens: Tensor, done: int) -> None:
+    def _on_step(self, on_step: OnStep, tokens: Tensor, done: int, count: int) -> None:
         grid = self.network.config.grid
         if done % grid == 0:
-            on_step(done, grid * grid, partial(self._unfinished, tokens, done))
+            on_step(done, grid * grid, partial(self._unfinished, tokens[:count].clone(), done))
 
     @torch.inference_mode()
     def _unfinished(self, tokens: Tensor, done: int) -> Previews:
@@ -71,73 +71,50 @@ def sample_tokens(
 
     Guided logits are `l0 + s (l - l0)` with `l0` those of the null prompt (Ho & Salimans, "Classifier-Free Diffusion
     Guidance", 2022), divided by the temperature, cut to the top k; a token is the argmax of logits plus Gumbel noise.
-    Of a request's candidates the one with the highest `log p(x | prompt) - log p(x)` is kept, the network's own measure
-    of fit: what DALL-E asks a second network for. The noise of a request comes from a CPU generator with its own seed:
-    its picture depends on no other request.
+    The noise of a request comes from a CPU generator with its own seed: its picture depends on no other request.
     `use_cache=False` recomputes the whole sequence for every token: the slow reference that benchmarks compare with.
     """
-    config, device = network.config, network.start.device
-    length, vocabulary = config.grid**2, config.image_vocabulary
-    owner = [i for i, request in enumerate(batch) for _ in range(request.params.candidates)]
-    count = len(owner)
-    owner += [owner[-1]] * (padded_size(count) - count)
-    noise = torch.cat([gumbel(r.seed, r.params.candidates, length, vocabulary) for r in batch])
-    noise = torch.cat([noise, noise[-1:].expand(len(owner) - count, -1, -1)]).transpose(0, 1).to(device)  # (N, rows, V)
-    params: list[TextToImageParams] = [batch[i].params for i in owner]
-    words, sentences = prompts.encode([request.params.prompt for request in batch])
-    tokens, sentence = torch.from_numpy(words)[owner].to(device), torch.from_numpy(sentences)[owner].to(device)
-    size = len(owner)
+    count, length = len(batch), network.config.grid**2
+    padded = [*batch, *[batch[-1]] * (next(b for b in BATCHES if b >= count) - count)]
+    device = network.start.device
+    params: list[TextToImageParams] = [request.params for request in padded]
+    words, sentences = prompts.encode([p.prompt for p in params])
+    tokens, sentence = torch.from_numpy(words).to(device), torch.from_numpy(sentences).to(device)
+    size = len(padded)
     dropped = torch.arange(2 * size, device=device) >= size  # the second half is the null prompt
     tokens, sentence = drop_prompts(tokens.repeat(2, 1), sentence.repeat(2, 1), dropped)
+    noise = torch.stack([gumbel(request.seed, length, network.config.image_vocabulary) for request in padded], 1)
+    noise = noise.to(device)  # (N, B, vocabulary)
     column = partial(torch.tensor, device=device)
     scale = column([p.guidance_scale for p in params])[:, None]
     temperature = column([p.temperature for p in params])[:, None]
-    rank = column([min(p.top_k, vocabulary) - 1 for p in params])[:, None]
+    rank = column([min(p.top_k, network.config.image_vocabulary) - 1 for p in params])[:, None]
 
     memory, mask = network.encode(tokens, sentence)
     cache = network.empty_cache(2 * size)
     drawn = torch.zeros(size, length, dtype=torch.long, device=device)
-    fit = torch.zeros(size, device=device)
     for position in range(length):
         if use_cache:
             previous = drawn[:, position - 1].repeat(2) if position else None
             logits = network.next_logits(previous, position, memory, mask, cache)
         else:
             logits = network(drawn.repeat(2, 1), tokens, sentence)[:, position]
-        prompted, free = logits.float().log_softmax(-1).chunk(2)
+        prompted, free = logits.float().chunk(2)
         guided = (free + scale * (prompted - free)) / temperature
         floor = guided.sort(dim=-1, descending=True).values.gather(1, rank)
         guided = guided.masked_fill(guided < floor, -torch.inf)
         drawn[:, position] = (guided + noise[position]).argmax(-1)
-        fit += (prompted - free).gather(1, drawn[:, position, None]).squeeze(1)
         if callable(on_step):
-            on_step(drawn[best_rows(fit, owner[:count])], position + 1)
-    return drawn[best_rows(fit, owner[:count])]
+            on_step(drawn, position + 1, count)
+    return drawn[:count]
 
 
-def padded_size(rows: int) -> int:
-    """Rows of one of few shapes: a size of BATCHES, or a multiple of the largest."""
-    return next((size for size in BATCHES if size >= rows), -(-rows // BATCHES[-1]) * BATCHES[-1])
-
-
-def best_rows(fit: Tensor, owner: list[int]) -> list[int]:
-    """For each request the row, among those that it owns, that fits best."""
-    best: dict[int, int] = {}
-    values = fit.tolist()
-    for row, request in enumerate(owner):
-        if request not in best or values[row] > values[best[request]]:
-            best[request] = row
-    return list(best.values())
-
-
-def gumbel(seed: int, candidates: int, length: int, vocabulary: int) -> Tensor:
-    """(candidates, length, vocabulary) standard Gumbel noise of one request.
+def gumbel(seed: int, length: int, vocabulary: int) -> Tensor:
+    """(length, vocabulary) standard Gumbel noise of one request.
 
     From numpy's generator: torch's on the CPU would take seeds for the same that differ by 2^32.
     """
-    return torch.from_numpy(
-        np.random.default_rng(seed).gumbel(size=(candidates, length, vocabulary)).astype(np.float32)
-    )
+    return torch.from_numpy(np.random.default_rng(seed).gumbel(size=(length, vocabulary)).astype(np.float32))
 
 
 def requests(prompts: list[str], seed: int, **params: float) -> list[Request]:

@@ -56,15 +56,6 @@ class TextToImageParams(SamplingParams):
         description="Each token is chosen among the k likeliest",
         json_schema_extra={"more": True},
     )
-    candidates: int = Field(
-        1,
-        ge=1,
-        le=8,
-        title="Candidates",
-        strict=True,
-        description="Draws so many for each picture and keeps the one that the prompt explains best",
-        json_schema_extra={"more": True},
-    )
 
 
 class TransformerConfig(BaseModel):
