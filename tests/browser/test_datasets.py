@@ -64,6 +64,7 @@ def test_a_folder_is_sent_with_its_captions(open_page: Open, tmp_path: Path) -> 
         (folder / f"{i}.txt").write_text(f"heron {i}")
     page.get_by_label("Choose a folder").set_input_files(folder)
     expect(page.locator("#report")).to_have_text("3 added")
+    expect(page.locator(".item")).to_have_count(3)  # the page is loaded anew
     values = page.locator(".item input").evaluate_all("inputs => inputs.map(input => input.value)")
     assert values == ["heron 0", "heron 1", "heron 2"]
 
