@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from models.card import FORMAT, problem
+from models.folders import whole_folder
 
 ZOO = Path(__file__).parent / "zoo"
 
@@ -31,9 +29,7 @@ def write_model(
 
     Returns the card, with the SHA-256 of every file.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
-    try:
+    with whole_folder(folder) as temporary:
         weights = temporary / "model.safetensors"
         save_file({name: half(tensor) for name, tensor in network.state_dict().items()}, weights)
         for name, text in (texts or {}).items():
@@ -46,10 +42,6 @@ def write_model(
             "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         }
         (temporary / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", "utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return card
 
 

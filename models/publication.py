@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import re
 import shutil
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from PIL import Image
 
 from models.base import Family
 from models.checkpoint import ZOO, CheckpointError, read_card, read_weights
+from models.folders import whole_folder
 from models.registry import families
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -38,20 +37,12 @@ def publish(folder: Path, checkpoints: Path, name: str, replace: bool = False) -
     family = families().get(card["family"])
     if family is None:
         raise CheckpointError(f"no family here is called {card['family']!r}")
-    checkpoints.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=checkpoints, prefix=".writing-"))
-    try:
+    with whole_folder(target) as temporary:
         for file in ["card.json", "model.safetensors", *card.get("files", {})]:
             copy(folder, temporary, file)
         if (sheet := contact_sheet(folder)) is not None:
             shutil.copyfile(sheet, temporary / "samples.png")
         prove(temporary, family, card)
-        temporary.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return target
 
 

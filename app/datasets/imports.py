@@ -201,6 +201,8 @@ def first_alike(session: Session, dataset_id: str, fingerprints: set[str]) -> di
 
 def refuse(session: Session, dataset_id: str, refused: list[Picture], result: ImportOut) -> None:
     """Keep the reasons, each once however often the same file is sent."""
+    if not refused:
+        return
     result.refused += len(refused)
     reasons = {picture.source.name: picture for picture in refused}
     session.execute(

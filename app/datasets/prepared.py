@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -15,6 +12,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+
+from models.folders import whole_folder
 
 FORMAT = 1
 
@@ -42,9 +41,7 @@ def write_prepared(
 
     Pictures go to the disk one by one: memory does not grow with their number. Raises ValueError when there is none.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".building-"))
-    try:
+    with whole_folder(folder) as temporary:
         splits, shape = Counter[str](), (0, 0, 0)
         with (
             (temporary / "images.npy").open("wb") as images,
@@ -75,12 +72,6 @@ def write_prepared(
             "version": digest.hexdigest(),
         }
         (temporary / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1), "utf-8")
-        temporary.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return card
 
 
