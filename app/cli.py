@@ -153,7 +153,7 @@ def train(
     command = [
         sys.executable,
         "-m",
-        "models.training_process",
+        "models.training.process",
         str(recipe.resolve()),
         str(run_folder.resolve()),
         "--size",

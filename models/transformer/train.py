@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +17,12 @@ from torch import Tensor, nn
 
 from models.checkpoint import find, load_into, read_card, read_text, read_weights, write_model
 from models.data import Collection, EpochOrder, contact_sheet, to_unit
-from models.ema import EMA
-from models.optimizers import muon_and_adamw
-from models.training import (
-    Run,
-    mixed_precision,
-    pack,
-    set_learning_rate,
-    step_generator,
-    training_card,
-    unpack,
-    warmup_stable_decay,
-)
+from models.training import parallel
+from models.training.ema import EMA
+from models.training.optimizers import muon_and_adamw
+from models.training.run import Run, training_card
+from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.state import pack, unpack
 from models.transformer.network import TextToImageTransformer, drop_prompts
 from models.transformer.sample import TransformerSampler, requests
 from models.transformer.spec import TransformerTraining
@@ -38,8 +31,6 @@ from models.vae.fsq import FSQAutoencoder
 from models.vae.load import load_autoencoder
 from models.vae.train_fsq import augment
 
-LOG_EVERY = 50
-VALIDATE_EVERY = 500
 WATCHED = 12  # prompts that are drawn again and again while a run trains
 
 
@@ -104,16 +95,19 @@ def encode_views(
 
 
 def train(params: TransformerTraining, data: Collection, run: Run) -> None:
-    """Train on the collection's `train` items until `run.steps`; writes `run.folder/model`. Resumes by itself.
+    """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself.
 
     Raises CheckpointError when the autoencoder or the checkpoint to start from is missing, broken or of another shape.
     """
     torch.manual_seed(run.seed)
     autoencoder, autoencoder_folder = load_autoencoder(params.autoencoder, run.device, beside=run.published)
-    earlier = own_copy(params.start_from, run) if params.start_from else None
-    tokenizer = tokenizer_of(earlier) if earlier else tokenizer_for(data, params, run.folder / "tokenizer.json")
-    prompts = PromptEncoder(tokenizer, params.network.prompt_length)
-    examples = Examples(data, autoencoder, prompts, params.views, run.folder / "cache", run.device, params.plain_share)
+    with parallel.first_alone():
+        earlier = own_copy(params.start_from, run) if params.start_from else None
+        tokenizer = tokenizer_of(earlier) if earlier else tokenizer_for(data, params, run.path / "tokenizer.json")
+        prompts = PromptEncoder(tokenizer, params.network.prompt_length)
+        examples = Examples(
+            data, autoencoder, prompts, params.views, run.path / "cache", run.device, params.plain_share
+        )
     network = TextToImageTransformer(params.network).to(run.device)
     if earlier:
         load_into(network, read_weights(earlier / "model.safetensors", read_card(earlier)["sha256"]))
@@ -126,73 +120,92 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     )
     ema = EMA(network, params.ema_decay)
     parts = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
-    start, tensors = run.restore()
+    done, tensors = run.restore()
     if tensors:
         unpack(tensors, **parts)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
     watched = params.watched or some_captions(data)
-    clock, since = time.monotonic(), start
 
-    for step in range(start, run.steps):
-        generator = step_generator(run.seed, step)
-        images, tokens, sentences = (x.to(run.device) for x in examples.batch(order.at(step), generator))
-        dropped = torch.rand(len(images), generator=generator) < params.prompt_drop
-        tokens, sentences = drop_prompts(tokens, sentences, dropped.to(run.device))
-        # Each picture's share of noise is its own: a network that may not trust what is drawn so far reads the prompt.
-        share = torch.rand(len(images), 1, generator=generator) * params.token_noise
-        noise = torch.rand(images.shape, generator=generator) < share
-        others = torch.randint(params.network.image_vocabulary, images.shape, generator=generator)
-        seen = torch.where(noise.to(run.device), others.to(run.device), images)
-        set_learning_rate(optimizers, run.rate * warmup_stable_decay(step, run.steps, decay=0.4))
-        with mixed_precision(run.device):
-            logits = network(seen, tokens, sentences)
-        loss = F.cross_entropy(logits.float().flatten(0, 1), images.flatten())
-        run.watch(step + 1, loss)
+    for step in run.steps_from(done):
+        with run.spend("data"):
+            generator = step_generator(run.seed, step)
+            images, tokens, sentences = examples.batch(order.at(step), generator)
+            dropped = torch.rand(len(images), generator=generator) < params.prompt_drop
+            tokens, sentences = drop_prompts(tokens, sentences, dropped)
+            seen = with_noise(images, params, generator)
+        factor = run.rate * warmup_stable_decay(step, run.progress(step), decay=0.4)
+        set_learning_rate(optimizers, factor)
         for optimizer in optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = torch.zeros((), device=run.device)
+        for share, weight in run.shares(len(images)):
+            given, text, meaning, wanted = (x[share].to(run.device) for x in (seen, tokens, sentences, images))
+            with mixed_precision(run.device):
+                logits = network(given, text, meaning)
+            part = weight * F.cross_entropy(logits.float().flatten(0, 1), wanted.flatten())
+            part.backward()
+            loss += part.detach()
+        run.add_up(network, loss)
+        done = step + 1
+        run.watch(done, loss)
         norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
         ema.update(network, step)
-        done = step + 1
-        if done % LOG_EVERY == 0:
-            now = time.monotonic()
-            run.log(
+        if run.log_is_due(done):
+            run.log_step(
                 done,
+                len(images),
                 loss=loss.item(),
                 gradient_norm=norm.item(),
-                epoch=done * params.batch_size / len(order.indices),
-                images_per_second=(done - since) * params.batch_size / (now - clock),
+                learning_rate=factor * params.muon_learning_rate,
+                epoch=done * len(images) / len(order.indices),
             )
-            clock, since = now, done
-        if done % VALIDATE_EVERY == 0 or done == run.steps:
-            run.log(
-                done,
-                **{
-                    f"held_out_loss_{split}": evaluate(ema.average, examples, data.indices(split))
-                    for split in data.held_out
-                },
-            )
-            sampler = TransformerSampler(ema.average, autoencoder, prompts)
-            drawn = sampler.sample(requests(watched, seed=0), lambda step, total, previews: None)
-            sheet = contact_sheet(torch.from_numpy(np.stack([d.pixels for d in drawn])).permute(0, 3, 1, 2), 6)
-            Image.fromarray(sheet).resize((sheet.shape[1] * 2, sheet.shape[0] * 2), Image.Resampling.BICUBIC).save(
-                run.folder / f"samples/{done:08d}.png"
-            )
-            clock, since = time.monotonic(), done
+        if run.measure_is_due(done):
+            with run.spend("measuring"):
+                held_out = {
+                    split: evaluate(ema.average, examples, data.indices(split))
+                    for split in data.held_out  # each split is held out for a reason of its own
+                }
+                run.log(done, **{f"held_out_loss_{split}": figure for split, figure in held_out.items()})
+                if held_out:
+                    run.measured(done, sum(held_out.values()) / len(held_out))
+                if run.is_first:
+                    run.folder.keep_sheet(done, draw(TransformerSampler(ema.average, autoencoder, prompts), watched))
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
-    write_model(
-        run.folder / "model",
-        ema.average,
-        {
-            **training_card("text-to-image-transformer", params, data.card, run),
-            "autoencoder": {"name": params.autoencoder, "sha256": read_card(autoencoder_folder)["sha256"]},
-            **({"started_from": origin(read_card(earlier))} if earlier else {}),
-        },
-        {"tokenizer.json": prompts.tokenizer.to_str()},
-    )
+    if run.patience and (best := run.best_state()):
+        unpack(best, ema=ema.average)
+    if run.is_first:
+        write_model(
+            run.folder.model,
+            ema.average,
+            {
+                **training_card("text-to-image-transformer", params, data.card, run, done),
+                "autoencoder": {"name": params.autoencoder, "sha256": read_card(autoencoder_folder)["sha256"]},
+                **({"started_from": origin(read_card(earlier))} if earlier else {}),
+            },
+            {"tokenizer.json": prompts.tokenizer.to_str()},
+        )
+
+
+def with_noise(images: Tensor, params: TransformerTraining, generator: torch.Generator) -> Tensor:
+    """Image tokens (B, N) with some replaced at random.
+
+    Each picture's share of noise is its own: a network that may not trust what is drawn so far reads the prompt.
+    """
+    share = torch.rand(len(images), 1, generator=generator) * params.token_noise
+    noise = torch.rand(images.shape, generator=generator) < share
+    others = torch.randint(params.network.image_vocabulary, images.shape, generator=generator)
+    return torch.where(noise, others, images)
+
+
+def draw(sampler: TransformerSampler, watched: list[str]) -> Image.Image:
+    """A sheet of the watched prompts, twice their size."""
+    drawn = sampler.sample(requests(watched, seed=0), lambda step, total, previews: None)
+    sheet = contact_sheet(torch.from_numpy(np.stack([d.pixels for d in drawn])).permute(0, 3, 1, 2), 6)
+    double = (sheet.shape[1] * 2, sheet.shape[0] * 2)
+    return Image.fromarray(sheet).resize(double, Image.Resampling.BICUBIC)
 
 
 def some_captions(data: Collection) -> list[str]:
@@ -203,7 +216,7 @@ def some_captions(data: Collection) -> list[str]:
 
 def own_copy(name: str, run: Run) -> Path:
     """The checkpoint to start from, kept in the run's folder: a run resumes after it was replaced or deleted."""
-    copy = run.folder / "start"
+    copy = run.path / "start"
     if not copy.exists():
         temporary = copy.with_name(".start")
         shutil.rmtree(temporary, ignore_errors=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -11,78 +9,75 @@ from torch import Tensor
 
 from models.checkpoint import write_model
 from models.data import Collection, EpochOrder, contact_sheet, to_pixels, to_unit
-from models.ema import EMA
 from models.features import PerceptualLoss
-from models.training import (
-    Run,
-    mixed_precision,
-    pack,
-    set_learning_rate,
-    step_generator,
-    training_card,
-    unpack,
-    warmup_stable_decay,
-)
+from models.training.ema import EMA
+from models.training.run import Run, training_card
+from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.state import pack, unpack
 from models.vae.fsq import FSQAutoencoder
 from models.vae.spec import FSQTraining
 
-LOG_EVERY = 100
-VALIDATE_EVERY = 500
-
 
 def train(params: FSQTraining, data: Collection, run: Run) -> None:
-    """Train on the collection's `train` items until `run.steps`; writes `run.folder/model`. Resumes by itself."""
+    """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself."""
     torch.manual_seed(run.seed)
     network = FSQAutoencoder(params.network).to(run.device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
     perceptual = PerceptualLoss().to(run.device, memory_format=torch.channels_last)
-    start, tensors = run.restore()
+    done, tensors = run.restore()
     if tensors:
         unpack(tensors, network=network, ema=ema.average, optimizer=optimizer)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
     held_out = to_unit(data.pictures(data.indices(*data.held_out[:1]))[:256]).to(run.device)
-    clock, since = time.monotonic(), start
 
-    for step in range(start, run.steps):
-        generator = step_generator(run.seed, step)
-        pictures = augment(to_unit(data.pictures(order.at(step))), generator).to(run.device)
-        pictures = pictures.contiguous(memory_format=torch.channels_last)
-        set_learning_rate([optimizer], run.rate * warmup_stable_decay(step, run.steps, warmup=200))
-        with mixed_precision(run.device):
-            rebuilt = network(pictures)
-            l1, l2 = F.l1_loss(rebuilt, pictures), F.mse_loss(rebuilt, pictures)
-            features = perceptual(rebuilt, pictures)
-            loss = l1 + 2 * l2 + params.perceptual_weight * features
-        run.watch(step + 1, loss)
+    for step in run.steps_from(done):
+        with run.spend("data"):
+            batch = augment(to_unit(data.pictures(order.at(step))), step_generator(run.seed, step))
+        factor = run.rate * warmup_stable_decay(step, run.progress(step), warmup=200)
+        set_learning_rate([optimizer], factor)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        parts = torch.zeros(3, device=run.device)
+        for share, weight in run.shares(len(batch)):
+            pictures = batch[share].to(run.device).contiguous(memory_format=torch.channels_last)
+            with mixed_precision(run.device):
+                rebuilt = network(pictures)
+                losses = torch.stack(
+                    [F.l1_loss(rebuilt, pictures), F.mse_loss(rebuilt, pictures), perceptual(rebuilt, pictures)]
+                )
+                loss = weight * total(losses, params)
+            loss.backward()
+            parts += weight * losses.detach()
+        run.add_up(network, parts)
+        done = step + 1
+        run.watch(done, total(parts, params))
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         ema.update(network, step)
-        done = step + 1
-        if done % LOG_EVERY == 0:
-            now = time.monotonic()
-            run.log(
-                done,
-                l1=l1.item(),
-                l2=l2.item(),
-                perceptual=features.item(),
-                images_per_second=(done - since) * params.batch_size / (now - clock),
-            )
-            clock, since = now, done
-        if len(held_out) and (done % VALIDATE_EVERY == 0 or done == run.steps):
-            rebuilt = reconstruct(ema.average, held_out)
-            run.log(done, held_out_psnr=psnr(rebuilt, held_out))
-            pairs = torch.stack([held_out[:32], rebuilt[:32]], 1).flatten(0, 1)
-            Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)).save(run.folder / f"samples/{done:08d}.png")
+        if run.log_is_due(done, every=100):
+            l1, l2, features = parts.tolist()
+            rate = factor * params.learning_rate
+            run.log_step(done, len(batch), l1=l1, l2=l2, perceptual=features, learning_rate=rate)
+        if len(held_out) and run.measure_is_due(done):
+            with run.spend("measuring"):
+                rebuilt = reconstruct(ema.average, held_out)
+                run.log(done, held_out_psnr=(figure := psnr(rebuilt, held_out)))
+                run.measured(done, -figure)
+                pairs = torch.stack([held_out[:32], rebuilt[:32]], 1).flatten(0, 1)
+                if run.is_first:
+                    run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)))
         if run.checkpoint_is_due(done):
             run.save(done, pack(network=network, ema=ema.average, optimizer=optimizer))
-    write_model(
-        run.folder / "model",
-        ema.average,
-        training_card("fsq-autoencoder", params, data.card, run),
-    )
+    if run.patience and (best := run.best_state()):
+        unpack(best, ema=ema.average)
+    if run.is_first:
+        card = training_card("fsq-autoencoder", params, data.card, run, done)
+        write_model(run.folder.model, ema.average, card)
+
+
+def total(losses: Tensor, params: FSQTraining) -> Tensor:
+    """The loss of (L1, L2, perceptual)."""
+    return losses[0] + 2 * losses[1] + params.perceptual_weight * losses[2]
 
 
 def augment(pictures: Tensor, generator: torch.Generator, mirrorable: Tensor | None = None) -> Tensor:

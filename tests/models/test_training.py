@@ -11,18 +11,17 @@ import torch
 from app.datasets.prepared import Item, write_prepared
 from models import checkpoint
 from models.data import Collection, EpochOrder, open_collection
-from models.ema import EMA
-from models.optimizers import Muon, orthogonalize
-from models.training import (
+from models.training.ema import EMA
+from models.training.optimizers import Muon, orthogonalize
+from models.training.recipe import remember
+from models.training.run import (
     Diverged,
-    NotSaved,
     Run,
     Stopped,
-    step_generator,
     train_with_rollback,
-    warmup_stable_decay,
 )
-from models.training_process import remember
+from models.training.schedule import step_generator, warmup_stable_decay
+from models.training.state import NotSaved
 from models.transformer import train as transformer_training
 from models.transformer.spec import TransformerConfig, TransformerTraining
 from models.vae import train_fsq
@@ -135,7 +134,7 @@ def test_a_full_disk_at_a_checkpoint_keeps_the_one_before(tmp_path: Path, monkey
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("models.training.save_file", full)
+    monkeypatch.setattr("models.training.state.save_file", full)
     with pytest.raises(NotSaved, match="No space left"):
         run.save(2, {"x": torch.ones(1)})
     assert run.restore()[0] == 1 and not list((tmp_path / "checkpoints").glob(".*"))
@@ -187,7 +186,7 @@ def test_views_of_a_picture_differ_from_each_other(collection: Collection, tmp_p
 
 
 def test_the_schedule_warms_up_stays_and_decays() -> None:
-    factors = [warmup_stable_decay(step, 1000, warmup=100, decay=0.3) for step in range(1001)]
+    factors = [warmup_stable_decay(step, step / 1000, warmup=100, decay=0.3) for step in range(1001)]
     assert factors[0] == 0.01 and factors[100:700] == [1.0] * 600 and factors[1000] == 0
     assert factors[850] == pytest.approx(0.5)
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.training import has_fast_bfloat16
+from models.training.schedule import has_fast_bfloat16
 
 
 def orthogonalize(update: Tensor, steps: int = 5) -> Tensor:

@@ -1,0 +1,154 @@
+"""A training run as a process of its own: `python -m models.training.process RECIPE FOLDER`. Killable, resumable.
+
+Under torchrun several of them train as one. Exit codes: 0 done, 130 stopped and saved, 1 failed, 2 used wrongly; the
+reason goes to stderr and into the folder's `progress.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import importlib
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.checkpoint import ZOO, CheckpointError
+from models.data import open_collection
+from models.registry import families
+from models.training import parallel
+from models.training.recipe import read_recipe, remember
+from models.training.run import Diverged, Run, Stopped, TooLarge, train_with_rollback
+from models.training.state import NotSaved
+
+LOCK_SECONDS = 60.0  # how long to wait for an earlier process of this run to end
+
+
+class UsedWrongly(Exception):
+    """The recipe, or the folder, does not fit."""
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Train by a recipe; SIGTERM or Ctrl-C saves and stops.")
+    parser.add_argument("recipe", type=Path)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--size", default="cpu")
+    parser.add_argument("--datasets", type=Path, default=Path("data/datasets"))
+    parser.add_argument("--checkpoints", type=Path, default=ZOO, help="where checkpoints to build on are looked for")
+    parser.add_argument("--collection", help="another collection than the recipe's")
+    parser.add_argument("--steps", type=int, help="another number of steps than the recipe's")
+    parser.add_argument("--minutes", type=float, help="stop after so much training")
+    parser.add_argument("--pieces", type=int, default=1, help="parts that a batch is worked on in, to save memory")
+    parser.add_argument("--with-parent", action="store_true", help="stop when the process that started this one ends")
+    return parser.parse_args()
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """No two processes write one run. Raises UsedWrongly when another one does not end."""
+    if parallel.rank() > 0:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + LOCK_SECONDS
+    with (folder / "lock").open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise UsedWrongly(f"another process trains in {folder}") from None
+                time.sleep(0.2)
+        yield
+
+
+def describe(path: Path, words: dict[str, Any]) -> None:
+    """Put the recipe's own words (title, licence, ...) into the card of what it trained."""
+    card = json.loads(path.read_text("utf-8"))
+    path.write_text(json.dumps({**card, **words}, ensure_ascii=False, indent=1) + "\n", "utf-8")
+
+
+def train(arguments: argparse.Namespace, run: Run) -> None:
+    """Read the recipe and train by it."""
+    try:
+        recipe = read_recipe(arguments.recipe, arguments.size)
+        family = families()[recipe.family]
+        if family.training is None or family.trainer is None:
+            raise ValueError(f"{family.name} is not trained")
+        if arguments.collection:  # the recipe's words and prompts are of its own collection
+            recipe.collection = arguments.collection
+            recipe.params.pop("watched", None)
+        data = open_collection(arguments.datasets / recipe.collection)
+        if arguments.collection:
+            recipe.card = {"title": data.card.get("title", data.card["name"])}
+        params = family.training.model_validate(recipe.params)
+    except FileNotFoundError as error:
+        raise UsedWrongly(
+            f"{error.filename} is missing; fetch the collection first: danqing dataset fetch NAME"
+        ) from error
+    except (KeyError, ValueError) as error:
+        raise UsedWrongly(f"The recipe is not valid: {error}") from error
+    run.steps, run.seed = arguments.steps or recipe.steps, recipe.seed
+    run.minutes, run.patience = arguments.minutes or recipe.minutes, recipe.patience
+    settings = {"family": family.name, "collection_version": data.card["version"], **params.model_dump(mode="json")}
+    if changed := remember(run.path / "run.json", settings) if run.is_first else []:
+        raise UsedWrongly(f"The run in {run.path} has another {', '.join(changed)}; choose another folder")
+    run.beat("preparing", 0)
+    train_with_rollback(importlib.import_module(family.trainer).train, params, data, run)
+    if run.is_first:
+        describe(run.folder.model / "card.json", recipe.card)
+        run.beat("done", run.folder.progress().get("step", run.steps))
+
+
+def main() -> int:
+    arguments = options()
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else None
+    if device:
+        torch.cuda.set_device(device)
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    os.nice(10)  # whoever draws comes first
+    parallel.join(device or torch.device("cpu"))
+    run = Run(
+        arguments.folder,
+        steps=1,
+        published=arguments.checkpoints,
+        device=device or torch.device("cpu"),
+        pieces=arguments.pieces,
+        parent=os.getppid() if arguments.with_parent else None,
+    )
+    run.stop_on_signals()
+    try:
+        with alone_in(arguments.folder):
+            train(arguments, run)
+    except Stopped as stopped:
+        print(f"{stopped}; the same command goes on from there", file=sys.stderr)
+        return 130
+    except UsedWrongly as error:
+        return failed(run, str(error), 2)
+    except Diverged as error:
+        return failed(run, f"{error}, also with half the learning rate; the last good checkpoint stays")
+    except (CheckpointError, NotSaved, TooLarge) as error:
+        return failed(run, str(error))
+    finally:
+        parallel.leave()
+    return 0
+
+
+def failed(run: Run, reason: str, code: int = 1) -> int:
+    print(reason, file=sys.stderr)
+    if code != 2 or not (run.path / "run.json").exists():  # another process's words stay
+        run.beat("failed", run.folder.progress().get("step", 0), reason=reason)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,319 @@
+"""What every family's `train(params, data, run)` shares: a run's folder, its budget, its log and exact resume.
+
+A step draws all of its randomness from (seed, step), so that a run which is resumed from step k goes on bit for bit as
+one that was never interrupted. Knows nothing of networks, of the queue or of the database.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.checkpoint import ZOO
+from models.training import parallel, state
+from models.training.folder import RunFolder
+
+LOGS, SHEETS = 200, 20  # a short run logs and measures about so often in all
+BEAT_SECONDS = 0.5
+
+
+class Stopped(Exception):
+    """The run was asked to stop; its state is saved."""
+
+
+class Diverged(Exception):
+    """The loss is no number any more. Nothing of it was saved."""
+
+
+class TooLarge(Exception):
+    """There is not enough memory, even with the smallest pieces of a batch."""
+
+
+@dataclass
+class Run:
+    """One training run in `path`: `metrics.jsonl`, `samples/`, `checkpoints/step-N/`, and `model/` at the end.
+
+    It ends after `steps`, after `minutes` of training, or when the held-out figure has not become better over
+    `patience` measurements, whichever comes first. `rate` is a factor of every learning rate and `pieces` the number
+    of parts that a batch is worked on in; both are changed when a run is rolled back, and kept with its state.
+    """
+
+    path: Path
+    steps: int
+    seed: int = 0
+    minutes: float | None = None
+    patience: int | None = None
+    published: Path = ZOO  # where a run looks first for the checkpoints that it builds on
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    checkpoint_seconds: float = 120.0
+    rate: float = 1.0
+    pieces: int = 1
+    echo: bool = True
+    parent: int | None = None  # the process whose end is a wish to stop
+    last: dict[str, float] = field(default_factory=dict)  # newest value of every metric
+    best: tuple[int, float] | None = None  # step and held-out figure
+    _worse: int = 0  # measurements since the best
+    _seconds_before: float = 0.0
+    _started: float = field(default_factory=time.monotonic)
+    _spent: dict[str, float] = field(default_factory=dict)  # seconds by kind, since the last log
+    _logged: tuple[int, float] = (0, 0.0)
+    _stop: bool = False
+    _saved: int = 0
+    _saved_at: float = field(default_factory=time.monotonic)
+    _beaten_at: float = 0.0
+    _decided: tuple[int, bool, bool, bool] = (-1, False, False, False)
+
+    def __post_init__(self) -> None:
+        self.folder = RunFolder(self.path)
+        for place in (self.folder.samples, self.folder.checkpoints):
+            place.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def is_first(self) -> bool:
+        """Of several processes that train as one, the one that writes."""
+        return parallel.rank() == 0
+
+    def stop_on_signals(self) -> None:
+        """SIGTERM and SIGINT end the run at the next step, after a checkpoint."""
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            self._stop = True
+
+        signal.signal(signal.SIGTERM, ask)
+        signal.signal(signal.SIGINT, ask)
+
+    # --- budget -----------------------------------------------------------------------------------------------------
+
+    @property
+    def seconds(self) -> float:
+        """Training time so far, over all sittings."""
+        return self._seconds_before + time.monotonic() - self._started
+
+    def progress(self, step: int) -> float:
+        """How much of the budget is spent, in [0, 1]; learning rates decay with it."""
+        by_time = self.seconds / (60 * self.minutes) if self.minutes else 0.0
+        return min(1.0, max(step / self.steps, by_time))
+
+    def steps_from(self, start: int) -> Iterator[int]:
+        """The steps that are left, counted from 0."""
+        self._logged = (start, time.monotonic())
+        step = start
+        while not (step >= self.steps or self._decided[:2] == (step, True)):
+            yield step
+            step += 1
+
+    def is_over(self, done: int) -> bool:
+        """Whether `done` steps are the whole run. All processes get the same answer, and the same each time."""
+        return self._decide(done)[0]
+
+    def checkpoint_is_due(self, done: int) -> bool:
+        return self._decide(done)[1]
+
+    def _decide(self, done: int) -> tuple[bool, bool, bool]:
+        if self._decided[0] != done:
+            late = bool(self.minutes and self.seconds >= 60 * self.minutes)
+            flat = bool(self.patience and self._worse >= self.patience)
+            over = done >= self.steps or late or flat
+            best = self.best is not None and self.best[0] == done
+            due = over or best or time.monotonic() - self._saved_at >= self.checkpoint_seconds
+            over, due, stop = parallel.any_of(over, due, self._stop)
+            self._decided = (done, over, due or stop, stop)
+        return self._decided[1:]
+
+    # --- log --------------------------------------------------------------------------------------------------------
+
+    def log_is_due(self, done: int, every: int = 50) -> bool:
+        """Every so many steps, oftener in a short run."""
+        return done % max(1, min(every, self.steps // LOGS)) == 0 or self.is_over(done)
+
+    def measure_is_due(self, done: int, every: int = 500) -> bool:
+        """When to measure on held-out items and to draw samples."""
+        return done % max(1, min(every, self.steps // SHEETS)) == 0 or self.is_over(done)
+
+    @contextlib.contextmanager
+    def spend(self, kind: str) -> Iterator[None]:
+        """Time that is not training proper: "data", "saving", "measuring"; the log says its share."""
+        began = time.monotonic()
+        yield
+        self._spent[kind] = self._spent.get(kind, 0.0) + time.monotonic() - began
+
+    def log(self, done: int, **metrics: float) -> None:
+        """Append to the curves. Numbers that are not finite are left out."""
+        if not self.is_first:
+            return
+        self.last |= metrics
+        finite = {name: float(f"{value:.5g}") for name, value in metrics.items() if math.isfinite(value)}
+        line = {"step": done, "seconds": round(self.seconds, 1), **finite}
+        self.folder.append(line)
+        if self.echo:
+            print(" ".join(f"{name} {value}" for name, value in line.items()), file=sys.stderr, flush=True)
+
+    def log_step(self, done: int, batch: int, **metrics: float) -> None:
+        """Log a step's own metrics, with what is the same for every family: throughput, memory, shares of time."""
+        since, at = self._logged
+        now = time.monotonic()
+        elapsed = max(now - at, 1e-9)
+        steps_seconds = max(elapsed - self._spent.get("measuring", 0.0) - self._spent.get("saving", 0.0), 1e-9)
+        self.log(
+            done,
+            **metrics,
+            images_per_second=(done - since) * batch / steps_seconds,
+            memory_mib=memory_mib(self.device),
+            data_share=self._spent.get("data", 0.0) / elapsed,
+            saving_share=self._spent.get("saving", 0.0) / elapsed,
+        )
+        self._logged, self._spent = (done, now), {}
+
+    def measured(self, done: int, figure: float) -> None:
+        """Tell the held-out figure, less is better: the best state is kept, and a plateau may end the run."""
+        if self.best is None or figure < self.best[1]:
+            self.best, self._worse = (done, figure), 0
+        else:
+            self._worse += 1
+
+    def beat(self, phase: str, step: int, **facts: Any) -> None:
+        """Say where the run is, for whoever watches its folder."""
+        self._beaten_at = time.monotonic()
+        if self.is_first:
+            self.folder.say(
+                phase=phase,
+                step=step,
+                steps=self.steps,
+                progress=round(self.progress(step), 5),
+                seconds=round(self.seconds, 1),
+                saved=self._saved,
+                pieces=self.pieces,
+                **facts,
+            )
+
+    def watch(self, done: int, loss: Tensor) -> None:
+        """Call with every loss, before it reaches the weights. Raises Diverged."""
+        if not torch.isfinite(loss):
+            raise Diverged(f"the loss of step {done} is {loss.item()}")
+        if self.parent is not None and os.getppid() != self.parent:
+            self._stop = True
+        if time.monotonic() - self._beaten_at >= BEAT_SECONDS:
+            self.beat("training", done)
+
+    # --- one step, shared out ---------------------------------------------------------------------------------------
+
+    def shares(self, batch: int) -> Iterator[tuple[slice, float]]:
+        """(slice, weight) of what this process does of a batch, piece by piece; weights of all processes sum to one."""
+        for piece in parallel.shares(batch, min(self.pieces, batch)):
+            yield piece, (piece.stop - piece.start) / batch
+
+    def add_up(self, network: nn.Module, *others: Tensor) -> None:
+        """After the backward passes: gradients and sums over all processes."""
+        parallel.add_up(network.parameters(), *others)
+
+    # --- state ------------------------------------------------------------------------------------------------------
+
+    def save(self, done: int, tensors: dict[str, Tensor]) -> None:
+        """Write a checkpoint: it appears whole, with its hash, or not at all.
+
+        Raises Stopped when asked to stop, NotSaved when the disk is full or fails.
+        """
+        if self.is_first:
+            with self.spend("saving"):
+                facts = {
+                    "seconds": self.seconds,
+                    "seed": self.seed,
+                    "rate": self.rate,
+                    "pieces": self.pieces,
+                    "best": self.best,
+                    "worse": self._worse,
+                }
+                state.write(self.folder.checkpoints, done, tensors, facts)
+                state.prune(self.folder.checkpoints, self.best[0] if self.best else None)
+        self._saved, self._saved_at = done, time.monotonic()
+        if self._stop or (self._decided[0] == done and self._decided[3]):
+            self.beat("stopped", done)
+            raise Stopped(f"stopped at step {done}")
+
+    def restore(self) -> tuple[int, dict[str, Tensor]]:
+        """(step, tensors) of the newest checkpoint whose hash holds; (0, {}) for a new run."""
+        found = state.newest(self.folder.checkpoints)
+        self._started, self._saved_at = time.monotonic(), time.monotonic()
+        if found is None:
+            return 0, {}
+        facts, tensors = found
+        self._seconds_before, self._saved = facts["seconds"], facts["step"]
+        self.rate = min(self.rate, facts.get("rate", 1.0))
+        self.pieces = max(self.pieces, facts.get("pieces", 1))
+        best = facts.get("best")
+        self.best, self._worse = (best[0], best[1]) if best else None, facts.get("worse", 0)
+        return facts["step"], tensors
+
+    def best_state(self) -> dict[str, Tensor]:
+        """Tensors of the best state; {} where none was measured or it is gone."""
+        found = state.read(state.folder_of(self.folder.checkpoints, self.best[0])) if self.best else None
+        return found[1] if found else {}
+
+
+def memory_mib(device: torch.device) -> float:
+    """Largest use of memory so far: of the GPU where there is one, else of this process."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Torch's CPU allocator raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def train_with_rollback(train: Callable[[Any, Any, Run], None], params: Any, data: Any, run: Run) -> None:
+    """Train; go back to the last checkpoint once with half the learning rate after a divergence, and with smaller
+    pieces of a batch each time that memory runs out. Raises Diverged, TooLarge.
+    """
+    diverged = False
+    while True:
+        try:
+            return train(params, data, run)
+        except Diverged as error:
+            if diverged:
+                raise
+            diverged, run.rate = True, run.rate / 2
+            note(run, f"{error}; back to the last checkpoint, with {run.rate:g} of the learning rate")
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            if run.pieces >= params.batch_size:
+                raise TooLarge("there is not enough memory, not even for one picture at a time") from error
+            run.pieces *= 2
+            note(run, f"out of memory; back to the last checkpoint, with batches in {run.pieces} pieces")
+        if run.device.type == "cuda":  # only here is the traceback, which holds the step's tensors, gone
+            torch.cuda.empty_cache()
+
+
+def note(run: Run, message: str) -> None:
+    if run.is_first and run.echo:
+        print(message, file=sys.stderr, flush=True)
+
+
+def training_card(family: str, params: Any, collection: dict[str, Any], run: Run, step: int) -> dict[str, Any]:
+    """What every card says of its training; `params` has the network's own parameters under `network`."""
+    return {
+        "family": family,
+        "config": params.network.model_dump(),
+        "training": params.model_dump(),
+        "steps": step,
+        "seconds": round(run.seconds),
+        "collection": collection["name"],
+        "collection_version": collection["version"],
+        "figures": {name: float(f"{value:.4g}") for name, value in run.last.items() if name.startswith("held_out")},
+    }

@@ -1,0 +1,150 @@
+"""One process, two processes, a batch in pieces: the same loss curve."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from models.training import parallel
+from models.training.folder import RunFolder
+from models.training.run import Run, Stopped, TooLarge, train_with_rollback
+from tests.models.test_training import FSQ_SMALL, TRANSFORMER_SMALL, collection
+from tests.studio import ROOT
+
+__all__ = ["collection"]  # the fixture
+FAMILIES = {
+    "fsq-autoencoder": (FSQ_SMALL, "l1"),
+    "text-to-image-transformer": (TRANSFORMER_SMALL, "loss"),
+}
+
+
+def train(folder: Path, family: str, dataset: Path, *options: str, processes: int = 1) -> list[float]:
+    """The losses of six steps with a batch of five, which shares out unevenly."""
+    params, loss = FAMILIES[family]
+    folder.mkdir()
+    recipe = folder / "recipe.json"
+    recipe.write_text(
+        json.dumps(
+            {
+                "family": family,
+                "collection": str(dataset),
+                "steps": 6,
+                "params": {**params.model_dump(mode="json"), "batch_size": 5},
+            }
+        )
+    )
+    launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"] if processes > 1 else []
+    done = subprocess.run(
+        [sys.executable, *launcher, "-m", "models.training.process", str(recipe), str(folder), *options],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0 and (folder / "model" / "card.json").exists(), done.stderr
+    return [value for _, value in RunFolder(folder).curves()[loss]]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_processes_and_a_batch_in_pieces_follow_the_curve_of_one(
+    family: str, collection: Any, tmp_path: Path
+) -> None:
+    one = train(tmp_path / "one", family, collection.folder)
+    assert len(one) == 6 and len(set(one)) > 3
+    assert train(tmp_path / "two", family, collection.folder, processes=2) == pytest.approx(one, rel=2e-4)
+    assert train(tmp_path / "pieces", family, collection.folder, "--pieces", "4") == pytest.approx(one, rel=2e-4)
+
+
+def test_shares_cover_a_batch_once_whatever_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for processes in (1, 2, 3, 8):
+        for batch in (1, 5, 16):
+            for pieces in (1, 2, 16):
+                monkeypatch.setattr(parallel, "world", lambda count=processes: count)
+                seen: list[int] = []
+                for rank in range(processes):
+                    monkeypatch.setattr(parallel, "rank", lambda number=rank: number)
+                    seen += [i for share in parallel.shares(batch, pieces) for i in range(batch)[share]]
+                assert seen == list(range(batch))
+
+
+def test_memory_that_runs_out_makes_smaller_pieces_from_the_last_checkpoint_on(tmp_path: Path) -> None:
+    tried: list[tuple[int, int]] = []
+
+    class Params:
+        batch_size = 8
+
+    def train(params: object, data: object, run: Run) -> None:
+        done, _ = run.restore()
+        for step in run.steps_from(done):
+            tried.append((step, run.pieces))
+            if run.pieces < 4 and step == 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            run.save(step + 1, {"x": torch.zeros(1)})
+
+    train_with_rollback(train, Params(), None, Run(tmp_path / "fits", steps=4, echo=False))
+    assert tried == [(0, 1), (1, 1), (2, 1), (2, 2), (2, 4), (3, 4)]
+    again = Run(tmp_path / "fits", steps=4, echo=False)
+    assert again.restore()[0] == 4 and again.pieces == 4
+
+    def never(params: object, data: object, run: Run) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    with pytest.raises(TooLarge, match="one picture at a time"):
+        train_with_rollback(never, Params(), None, Run(tmp_path / "never", steps=4, echo=False))
+
+
+def test_a_run_ends_by_its_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(tmp_path, steps=1000, minutes=1, echo=False)
+    clock = iter(range(0, 100000, 10))
+    monkeypatch.setattr("models.training.run.time.monotonic", lambda: float(next(clock)))
+    run.restore()
+    done = 0
+    for step in run.steps_from(0):
+        done = step + 1
+        if run.checkpoint_is_due(done):
+            run.save(done, {"x": torch.zeros(1)})
+    assert 0 < done < 20 and run.restore()[0] == done and run.progress(done) == 1.0
+
+
+def test_a_run_ends_when_its_held_out_figure_gets_no_better_and_keeps_the_best(tmp_path: Path) -> None:
+    figures = [5.0, 4.0, 3.0, 3.5, 3.2, 3.4, 1.0]
+    run = Run(tmp_path, steps=1000, patience=3, echo=False)
+    done = 0
+    for step in run.steps_from(0):
+        done = step + 1
+        run.measured(done, figures[step])
+        if run.checkpoint_is_due(done):
+            run.save(done, {"x": torch.full((1,), float(done))})
+    assert done == 6 and run.best == (3, 3.0) and run.best_state()["x"].item() == 3
+    again = Run(tmp_path, steps=1000, patience=3, echo=False)
+    assert again.restore()[0] == 6 and again.is_over(6), "a resumed run is over too"
+
+
+def test_a_run_stops_when_whoever_started_it_has_ended(tmp_path: Path) -> None:
+    run = Run(tmp_path, steps=9, echo=False, parent=1)
+    with pytest.raises(Stopped):
+        for step in run.steps_from(0):
+            run.watch(step + 1, torch.zeros(()))
+            if run.checkpoint_is_due(step + 1):
+                run.save(step + 1, {"x": torch.zeros(1)})
+    assert run.restore()[0] == 1
+
+
+def test_curves_leave_out_what_a_run_went_back_from(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    for line in ({"step": 1, "loss": 3.0}, {"step": 2, "loss": 2.0, "held_out": 9.0}, {"step": 3, "loss": 1.0}):
+        folder.append(line)
+    (offset, _), *_ = folder.lines()
+    folder.append({"step": 2, "loss": 2.5})
+    with folder.metrics.open("a") as lines:
+        lines.write('{"step": 3, "lo')
+    assert folder.curves() == {"loss": [(1, 3.0), (2, 2.5)], "held_out": []}
+    assert [line["step"] for _, line in folder.lines(offset)] == [2, 3, 2]
