@@ -371,7 +371,7 @@ def checkpoint_import(
     """Check a checkpoint and make it a model that artists see at once; a run's is in its folder `model`."""
     import subprocess
 
-    command = [sys.executable, "-m", "models.publication", str(folder.resolve())]
+    command = [sys.executable, "-m", "models.import_checkpoint", str(folder.resolve())]
     command += [str(get_settings().data / "checkpoints"), name, *(["--replace"] if replace else [])]
     raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
 

@@ -15,7 +15,7 @@ class Field:
     name: str
     title: str
     description: str
-    widget: str  # prompt, text, integer, number, boolean, choice
+    widget: str  # prompt, text, integer, number, boolean, choice, checkpoint, lines
     default: Any
     minimum: float | None
     maximum: float | None
@@ -24,13 +24,16 @@ class Field:
     choices: tuple[Any, ...]
     required: bool
     more: bool
+    family: str = ""  # of the checkpoints to choose from
 
 
 def fields(params: type[BaseModel]) -> list[Field]:
     """In the order of the class, with `seed` and `count` of every task last."""
     schema = params.model_json_schema()
     made = [
-        field(name, schema["properties"][name], name in schema.get("required", [])) for name in schema["properties"]
+        field(name, entry, name in schema.get("required", []))
+        for name, entry in schema["properties"].items()
+        if "$ref" not in entry  # a group of its own: for clients of the API
     ]
     return sorted(made, key=lambda f: f.name in ("seed", "count"))
 
@@ -39,7 +42,11 @@ def field(name: str, schema: dict[str, Any], required: bool) -> Field:
     options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
     merged = {**options[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
     choices = tuple(merged.get("enum", ()))
-    widget = merged.get("widget") or ("choice" if choices else {"string": "text"}.get(merged["type"], merged["type"]))
+    family = str(merged.get("checkpoint", ""))
+    by_type = {"string": "text", "array": "lines"}
+    widget = merged.get("widget") or (
+        "checkpoint" if family else "choice" if choices else by_type.get(merged["type"], merged["type"])
+    )
     return Field(
         name=name,
         title=merged.get("title", name),
@@ -53,4 +60,5 @@ def field(name: str, schema: dict[str, Any], required: bool) -> Field:
         choices=choices,
         required=required,
         more=bool(merged.get("more")),
+        family=family,
     )

@@ -19,6 +19,7 @@ import app.tables  # noqa: F401  (every table must be known before the first que
 from app import pages
 from app.admin.api import router as admin_api
 from app.artworks.api import router as artworks_api
+from app.checkpoints.api import checkpoints_router
 from app.checkpoints.api import router as models_api
 from app.datasets.api import router as datasets_api
 from app.deps import authenticate
@@ -36,6 +37,8 @@ from app.responses import (
 )
 from app.settings import ROOT, get_settings
 from app.sweeper import sweep_forever
+from app.training_runs.api import families_router
+from app.training_runs.api import router as training_api
 from app.uploads.api import router as uploads_api
 from app.users.api import router as users_api
 from app.version import VERSION
@@ -77,6 +80,9 @@ def create_app() -> FastAPI:
         artworks_api,
         uploads_api,
         datasets_api,
+        families_router,
+        training_api,
+        checkpoints_router,
         users_api,
         admin_api,
     ):

@@ -18,7 +18,9 @@ from app.security import SAFE_METHODS, check_origin
 from app.settings import get_settings
 
 log = structlog.get_logger()
-UPLOAD_PATH = re.compile(r"/api/v1/(uploads|datasets/[^/]+/items)")  # forms with files; the rest of the API takes JSON
+UPLOAD_PATH = re.compile(
+    r"/api/v1/(uploads|datasets/[^/]+/items|checkpoints)"
+)  # forms with files; the rest of the API takes JSON
 UNLOGGED = ("/static/", "/healthz", "/readyz", "/metrics")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -82,8 +84,8 @@ def limited(receive: Receive, scope: Scope, headers: Headers) -> Receive:
     settings = get_settings()
     most = settings.max_body_kib << 10
     if uploads := takes_files(scope):
-        most = (settings.max_upload_mib if uploads == "uploads" else settings.max_dataset_upload_mib) << 20
-        most += 65_536
+        limits = {"uploads": settings.max_upload_mib, "checkpoints": settings.max_checkpoint_upload_mib}
+        most = (limits.get(uploads, settings.max_dataset_upload_mib) << 20) + 65_536
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > most:
         raise TooLarge(f"A body may have at most {most} bytes")

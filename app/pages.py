@@ -26,10 +26,19 @@ from app.metrics import render as render_metrics
 from app.security import local_path
 from app.settings import get_settings
 from app.templating import render
+from app.training_runs.pages import router as training_pages
 from app.users.pages import router as users_pages
 
 router = APIRouter(include_in_schema=False)
-for pages in (artworks_pages, generations_pages, models_pages, datasets_pages, users_pages, admin_pages):
+for pages in (
+    artworks_pages,
+    generations_pages,
+    models_pages,
+    datasets_pages,
+    training_pages,
+    users_pages,
+    admin_pages,
+):
     router.include_router(pages)
 log = structlog.get_logger()
 

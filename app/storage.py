@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
 import re
 import tempfile
@@ -98,6 +99,24 @@ class LocalStorage:
                     yield path.name
                 else:
                     path.unlink(missing_ok=True)  # a temporary file of a process that was killed
+
+
+class Growing(io.RawIOBase):
+    """A file that is only written to, in order, and handed on piece by piece."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.pieces.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        pieces, self.pieces = self.pieces, []
+        return b"".join(pieces)
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -8,28 +8,29 @@ from __future__ import annotations
 import threading
 import time
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import ColumnElement, Select, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, literal, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.artworks.tables import Artwork
-from app.database import clock, now, session_scope, storage_lock
+from app.database import UTCDateTime, clock, now, session_scope, storage_lock
 from app.datasets.tables import DatasetItem
 from app.events import StatusEvent, client, publish
 from app.generations.tables import Generation
+from app.jobs import Job
 from app.queue import ring
 from app.settings import get_settings
 from app.storage import get_storage
+from app.training_runs.tables import TrainingRun
 from app.uploads.tables import Upload
 
+J = TypeVar("J", bound=Job)
 MAX_ATTEMPTS = 3
 UNTOUCHED_SECONDS = 3600.0
 COLLECT_EVERY = 600.0
-GIVEN_UP = (
-    "The worker that drew this stopped three times in a row, perhaps for lack of memory. "
-    "Try fewer pictures at once, or ask an admin to look at the log."
-)
+JOBS: tuple[type[Generation] | type[TrainingRun], ...] = (Generation, TrainingRun)
 log = structlog.get_logger()
 
 
@@ -48,63 +49,71 @@ def sweep_forever(stop: threading.Event) -> None:
 
 def sweep() -> None:
     """One round: expired leases back to the queue, or failed after MAX_ATTEMPTS; then ring for what waits."""
+    waiting = set[str]()
     with session_scope(writing=False) as session:
-        expired = list(session.scalars(expired_leases(session)))
-        waiting = set(
-            session.scalars(
-                select(Generation.queue)
-                .distinct()
-                .where(Generation.status == "queued", Generation.created_at < now() - timedelta(seconds=2))
+        expired = any(session.scalars(expired_leases(session, table).limit(1)).first() for table in JOBS)
+        for table in JOBS:
+            young = now() - timedelta(seconds=2)
+            waiting |= set(
+                session.scalars(
+                    select(table.queue).distinct().where(table.status == "queued", table.created_at < young)
+                )
             )
-        )
     if expired:
         with session_scope() as session:
-            ended = reap(session)
-        for job in ended:
-            publish(job.user_id, StatusEvent(generation=job.id, status=job.status, error=job.error))
-        waiting |= {job.queue for job in ended if job.status == "queued"}
+            changed = [job for table in JOBS for job in reap(session, table)]
+        for job in changed:
+            if isinstance(job, Generation):  # who watches a training run looks at its row
+                publish(job.user_id, StatusEvent(generation=job.id, status=job.status, error=job.error))
+        waiting |= {job.queue for job in changed if job.status == "queued"}
     for queue in waiting:
         if doorbells(queue) == 0:
             ring(queue)
 
 
-def expired_leases(session: Session) -> Select[Generation]:
-    return select(Generation).where(Generation.status == "running", has_expired(session))
+def expired_leases(session: Session, table: type[J]) -> Select[J]:
+    return select(table).where(table.status == "running", has_expired(session, table))
 
 
-def has_expired(session: Session) -> ColumnElement[bool]:
+def has_expired(session: Session, table: type[Job]) -> ColumnElement[bool]:
     """A lease that ends too far ahead was written before the clock was set back; it counts as expired too."""
     moment, longest = clock(session), timedelta(seconds=2 * get_settings().lease_seconds)
-    return or_(Generation.lease_until < moment, Generation.lease_until > moment + longest)
+    return or_(table.lease_until < moment, table.lease_until > moment + longest)
 
 
-def reap(session: Session) -> list[Generation]:
-    """Jobs whose lease ran out: queued again, failed with a reason, or cancelled when that was asked for."""
-    jobs = list(session.scalars(expired_leases(session)))
+def reap(session: Session, table: type[J]) -> list[J]:
+    """Jobs whose lease ran out: queued again, failed with a reason, or cancelled or paused when that was asked for."""
+    jobs = list(session.scalars(expired_leases(session, table)))
     changed = []
     for job in jobs:
-        if job.cancel_requested:
-            values = {"status": "cancelled", "finished_at": now()}
-        elif job.attempt >= MAX_ATTEMPTS:
-            values = {"status": "failed", "finished_at": now(), "error": GIVEN_UP}
-        else:
-            values = {"status": "queued"}
+        becomes: Any = table.let_go()
+        error = None
+        if job.attempt >= MAX_ATTEMPTS:
+            becomes = case((becomes == "queued", "failed"), else_=becomes)
+            error = table.given_up
         done = session.execute(
-            update(Generation)
+            update(table)
             .where(
-                Generation.id == job.id,
-                Generation.status == "running",
-                Generation.token == job.token,
-                has_expired(session),
+                table.id == job.id,
+                table.status == "running",
+                table.token == job.token,
+                has_expired(session, table),
             )
-            .values(token=None, lease_until=None, step=0, **values)
+            .values(
+                status=becomes,
+                finished_at=case((becomes.in_(["failed", "cancelled"]), literal(now(), UTCDateTime())), else_=null()),
+                error=case((becomes == "failed", error), else_=null()),
+                token=None,
+                lease_until=None,
+                step=0,
+            )
         )
         if done.rowcount:  # type: ignore[attr-defined]
-            log.warning("lease_expired", job=job.id, attempt=job.attempt, now=values["status"])
             changed.append(job)
     session.flush()
     for job in changed:
         session.refresh(job)
+        log.warning("lease_expired", job=job.id, attempt=job.attempt, now=job.status)
     return changed
 
 

@@ -5,6 +5,7 @@ from app.artworks.tables import Artwork
 from app.database import Base
 from app.datasets.tables import Dataset, DatasetItem
 from app.generations.tables import Generation
+from app.training_runs.tables import TrainingRun
 from app.uploads.tables import Upload
 from app.users.tables import ApiKey, OneTimeLink, User, UserSession
 
@@ -16,6 +17,7 @@ __all__ = [
     "DatasetItem",
     "Generation",
     "OneTimeLink",
+    "TrainingRun",
     "Upload",
     "User",
     "UserSession",

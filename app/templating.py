@@ -6,7 +6,7 @@ Context: `user` (Principal or None), `language`, `languages`, `_` (translate), `
 from __future__ import annotations
 
 import os
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -34,6 +34,7 @@ def environment(language: str) -> Environment:
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
     made.filters["ago"] = lambda moment: ago(moment, language)
     made.filters["bytes"] = size
+    made.filters["duration"] = lambda seconds: duration(seconds, language)
     # For texts that come from elsewhere: unlike `_()` it neither formats nor trusts them.
     made.filters["t"] = lambda words: translations(language).gettext(words) if words else ""
     made.globals["asset"] = asset
@@ -54,6 +55,10 @@ def ago(moment: datetime | None, language: str) -> str:
     if moment is None:
         return ""
     return format_timedelta(moment - now(), add_direction=True, locale=language.replace("-", "_"))
+
+
+def duration(seconds: float, language: str) -> str:
+    return format_timedelta(timedelta(seconds=seconds), locale=language.replace("-", "_"), threshold=1.2)
 
 
 def size(number: int) -> str:

@@ -22,6 +22,13 @@ SWAGGER = NpmPackage(
     "Apache-2.0",
     "Swagger UI, SmartBear Software",
 )
+UPLOT = NpmPackage(
+    "uplot",
+    "1.6.32",
+    "4b8a8191e425658e3ea8c8c1314b0fc679c861ee3a1af2b20c7b16ba50b5133d",
+    "MIT",
+    "uPlot, Leon Sorokin",
+)
 AXE = NpmPackage(
     "axe-core",
     "4.14.1",
@@ -32,6 +39,7 @@ AXE = NpmPackage(
 FILES = {
     HTMX: {"dist/htmx.min.js": "htmx.min.js"},
     SWAGGER: {"swagger-ui-bundle.js": "swagger-ui-bundle.js", "swagger-ui.css": "swagger-ui.css"},
+    UPLOT: {"dist/uPlot.esm.js": "uPlot.esm.js", "dist/uPlot.min.css": "uPlot.min.css"},
     AXE: {"axe.min.js": "axe.min.js"},
 }
 FOLDER = ROOT / "static" / "vendor"

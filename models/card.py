@@ -1,12 +1,19 @@
-"""What a checkpoint's card must say, for whoever reads one. Torch-free."""
+"""Checkpoints on disk and what their cards must say. Torch-free."""
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 FORMAT = 1
+ZOO = Path(__file__).parent / "zoo"
+
+
+class CheckpointError(Exception):
+    """The checkpoint is not one of ours, or is broken; the message says how."""
 
 
 class Card(BaseModel):
@@ -41,3 +48,24 @@ def problem(card: object) -> str | None:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc'])) or 'the card'}: {first['msg']}"
     return None
+
+
+def find(name: str, beside: Path = ZOO) -> Path:
+    """Folder of the checkpoint `name`, in `beside` or in the zoo. Raises CheckpointError when there is none."""
+    for place in (beside, ZOO):
+        if (place / name / "card.json").is_file():
+            return place / name
+    raise CheckpointError(f"the checkpoint {name} is missing")
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """Raises CheckpointError when there is no card of a format that this version reads."""
+    try:
+        card = json.loads((folder / "card.json").read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder.name}: the card cannot be read ({error})") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise CheckpointError(f"{folder.name}: the card's format is not {FORMAT}")
+    if wrong := problem(card):
+        raise CheckpointError(f"{folder.name}: the card is not valid ({wrong})")
+    return card

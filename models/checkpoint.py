@@ -12,14 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.card import FORMAT, problem
+from models.card import FORMAT, ZOO, CheckpointError, find, read_card
 from models.folders import whole_folder
 
-ZOO = Path(__file__).parent / "zoo"
-
-
-class CheckpointError(Exception):
-    """The checkpoint is not one of ours, or is broken; the message says how."""
+__all__ = ["ZOO", "CheckpointError", "find", "read_card"]
 
 
 def write_model(
@@ -47,27 +43,6 @@ def write_model(
 
 def half(tensor: Tensor) -> Tensor:
     return (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
-
-
-def find(name: str, beside: Path = ZOO) -> Path:
-    """Folder of the checkpoint `name`, in `beside` or in the zoo. Raises CheckpointError when there is none."""
-    for place in (beside, ZOO):
-        if (place / name / "card.json").is_file():
-            return place / name
-    raise CheckpointError(f"the checkpoint {name} is missing")
-
-
-def read_card(folder: Path) -> dict[str, Any]:
-    """Raises CheckpointError when there is no card of a format that this version reads."""
-    try:
-        card = json.loads((folder / "card.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{folder.name}: the card cannot be read ({error})") from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise CheckpointError(f"{folder.name}: the card's format is not {FORMAT}")
-    if wrong := problem(card):
-        raise CheckpointError(f"{folder.name}: the card is not valid ({wrong})")
-    return card
 
 
 def read_text(folder: Path, name: str, card: dict[str, Any]) -> str:

@@ -12,7 +12,7 @@ from babel.messages.pofile import read_po
 
 from app.forms import fields
 from app.responses import InternalError
-from app.sweeper import GIVEN_UP
+from app.sweeper import JOBS
 from app.users.service import WRONG
 from models.registry import families
 
@@ -30,10 +30,10 @@ ERRORS = {
     "StorageFull",
 }
 # Words that templates translate by value: statuses, and the parameters' names on the artwork page.
-BY_VALUE = {"queued", "running", "succeeded", "failed", "cancelled", "Temperature", "Guidance scale", "Top k"}
+BY_VALUE = {"queued", "running", "paused", "succeeded", "failed", "cancelled", "Temperature", "Guidance scale", "Top k"}
 REASONS = {
     WRONG,
-    GIVEN_UP,
+    *(table.given_up for table in JOBS),
     InternalError.title,
     "The disk of the studio is full; ask an admin to make room, then try again.",
     "There was not enough memory for this; try fewer pictures at once.",
@@ -47,8 +47,11 @@ def template_strings() -> set[str]:
 
 
 def schema_strings() -> set[str]:
-    tasks = [task for family in families().values() for task in family.tasks]
-    return {text for task in tasks for f in fields(task.params) for text in (f.title, f.description) if text}
+    """Of the fields of tasks and trainings, and the titles of trainable families and of their presets."""
+    known = families().values()
+    forms = [task.params for family in known for task in family.tasks] + [f.training for f in known if f.training]
+    titles = {title for f in known if f.training for title in (f.title, *(preset.title for preset in f.presets))}
+    return titles | {text for form in forms for f in fields(form) for text in (f.title, f.description) if text}
 
 
 def error_strings() -> set[str]:

@@ -9,7 +9,7 @@ import warnings
 
 import structlog
 from celery.platforms import SecurityWarning
-from celery.signals import worker_process_init, worker_process_shutdown, worker_shutdown
+from celery.signals import worker_process_init, worker_process_shutdown, worker_shutdown, worker_shutting_down
 from sqlalchemy import delete
 
 import app.tables  # noqa: F401
@@ -19,6 +19,7 @@ from app.logs import configure_logging
 from app.queue import celery_app
 from app.settings import get_settings
 from app.sweeper import sweep_forever
+from workers import shutdown
 
 REPORT_SECONDS = 10.0
 log = structlog.get_logger()
@@ -89,6 +90,12 @@ def report() -> None:
             session.add(row)
         row.device, row.memory_total, row.memory_used = model_cache.device_name(), total, used
         row.models, row.seen_at = model_cache.loaded(), now()
+
+
+@worker_shutting_down.connect
+def announce_shutdown(**_: object) -> None:
+    """A training run saves its state and goes back to the queue."""
+    shutdown.begun.set()
 
 
 @worker_shutdown.connect

@@ -18,6 +18,7 @@ from app.artworks.tables import Artwork
 from app.database import new_id, session_scope, storage_lock
 from app.errors import StorageFull
 from app.events import Event, PreviewEvent, ProgressEvent, StatusEvent, publish
+from app.generations.tables import Generation
 from app.queue import ring
 from app.storage import get_storage
 from app.sweeper import MAX_ATTEMPTS, doorbells
@@ -40,15 +41,18 @@ def work_once(queue: str, worker: str) -> bool:
     if not leases:
         return False
     crash_points.reach("claimed")
-    for user in {taken.user for taken in leases}:
-        publish(user, *(StatusEvent(generation=taken.job, status="running") for taken in leases if taken.user == user))
+    for user in {taken.row.user_id for taken in leases}:
+        publish(
+            user,
+            *(StatusEvent(generation=taken.job, status="running") for taken in leases if taken.row.user_id == user),
+        )
     run(leases)
     if doorbells(queue) == 0:
         ring(queue)
     return True
 
 
-def run(leases: list[Lease]) -> None:
+def run(leases: list[Lease[Generation]]) -> None:
     """Sample the jobs together; when that fails, one by one, so that one bad job does not take others along.
 
     The leases of all are renewed until the last of them is settled.
@@ -57,25 +61,25 @@ def run(leases: list[Lease]) -> None:
         attempt(leases, heartbeat)
 
 
-def attempt(leases: list[Lease], heartbeat: Heartbeat) -> None:
+def attempt(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
     first = leases[0]
-    bound = log.bind(jobs=[taken.job for taken in leases], requests=[taken.request_id for taken in leases])
+    bound = log.bind(jobs=[taken.job for taken in leases], requests=[taken.row.request_id for taken in leases])
     try:
         began = time.perf_counter()
         outputs = sample(leases, heartbeat)
         crash_points.reach("sampled")
-        batch = sum(taken.count for taken in leases)
+        batch = sum(taken.row.count for taken in leases)
         for taken in leases:
-            works = [outputs.pop(0) for _ in range(taken.count)]
+            works = [outputs.pop(0) for _ in range(taken.row.count)]
             settle(taken, works, batch)
         bound.info("batch_done", pictures=batch, milliseconds=round((time.perf_counter() - began) * 1000))
     except Cancelled:
         for taken in leases:
             settle(taken, [], 0)
     except CheckpointError as error:
-        bound.error("checkpoint_failed", model=first.model, error=str(error))
+        bound.error("checkpoint_failed", model=first.row.model, error=str(error))
         for taken in leases:
-            fail(taken, f"The model {first.model} cannot be used: {error}", final=True)
+            fail(taken, f"The model {first.row.model} cannot be used: {error}", final=True)
     except Exception as error:
         bound.exception("batch_failed")
         torch.cuda.empty_cache()
@@ -96,15 +100,15 @@ def reason(error: Exception) -> str:
     return "The model failed while it drew this. The log has the details under this job's id."
 
 
-def sample(leases: list[Lease], heartbeat: Heartbeat) -> list[Output]:
+def sample(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> list[Output]:
     """One output a picture, in the order of the jobs."""
     first = leases[0]
-    params_class = model_cache.checkpoint(first.model).task(first.task).params
-    sampler = model_cache.sampler(first.model, first.checkpoint_sha256)
+    params_class = model_cache.checkpoint(first.row.model).task(first.row.task).params
+    sampler = model_cache.sampler(first.row.model, first.row.checkpoint_sha256)
     requests = []
     for taken in leases:
-        params = params_class.model_validate(taken.params)
-        requests += [Request(taken.task, params, taken.params["seed"] + i) for i in range(taken.count)]
+        params = params_class.model_validate(taken.row.params)
+        requests += [Request(taken.row.task, params, taken.row.params["seed"] + i) for i in range(taken.row.count)]
     outputs: list[Output] = []
     watch = Watch(leases, heartbeat)
     while len(outputs) < len(requests):  # only a single job larger than the batch needs more than one turn
@@ -118,7 +122,7 @@ def sample(leases: list[Lease], heartbeat: Heartbeat) -> list[Output]:
 class Watch:
     """What happens at every step: look for cancellation, report progress and now and then a preview."""
 
-    leases: list[Lease]
+    leases: list[Lease[Generation]]
     heartbeat: Heartbeat
     turn: int = 0
     turns: int = 1
@@ -137,11 +141,11 @@ class Watch:
         pictures = previews() if self.turns == 1 else []
         for taken in self.leases:
             events: list[Event] = [ProgressEvent(generation=taken.job, step=taken.step, total=taken.total)]
-            own, pictures = pictures[: taken.count], pictures[taken.count :]
+            own, pictures = pictures[: taken.row.count], pictures[taken.row.count :]
             events += [
                 PreviewEvent(generation=taken.job, index=i, image=data_uri(pixels)) for i, pixels in enumerate(own)
             ]
-            publish(taken.user, *events)
+            publish(taken.row.user_id, *events)
         ended = time.monotonic()
         self._next = ended + max(NEXT_PREVIEW, PREVIEW_SHARE * (ended - began))
 
@@ -151,7 +155,7 @@ def data_uri(pixels: Any) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
-def settle(taken: Lease, works: list[Output], batch: int) -> None:
+def settle(taken: Lease[Generation], works: list[Output], batch: int) -> None:
     """Store a job's pictures, then one transaction: artworks and the end of the job, or neither."""
     if taken.state == "lost":
         return
@@ -159,7 +163,7 @@ def settle(taken: Lease, works: list[Output], batch: int) -> None:
         with session_scope() as session:
             ended = lease.end(session, taken, "cancelled")
         if ended:
-            publish(taken.user, StatusEvent(generation=taken.job, status="cancelled"))
+            publish(taken.row.user_id, StatusEvent(generation=taken.job, status="cancelled"))
         taken.state = "settled"
         return
     files, rows = [], []
@@ -181,20 +185,20 @@ def settle(taken: Lease, works: list[Output], batch: int) -> None:
         crash_points.reach("before_commit")
     taken.state = "settled"
     crash_points.reach("committed")
-    publish(taken.user, StatusEvent(generation=taken.job, status="succeeded", artworks=[row.id for row in rows]))
+    publish(taken.row.user_id, StatusEvent(generation=taken.job, status="succeeded", artworks=[row.id for row in rows]))
 
 
-def store(taken: Lease, index: int, work: Output, batch: int) -> tuple[bytes, Artwork]:
+def store(taken: Lease[Generation], index: int, work: Output, batch: int) -> tuple[bytes, Artwork]:
     """Write the file; returns its content and the row that will name it."""
     picture = Image.fromarray(work.pixels)
-    seed = taken.params["seed"] + index
+    seed = taken.row.params["seed"] + index
     provenance: dict[str, Any] = {
         "generator": "danqing",
         "version": VERSION,
-        "model": taken.model,
-        "task": taken.task,
-        "checkpoint_sha256": taken.checkpoint_sha256,
-        "params": taken.params,
+        "model": taken.row.model,
+        "task": taken.row.task,
+        "checkpoint_sha256": taken.row.checkpoint_sha256,
+        "params": taken.row.params,
         "seed": seed,
         "position": index,
         "width": picture.width,
@@ -207,7 +211,7 @@ def store(taken: Lease, index: int, work: Output, batch: int) -> tuple[bytes, Ar
     content = imaging.png_with_provenance(picture, provenance)
     return content, Artwork(
         id=new_id(),
-        user_id=taken.user,
+        user_id=taken.row.user_id,
         generation_id=taken.job,
         position=index,
         sha256=get_storage().put(content),
@@ -215,15 +219,15 @@ def store(taken: Lease, index: int, work: Output, batch: int) -> tuple[bytes, Ar
         size_bytes=len(content),
         width=picture.width,
         height=picture.height,
-        model=taken.model,
-        task=taken.task,
+        model=taken.row.model,
+        task=taken.row.task,
         seed=seed,
         provenance=provenance,
-        text=search_text("", str(taken.params.get("prompt", "")), []),
+        text=search_text("", str(taken.row.params.get("prompt", "")), []),
     )
 
 
-def fail(taken: Lease, why: str, final: bool = False) -> None:
+def fail(taken: Lease[Generation], why: str, final: bool = False) -> None:
     """Back to the queue while attempts are left, else failed with a reason."""
     status: str | None
     with session_scope() as session:
@@ -233,4 +237,7 @@ def fail(taken: Lease, why: str, final: bool = False) -> None:
             status = lease.put_back(session, taken)
     taken.state = "settled"
     if status:
-        publish(taken.user, StatusEvent(generation=taken.job, status=status, error=why if status == "failed" else None))
+        publish(
+            taken.row.user_id,
+            StatusEvent(generation=taken.job, status=status, error=why if status == "failed" else None),
+        )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import structlog
 from sqlalchemy import Select, case, literal, null, select, update
@@ -15,35 +16,34 @@ from sqlalchemy.orm import Session
 
 from app.database import UTCDateTime, clock, now, session_scope
 from app.generations.tables import Generation
+from app.jobs import Job
 from app.settings import get_settings
+from app.training_runs.tables import TrainingRun
 from app.users.tables import User
 
+J = TypeVar("J", bound=Job)
 log = structlog.get_logger()
 GONE = ("lost", "settled")  # states in which a lease is no longer ours
 LOOK_SECONDS = 0.2  # how often a step may look at the row
 
 
 @dataclass
-class Lease:
-    """One claimed job, as it was when claimed. `state` is "held", "cancelled", "lost" or "settled"."""
+class Lease(Generic[J]):
+    """One claimed job: its row as it was then. `state` is "held", "cancelled", "lost" or "settled"."""
 
-    job: str
-    user: str
-    user_name: str
+    row: J
     token: str
-    model: str
-    task: str
-    checkpoint_sha256: str
-    params: dict[str, Any]
-    count: int
     attempt: int
-    request_id: str
     state: str = "held"
     step: int = 0
     total: int = 0
 
+    @property
+    def job(self) -> str:
+        return self.row.id
 
-def claim(session: Session, queue: str, worker: str, capacity: int) -> list[Lease]:
+
+def claim(session: Session, queue: str, worker: str, capacity: int) -> list[Lease[Generation]]:
     """The next job in fair order, and as many more that fit into one batch with it; [] when nothing waits.
 
     Order: priority, then the user who was served longest ago, then age. `capacity` is in pictures; the first job is
@@ -52,9 +52,9 @@ def claim(session: Session, queue: str, worker: str, capacity: int) -> list[Leas
     head = session.execute(in_order(queue).limit(1)).first()
     if head is None:
         return []
-    first, owner = head
-    leases = take(session, first, owner, worker)
-    room = capacity - sum(lease.count for lease in leases)
+    first = head[0]
+    leases = take(session, first, worker)
+    room = capacity - sum(lease.row.count for lease in leases)
     if room > 0 and leases:
         alike = in_order(queue).where(
             Generation.model == first.model,
@@ -63,11 +63,11 @@ def claim(session: Session, queue: str, worker: str, capacity: int) -> list[Leas
             Generation.checkpoint_sha256 == first.checkpoint_sha256,
             Generation.count <= room,
         )
-        for job, user in session.execute(alike.limit(room)):
+        for job, _ in session.execute(alike.limit(room)):
             if job.count <= room:
-                leases += (taken := take(session, job, user, worker))
-                room -= sum(lease.count for lease in taken)
-    for user_id in sorted({lease.user for lease in leases}):  # one order for all workers: no deadlock
+                leases += (taken := take(session, job, worker))
+                room -= sum(lease.row.count for lease in taken)
+    for user_id in sorted({lease.row.user_id for lease in leases}):  # one order for all workers: no deadlock
         session.execute(update(User).where(User.id == user_id).values(served_at=now()))
     return leases
 
@@ -82,16 +82,16 @@ def in_order(queue: str) -> Select[Generation, User]:
     )
 
 
-def take(session: Session, job: Generation, user: User, worker: str) -> list[Lease]:
+def take(session: Session, job: J, worker: str) -> list[Lease[J]]:
     """Compare-and-set: [] when another worker was faster."""
-    token = secrets.token_hex(16)
+    token, table = secrets.token_hex(16), type(job)
     until = clock(session) + timedelta(seconds=get_settings().lease_seconds)
     done = session.execute(
-        update(Generation)
-        .where(Generation.id == job.id, Generation.status == "queued")
+        update(table)
+        .where(table.id == job.id, table.status == "queued")
         .values(
             status="running",
-            attempt=Generation.attempt + 1,
+            attempt=table.attempt + 1,
             token=token,
             lease_until=until,
             worker=worker,
@@ -100,41 +100,27 @@ def take(session: Session, job: Generation, user: User, worker: str) -> list[Lea
         )
         .execution_options(synchronize_session=False)
     )
-    if done.rowcount != 1:  # type: ignore[attr-defined]
-        return []
-    return [
-        Lease(
-            job.id,
-            user.id,
-            user.name,
-            token,
-            job.model,
-            job.task,
-            job.checkpoint_sha256,
-            job.params,
-            job.count,
-            job.attempt + 1,
-            job.request_id,
-        )
-    ]
+    return [Lease(job, token, job.attempt + 1)] if done.rowcount == 1 else []  # type: ignore[attr-defined]
 
 
-def held(lease: Lease) -> Any:
-    return (Generation.id == lease.job) & (Generation.token == lease.token) & (Generation.status == "running")
+def held(lease: Lease[Any]) -> Any:
+    table = type(lease.row)
+    return (table.id == lease.job) & (table.token == lease.token) & (table.status == "running")
 
 
-def renew(leases: list[Lease]) -> None:
+def renew(leases: Sequence[Lease[Any]]) -> None:
     """Extend what is still ours; mark what was cancelled or lost."""
     with session_scope() as session:
         until = clock(session) + timedelta(seconds=get_settings().lease_seconds)
         for lease in leases:
             if lease.state in GONE:
                 continue
+            table = type(lease.row)
             kept = session.execute(
-                update(Generation)
+                update(table)
                 .where(held(lease))
                 .values(lease_until=until, step=lease.step, total=lease.total)
-                .returning(Generation.cancel_requested)
+                .returning(table.cancel_requested)
             ).first()
             if lease.state in GONE:
                 continue  # it was settled meanwhile, by the thread that samples
@@ -145,16 +131,12 @@ def renew(leases: list[Lease]) -> None:
                 lease.state = "cancelled"
 
 
-def cancelled(leases: list[Lease]) -> None:
-    """Read the wish to cancel, without writing."""
+def cancelled(leases: Sequence[Lease[Any]]) -> None:
+    """Read the wish to cancel, without writing. All leases are of one table."""
+    table = type(leases[0].row)
     with session_scope(writing=False) as session:
-        wanted = set(
-            session.scalars(
-                select(Generation.id).where(
-                    Generation.id.in_([lease.job for lease in leases]), Generation.cancel_requested
-                )
-            )
-        )
+        query = select(table.id).where(table.id.in_([lease.job for lease in leases]), table.cancel_requested)
+        wanted = set(session.scalars(query))
     for lease in leases:
         if lease.state == "held" and lease.job in wanted:
             lease.state = "cancelled"
@@ -164,7 +146,7 @@ def cancelled(leases: list[Lease]) -> None:
 class Heartbeat:
     """A thread that renews leases while a batch is sampled; `look()` is for every step in between."""
 
-    leases: list[Lease]
+    leases: Sequence[Lease[Any]]
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _looked: float = field(default_factory=time.monotonic)
@@ -196,10 +178,10 @@ class Heartbeat:
             log.warning("look_failed", error=str(error))
 
 
-def end(session: Session, lease: Lease, status: str, error: str | None = None) -> bool:
+def end(session: Session, lease: Lease[Any], status: str, error: str | None = None) -> bool:
     """Finish the job if the lease is still ours; False: it is not, roll back. Only here does a job end by a worker."""
     done = session.execute(
-        update(Generation)
+        update(type(lease.row))
         .where(held(lease))
         .values(
             status=status,
@@ -214,31 +196,37 @@ def end(session: Session, lease: Lease, status: str, error: str | None = None) -
     return bool(done.rowcount == 1)  # type: ignore[attr-defined]
 
 
-def put_back(session: Session, lease: Lease) -> str | None:
-    """Back to the queue for another attempt; a job that was to be cancelled ends instead.
+def put_back(session: Session, lease: Lease[Any], spare_attempt: bool = False) -> str | None:
+    """Back to the queue for another attempt; a job that was to be cancelled, or paused, does that instead.
 
-    Returns its status now, None when the lease was lost.
+    Returns its status now, None when the lease was lost. `spare_attempt`: this turn costs the job none.
     """
-    return session.scalar(update(Generation).where(held(lease)).values(returned()).returning(Generation.status))
+    table = type(lease.row)
+    values = returned(table) | ({"attempt": table.attempt - 1} if spare_attempt else {})
+    status: str | None = session.scalar(update(table).where(held(lease)).values(values).returning(table.status))
+    return status
 
 
 def give_back_all(worker: str) -> int:
     """A worker that shuts down returns what it holds; this costs the jobs no attempt."""
+    given_back = 0
     with session_scope() as session:
-        done = session.execute(
-            update(Generation)
-            .where(Generation.worker == worker, Generation.status == "running")
-            .values({**returned(), "attempt": Generation.attempt - 1})
-        )
-        return int(done.rowcount)  # type: ignore[attr-defined]
+        for table in (Generation, TrainingRun):
+            done = session.execute(
+                update(table)
+                .where(table.worker == worker, table.status == "running")
+                .values({**returned(table), "attempt": table.attempt - 1})
+            )
+            given_back += int(done.rowcount)  # type: ignore[attr-defined]
+    return given_back
 
 
-def returned() -> dict[str, Any]:
+def returned(table: type[Job]) -> dict[str, Any]:
     """Values of a job that no worker holds any more."""
-    to_cancel = Generation.cancel_requested
+    becomes = table.let_go()
     return {
-        "status": case((to_cancel, "cancelled"), else_="queued"),
-        "finished_at": case((to_cancel, literal(now(), UTCDateTime())), else_=null()),
+        "status": becomes,
+        "finished_at": case((becomes == "cancelled", literal(now(), UTCDateTime())), else_=null()),
         "token": None,
         "lease_until": None,
         "step": 0,

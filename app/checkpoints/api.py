@@ -1,17 +1,30 @@
-"""/api/v1/models"""
+"""/api/v1/models, what artists draw with; /api/v1/checkpoints, the files behind it, for admins."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Response
+from fastapi import APIRouter, Path, Request, Response, status
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
 
 from app.checkpoints import service
-from app.checkpoints.schemas import ModelList, ModelOut
-from app.deps import User
-from app.errors import NotFound
+from app.checkpoints.schemas import CardList, CardOut, ModelList, ModelOut
+from app.deps import Admin, User
+from app.errors import Invalid, NotFound
 
 router = APIRouter(prefix="/models", tags=["models"])
+checkpoints_router = APIRouter(prefix="/checkpoints", tags=["checkpoints"])
+FORM = {
+    "type": "object",
+    "required": ["name", "files"],
+    "properties": {
+        "name": {"type": "string", "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$", "maxLength": 60},
+        "replace": {"type": "string", "enum": ["true", "false"], "default": "false"},
+        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+    },
+}
 Name = Annotated[str, Path(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 
 
@@ -36,3 +49,58 @@ def get_samples(user: User, name: Name) -> Response:
     if not path.is_file():
         raise NotFound("This model has no contact sheet")
     return Response(path.read_bytes(), media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+
+# --- checkpoints ----------------------------------------------------------------------------------------------------
+
+
+@checkpoints_router.get("", summary="List checkpoints, also those that draw nothing by themselves")
+def list_checkpoints(admin: Admin) -> CardList:
+    return CardList(items=[CardOut.of(name, card) for name, card in service.cards().items()])
+
+
+@checkpoints_router.post(
+    "",
+    status_code=status.HTTP_201_CREATED,
+    summary="Import a checkpoint: card.json, model.safetensors and what the card lists, or one zip of them",
+    openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}},
+    responses={409: {"description": "The name is taken"}},
+)
+async def import_checkpoint(admin: Admin, request: Request, response: Response) -> CardOut:
+    """Weights are safetensors by content, and never unpickled; a worker that loads them checks the architecture."""
+    async with request.form(max_files=service.MAX_FILES, max_fields=10) as form:
+        files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
+        name, replace = form.get("name"), form.get("replace", "false")
+        if not files or not isinstance(name, str) or replace not in ("true", "false"):
+            raise Invalid("The form needs a name and files", errors=[{"loc": ["body", "files" if name else "name"]}])
+        opened = [(file.filename or "", file.file) for file in files]
+        await run_in_threadpool(service.add, name, opened, replace == "true")
+    response.headers["Location"] = f"/api/v1/checkpoints/{name}"
+    return CardOut.of(name, service.card_of(name))
+
+
+@checkpoints_router.get("/{name}", summary="One checkpoint with its card")
+def get_checkpoint(admin: Admin, name: Name) -> CardOut:
+    return CardOut.of(name, service.card_of(name))
+
+
+@checkpoints_router.get(
+    "/{name}/file",
+    summary="The checkpoint as a zip, which another studio imports",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/zip": {}}}},
+)
+def export_checkpoint(admin: Admin, name: Name) -> StreamingResponse:
+    service.card_of(name)
+    headers = {"Content-Disposition": f'attachment; filename="{name}.zip"'}
+    return StreamingResponse(service.archive(name), media_type="application/zip", headers=headers)
+
+
+@checkpoints_router.delete(
+    "/{name}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Unpublish: artists no longer see the model; what it drew stays",
+    responses={409: {"description": "It came with the studio"}},
+)
+def delete_checkpoint(admin: Admin, name: Name) -> None:
+    service.delete(name)

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.checkpoints.service import Checkpoint
+from app.checkpoints.service import Checkpoint, ships
 
 
 class TaskOut(BaseModel):
@@ -65,4 +65,31 @@ class ModelOut(BaseModel):
 
 class ModelList(BaseModel):
     items: list[ModelOut]
+    next_cursor: str | None = None
+
+
+class CardOut(BaseModel):
+    """A checkpoint with its card, also one that draws nothing by itself."""
+
+    name: str
+    family: str
+    sha256: str
+    parameters: int
+    ours: bool = Field(description="Ships with the studio: it can be neither replaced nor deleted")
+    card: dict[str, Any]
+
+    @classmethod
+    def of(cls, name: str, card: dict[str, Any]) -> CardOut:
+        return cls(
+            name=name,
+            family=card["family"],
+            sha256=card["sha256"],
+            parameters=card["parameters"],
+            ours=ships(name),
+            card=card,
+        )
+
+
+class CardList(BaseModel):
+    items: list[CardOut]
     next_cursor: str | None = None

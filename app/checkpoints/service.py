@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, BinaryIO
 
 import structlog
 
-from app.errors import NotFound
+from app.errors import Conflict, Invalid, NotFound
 from app.settings import ROOT, get_settings
+from app.storage import Growing
 from models.base import Family, Task
-from models.card import problem
+from models.card import CheckpointError, problem
+from models.publication import PLAIN, publish
 from models.registry import families
 
+MAX_FILES, MAX_BYTES = 20, 8 * 2**30  # of an imported checkpoint
 log = structlog.get_logger()
 
 
@@ -66,20 +73,119 @@ def read(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def catalogue() -> dict[str, Checkpoint]:
-    """Every checkpoint whose family offers a task, by name."""
-    found: dict[str, Checkpoint] = {}
+def found() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Every folder with a card of ours; of several with one name the first."""
+    names = set[str]()
     for place in folders():
         for folder in sorted(place.glob("*/")) if place.is_dir() else []:
             card = read(folder) if (folder / "card.json").exists() else None
-            family = families().get(card["family"]) if card else None
-            if card and family and family.tasks:
-                found.setdefault(folder.name, Checkpoint(folder.name, folder, family, card))
-    return found
+            if card and folder.name not in names and not folder.name.startswith("."):
+                names.add(folder.name)
+                yield folder, card
+
+
+def cards() -> dict[str, dict[str, Any]]:
+    """Cards of all checkpoints by name, also of those that draw nothing by themselves."""
+    return {folder.name: card for folder, card in found()}
+
+
+def ships(name: str) -> bool:
+    """Whether the checkpoint came with the studio."""
+    return (ROOT / "models" / "zoo" / name / "card.json").exists()
+
+
+def card_of(name: str) -> dict[str, Any]:
+    card = cards().get(name)
+    if card is None:
+        raise NotFound(f"There is no checkpoint {name}")
+    return card
+
+
+def catalogue() -> dict[str, Checkpoint]:
+    """Every checkpoint whose family offers a task, by name."""
+    drawing = {}
+    for folder, card in found():
+        family = families().get(card["family"])
+        if family and family.tasks:
+            drawing[folder.name] = Checkpoint(folder.name, folder, family, card)
+    return drawing
 
 
 def get(name: str) -> Checkpoint:
-    found = catalogue().get(name)
-    if found is None:
+    checkpoint = catalogue().get(name)
+    if checkpoint is None:
         raise NotFound(f"There is no model {name}")
-    return found
+    return checkpoint
+
+
+def delete(name: str) -> None:
+    """Artists no longer see the model; what it drew stays. Raises NotFound, Conflict for one that the studio ships.
+
+    Jobs that wait for it fail with the reason.
+    """
+    card_of(name)
+    if ships(name):
+        raise Conflict("This checkpoint came with the studio and stays")
+    shutil.rmtree(get_settings().data / "checkpoints" / name)
+
+
+def archive(name: str) -> Iterator[bytes]:
+    """The checkpoint's files as a zip, as it is made. Call `card_of` first: this raises after the first byte."""
+    folder = next(folder for folder, _ in found() if folder.name == name)
+    files = ["card.json", "model.safetensors", "samples.png", *read_files(folder)]
+    buffer = Growing()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as zipped:
+        for file in files:
+            if (folder / file).is_file():
+                with zipped.open(file, "w", force_zip64=True) as entry, (folder / file).open("rb") as source:
+                    while block := source.read(1 << 20):
+                        entry.write(block)
+                        yield buffer.take()
+    yield buffer.take()
+
+
+def read_files(folder: Path) -> list[str]:
+    card = read(folder) or {}
+    return [str(file) for file in card.get("files", {})]
+
+
+def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool) -> None:
+    """A checkpoint from its files, or from one zip of them. Raises Conflict, Invalid; nothing is kept then."""
+    with tempfile.TemporaryDirectory(dir=get_settings().data) as temporary:
+        folder = Path(temporary) / "checkpoint"
+        folder.mkdir()
+        try:
+            collect(folder, files)
+            publish(folder, get_settings().data / "checkpoints", name, replace)
+        except (CheckpointError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            raise Invalid(f"The checkpoint cannot be taken: {error}", errors=[{"loc": ["body", "files"]}]) from error
+
+
+def collect(folder: Path, files: list[tuple[str, BinaryIO]]) -> None:
+    """Put uploaded files, or those inside of a zip, under their plain names into a folder."""
+    if len(files) == 1 and zipfile.is_zipfile(files[0][1]):
+        with zipfile.ZipFile(files[0][1]) as zipped:
+            entries = zipped.infolist()
+            if len(entries) > MAX_FILES or sum(entry.file_size for entry in entries) > MAX_BYTES:
+                raise CheckpointError("the archive is larger than a checkpoint may be")
+            for entry in entries:
+                if entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not entry.is_dir():
+                    with zipped.open(entry) as source:
+                        keep(folder, entry.filename, source)
+        return
+    for label, file in files:
+        file.seek(0)
+        keep(folder, label, file)
+
+
+def keep(folder: Path, label: str, source: IO[bytes]) -> None:
+    name = label.replace("\\", "/").rsplit("/", 1)[-1]
+    if not PLAIN.fullmatch(name) or (folder / name).exists():
+        raise CheckpointError(f"{label[:80]!r} is not a file of a checkpoint, or is there twice")
+    left = MAX_BYTES
+    with (folder / name).open("wb") as target:
+        while block := source.read(min(1 << 20, left + 1)):
+            left -= len(block)
+            if left < 0:
+                raise CheckpointError(f"{name} is larger than a checkpoint may be")
+            target.write(block)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,29 +26,52 @@ Fit = Literal["crop", "pad"]
 HELD_OUT_EVERY = 20
 
 
+@dataclass(frozen=True)
+class Snapshot:
+    """A dataset as it is at one moment: (digest, caption) of its pictures in the order of content."""
+
+    dataset: str
+    name: str
+    version: str
+    rows: list[tuple[str, str]]
+
+
+def snapshot(dataset_id: str) -> Snapshot:
+    """Raises NotFound; Invalid when the dataset is empty."""
+    with session_scope(writing=False) as session:
+        dataset = service.get(session, dataset_id)
+        rows = session.execute(service.accepted(select(DatasetItem.sha256, DatasetItem.caption), dataset_id))
+        found = [(digest, caption) for digest, caption in rows if digest]
+        version = service.version(session, dataset_id)
+    if not found:
+        raise Invalid("The dataset has no pictures yet")
+    return Snapshot(dataset.id, dataset.name, version, found)
+
+
+def write(
+    folder: Path, taken: Snapshot, size: int, fit: Fit, mirror: bool, look: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Write the pictures as squares of `size` pixels; returns the card.
+
+    Every 20th picture in the order of content is held out, at least one where there are two. `look` is called before
+    each and may raise. Raises Conflict when a picture is gone.
+    """
+    card = {"name": folder.name, "title": taken.name, "dataset": taken.dataset, "dataset_version": taken.version}
+    return write_prepared(folder, items(taken.rows, size, fit, mirror, look), {**card, "fit": fit})
+
+
 def prepare(
     dataset_id: str, collections: Path, size: int, fit: Fit = "crop", mirror: bool = False
 ) -> tuple[Path, dict[str, Any]]:
-    """Write the dataset's pictures as squares of `size` pixels; returns (folder below `collections`, card).
+    """A dataset as a collection under its own name; returns (folder below `collections`, card).
 
-    Every 20th picture in the order of content is held out, at least one where there are two.
     Raises NotFound; Invalid when it is empty; Conflict when another collection has the folder.
     """
-    with session_scope(writing=False) as session:
-        dataset = service.get(session, dataset_id)
-        rows = list(session.execute(service.accepted(select(DatasetItem.sha256, DatasetItem.caption), dataset_id)))
-        version = service.version(session, dataset_id)
-    if not rows:
-        raise Invalid("The dataset has no pictures yet")
-    folder = collections / slug(dataset.name, dataset.id)
-    if folder.exists() and owner(folder) != dataset.id:
+    taken = snapshot(dataset_id)
+    folder = collections / slug(taken.name, taken.dataset)
+    if folder.exists() and owner(folder) != taken.dataset:
         raise Conflict(f"Another collection is at {folder}; rename the dataset")
-    card = write_prepared(
-        folder,
-        items([(digest, caption) for digest, caption in rows if digest], size, fit, mirror),
-        {"name": folder.name, "title": dataset.name, "dataset": dataset.id, "dataset_version": version, "fit": fit},
-    )
-    return folder, card
+    return folder, write(folder, taken, size, fit, mirror)
 
 
 def owner(folder: Path) -> str | None:
@@ -64,10 +88,11 @@ def slug(name: str, otherwise: str) -> str:
 
 
 def items(
-    rows: list[tuple[str, str]], size: int, fit: Fit, mirror: bool
+    rows: list[tuple[str, str]], size: int, fit: Fit, mirror: bool, look: Callable[[], None]
 ) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     every = min(HELD_OUT_EVERY, len(rows))
     for number, (digest, caption) in enumerate(rows):
+        look()
         split = "held_out" if number % every == every - 1 and len(rows) > 1 else "train"
         item = Item(digest, digest, digest, "", split, caption, "", [caption], mirrorable=mirror)
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import re
 import statistics as numbers
@@ -11,7 +10,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, TypeVarTuple
+from typing import TypeVarTuple
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.exc import IntegrityError
@@ -22,7 +21,7 @@ from app.datasets.captions import tidy
 from app.datasets.schemas import DatasetChange, DatasetIn, DatasetOut, ItemChange, State, Statistics
 from app.datasets.tables import Dataset, DatasetItem
 from app.errors import Conflict, NotFound
-from app.storage import get_storage
+from app.storage import Growing, get_storage
 from app.users.service import Principal
 
 COMMON_WORDS, COMMON_COLOURS = 30, 12
@@ -238,21 +237,3 @@ def export(dataset: Dataset) -> Iterator[bytes]:
         archive.writestr("metadata.jsonl", "".join(f"{line}\n" for line in lines), zipfile.ZIP_DEFLATED)
         archive.writestr("dataset.json", json.dumps(card, ensure_ascii=False, indent=1))
     yield buffer.take()
-
-
-class Growing(io.RawIOBase):
-    """A file that is only written to, in order, and handed on piece by piece."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self.pieces.append(bytes(data))
-        return len(data)
-
-    def take(self) -> bytes:
-        pieces, self.pieces = self.pieces, []
-        return b"".join(pieces)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from app.database import Base, new_id, now
+from app.database import Base
+from app.jobs import FINISHED, UNFINISHED, Job
 
-UNFINISHED = ("queued", "running")
-FINISHED = ("succeeded", "failed", "cancelled")
+__all__ = ["FINISHED", "UNFINISHED", "Generation"]
 
 
-class Generation(Base):
-    """One job. `params` are fully resolved; `token` is the lease of the worker that runs it."""
+class Generation(Job, Base):
+    """One job. `params` are fully resolved."""
 
     __tablename__ = "generations"
     __table_args__ = (
@@ -24,11 +23,13 @@ class Generation(Base):
         Index("ix_generations_user", "user_id", "id"),
     )
 
-    id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
+    given_up = (
+        "The worker that drew this stopped three times in a row, perhaps for lack of memory. "
+        "Try fewer pictures at once, or ask an admin to look at the log."
+    )
+
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
     queue: Mapped[str] = mapped_column(default="generation")
-    status: Mapped[str] = mapped_column(default="queued")
-    priority: Mapped[int] = mapped_column(default=0)
     model: Mapped[str]
     task: Mapped[str]
     checkpoint_sha256: Mapped[str]
@@ -37,15 +38,3 @@ class Generation(Base):
     count: Mapped[int]
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str]
-    request_id: Mapped[str] = mapped_column(default="")
-    attempt: Mapped[int] = mapped_column(default=0)
-    token: Mapped[str | None]
-    lease_until: Mapped[datetime | None]
-    worker: Mapped[str | None]
-    cancel_requested: Mapped[bool] = mapped_column(default=False)
-    step: Mapped[int] = mapped_column(default=0)
-    total: Mapped[int] = mapped_column(default=0)
-    error: Mapped[str | None]
-    created_at: Mapped[datetime] = mapped_column(default=now)
-    started_at: Mapped[datetime | None]
-    finished_at: Mapped[datetime | None]

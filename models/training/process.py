@@ -7,14 +7,11 @@ reason goes to stderr and into the folder's `progress.json`.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import importlib
 import json
 import os
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +19,7 @@ import torch
 
 from models.checkpoint import ZOO, CheckpointError
 from models.data import open_collection
+from models.folders import locked
 from models.registry import families
 from models.training import parallel
 from models.training.recipe import read_recipe, remember
@@ -48,26 +46,6 @@ def options() -> argparse.Namespace:
     parser.add_argument("--pieces", type=int, default=1, help="parts that a batch is worked on in, to save memory")
     parser.add_argument("--with-parent", action="store_true", help="stop when the process that started this one ends")
     return parser.parse_args()
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """No two processes write one run. Raises UsedWrongly when another one does not end."""
-    if parallel.rank() > 0:
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + LOCK_SECONDS
-    with (folder / "lock").open("a") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise UsedWrongly(f"another process trains in {folder}") from None
-                time.sleep(0.2)
-        yield
 
 
 def describe(path: Path, words: dict[str, Any]) -> None:
@@ -101,11 +79,11 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
     settings = {"family": family.name, "collection_version": data.card["version"], **params.model_dump(mode="json")}
     if changed := remember(run.path / "run.json", settings) if run.is_first else []:
         raise UsedWrongly(f"The run in {run.path} has another {', '.join(changed)}; choose another folder")
-    run.beat("preparing", 0)
+    run.beat("preparing")
     train_with_rollback(importlib.import_module(family.trainer).train, params, data, run)
     if run.is_first:
         describe(run.folder.model / "card.json", recipe.card)
-        run.beat("done", run.folder.progress().get("step", run.steps))
+        run.beat("done")
 
 
 def main() -> int:
@@ -127,11 +105,14 @@ def main() -> int:
     )
     run.stop_on_signals()
     try:
-        with alone_in(arguments.folder):
+        with locked(arguments.folder, LOCK_SECONDS) if run.is_first else nullcontext():
             train(arguments, run)
     except Stopped as stopped:
         print(f"{stopped}; the same command goes on from there", file=sys.stderr)
         return 130
+    except TimeoutError:
+        print(f"another process trains in {arguments.folder}", file=sys.stderr)  # its own words stay
+        return 2
     except UsedWrongly as error:
         return failed(run, str(error), 2)
     except Diverged as error:
@@ -145,8 +126,7 @@ def main() -> int:
 
 def failed(run: Run, reason: str, code: int = 1) -> int:
     print(reason, file=sys.stderr)
-    if code != 2 or not (run.path / "run.json").exists():  # another process's words stay
-        run.beat("failed", run.folder.progress().get("step", 0), reason=reason)
+    run.beat("failed", reason=reason)
     return code
 
 

@@ -27,7 +27,7 @@ from models.training import parallel, state
 from models.training.folder import RunFolder
 
 LOGS, SHEETS = 200, 20  # a short run logs and measures about so often in all
-BEAT_SECONDS = 0.5
+BEAT_SECONDS = 1.0
 
 
 class Stopped(Exception):
@@ -71,6 +71,8 @@ class Run:
     _spent: dict[str, float] = field(default_factory=dict)  # seconds by kind, since the last log
     _logged: tuple[int, float] = (0, 0.0)
     _stop: bool = False
+    _restored: bool = False
+    _done: int = 0
     _saved: int = 0
     _saved_at: float = field(default_factory=time.monotonic)
     _beaten_at: float = 0.0
@@ -184,29 +186,29 @@ class Run:
         else:
             self._worse += 1
 
-    def beat(self, phase: str, step: int, **facts: Any) -> None:
-        """Say where the run is, for whoever watches its folder."""
+    def beat(self, phase: str, **facts: Any) -> None:
+        """Say where the run is, for whoever watches its folder; once the state is read, also how far."""
         self._beaten_at = time.monotonic()
+        if self._restored:
+            facts |= {
+                "step": self._done,
+                "progress": round(self.progress(self._done), 5),
+                "seconds": round(self.seconds, 1),
+                "saved": self._saved,
+                "pieces": self.pieces,
+            }
         if self.is_first:
-            self.folder.say(
-                phase=phase,
-                step=step,
-                steps=self.steps,
-                progress=round(self.progress(step), 5),
-                seconds=round(self.seconds, 1),
-                saved=self._saved,
-                pieces=self.pieces,
-                **facts,
-            )
+            self.folder.say(phase=phase, **facts)
 
     def watch(self, done: int, loss: Tensor) -> None:
         """Call with every loss, before it reaches the weights. Raises Diverged."""
+        self._done = done
         if not torch.isfinite(loss):
             raise Diverged(f"the loss of step {done} is {loss.item()}")
         if self.parent is not None and os.getppid() != self.parent:
             self._stop = True
         if time.monotonic() - self._beaten_at >= BEAT_SECONDS:
-            self.beat("training", done)
+            self.beat("training")
 
     # --- one step, shared out ---------------------------------------------------------------------------------------
 
@@ -240,17 +242,19 @@ class Run:
                 state.prune(self.folder.checkpoints, self.best[0] if self.best else None)
         self._saved, self._saved_at = done, time.monotonic()
         if self._stop or (self._decided[0] == done and self._decided[3]):
-            self.beat("stopped", done)
+            self.beat("stopped")
             raise Stopped(f"stopped at step {done}")
 
     def restore(self) -> tuple[int, dict[str, Tensor]]:
         """(step, tensors) of the newest checkpoint whose hash holds; (0, {}) for a new run."""
         found = state.newest(self.folder.checkpoints)
         self._started, self._saved_at = time.monotonic(), time.monotonic()
+        self._restored = True
         if found is None:
             return 0, {}
         facts, tensors = found
-        self._seconds_before, self._saved = facts["seconds"], facts["step"]
+        self._seconds_before = facts["seconds"]
+        self._saved = self._done = facts["step"]
         self.rate = min(self.rate, facts.get("rate", 1.0))
         self.pieces = max(self.pieces, facts.get("pieces", 1))
         best = facts.get("best")

@@ -107,7 +107,7 @@ def losses(sampler: TransformerSampler, data: Collection) -> dict[str, float]:
             "held_out_pairs": data.indices("pair", recoloured=False),
         }
         every = np.concatenate(list(chosen.values()))
-        part = Collection(data.folder, data.images[every], [data.items[i] for i in every], data.card)
+        part = Collection(Path(folder), data.images[every], [data.items[i] for i in every], data.card)
         examples = Examples(part, sampler.autoencoder, sampler.prompts, 1, Path(folder), sampler.device)
         found, start = {}, 0
         for name, indices in chosen.items():

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from models.base import Family, SamplingParams, Task
+from models.base import Family, Preset, SamplingParams, Task, TrainingCost
+
+IMAGES_PER_SECOND = 66.0  # measured: the default network on two CPU cores
+MORE = {"more": True}  # shown under "more" in a form
+BYTES_A_NUMBER = 60  # measured: growth of the peak memory with the batch
 
 
 def plain_text(text: str) -> str:
@@ -75,6 +79,12 @@ class TransformerConfig(BaseModel):
     prompt_length: int = Field(32, ge=4, le=512, description="Sub-word tokens of a prompt that are read")
     sentence_width: int = Field(512, description="Of the multilingual sentence embedding")
 
+    @model_validator(mode="after")
+    def heads_fit(self) -> TransformerConfig:
+        if self.width % (2 * self.heads):
+            raise ValueError("width must be a multiple of twice the heads")
+        return self
+
 
 class TransformerTraining(BaseModel):
     """How the transformer is trained."""
@@ -82,24 +92,77 @@ class TransformerTraining(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     network: TransformerConfig = TransformerConfig()
-    autoencoder: str = Field("emoji-fsq", title="Autoencoder", description="Checkpoint that turns pictures into tokens")
+    autoencoder: str = Field(
+        "emoji-fsq",
+        title="Autoencoder",
+        description="Checkpoint that turns pictures into tokens",
+        json_schema_extra={"checkpoint": "fsq-autoencoder", "more": True},
+    )
     start_from: str | None = Field(
-        None, title="Start from", description="Checkpoint whose weights training starts from"
+        None,
+        title="Start from",
+        description="Checkpoint whose weights training starts from; empty: from nothing",
+        json_schema_extra={"checkpoint": "text-to-image-transformer"},
     )
     batch_size: int = Field(96, ge=1, le=4096, title="Batch size", description="Pictures a step")
-    muon_learning_rate: float = Field(0.02, gt=0, le=1, title="Muon learning rate")
-    adamw_learning_rate: float = Field(3e-3, gt=0, le=1, title="AdamW learning rate")
-    weight_decay: float = Field(0.01, ge=0, le=1, title="Weight decay")
-    prompt_drop: float = Field(0.1, ge=0, le=1, title="Prompt drop", description="Share trained without a prompt")
+    muon_learning_rate: float = Field(
+        0.02,
+        gt=0,
+        le=1,
+        title="Muon learning rate",
+        description="Peak, of hidden matrices",
+        json_schema_extra=MORE,
+    )
+    adamw_learning_rate: float = Field(
+        3e-3, gt=0, le=1, title="AdamW learning rate", description="Peak, of the rest", json_schema_extra=MORE
+    )
+    weight_decay: float = Field(
+        0.01, ge=0, le=1, title="Weight decay", description="Of hidden matrices", json_schema_extra=MORE
+    )
+    prompt_drop: float = Field(
+        0.1, ge=0, le=1, title="Prompt drop", description="Share trained without a prompt", json_schema_extra=MORE
+    )
     token_noise: float = Field(
-        0.4, ge=0, le=1, title="Token noise", description="Up to this share of a picture's input tokens is replaced"
+        0.4,
+        ge=0,
+        le=1,
+        title="Token noise",
+        description="Up to this share of a picture's input tokens is replaced",
+        json_schema_extra=MORE,
     )
     views: int = Field(
-        16, ge=1, le=64, title="Views", description="A picture itself and shifted, mirrored versions of it"
+        16,
+        ge=1,
+        le=64,
+        title="Views",
+        description="A picture itself and shifted, mirrored versions of it",
+        json_schema_extra=MORE,
     )
-    plain_share: float = Field(0.5, ge=0, le=1, title="Plain share", description="Share trained on the picture itself")
-    watched: list[str] = Field([], title="Watched prompts", description="Drawn as it trains; none: some captions")
-    ema_decay: float = Field(0.998, ge=0, lt=1, title="EMA decay", description="Of the weights that are kept")
+    plain_share: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="Plain share",
+        description="Share trained on the picture itself",
+        json_schema_extra=MORE,
+    )
+    watched: list[Annotated[str, AfterValidator(plain_text)]] = Field(
+        [], max_length=48, title="Watched prompts", description="Drawn as it trains, one a line; none: some captions"
+    )
+    ema_decay: float = Field(
+        0.998, ge=0, lt=1, title="EMA decay", description="Of the weights that are kept", json_schema_extra=MORE
+    )
+
+
+def cost(params: TransformerTraining) -> TrainingCost:
+    """Activations grow with the tokens, the layers and the widths of the decoder."""
+    network = params.network
+    numbers = network.grid**2 * network.decoder_layers * (network.width + network.decoder_hidden)
+    return TrainingCost(
+        fixed_bytes=900 * 2**20,
+        picture_bytes=round(numbers * BYTES_A_NUMBER),
+        images_per_second=IMAGES_PER_SECOND,
+    )
 
 
 FAMILIES = [
@@ -111,5 +174,12 @@ FAMILIES = [
         training=TransformerTraining,
         trainer="models.transformer.train",
         evaluator="models.transformer.evaluate",
+        presets=(
+            Preset("quick", "Quick look", 300, {"batch_size": 32}),
+            Preset("good", "Good", 2500, {"batch_size": 64}),
+            Preset("best", "Best", 8000, {"batch_size": 64}),
+        ),
+        picture_size=lambda params, card_of: int(card_of(params.autoencoder)["config"].get("size", 64)),
+        cost=cost,
     )
 ]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +38,11 @@ WATCHED = 12  # prompts that are drawn again and again while a run trains
 
 
 class Examples:
-    """Image tokens of every view and both forms of every caption, computed once and kept in the run's folder."""
+    """Image tokens of every view and both forms of every caption, computed once.
+
+    They are kept in the run's folder; the sentences, which depend on the captions alone and take longest, beside the
+    collection, where the next run finds them.
+    """
 
     def __init__(
         self,
@@ -53,7 +60,10 @@ class Examples:
         self.images = cached(folder / "images.npy", lambda: encode_views(data, autoencoder, views, device))
         texts = [caption for item in data.items for caption in item["captions"]]
         self.tokens = cached(folder / "tokens.npy", lambda: prompts.tokens(texts).astype(np.int16))
-        self.sentences = cached(folder / "sentences.npy", lambda: prompts.sentences.encode(texts).astype(np.float16))
+        known = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+        self.sentences = cached(
+            data.folder / f"sentences-{known}.npy", lambda: prompts.sentences.encode(texts).astype(np.float16)
+        )
 
     def batch(self, indices: npt.NDArray[np.int64], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Image tokens (B, N), prompt tokens (B, T) and sentences (B, 512): a view and a caption of each, at random."""
@@ -68,12 +78,17 @@ class Examples:
         )
 
 
-def cached(path: Path, compute: Any) -> npt.NDArray[Any]:
+def cached(path: Path, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """The array in `path`, computed once; it appears whole or not at all."""
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp.npy")
-        np.save(temporary, compute())
-        os.replace(temporary, path)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as temporary:
+            try:
+                np.save(temporary, compute())
+                os.replace(temporary.name, path)
+            except BaseException:
+                Path(temporary.name).unlink(missing_ok=True)
+                raise
     return np.load(path, mmap_mode="r")
 
 

@@ -47,7 +47,7 @@ def add_job(user: str, **values: Any) -> str:
         return job.id
 
 
-def claim(capacity: int = 1, queue: str = "generation") -> list[lease.Lease]:
+def claim(capacity: int = 1, queue: str = "generation") -> list[lease.Lease[Generation]]:
     with session_scope() as session:
         return lease.claim(session, queue, "worker", capacity)
 
@@ -80,7 +80,7 @@ def test_jobs_that_fit_are_claimed_together_up_to_the_capacity() -> None:
     too_large = add_job(other, count=14)
     claimed = claim(capacity=16)
     assert {taken.job for taken in claimed} == {first, *alike}
-    assert sum(taken.count for taken in claimed) <= 16
+    assert sum(taken.row.count for taken in claimed) <= 16
     assert row(too_large).status == "queued"
 
 
@@ -107,7 +107,7 @@ def test_a_worker_that_lost_its_lease_changes_nothing() -> None:
     with session_scope() as session:
         session.execute(update(Generation).values(lease_until=now() - timedelta(seconds=1)))
     with session_scope() as session:
-        sweeper.reap(session)
+        sweeper.reap(session, Generation)
     (new,) = claim()
     with session_scope() as session:
         assert not lease.end(session, old, "succeeded")
@@ -124,7 +124,7 @@ def test_the_third_expired_lease_fails_the_job_with_a_reason() -> None:
         with session_scope() as session:
             session.execute(update(Generation).values(lease_until=now() - timedelta(seconds=1)))
         with session_scope() as session:
-            sweeper.reap(session)
+            sweeper.reap(session, Generation)
     assert row(job).status == "failed" and "three times" in (row(job).error or "")
     assert claim() == []
 
@@ -166,7 +166,7 @@ def test_a_clock_that_was_set_back_does_not_keep_a_dead_workers_job() -> None:
     with session_scope() as session:
         session.execute(update(Generation).values(lease_until=now() + timedelta(hours=1)))
     with session_scope() as session:
-        sweeper.reap(session)
+        sweeper.reap(session, Generation)
     assert row(job).status == "queued"
 
 
@@ -176,7 +176,7 @@ def test_an_expired_lease_of_a_job_to_be_cancelled_ends_it() -> None:
     with session_scope() as session:
         session.execute(update(Generation).values(lease_until=now() - timedelta(seconds=1), cancel_requested=True))
     with session_scope() as session:
-        sweeper.reap(session)
+        sweeper.reap(session, Generation)
     assert row(job).status == "cancelled"
 
 

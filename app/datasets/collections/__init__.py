@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from typing import Any
 
-COLLECTIONS = ("emoji",)
+COLLECTIONS = {"emoji": 64}  # side of the pictures, in pixels
 
 
 def build(name: str, folder: Path, cache: Path) -> dict[str, Any]:

@@ -1,0 +1,250 @@
+"""/api/v1/training-runs and /training-families; for admins."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Path, Request, Response, status
+from fastapi.responses import FileResponse, PlainTextResponse
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from starlette.concurrency import run_in_threadpool
+
+from app.checkpoints.schemas import CardOut
+from app.checkpoints.service import cards
+from app.database import session_scope
+from app.deps import Admin
+from app.errors import NotFound
+from app.paging import Cursor, Limit, decode, encode
+from app.queue import TRAINING, ring
+from app.training_runs import service
+from app.training_runs.estimates import estimate
+from app.training_runs.schemas import (
+    CurvesOut,
+    Estimate,
+    ExtensionIn,
+    PresetOut,
+    PublicationIn,
+    SheetList,
+    SheetOut,
+    TrainingFamilyList,
+    TrainingFamilyOut,
+    TrainingRunIn,
+    TrainingRunList,
+    TrainingRunOut,
+)
+from app.training_runs.tables import AT_REST
+from app.validation import Id
+
+router = APIRouter(prefix="/training-runs", tags=["training"])
+families_router = APIRouter(prefix="/training-families", tags=["training"])
+LONGEST_STREAM = 3600.0
+LOOK_SECONDS = 0.7
+LINES = 500  # metrics in one event
+CONFLICT: dict[int | str, dict[str, Any]] = {409: {"description": "Not in the run's present state"}}
+
+
+@families_router.get("", summary="What can be trained: parameters, presets, what they would take")
+def list_families(admin: Admin) -> TrainingFamilyList:
+    with session_scope(writing=False) as session:
+        return TrainingFamilyList(items=[describe_family(session, name) for name in service.trainable()])
+
+
+def describe_family(session: Any, name: str) -> TrainingFamilyOut:
+    family = service.trainable()[name]
+    assert family.training is not None
+    return TrainingFamilyOut(
+        name=family.name,
+        title=family.title,
+        params=family.training.model_json_schema(),
+        presets=[
+            PresetOut(
+                name=preset.name,
+                title=preset.title,
+                steps=preset.steps,
+                params=preset.params,
+                estimate=estimate(session, family, family.training.model_validate(preset.params), preset.steps, None),
+            )
+            for preset in family.presets
+        ],
+    )
+
+
+# --- runs -----------------------------------------------------------------------------------------------------------
+
+
+@router.post("", status_code=status.HTTP_202_ACCEPTED, summary="Launch a run")
+def create(admin: Admin, request: Request, response: Response, given: TrainingRunIn) -> TrainingRunOut:
+    with session_scope() as session:
+        run = service.describe(service.create(session, admin, given, request.state.id))
+    ring(TRAINING, run.id)
+    response.headers["Location"] = f"/api/v1/training-runs/{run.id}"
+    return run
+
+
+@router.post("/estimates", summary="What a run would take, without launching it")
+def create_estimate(admin: Admin, given: TrainingRunIn) -> Estimate:
+    with session_scope(writing=False) as session:
+        family, params, steps = service.planned(given)
+        return estimate(session, family, params, steps, given.minutes)
+
+
+@router.get("", summary="List runs, newest first")
+def list_runs(admin: Admin, cursor: Cursor = None, limit: Limit = 50) -> TrainingRunList:
+    with session_scope(writing=False) as session:
+        found, more = service.page(session, decode(cursor), limit)
+        items = [service.describe(run) for run in found]
+    return TrainingRunList(items=items, next_cursor=encode(more) if more else None)
+
+
+def look(run_id: str) -> TrainingRunOut:
+    with session_scope(writing=False) as session:
+        return service.describe(service.get(session, run_id))
+
+
+def existing(admin: Admin, run_id: Id) -> TrainingRunOut:
+    """A dependency: a stream or a file must refuse before its first byte."""
+    return look(run_id)
+
+
+Existing = Annotated[TrainingRunOut, Depends(existing)]
+
+
+@router.get("/{run_id}", summary="One run")
+def get_run(run: Existing) -> TrainingRunOut:
+    return run
+
+
+@router.delete("/{run_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete a run", responses=CONFLICT)
+def delete_run(admin: Admin, run_id: Id) -> None:
+    """With its curves, samples and checkpoints. What was published from it stays."""
+    with session_scope() as session:
+        unused = service.remove(session, service.get(session, run_id))
+    service.discard(run_id, unused)
+
+
+# --- steering -------------------------------------------------------------------------------------------------------
+
+
+@router.post("/{run_id}/cancellation", summary="Cancel a run; its checkpoints stay", responses=CONFLICT)
+def cancel(admin: Admin, run_id: Id) -> TrainingRunOut:
+    with session_scope() as session:
+        return service.describe(service.cancel(session, service.get(session, run_id)))
+
+
+@router.post("/{run_id}/pause", summary="Save and pause a run", responses=CONFLICT)
+def pause(admin: Admin, run_id: Id) -> TrainingRunOut:
+    with session_scope() as session:
+        return service.describe(service.pause(session, service.get(session, run_id)))
+
+
+@router.post("/{run_id}/resumption", summary="Go on from the newest checkpoint", responses=CONFLICT)
+def resume(admin: Admin, run_id: Id) -> TrainingRunOut:
+    with session_scope() as session:
+        run = service.describe(service.resume(session, service.get(session, run_id)))
+    ring(TRAINING, run.id)
+    return run
+
+
+@router.post("/{run_id}/extension", summary="Change the budget of a run")
+def extend(admin: Admin, run_id: Id, given: ExtensionIn) -> TrainingRunOut:
+    with session_scope() as session:
+        run = service.describe(service.extend(session, service.get(session, run_id), given))
+    ring(TRAINING, run.id)
+    return run
+
+
+@router.post(
+    "/{run_id}/publication",
+    status_code=status.HTTP_201_CREATED,
+    summary="Publish what it has trained",
+    responses=CONFLICT,
+)
+def publish(admin: Admin, run_id: Id, response: Response, given: PublicationIn) -> CardOut:
+    """Artists see the model at once."""
+    with session_scope() as session:
+        service.publish(session, service.get(session, run_id), given)
+    response.headers["Location"] = f"/api/v1/checkpoints/{given.name}"
+    return CardOut.of(given.name, cards()[given.name])
+
+
+# --- watching -------------------------------------------------------------------------------------------------------
+
+
+@router.get("/{run_id}/metrics", summary="The curves")
+def get_metrics(run: Existing) -> CurvesOut:
+    return CurvesOut(curves=service.folder(run.id).curves())
+
+
+@router.get("/{run_id}/samples", summary="Sample sheets, by step")
+def list_samples(run: Existing) -> SheetList:
+    return SheetList(
+        items=[
+            SheetOut(step=step, url=f"/api/v1/training-runs/{run.id}/samples/{step}")
+            for step, _ in service.folder(run.id).sheets()
+        ]
+    )
+
+
+@router.get(
+    "/{run_id}/samples/{step}",
+    summary="The sample sheet of a step",
+    response_class=FileResponse,
+    responses={200: {"content": {"image/png": {}}}},
+)
+def get_sample(run: Existing, step: Annotated[int, Path(ge=0)]) -> FileResponse:
+    found = dict(service.folder(run.id).sheets()).get(step)
+    if found is None:
+        raise NotFound("There is no sheet of this step")
+    return FileResponse(found, media_type="image/png", headers={"Cache-Control": "private, no-cache"})
+
+
+@router.get("/{run_id}/log", summary="The end of the log", response_class=PlainTextResponse)
+def get_log(run: Existing) -> PlainTextResponse:
+    return PlainTextResponse(service.folder(run.id).tail())
+
+
+@router.get("/{run_id}/events", response_class=EventSourceResponse, summary="Live events of a run")
+async def events(
+    request: Request,
+    run: Existing,
+    last_event_id: Annotated[str | None, Header(max_length=64)] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """`run` (the run itself), `metrics` (lines of the curves) and `samples` (steps); ends when the run rests.
+
+    Reads the run's row and files, so nothing is lost with Redis; an event's id is how far the curves were read.
+    """
+    offset = int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdigit() else 0
+    said, shown = "", list[int]()
+    began = time.monotonic()
+    while True:
+        now = await run_in_threadpool(look, run.id)
+        more = True
+        while more:
+            read = await run_in_threadpool(lines_after, run.id, offset)
+            more = len(read) == LINES
+            if read:
+                offset = read[-1][0]
+                yield ServerSentEvent(data=[line for _, line in read], event="metrics", id=str(offset))
+        steps = [step for step, _ in await run_in_threadpool(service.folder(run.id).sheets)]
+        if steps != shown:
+            shown = steps
+            yield ServerSentEvent(data=shown, event="samples", id=str(offset))
+        if (text := now.model_dump_json()) != said:
+            said = text
+            yield ServerSentEvent(data=json.loads(text), event="run", id=str(offset))
+        if now.status in AT_REST or time.monotonic() - began > LONGEST_STREAM or await request.is_disconnected():
+            return
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def lines_after(run_id: str, offset: int) -> list[tuple[int, dict[str, Any]]]:
+    found = []
+    for entry in service.folder(run_id).lines(offset):
+        found.append(entry)
+        if len(found) == LINES:
+            break
+    return found

@@ -1,0 +1,64 @@
+"""What a run would take, before it is launched: memory by the family's measured formula, time by the latest like it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.admin import service as admin
+from app.errors import Invalid
+from app.settings import get_settings
+from app.training_runs.schemas import Estimate
+from app.training_runs.tables import TrainingRun
+from models.base import Family
+from models.training.folder import RunFolder
+
+SHARE = 0.85  # of a worker's memory that a run may take
+LOOK_BACK = 20  # runs
+
+
+def estimate(session: Session, family: Family, params: BaseModel, steps: int, minutes: float | None) -> Estimate:
+    """Memory, held to by working on a batch in pieces, and time. Raises Invalid where not even one picture fits."""
+    assert family.cost is not None
+    cost = family.cost(params)
+    batch = int(getattr(params, "batch_size", 1))
+    room = memory_of_workers(session)
+    pieces = 1
+    while room and cost.fixed_bytes + cost.picture_bytes * -(-batch // pieces) > room:
+        if pieces >= batch:
+            needed = (cost.fixed_bytes + cost.picture_bytes) / 2**30
+            raise Invalid(
+                f"This needs {needed:.1f} GiB of memory with one picture at a time; the training worker has "
+                f"{room / 2**30:.1f} GiB for it",
+                errors=[{"loc": ["body", "params"], "msg": "needs more memory than there is"}],
+            )
+        pieces *= 2
+    rate = measured_here(session, family, params)
+    seconds = steps * batch / (rate or cost.images_per_second)
+    return Estimate(
+        memory_bytes=cost.fixed_bytes + cost.picture_bytes * -(-batch // pieces),
+        pieces=pieces,
+        seconds=min(seconds, 60 * minutes) if minutes else seconds,
+        measured="here" if rate else "two cores",
+    )
+
+
+def memory_of_workers(session: Session) -> int | None:
+    """What the smallest living training worker has for a run, in bytes; None when none has reported."""
+    alive = [w.memory_total for w in admin.workers(session) if w.queue == "training" and admin.is_alive(w)]
+    return round(min(alive) * SHARE) if alive else None
+
+
+def measured_here(session: Session, family: Family, params: Any) -> float | None:
+    """Pictures a second of the latest run with the same network."""
+    query = select(TrainingRun).where(TrainingRun.family == family.name, TrainingRun.saved > 0)
+    network = params.model_dump(mode="json").get("network")
+    for run in session.scalars(query.order_by(TrainingRun.id.desc()).limit(LOOK_BACK)):
+        if run.params.get("network") == network:
+            points = RunFolder(get_settings().data / "runs" / run.id).curves().get("images_per_second")
+            if points:
+                return sorted(value for _, value in points)[len(points) // 2]
+    return None

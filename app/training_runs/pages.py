@@ -1,0 +1,74 @@
+"""Training in the browser, for admins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from app.database import session_scope
+from app.datasets import service as datasets
+from app.datasets.collections import COLLECTIONS
+from app.deps import Admin
+from app.forms import fields
+from app.paging import Cursor, decode, encode
+from app.templating import render
+from app.training_runs import service
+from app.training_runs.api import describe_family
+from app.validation import Id, OptionalId, Text
+
+router = APIRouter(prefix="/train")
+SHOWN = 24
+DATASETS = 200
+
+
+@router.get("")
+def index(request: Request, admin: Admin, cursor: Cursor = None) -> Response:
+    with session_scope(writing=False) as session:
+        found, more = service.page(session, decode(cursor), SHOWN)
+        runs = [service.describe(run) for run in found]
+    covers = {run.id: [step for step, _ in service.folder(run.id).sheets()][-1:] for run in runs}
+    context = {"runs": runs, "covers": covers, "next_cursor": encode(more) if more else None}
+    return render(request, "training_runs/index.html", context)
+
+
+@router.get("/new")
+def new(request: Request, admin: Admin, family: Text = None, dataset: OptionalId = None) -> Response:
+    """A form from the family's schema."""
+    trainable = service.trainable()
+    chosen = trainable.get(family or "") or next(reversed(trainable.values()))
+    assert chosen.training is not None
+    form = fields(chosen.training)
+    with session_scope(writing=False) as session:
+        found, _ = datasets.page(session, None, DATASETS)
+        described = describe_family(session, chosen.name)
+    checkpoints = {f.family: service.usable(f.family) for f in form if f.family}
+    context: dict[str, Any] = {
+        "families": trainable,
+        "chosen": described,
+        "fields": form,
+        "datasets": [each for each in found if each.accepted >= service.FEWEST],
+        "collections": list(COLLECTIONS),
+        "dataset": dataset,
+        "checkpoints": checkpoints,
+    }
+    return render(request, "training_runs/new.html", context)
+
+
+@router.get("/{run_id}")
+def show(request: Request, admin: Admin, run_id: Id, other: OptionalId = None) -> Response:
+    """`other` is a run to compare with."""
+    with session_scope(writing=False) as session:
+        run = service.get(session, run_id)
+        described = service.describe(run)
+        alike = [each for each in service.page(session, None, 50)[0] if each.id != run.id]
+        compared = service.describe(service.get(session, other)) if other else None
+    family = service.trainable().get(run.family)
+    context: dict[str, Any] = {
+        "run": described,
+        "family": family.title if family else run.family,
+        "draws": bool(family and family.tasks),
+        "others": alike,
+        "other": compared,
+    }
+    return render(request, "training_runs/show.html", context)

@@ -1,0 +1,158 @@
+"""Training runs on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+
+from app.datasets.schemas import Name
+from app.validation import no_controls
+from models.training.recipe import MAX_MINUTES, MAX_STEPS
+
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(no_controls)]
+Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+Steps = Annotated[int, Field(ge=1, le=MAX_STEPS, strict=True)]
+Minutes = Annotated[float, Field(gt=0, le=MAX_MINUTES, allow_inf_nan=False)]
+
+
+class Budget(BaseModel):
+    """A run ends at whichever comes first."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    steps: Steps | None = Field(None, description="Without one: those of the preset, or of the family's middle one")
+    minutes: Minutes | None = Field(None, description="Of training, over all sittings")
+    patience: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = Field(
+        None, description="Measurements of the held-out figure without a better one; the best state is then kept"
+    )
+
+
+class TrainingRunIn(Budget):
+    """`params` are checked against the family's schema (GET /training-families)."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "Kites",
+                    "family": "text-to-image-transformer",
+                    "dataset": "emoji",
+                    "preset": "quick",
+                    "base_checkpoint": "emoji-transformer",
+                }
+            ]
+        },
+    )
+
+    name: Name
+    family: Slug
+    dataset: Annotated[str, StringConstraints(max_length=60)] = Field(
+        description="Id of a dataset, or the name of a starter collection, which is fetched when it is not there"
+    )
+    preset: Slug | None = None
+    params: dict[str, Any] = Field({}, description="Over those of the preset")
+    base_checkpoint: Slug | None = Field(None, description="Fine-tune from this checkpoint")
+    fit: Literal["crop", "pad"] = Field("crop", description="crop: cut out the middle; pad: add white")
+    mirror: bool = Field(False, description="Training may mirror the pictures")
+    seed: Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)] = 0
+
+
+class ExtensionIn(Budget):
+    """A new budget, counted from the run's first step; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"steps": 4000}]})
+
+
+class PublicationIn(BaseModel):
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "kites", "title": "Kites"}]})
+
+    name: Slug
+    title: Annotated[Text, StringConstraints(max_length=80)] | None = Field(None, description="Else the run's name")
+    description: Text = ""
+    license: Text = ""
+    replace: bool = Field(False, description="Take the place of a checkpoint of this name")
+
+
+class Progress(BaseModel):
+    step: int
+    total: int
+    share: float = Field(description="Of the budget, in [0, 1]")
+
+
+class TrainingRunOut(BaseModel):
+    id: str
+    name: str
+    status: Status
+    phase: str = Field(description="What a running run does: preparing, training, ...")
+    family: str
+    dataset: str | None = Field(description="Id of the dataset; none for a starter collection or a deleted dataset")
+    collection: str = Field(description="Name of the dataset or starter collection")
+    version: str | None = Field(description="SHA-256 of the pictures and captions that it sees, once they are prepared")
+    params: dict[str, Any] = Field(description="Fully resolved")
+    steps: int
+    minutes: float | None
+    patience: int | None
+    seed: int
+    pieces: int = Field(description="Parts that a batch is worked on in, to fit into memory")
+    progress: Progress
+    seconds: float = Field(description="Of training, over all sittings")
+    seconds_left: float | None
+    saved_step: int = Field(description="Of the newest checkpoint")
+    error: str | None
+    model: str | None = Field(description="Name under which it was published last")
+    publishable: bool
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class TrainingRunList(BaseModel):
+    items: list[TrainingRunOut]
+    next_cursor: str | None
+
+
+class CurvesOut(BaseModel):
+    """Of every metric its (step, value) pairs."""
+
+    curves: dict[str, list[tuple[int, float]]]
+
+
+class SheetOut(BaseModel):
+    step: int
+    url: str
+
+
+class SheetList(BaseModel):
+    items: list[SheetOut]
+
+
+class Estimate(BaseModel):
+    """What a run would take. `measured` says on what the time rests."""
+
+    memory_bytes: int
+    pieces: int
+    seconds: float
+    measured: Literal["here", "two cores"]
+
+
+class PresetOut(BaseModel):
+    name: str
+    title: str
+    steps: int
+    params: dict[str, Any]
+    estimate: Estimate
+
+
+class TrainingFamilyOut(BaseModel):
+    name: str
+    title: str
+    params: dict[str, Any] = Field(description="JSON Schema of `params`")
+    presets: list[PresetOut]
+
+
+class TrainingFamilyList(BaseModel):
+    items: list[TrainingFamilyOut]

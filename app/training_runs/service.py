@@ -1,0 +1,299 @@
+"""Training runs: make, steer, look at, publish. Takes a session and never commits; `workers/training.py` runs them."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.checkpoints import service as checkpoints
+from app.database import now
+from app.datasets import service as datasets
+from app.datasets.collections import COLLECTIONS
+from app.errors import Conflict, Invalid, NotFound
+from app.settings import get_settings
+from app.training_runs.estimates import estimate
+from app.training_runs.schemas import ExtensionIn, Progress, PublicationIn, TrainingRunIn, TrainingRunOut
+from app.training_runs.tables import AT_REST, TrainingRun
+from app.users.service import Principal
+from models.base import Family
+from models.card import CheckpointError
+from models.publication import publish as publish_checkpoint
+from models.registry import families
+from models.training.folder import RunFolder
+
+FEWEST = 2  # pictures: one to train on, one to hold out
+
+
+def trainable() -> dict[str, Family]:
+    return {name: family for name, family in families().items() if family.training and family.trainer}
+
+
+def folder(run_id: str) -> RunFolder:
+    return RunFolder(get_settings().data / "runs" / run_id)
+
+
+def invalid(*place: str, why: str) -> Invalid:
+    return Invalid(why, errors=[{"loc": ["body", *place], "msg": why}])
+
+
+# --- make -----------------------------------------------------------------------------------------------------------
+
+
+def create(session: Session, user: Principal, given: TrainingRunIn, request_id: str = "") -> TrainingRun:
+    """A queued run with every parameter resolved. Raises NotFound, Invalid with the fields."""
+    family, params, steps = planned(given)
+    size = family.picture_size(params, checkpoints.card_of) if family.picture_size else 64
+    dataset_id, collection = source(session, given.dataset, size)
+    expected = estimate(session, family, params, steps, given.minutes)
+    run = TrainingRun(
+        user_id=user.id,
+        name=given.name,
+        family=family.name,
+        dataset_id=dataset_id,
+        collection=collection,
+        size=size,
+        fit=given.fit,
+        mirror=given.mirror,
+        params=params.model_dump(mode="json"),
+        steps=steps,
+        minutes=given.minutes,
+        patience=given.patience,
+        seed=given.seed,
+        pieces=expected.pieces,
+        request_id=request_id,
+    )
+    session.add(run)
+    session.flush()
+    return run
+
+
+def planned(given: TrainingRunIn) -> tuple[Family, BaseModel, int]:
+    """(family, parameters, steps) of a request. Raises Invalid with the fields."""
+    family = trainable().get(given.family)
+    if family is None:
+        raise invalid("family", why=f"There is no family {given.family} to train; there are: {', '.join(trainable())}")
+    return family, *resolve(family, given)
+
+
+def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
+    """(parameters, steps) of a preset with what was given over it. Raises Invalid."""
+    presets = {preset.name: preset for preset in family.presets}
+    if given.preset is not None and given.preset not in presets:
+        raise invalid("preset", why=f"There is no preset {given.preset}; there are: {', '.join(presets)}")
+    preset = presets[given.preset] if given.preset else family.presets[len(family.presets) // 2]
+    own = {**(preset.params if given.preset else {}), **given.params}
+    if given.base_checkpoint:
+        if family.training is None or "start_from" not in family.training.model_fields:
+            raise invalid("base_checkpoint", why="This family does not start from a checkpoint")
+        own["start_from"] = given.base_checkpoint
+    assert family.training is not None
+    try:
+        params = family.training.model_validate(own)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        raise Invalid(
+            "Some parameters are not valid",
+            errors=[{"loc": ["body", "params", *p["loc"]], "msg": p["msg"], "type": p["type"]} for p in problems],
+        ) from error
+    for name, wanted in checkpoint_fields(family.training).items():
+        value = getattr(params, name)
+        if value is not None and value not in usable(wanted):
+            raise invalid("params", name, why=f"There is no checkpoint {value} of the family {wanted}")
+    return params, given.steps or preset.steps
+
+
+def checkpoint_fields(params: type[BaseModel]) -> dict[str, str]:
+    """Of the parameters that name a checkpoint, the family that it must be of."""
+    extras = {name: field.json_schema_extra for name, field in params.model_fields.items()}
+    return {
+        name: str(extra["checkpoint"])
+        for name, extra in extras.items()
+        if isinstance(extra, dict) and "checkpoint" in extra
+    }
+
+
+def usable(family: str) -> list[str]:
+    """Names of the checkpoints of a family, also of those that draw nothing by themselves."""
+    return [name for name, card in checkpoints.cards().items() if card["family"] == family]
+
+
+def source(session: Session, dataset: str, size: int) -> tuple[str | None, str]:
+    """(dataset id or None, name) of what a run is to see. Raises NotFound, Invalid."""
+    if dataset in COLLECTIONS:
+        if COLLECTIONS[dataset] != size:
+            why = f"The pictures of {dataset} have {COLLECTIONS[dataset]} px; this model wants {size}"
+            raise invalid("dataset", why=why)
+        return None, dataset
+    try:
+        found = datasets.get(session, str(uuid.UUID(dataset)))
+    except ValueError as error:
+        raise invalid("dataset", why="This is neither a dataset's id nor the name of a starter collection") from error
+    if (count := datasets.described(session, found).accepted) < FEWEST:
+        raise invalid("dataset", why=f"The dataset has {count} pictures; training needs {FEWEST} at least")
+    return found.id, found.name
+
+
+# --- look -----------------------------------------------------------------------------------------------------------
+
+
+def get(session: Session, run_id: str) -> TrainingRun:
+    run = session.get(TrainingRun, run_id)
+    if run is None:
+        raise NotFound("There is no such training run")
+    return run
+
+
+def page(session: Session, before: str | None, limit: int) -> tuple[list[TrainingRun], str | None]:
+    """(newest first, id that the next page starts after)."""
+    query = select(TrainingRun).order_by(TrainingRun.id.desc()).limit(limit + 1)
+    found = list(session.scalars(query.where(TrainingRun.id < before) if before else query))
+    return found[:limit], found[limit - 1].id if len(found) > limit else None
+
+
+def describe(run: TrainingRun) -> TrainingRunOut:
+    active = run.status == "running" and 0 < run.progress < 1
+    return TrainingRunOut(
+        id=run.id,
+        name=run.name,
+        status=run.status,
+        phase=run.phase if run.status == "running" else "",
+        family=run.family,
+        dataset=run.dataset_id,
+        collection=run.collection,
+        version=run.version,
+        params=run.params,
+        steps=run.steps,
+        minutes=run.minutes,
+        patience=run.patience,
+        seed=run.seed,
+        pieces=run.pieces,
+        progress=Progress(step=run.step, total=run.steps, share=run.progress),
+        seconds=run.seconds,
+        seconds_left=run.seconds * (1 - run.progress) / run.progress if active else None,
+        saved_step=run.saved,
+        error=run.error,
+        model=run.model,
+        publishable=(folder(run.id).model / "card.json").is_file(),
+        created_at=run.created_at,
+        started_at=run.started_at,
+        finished_at=run.finished_at,
+    )
+
+
+# --- steer ----------------------------------------------------------------------------------------------------------
+
+
+def change(session: Session, run: TrainingRun, statuses: tuple[str, ...], **values: Any) -> bool:
+    """Change the row while it is in one of these statuses; False: it is not any more."""
+    done = session.execute(
+        update(TrainingRun).where(TrainingRun.id == run.id, TrainingRun.status.in_(statuses)).values(values)
+    )
+    session.refresh(run)
+    return bool(done.rowcount)  # type: ignore[attr-defined]
+
+
+def cancel(session: Session, run: TrainingRun) -> TrainingRun:
+    """A run at rest ends now, a running one within a second or two; its checkpoints stay. Raises Conflict."""
+    if run.status == "cancelled":
+        return run
+    if change(session, run, ("queued", "paused"), status="cancelled", cancel_requested=True, finished_at=now()):
+        return run
+    if change(session, run, ("running",), cancel_requested=True):
+        return run
+    raise Conflict(f"The run has {run.status} already")
+
+
+def pause(session: Session, run: TrainingRun) -> TrainingRun:
+    """A running run saves its state first. Raises Conflict when it has ended."""
+    if run.status == "paused":
+        return run
+    if change(session, run, ("queued",), status="paused", pause_requested=True):
+        return run
+    if change(session, run, ("running",), pause_requested=True):
+        return run
+    raise Conflict(f"The run has {run.status}; there is nothing to pause")
+
+
+AGAIN: dict[str, Any] = {
+    "status": "queued",
+    "cancel_requested": False,
+    "pause_requested": False,
+    "attempt": 0,
+    "error": None,
+    "finished_at": None,
+}
+
+
+def resume(session: Session, run: TrainingRun) -> TrainingRun:
+    """Go on from the newest checkpoint: after a pause, a failure or a cancellation. Raises Conflict."""
+    if run.status == "succeeded":
+        raise Conflict("The run is done; extend it to train further")
+    change(session, run, ("paused", "failed", "cancelled"), **AGAIN)
+    return run
+
+
+def extend(session: Session, run: TrainingRun, given: ExtensionIn) -> TrainingRun:
+    """Change the budget; a run that is done goes on with it, a running one is started anew from its next step.
+
+    Raises Invalid when there is nothing to change or the budget is spent already.
+    """
+    budget = given.model_dump(exclude_none=True)
+    if not budget:
+        raise invalid("steps", why="Say the new steps, minutes or patience")
+    if given.steps is not None and given.steps <= run.saved:
+        raise invalid("steps", why=f"The run has done {run.saved} steps already")
+    if given.minutes is not None and given.minutes * 60 <= run.seconds:
+        raise invalid("minutes", why=f"The run has trained {run.seconds / 60:.1f} minutes already")
+    change(session, run, ("queued", "running", *AT_REST), **budget)
+    change(session, run, ("succeeded",), **AGAIN)
+    return run
+
+
+def remove(session: Session, run: TrainingRun) -> str | None:
+    """Returns the folder of prepared pictures that no other run uses. Raises Conflict while it waits or runs."""
+    if run.status not in AT_REST:
+        raise Conflict("Cancel the run first")
+    others = select(TrainingRun.id).where(TrainingRun.prepared == run.prepared, TrainingRun.id != run.id).limit(1)
+    own = run.prepared if run.prepared and run.dataset_id and session.scalar(others) is None else None
+    session.delete(run)
+    return own
+
+
+def discard(run_id: str, pictures: str | None) -> None:
+    """Delete the files of a run whose row is gone. Call after the commit."""
+    shutil.rmtree(folder(run_id).path, ignore_errors=True)
+    if pictures:
+        shutil.rmtree(get_settings().data / pictures, ignore_errors=True)
+
+
+# --- publish --------------------------------------------------------------------------------------------------------
+
+
+def publish(session: Session, run: TrainingRun, given: PublicationIn) -> Path:
+    """Copy what the run has trained to the checkpoints that artists see. Raises Conflict, Invalid."""
+    words = {
+        "title": given.title or run.name,
+        "description": given.description,
+        "license": given.license,
+        "trained_on": run.collection,
+    }
+    if not (folder(run.id).model / "card.json").is_file():
+        raise Conflict("The run has no model yet; it is written when the run is done")
+    try:
+        target = publish_checkpoint(
+            folder(run.id).model,
+            get_settings().data / "checkpoints",
+            given.name,
+            given.replace,
+            words={key: value for key, value in words.items() if value},
+        )
+    except CheckpointError as error:
+        raise Conflict(f"It cannot be published: {error}") from error
+    run.model = given.name
+    return target

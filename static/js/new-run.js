@@ -1,0 +1,90 @@
+// The form of a new training run: presets fill it in, an estimate follows it, the launch leads to the run's page.
+import { ApiError, call } from "./api.js";
+
+const form = document.getElementById("new-run");
+const words = document.getElementById("estimate").dataset;
+const language = document.documentElement.lang;
+const OWN = ["name", "dataset", "preset", "steps", "minutes", "patience", "fit", "mirror", "seed"];
+
+function value(input) {
+  if (input.type === "checkbox") return input.checked;
+  if (input.dataset.type === "lines") return input.value.split("\n").map((line) => line.trim()).filter(Boolean);
+  if (input.value === "") return undefined;
+  return input.type === "number" ? Number(input.value) : input.value;
+}
+
+function request() {
+  const made = { family: form.dataset.family, params: {} };
+  for (const input of form.elements) {
+    if (!input.name || (input.type === "radio" && !input.checked)) continue;
+    const given = value(input);
+    if (given !== undefined) (OWN.includes(input.name) ? made : made.params)[input.name] = given;
+  }
+  return made;
+}
+
+function usePreset() {
+  const { steps, params } = form.querySelector("[name=preset]:checked").dataset;
+  form.elements.steps.value = steps;
+  for (const [name, given] of Object.entries(JSON.parse(params))) form.elements[name].value = given;
+}
+
+function duration(seconds) {
+  const unit = (number, name) => new Intl.NumberFormat(language, { style: "unit", unit: name, maximumFractionDigits: 0 }).format(number);
+  return seconds < 5400 ? unit(Math.max(1, seconds / 60), "minute") : unit(seconds / 3600, "hour");
+}
+
+let turn = 0;
+async function estimate() {
+  const mine = ++turn;
+  const place = document.getElementById("estimate");
+  try {
+    const found = await call("POST", "/training-runs/estimates", { ...request(), name: "?" });
+    if (mine !== turn) return; // an answer that came late
+    const memory = `${(found.memory_bytes / 2 ** 30).toFixed(1)} GiB`;
+    place.textContent = [
+      words.words.replace("TIME", duration(found.seconds)).replace("MEMORY", memory),
+      found.measured === "here" ? words.here : words.elsewhere,
+      found.pieces > 1 ? words.pieces.replace("NUMBER", found.pieces) : "",
+    ].join(" ");
+    showProblem(null);
+  } catch (error) {
+    if (mine !== turn) return;
+    place.textContent = "";
+    if (error instanceof ApiError) showProblem(error);
+  }
+}
+
+function showProblem(error) {
+  for (const place of form.querySelectorAll("[data-error]")) place.textContent = "";
+  const problem = document.getElementById("problem");
+  problem.textContent = "";
+  if (!error) return;
+  const left = [];
+  for (const field of error.fields ?? []) {
+    const place = field.loc.map((part) => form.querySelector(`[data-error="${CSS.escape(String(part))}"]`)).findLast(Boolean);
+    if (place) place.textContent = field.msg;
+    else left.push(field.msg);
+  }
+  if (left.length || !error.fields?.length) problem.textContent = [error.message, ...left.filter(Boolean)].join(": ");
+  for (const place of form.querySelectorAll("details [data-error]:not(:empty)")) place.closest("details").open = true;
+}
+
+form.addEventListener("change", (event) => {
+  if (event.target.name === "preset") usePreset();
+  estimate();
+});
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const button = document.getElementById("launch");
+  button.disabled = true;
+  try {
+    const run = await call("POST", "/training-runs", request());
+    location.assign(`/train/${run.id}`);
+  } catch (error) {
+    showProblem(error instanceof ApiError ? error : new Error(form.dataset.lost));
+    button.disabled = false;
+  }
+});
+usePreset();
+estimate();

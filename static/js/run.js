@@ -1,0 +1,160 @@
+// A training run's page: follows it, steers it, publishes what it has made.
+import { ApiError, call } from "./api.js";
+import { Charts, Curves } from "./curves.js";
+
+const page = document.getElementById("run");
+const id = page.dataset.run;
+const words = JSON.parse(page.dataset.words);
+const language = document.documentElement.lang;
+const charts = new Charts(document.getElementById("curves"), {
+  translations: JSON.parse(page.dataset.metrics),
+  stepLabel: words.at,
+  otherName: page.dataset.otherName,
+});
+const atRest = (status) => ["paused", "succeeded", "failed", "cancelled"].includes(status);
+let stream;
+
+// --- following --------------------------------------------------------------------------------------------------------
+
+function follow() {
+  stream?.close();
+  stream = new EventSource(`/api/v1/training-runs/${id}/events`);
+  let fresh = true; // a new stream tells all from the start, unless it is a resumed one
+  stream.addEventListener("open", () => {
+    if (fresh) charts.own = new Curves();
+    fresh = false;
+  });
+  stream.addEventListener("metrics", (event) => {
+    for (const line of JSON.parse(event.data)) charts.own.add(line);
+    document.getElementById("no-curves").hidden = true;
+    charts.draw();
+  });
+  stream.addEventListener("samples", (event) => showSteps(JSON.parse(event.data)));
+  stream.addEventListener("run", (event) => show(JSON.parse(event.data)));
+  stream.addEventListener("error", () => {
+    if (atRest(page.dataset.status)) stream.close();
+    else if (stream.readyState === EventSource.CLOSED) setTimeout(follow, 3000);
+  });
+}
+
+function duration(seconds) {
+  const unit = (value, name) => new Intl.NumberFormat(language, { style: "unit", unit: name, maximumFractionDigits: 0 }).format(value);
+  if (seconds < 90) return unit(seconds, "second");
+  if (seconds < 5400) return unit(seconds / 60, "minute");
+  return `${unit(Math.floor(seconds / 3600), "hour")} ${unit((seconds % 3600) / 60, "minute")}`;
+}
+
+function show(run) {
+  page.dataset.status = run.status;
+  const text = page.querySelector("[data-text]");
+  const said = (run.status === "running" && words[run.phase]) || words[run.status];
+  if (text.textContent !== said) text.textContent = said;
+  text.dataset.status = run.status;
+  page.querySelector("progress").value = run.progress.share;
+  const number = new Intl.NumberFormat(language);
+  const parts = [words.step.replace("STEP", number.format(run.progress.step)).replace("TOTAL", number.format(run.steps))];
+  if (run.seconds) parts.push(words.trained.replace("TIME", duration(run.seconds)));
+  if (run.seconds_left) parts.push(words.left.replace("TIME", duration(run.seconds_left)));
+  document.getElementById("where").textContent = parts.join(" · ");
+  document.getElementById("problem").textContent = run.error ?? "";
+  document.getElementById("publish").hidden = !run.publishable;
+  for (const control of page.querySelectorAll("[data-when]")) control.hidden = !control.dataset.when.split(" ").includes(run.status);
+  if (atRest(run.status)) stream?.close();
+}
+
+// --- samples ----------------------------------------------------------------------------------------------------------
+
+const timeline = document.getElementById("timeline");
+let steps = [];
+
+function showSteps(found) {
+  const newest = steps.length === 0 || Number(timeline.value) === steps.length - 1;
+  steps = found;
+  document.getElementById("samples").hidden = !steps.length;
+  timeline.max = Math.max(0, steps.length - 1);
+  timeline.hidden = steps.length < 2;
+  if (newest) timeline.value = timeline.max;
+  showSheet();
+}
+
+function showSheet() {
+  const step = steps[timeline.value];
+  if (step === undefined) return;
+  document.getElementById("sheet").src = `/api/v1/training-runs/${id}/samples/${step}`;
+  document.getElementById("sheet-step").textContent = `${words.at} ${new Intl.NumberFormat(language).format(step)}`;
+  timeline.setAttribute("aria-valuetext", `${words.at} ${step}`);
+}
+timeline.addEventListener("input", showSheet);
+
+// --- steering ---------------------------------------------------------------------------------------------------------
+
+async function act(button, work) {
+  const problem = document.getElementById("problem");
+  problem.textContent = "";
+  button.disabled = true;
+  try {
+    await work();
+  } catch (error) {
+    problem.textContent = error instanceof ApiError ? [error.message, ...error.fields.map((f) => f.msg)].filter(Boolean)[0] : words.lost;
+  } finally {
+    button.disabled = false;
+  }
+}
+
+page.addEventListener("click", (event) => {
+  const button = event.target.closest("[data-act]");
+  if (!button) return;
+  const what = button.dataset.act;
+  act(button, async () => {
+    if (what === "deletion") {
+      if (!confirm(words.sure)) return;
+      await call("DELETE", `/training-runs/${id}`);
+      location.assign("/train");
+      return;
+    }
+    const run = await call("POST", `/training-runs/${id}/${what}`);
+    show(run);
+    if (run.status === "running" && what === "pause") page.querySelector("[data-text]").textContent = words.pausing;
+    if (what === "resumption") follow();
+  });
+});
+
+document.getElementById("extension").addEventListener("submit", (event) => {
+  event.preventDefault();
+  act(event.submitter, async () => {
+    show(await call("POST", `/training-runs/${id}/extension`, { steps: Number(event.target.elements.steps.value) }));
+    follow();
+  });
+});
+
+document.getElementById("publication").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const { name, replace } = event.target.elements;
+  act(event.submitter, async () => {
+    const made = await call("POST", `/training-runs/${id}/publication`, { name: name.value, replace: replace.checked });
+    const link = document.createElement("a");
+    link.href = `/models/${made.name}`;
+    link.textContent = made.name;
+    document.getElementById("published").replaceChildren(link);
+  });
+});
+
+// --- log, comparison --------------------------------------------------------------------------------------------------
+
+const log = document.getElementById("log");
+async function readLog() {
+  const answer = await fetch(`/api/v1/training-runs/${id}/log`);
+  if (answer.ok) log.querySelector("pre").textContent = await answer.text();
+  if (log.open && !atRest(page.dataset.status)) setTimeout(readLog, 3000);
+}
+log.addEventListener("toggle", () => log.open && readLog());
+
+if (page.dataset.other) {
+  call("GET", `/training-runs/${page.dataset.other}/metrics`).then(({ curves }) => {
+    charts.other = Curves.of(curves);
+    document.getElementById("no-curves").hidden = true;
+    charts.draw();
+  });
+}
+for (const control of page.querySelectorAll("[data-when]")) control.hidden = !control.dataset.when.split(" ").includes(page.dataset.status);
+follow();

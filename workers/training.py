@@ -1,0 +1,338 @@
+"""Runs one training run: prepares its pictures, starts a process of its own, watches it, ends as it ends.
+
+The process writes curves, samples and checkpoints into the run's folder; this side holds the lease, passes on wishes
+(pause, cancel, a new budget) and knows what an end means. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.database import session_scope
+from app.datasets import prepare
+from app.datasets.collections import build
+from app.datasets.packages import FetchError
+from app.errors import DomainError
+from app.queue import ring
+from app.settings import ROOT, get_settings
+from app.storage import write_atomically
+from app.supervisor import gpus
+from app.sweeper import MAX_ATTEMPTS, doorbells
+from app.training_runs import service
+from app.training_runs.tables import TrainingRun
+from models.base import Cancelled
+from models.folders import locked
+from models.training.recipe import Recipe
+from workers import crash_points, lease, shutdown
+from workers.lease import Heartbeat, Lease
+
+LOOK_SECONDS = 0.25
+CANCEL_SECONDS, PAUSE_SECONDS = 0.8, 120.0  # what the process gets to end by itself
+BUILD_SECONDS = 3600.0  # how long another worker may take to prepare the same pictures
+STOPPED = 130  # exit code of a process that was asked to stop and has saved
+MEMORY_EVENTS = Path("/sys/fs/cgroup/memory.events")
+log = structlog.get_logger()
+
+
+def work_once(queue: str, worker: str) -> bool:
+    """Claim and run one training run, for as long as it takes; False when none waited."""
+    with session_scope() as session:
+        taken = claim(session, queue, worker)
+    if taken is None:
+        return False
+    crash_points.reach("claimed")
+    with Heartbeat([taken]):
+        attempt(taken)
+    if doorbells(queue) == 0 and not shutdown.begun.is_set():
+        ring(queue)
+    return True
+
+
+def claim(session: Session, queue: str, worker: str) -> Lease[TrainingRun] | None:
+    """The next run by priority and age."""
+    query = (
+        select(TrainingRun)
+        .where(TrainingRun.status == "queued", TrainingRun.queue == queue)
+        .order_by(TrainingRun.priority.desc(), TrainingRun.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    run = session.scalar(query)
+    taken = lease.take(session, run, worker) if run else []
+    return taken[0] if taken else None
+
+
+def attempt(taken: Lease[TrainingRun]) -> None:
+    """One sitting. Whatever goes wrong ends, or puts back, the run with a reason."""
+    run = taken.row
+    bound = log.bind(run=run.id, request=run.request_id, attempt=taken.attempt)
+    try:
+        service.folder(run.id).path.mkdir(parents=True, exist_ok=True)
+        collection = prepared(taken)
+        crash_points.reach("prepared")
+        outcome = sit(taken, collection)
+        bound.info("training_sitting_ended", outcome=outcome.status, reason=outcome.reason)
+    except Cancelled:
+        outcome = Outcome("let go")
+    except (DomainError, FetchError) as error:
+        outcome = Outcome("failed", str(error))
+    except OSError as error:
+        bound.exception("training_failed")
+        outcome = Outcome("failed", f"The run could not start: {error}")
+    except Exception:
+        bound.exception("training_failed")
+        outcome = Outcome("again", "The training worker failed; its log has the details under this run's id.")
+    settle(taken, outcome)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a sitting ended: "succeeded", "failed", "again" (another attempt) or "let go" (as was wished)."""
+
+    status: str
+    reason: str | None = None
+
+
+def settle(taken: Lease[TrainingRun], outcome: Outcome) -> None:
+    """One transaction ends the sitting, if the lease is still ours."""
+    crash_points.reach("before_settling")
+    with session_scope() as session:
+        wishes = look(session, taken)
+        if wishes is None:
+            log.warning("training_ended_without_lease", run=taken.job)
+        elif outcome.status == "succeeded" and not wishes.new_budget:
+            lease.end(session, taken, "succeeded")
+        elif outcome.status == "failed" or (outcome.status == "again" and taken.attempt >= MAX_ATTEMPTS):
+            lease.end(session, taken, "failed", outcome.reason)
+        else:
+            lease.put_back(session, taken, spare_attempt=outcome.status != "again")
+            # Where a run waits or rests it shows how far it is.
+            session.execute(update(TrainingRun).where(TrainingRun.id == taken.job).values(step=taken.step))
+    taken.state = "settled"
+
+
+# --- wishes ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the row asks of a running process."""
+
+    cancel: bool
+    pause: bool
+    new_budget: bool
+
+
+def look(session: Session, taken: Lease[TrainingRun]) -> Wishes | None:
+    """None when the lease is no longer ours."""
+    row = session.execute(
+        select(
+            TrainingRun.cancel_requested,
+            TrainingRun.pause_requested,
+            TrainingRun.steps,
+            TrainingRun.minutes,
+            TrainingRun.patience,
+        ).where(lease.held(taken))
+    ).first()
+    if row is None:
+        return None
+    cancel, pause, *budget = row
+    return Wishes(cancel, pause, budget != [taken.row.steps, taken.row.minutes, taken.row.patience])
+
+
+def check(taken: Lease[TrainingRun]) -> None:
+    """While nothing can be saved yet. Raises Cancelled when the run is to stop or the lease is gone."""
+    with session_scope(writing=False) as session:
+        wishes = look(session, taken)
+    if wishes is None or wishes.cancel or wishes.pause or shutdown.begun.is_set():
+        raise Cancelled
+
+
+# --- pictures -------------------------------------------------------------------------------------------------------
+
+
+def prepared(taken: Lease[TrainingRun]) -> Path:
+    """The folder of the run's pictures: made at the first sitting, the very same at every later one.
+
+    Raises DomainError, FetchError, Cancelled.
+    """
+    run, data = taken.row, get_settings().data
+    if run.prepared and (data / run.prepared / "card.json").exists():
+        return data / run.prepared
+    report(taken, phase="preparing")
+    if run.dataset_id is None:
+        place = data / "datasets" / run.collection
+        if not (place / "card.json").exists():
+            with locked(place, BUILD_SECONDS):
+                if not (place / "card.json").exists():
+                    build(run.collection, place, data / "packages")
+        version = json.loads((place / "card.json").read_text("utf-8"))["version"]
+    else:
+        snapshot = prepare.snapshot(run.dataset_id)
+        version = snapshot.version
+        name = f"{version[:24]}-{run.size}-{run.fit}{'-mirrored' if run.mirror else ''}"
+        place = data / "prepared" / name
+        if not (place / "card.json").exists():
+            fit: prepare.Fit = "pad" if run.fit == "pad" else "crop"
+            with locked(place, BUILD_SECONDS):
+                prepare.write(place, snapshot, run.size, fit, run.mirror, every(LOOK_SECONDS, lambda: check(taken)))
+    report(taken, prepared=str(place.relative_to(data)), version=version)
+    return place
+
+
+def every(seconds: float, act: Callable[[], None]) -> Callable[[], None]:
+    """`act`, called at most so often."""
+    last = time.monotonic()
+
+    def maybe() -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            act()
+
+    return maybe
+
+
+def report(taken: Lease[TrainingRun], **values: Any) -> None:
+    with session_scope() as session:
+        session.execute(update(TrainingRun).where(lease.held(taken)).values(**values))
+
+
+# --- the process ----------------------------------------------------------------------------------------------------
+
+
+def sit(taken: Lease[TrainingRun], collection: Path) -> Outcome:
+    """Start the process, watch it until it ends, say what its end means."""
+    kills = oom_kills()
+    process = start(taken.row, collection)
+    crash_points.reach("started")
+    try:
+        wished = watch(taken, process)
+    finally:
+        end_group(process)
+    progress = service.folder(taken.job).progress()
+    follow(taken, progress)
+    if process.returncode == 0:
+        return Outcome("succeeded")
+    if wished or process.returncode == STOPPED:
+        return Outcome("let go")
+    if process.returncode == -signal.SIGKILL and oom_kills() > kills:
+        return smaller(taken)
+    if process.returncode in (1, 2):
+        return Outcome("failed", progress.get("reason") or last_line(taken))
+    return Outcome("again", f"The training process ended with {describe(process.returncode)}.")
+
+
+def start(run: TrainingRun, collection: Path) -> subprocess.Popen[bytes]:
+    """In a process group of its own; through torchrun where several are to train as one."""
+    place, settings = service.folder(run.id), get_settings()
+    recipe = Recipe(
+        family=run.family,
+        collection=str(collection),
+        steps=run.steps,
+        minutes=run.minutes,
+        patience=run.patience,
+        seed=run.seed,
+        params=run.params,
+        card={"title": run.name},
+    )
+    write_atomically(place.path / "recipe.json", recipe.model_dump_json(indent=1).encode())
+    place.say(phase="starting")
+    processes = settings.training_processes or max(1, gpus())
+    torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+    command = [sys.executable, "-m", *(torchrun if processes > 1 else []), "models.training.process"]
+    command += [str(place.path / "recipe.json"), str(place.path)]
+    command += ["--checkpoints", str(settings.data / "checkpoints"), "--pieces", str(run.pieces)]
+    if processes == 1:
+        command.append("--with-parent")
+    with place.log.open("ab") as output:
+        return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+
+
+def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> bool:
+    """Until the process has ended; True when that was wished: by a user, by a shutdown, or since the lease is lost."""
+    deadline: float | None = None
+    place, progress = service.folder(taken.job), dict[str, Any]()
+    while process.poll() is None:
+        time.sleep(LOOK_SECONDS)
+        try:
+            if (said := place.progress()) != progress:
+                progress = said
+                follow(taken, progress)
+            with session_scope(writing=False) as session:
+                wishes = look(session, taken)
+        except Exception as error:  # the database is away: the process goes on, the next look tries again
+            log.warning("training_look_failed", run=taken.job, error=str(error))
+            continue
+        if deadline is None and (wishes is None or wishes != Wishes(False, False, False) or shutdown.begun.is_set()):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            soon = wishes is None or wishes.cancel or "saved" not in progress  # there is nothing to save yet
+            deadline = time.monotonic() + (CANCEL_SECONDS if soon else PAUSE_SECONDS)
+        elif wishes is not None and wishes.cancel and deadline is not None:  # paused first, cancelled while it saves
+            deadline = min(deadline, time.monotonic() + CANCEL_SECONDS)
+        if deadline is not None and time.monotonic() > deadline:
+            end_group(process)
+    return deadline is not None
+
+
+def end_group(process: subprocess.Popen[bytes]) -> None:
+    """Nothing of the process's group lives on."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def follow(taken: Lease[TrainingRun], progress: dict[str, Any]) -> None:
+    """Bring the row up to what the process last said. A new checkpoint gives the run its attempts back."""
+    values: dict[str, Any] = {"phase": str(progress.get("phase", ""))}
+    if "saved" in progress:  # it has read its state, and counts from there
+        values |= {key: progress[key] for key in ("step", "progress", "seconds", "saved", "pieces")}
+        taken.step, taken.total = values["step"], taken.row.steps
+        if values["saved"] > taken.row.saved:
+            taken.row.saved = values["saved"]
+            taken.attempt = values["attempt"] = 1
+    report(taken, **values)
+
+
+def smaller(taken: Lease[TrainingRun]) -> Outcome:
+    """The kernel has killed the process for its memory: the next sitting works on a batch in smaller pieces."""
+    pieces = 2 * max(taken.row.pieces, int(service.folder(taken.job).progress().get("pieces", 1)))
+    batch = taken.row.params.get("batch_size", 1)
+    if pieces > 2 * batch:
+        return Outcome("failed", "There is not enough memory, not even for one picture at a time.")
+    report(taken, pieces=min(pieces, 2 * batch))
+    log.warning("training_out_of_memory", run=taken.job, pieces=pieces)
+    return Outcome("let go")
+
+
+def oom_kills() -> int:
+    """Processes of this control group that the kernel has killed for lack of memory; 0 where nothing counts them."""
+    try:
+        lines = MEMORY_EVENTS.read_text("ascii").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+
+
+def last_line(taken: Lease[TrainingRun]) -> str:
+    lines = service.folder(taken.job).tail().strip().splitlines()
+    return lines[-1][:500] if lines else "The training process ended without a word."
+
+
+def describe(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
