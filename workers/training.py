@@ -26,7 +26,7 @@ from app.database import session_scope
 from app.datasets import prepare
 from app.datasets.collections import build
 from app.datasets.packages import FetchError
-from app.errors import DomainError
+from app.errors import DomainError, NotFound
 from app.queue import ring
 from app.settings import ROOT, get_settings
 from app.storage import write_atomically
@@ -41,7 +41,8 @@ from workers import crash_points, lease, shutdown
 from workers.lease import Heartbeat, Lease
 
 LOOK_SECONDS = 0.25
-CANCEL_SECONDS, PAUSE_SECONDS = 0.8, 120.0  # what the process gets to end by itself
+# What the process gets to save its state and to end by itself; a worker that shuts down has 20 s in all.
+CANCEL_SECONDS, SHUTDOWN_SECONDS, PAUSE_SECONDS = 0.8, 14.0, 120.0
 BUILD_SECONDS = 3600.0  # how long another worker may take to prepare the same pictures
 STOPPED = 130  # exit code of a process that was asked to stop and has saved
 MEMORY_EVENTS = Path("/sys/fs/cgroup/memory.events")
@@ -171,25 +172,26 @@ def prepared(taken: Lease[TrainingRun]) -> Path:
     Raises DomainError, FetchError, Cancelled.
     """
     run, data = taken.row, get_settings().data
-    if run.prepared and (data / run.prepared / "card.json").exists():
-        return data / run.prepared
+    place = data / run.prepared if run.prepared else None
+    if place and run.version and (place / "card.json").exists():
+        return place
     report(taken, phase="preparing")
-    if run.dataset_id is None:
-        place = data / "datasets" / run.collection
-        if not (place / "card.json").exists():
-            with locked(place, BUILD_SECONDS):
-                if not (place / "card.json").exists():
-                    build(run.collection, place, data / "packages")
+    if place:  # a starter collection
+        with locked(place, BUILD_SECONDS):
+            if not (place / "card.json").exists():
+                build(run.collection, place, data / "packages")
         version = json.loads((place / "card.json").read_text("utf-8"))["version"]
-    else:
+    elif run.dataset_id:
         snapshot = prepare.snapshot(run.dataset_id)
         version = snapshot.version
         name = f"{version[:24]}-{run.size}-{run.fit}{'-mirrored' if run.mirror else ''}"
         place = data / "prepared" / name
-        if not (place / "card.json").exists():
-            fit: prepare.Fit = "pad" if run.fit == "pad" else "crop"
-            with locked(place, BUILD_SECONDS):
+        fit: prepare.Fit = "pad" if run.fit == "pad" else "crop"
+        with locked(place, BUILD_SECONDS):
+            if not (place / "card.json").exists():
                 prepare.write(place, snapshot, run.size, fit, run.mirror, every(LOOK_SECONDS, lambda: check(taken)))
+    else:
+        raise NotFound("The dataset of this run is no longer there")
     report(taken, prepared=str(place.relative_to(data)), version=version)
     return place
 
@@ -259,8 +261,12 @@ def start(run: TrainingRun, collection: Path) -> subprocess.Popen[bytes]:
     command += ["--checkpoints", str(settings.data / "checkpoints"), "--pieces", str(run.pieces)]
     if processes == 1:
         command.append("--with-parent")
+    # Threads that wait sleep: where two runs share cores, spinning would take turns with work, for minutes.
+    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
     with place.log.open("ab") as output:
-        return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+        return subprocess.Popen(
+            command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True, env=environment
+        )
 
 
 def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> bool:
@@ -281,8 +287,9 @@ def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> bool:
         if deadline is None and (wishes is None or wishes != Wishes(False, False, False) or shutdown.begun.is_set()):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
-            soon = wishes is None or wishes.cancel or "saved" not in progress  # there is nothing to save yet
-            deadline = time.monotonic() + (CANCEL_SECONDS if soon else PAUSE_SECONDS)
+            soon = wishes is None or wishes.cancel
+            patience = CANCEL_SECONDS if soon else SHUTDOWN_SECONDS if shutdown.begun.is_set() else PAUSE_SECONDS
+            deadline = time.monotonic() + patience
         elif wishes is not None and wishes.cancel and deadline is not None:  # paused first, cancelled while it saves
             deadline = min(deadline, time.monotonic() + CANCEL_SECONDS)
         if deadline is not None and time.monotonic() > deadline:

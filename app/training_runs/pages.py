@@ -36,7 +36,7 @@ def index(request: Request, admin: Admin, cursor: Cursor = None) -> Response:
 def new(request: Request, admin: Admin, family: Text = None, dataset: OptionalId = None) -> Response:
     """A form from the family's schema."""
     trainable = service.trainable()
-    chosen = trainable.get(family or "") or next(reversed(trainable.values()))
+    chosen = trainable.get(family or "") or next(iter(trainable.values()))
     assert chosen.training is not None
     form = fields(chosen.training)
     with session_scope(writing=False) as session:

@@ -31,7 +31,9 @@ FEWEST = 2  # pictures: one to train on, one to hold out
 
 
 def trainable() -> dict[str, Family]:
-    return {name: family for name, family in families().items() if family.training and family.trainer}
+    """Families with a trainer, those that draw by themselves first."""
+    known = sorted(families().items(), key=lambda entry: not entry[1].tasks)
+    return {name: family for name, family in known if family.training and family.trainer}
 
 
 def folder(run_id: str) -> RunFolder:
@@ -60,6 +62,7 @@ def create(session: Session, user: Principal, given: TrainingRunIn, request_id: 
         size=size,
         fit=given.fit,
         mirror=given.mirror,
+        prepared=None if dataset_id else f"datasets/{collection}",
         params=params.model_dump(mode="json"),
         steps=steps,
         minutes=given.minutes,
@@ -260,9 +263,14 @@ def remove(session: Session, run: TrainingRun) -> str | None:
     if run.status not in AT_REST:
         raise Conflict("Cancel the run first")
     others = select(TrainingRun.id).where(TrainingRun.prepared == run.prepared, TrainingRun.id != run.id).limit(1)
-    own = run.prepared if run.prepared and run.dataset_id and session.scalar(others) is None else None
+    own = run.prepared if is_ours(run) and session.scalar(others) is None else None
     session.delete(run)
     return own
+
+
+def is_ours(run: TrainingRun) -> bool:
+    """Whether the prepared pictures were made for runs; a starter collection stays."""
+    return run.prepared is not None and run.prepared.startswith("prepared/")
 
 
 def discard(run_id: str, pictures: str | None) -> None:

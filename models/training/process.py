@@ -87,7 +87,7 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
 
 
 def main() -> int:
-    arguments = options()
+    arguments, parent = options(), os.getppid()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else None
     if device:
         torch.cuda.set_device(device)
@@ -101,9 +101,10 @@ def main() -> int:
         published=arguments.checkpoints,
         device=device or torch.device("cpu"),
         pieces=arguments.pieces,
-        parent=os.getppid() if arguments.with_parent else None,
     )
     run.stop_on_signals()
+    if arguments.with_parent:
+        run.stop_with(parent)
     try:
         with locked(arguments.folder, LOCK_SECONDS) if run.is_first else nullcontext():
             train(arguments, run)

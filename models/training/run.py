@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ from models.checkpoint import ZOO
 from models.training import parallel, state
 from models.training.folder import RunFolder
 
-LOGS, SHEETS = 200, 20  # a short run logs and measures about so often in all
+LOGS, SHEETS = 200, 10  # a short run logs and measures about so often in all
 BEAT_SECONDS = 1.0
 
 
@@ -62,7 +63,6 @@ class Run:
     rate: float = 1.0
     pieces: int = 1
     echo: bool = True
-    parent: int | None = None  # the process whose end is a wish to stop
     last: dict[str, float] = field(default_factory=dict)  # newest value of every metric
     best: tuple[int, float] | None = None  # step and held-out figure
     _worse: int = 0  # measurements since the best
@@ -89,13 +89,30 @@ class Run:
         return parallel.rank() == 0
 
     def stop_on_signals(self) -> None:
-        """SIGTERM and SIGINT end the run at the next step, after a checkpoint."""
+        """SIGTERM and SIGINT end the run at the next step, after a checkpoint; at once before the first step."""
 
         def ask(number: int, frame: FrameType | None) -> None:
             self._stop = True
+            if not self.has_begun:
+                raise Stopped("stopped before the first step")
 
         signal.signal(signal.SIGTERM, ask)
         signal.signal(signal.SIGINT, ask)
+
+    def stop_with(self, parent: int) -> None:
+        """The same when the process that started this one has ended."""
+
+        def watch() -> None:
+            while os.getppid() == parent:
+                time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=watch, daemon=True, name="parent").start()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the state was read: from then on there is something to save."""
+        return self._restored
 
     # --- budget -----------------------------------------------------------------------------------------------------
 
@@ -189,7 +206,7 @@ class Run:
     def beat(self, phase: str, **facts: Any) -> None:
         """Say where the run is, for whoever watches its folder; once the state is read, also how far."""
         self._beaten_at = time.monotonic()
-        if self._restored:
+        if self.has_begun:
             facts |= {
                 "step": self._done,
                 "progress": round(self.progress(self._done), 5),
@@ -205,8 +222,6 @@ class Run:
         self._done = done
         if not torch.isfinite(loss):
             raise Diverged(f"the loss of step {done} is {loss.item()}")
-        if self.parent is not None and os.getppid() != self.parent:
-            self._stop = True
         if time.monotonic() - self._beaten_at >= BEAT_SECONDS:
             self.beat("training")
 

@@ -34,6 +34,7 @@ from models.vae.fsq import FSQAutoencoder
 from models.vae.load import load_autoencoder
 from models.vae.train_fsq import augment
 
+MEASURED = 512  # items of each held-out split, while a run trains
 WATCHED = 12  # prompts that are drawn again and again while a run trains
 
 
@@ -179,7 +180,7 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
         if run.measure_is_due(done):
             with run.spend("measuring"):
                 held_out = {
-                    split: evaluate(ema.average, examples, data.indices(split))
+                    split: evaluate(ema.average, examples, spread(data.indices(split), MEASURED))
                     for split in data.held_out  # each split is held out for a reason of its own
                 }
                 run.log(done, **{f"held_out_loss_{split}": figure for split, figure in held_out.items()})
@@ -223,9 +224,14 @@ def draw(sampler: TransformerSampler, watched: list[str]) -> Image.Image:
     return Image.fromarray(sheet).resize(double, Image.Resampling.BICUBIC)
 
 
+def spread(indices: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """So many of the indices at most, evenly spread."""
+    return indices if len(indices) <= most else indices[np.linspace(0, len(indices) - 1, most).astype(np.int64)]
+
+
 def some_captions(data: Collection) -> list[str]:
     """A caption each of items spread over the collection."""
-    chosen = data.items[:: max(1, len(data.items) // WATCHED)][:WATCHED]
+    chosen = [data.items[i] for i in spread(np.arange(len(data.items)), WATCHED)]
     return [caption for item in chosen if (caption := item["captions"][0].strip())] or ["?"]
 
 

@@ -2,6 +2,8 @@
 import uPlot from "../vendor/uPlot.esm.js";
 
 const HEIGHT = 190;
+const WHOLE = Array.from({ length: 8 }, (_, power) => [1, 2, 5].map((digit) => digit * 10 ** power)).flat(); // steps
+const NUMBER = new Intl.NumberFormat(document.documentElement.lang, { maximumSignificantDigits: 4 });
 const HIDDEN = new Set(["step", "seconds"]);
 const words = (name) => name.replaceAll("_", " ");
 
@@ -73,7 +75,8 @@ export class Charts {
 
   // uPlot wants one column of steps for all series of a chart.
   data(names) {
-    const columns = names.flatMap((name) => [this.own, this.other].map((curves) => new Map(curves.series.get(name) ?? [])));
+    const runs = this.otherName ? [this.own, this.other] : [this.own];
+    const columns = names.flatMap((name) => runs.map((curves) => new Map(curves.series.get(name) ?? [])));
     const steps = [...new Set(columns.flatMap((column) => [...column.keys()]))].sort((a, b) => a - b);
     return [steps, ...columns.map((column) => steps.map((step) => column.get(step) ?? null))];
   }
@@ -89,18 +92,19 @@ export class Charts {
     this.place.append(holder);
     const axis = { stroke: faint, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: "12px system-ui" };
     const series = names.flatMap((name, i) => {
-      const base = { stroke: colours[i % colours.length], spanGaps: true, points: { show: false } };
-      return [
-        { ...base, label: this.label(name), width: 1.8 },
-        { ...base, label: `${this.label(name)} · ${this.otherName}`, width: 1.2, dash: [5, 4], show: Boolean(this.otherName) },
-      ];
+      const base = { stroke: colours[i % colours.length], spanGaps: true, points: { show: (chart, index) => chart.data[index].filter((v) => v !== null).length < 30, size: 4 } };
+      const own = { ...base, label: this.label(name), width: 1.8 };
+      return this.otherName ? [own, { ...base, label: `${this.label(name)} · ${this.otherName}`, width: 1.2, dash: [5, 4] }] : [own];
     });
     const chart = new uPlot(
       {
         width: Math.max(200, holder.clientWidth),
         height: HEIGHT,
         scales: { x: { time: false } },
-        axes: [{ ...axis, size: 28 }, { ...axis, size: 58 }],
+        axes: [
+          { ...axis, size: 28, incrs: WHOLE, values: (_, ticks) => ticks.map((tick) => NUMBER.format(tick)) },
+          { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => NUMBER.format(tick)) },
+        ],
         legend: { show: names.length > 1 || Boolean(this.otherName) },
         cursor: { drag: { x: true, y: false } },
         series: [{ label: this.stepLabel }, ...series],

@@ -1,7 +1,7 @@
 // The form of a new training run: presets fill it in, an estimate follows it, the launch leads to the run's page.
 import { ApiError, call } from "./api.js";
 
-const form = document.getElementById("new-run");
+const form = document.getElementById("new-run"); // its field "dataset" hides form.dataset: use getAttribute
 const words = document.getElementById("estimate").dataset;
 const language = document.documentElement.lang;
 const OWN = ["name", "dataset", "preset", "steps", "minutes", "patience", "fit", "mirror", "seed"];
@@ -14,7 +14,7 @@ function value(input) {
 }
 
 function request() {
-  const made = { family: form.dataset.family, params: {} };
+  const made = { family: form.getAttribute("data-family"), params: {} };
   for (const input of form.elements) {
     if (!input.name || (input.type === "radio" && !input.checked)) continue;
     const given = value(input);
@@ -82,7 +82,7 @@ form.addEventListener("submit", async (event) => {
     const run = await call("POST", "/training-runs", request());
     location.assign(`/train/${run.id}`);
   } catch (error) {
-    showProblem(error instanceof ApiError ? error : new Error(form.dataset.lost));
+    showProblem(error instanceof ApiError ? error : new Error(form.getAttribute("data-lost")));
     button.disabled = false;
   }
 });

@@ -14,7 +14,7 @@ import torch
 
 from models.training import parallel
 from models.training.folder import RunFolder
-from models.training.run import Run, Stopped, TooLarge, train_with_rollback
+from models.training.run import Run, TooLarge, train_with_rollback
 from tests.models.test_training import FSQ_SMALL, TRANSFORMER_SMALL, collection
 from tests.studio import ROOT
 
@@ -126,16 +126,6 @@ def test_a_run_ends_when_its_held_out_figure_gets_no_better_and_keeps_the_best(t
     assert done == 6 and run.best == (3, 3.0) and run.best_state()["x"].item() == 3
     again = Run(tmp_path, steps=1000, patience=3, echo=False)
     assert again.restore()[0] == 6 and again.is_over(6), "a resumed run is over too"
-
-
-def test_a_run_stops_when_whoever_started_it_has_ended(tmp_path: Path) -> None:
-    run = Run(tmp_path, steps=9, echo=False, parent=1)
-    with pytest.raises(Stopped):
-        for step in run.steps_from(0):
-            run.watch(step + 1, torch.zeros(()))
-            if run.checkpoint_is_due(step + 1):
-                run.save(step + 1, {"x": torch.zeros(1)})
-    assert run.restore()[0] == 1
 
 
 def test_curves_leave_out_what_a_run_went_back_from(tmp_path: Path) -> None:
