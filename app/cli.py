@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -145,38 +146,45 @@ def train(
     size: Annotated[str, typer.Option(help="Which size of the recipe: cpu or gpu")] = "cpu",
     collection: Annotated[str | None, typer.Option(help="Another collection than the recipe's")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Another number of steps than the recipe's")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so much training")] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes that train it together, one a GPU")] = 1,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard event files")] = None,
 ) -> None:
     """Train a checkpoint by its recipe; Ctrl-C saves and stops, the same command goes on."""
+    import importlib.util
     import subprocess
 
-    run_folder = folder or get_settings().data / "runs" / "-".join([recipe.stem, *([collection] if collection else [])])
-    command = [
-        sys.executable,
-        "-m",
-        "models.training.process",
-        str(recipe.resolve()),
-        str(run_folder.resolve()),
-        "--size",
-        size,
-        "--datasets",
-        str(get_settings().data / "datasets"),
-        "--checkpoints",
-        str(get_settings().data / "checkpoints"),
-    ]
-    if collection:
-        command += ["--collection", collection]
-    if steps:
-        command += ["--steps", str(steps)]
-    with subprocess.Popen(command, cwd=ROOT) as process:
-        signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
-        while True:
-            try:
-                code = process.wait()
-                break
-            except KeyboardInterrupt:
-                say("Saving the run's state ...")
+    from app.terminal import follow
+    from models.training.folder import RunFolder
+
+    if tensorboard and importlib.util.find_spec("tensorboardX") is None:
+        fail("--tensorboard needs the package tensorboardX: pip install tensorboardX")
+    name = "-".join([recipe.stem, *([collection] if collection else [])])
+    place = RunFolder((folder or get_settings().data / "runs" / name).resolve())
+    torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
+    command = [sys.executable, "-m", *(torchrun if processes > 1 else []), "models.training.process"]
+    command += [str(recipe.resolve()), str(place.path), "--size", size]
+    command += ["--datasets", str(get_settings().data / "datasets")]
+    command += ["--checkpoints", str(get_settings().data / "checkpoints")]
+    for option, value in (("--collection", collection), ("--steps", steps), ("--minutes", minutes)):
+        command += [option, str(value)] if value else []
+    place.path.mkdir(parents=True, exist_ok=True)
+    bar = sys.stderr.isatty()
+    with ExitStack() as stack:
+        # The bar has the terminal for itself; the process's own words are in the log.
+        output = stack.enter_context(place.log.open("ab")) if bar else None
+
+        def start() -> subprocess.Popen[bytes]:
+            process = subprocess.Popen(command, cwd=ROOT, stderr=output, start_new_session=True)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, lambda *_: process.terminate())
+            return process
+
+        code = follow(place, start, bar, tensorboard)
+    if code and bar:
+        say(place.tail(2000).strip().rpartition("\n")[2])
     if code == 0:
-        typer.echo(run_folder / "model")
+        typer.echo(place.model)
     raise typer.Exit(code)
 
 
@@ -293,8 +301,6 @@ def walk(paths: list[Path]) -> list[tuple[str, Path]]:
 @dataset_cli.command("import")
 def dataset_import(name: str, paths: Annotated[list[Path], typer.Argument(exists=True)]) -> None:
     """Add pictures, caption files, folders and zip archives to a dataset, which is made if it is new; print its id."""
-    from contextlib import ExitStack
-
     from app.database import session_scope
     from app.datasets import service
     from app.datasets.imports import add_files
@@ -362,18 +368,45 @@ def checkpoint_list() -> None:
         typer.echo(f"{name}\t{found.family.name}\t{found.sha256[:12]}\t{found.title}")
 
 
+@checkpoint_cli.command("export")
+def checkpoint_export(name: str, file: Annotated[Path, typer.Argument(help="The zip to write")]) -> None:
+    """Write a checkpoint with its card as a zip, which another studio imports."""
+    from app.checkpoints import service
+
+    try:
+        service.card_of(name)
+        with file.open("wb") as target:
+            for block in service.archive(name):
+                target.write(block)
+    except (DomainError, OSError) as error:
+        fail(str(error))
+    typer.echo(file)
+
+
 @checkpoint_cli.command("import")
 def checkpoint_import(
-    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="Holds card.json and model.safetensors")],
+    folder: Annotated[Path, typer.Argument(exists=True, help="Holds card.json and model.safetensors; or a zip of it")],
     name: str,
     replace: Annotated[bool, typer.Option(help="Take the place of the checkpoint of this name")] = False,
 ) -> None:
     """Check a checkpoint and make it a model that artists see at once; a run's is in its folder `model`."""
     import subprocess
+    import tempfile
 
-    command = [sys.executable, "-m", "models.import_checkpoint", str(folder.resolve())]
-    command += [str(get_settings().data / "checkpoints"), name, *(["--replace"] if replace else [])]
-    raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
+    from app.checkpoints import service
+    from models.card import CheckpointError
+
+    with tempfile.TemporaryDirectory() as temporary:
+        if folder.is_file():
+            try:
+                with folder.open("rb") as zipped:
+                    service.collect(Path(temporary), [("", zipped)])
+            except (CheckpointError, DomainError) as error:
+                fail(str(error))
+            folder = Path(temporary)
+        command = [sys.executable, "-m", "models.import_checkpoint", str(folder.resolve())]
+        command += [str(get_settings().data / "checkpoints"), name, *(["--replace"] if replace else [])]
+        raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
 
 
 if __name__ == "__main__":

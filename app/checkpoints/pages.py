@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
 
 from app.checkpoints import service
 from app.checkpoints.api import Name
-from app.deps import User
+from app.deps import Admin, User
 from app.templating import render
 
 router = APIRouter()
@@ -20,4 +21,11 @@ def index(request: Request, user: User) -> Response:
 @router.get("/models/{name}")
 def show(request: Request, user: User, name: Name) -> Response:
     found = service.get(name)
-    return render(request, "checkpoints/show.html", {"model": found, "card": found.card})
+    return render(request, "checkpoints/show.html", {"model": found, "card": found.card, "ships": service.ships(name)})
+
+
+@router.post("/models/{name}/deletion")
+def delete(admin: Admin, name: Name) -> RedirectResponse:
+    """Artists no longer see it; what it drew stays."""
+    service.delete(name)
+    return RedirectResponse("/models", status_code=303)

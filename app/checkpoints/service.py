@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,25 +158,32 @@ def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool) -> None:
         try:
             collect(folder, files)
             publish(folder, get_settings().data / "checkpoints", name, replace)
-        except (CheckpointError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except CheckpointError as error:
             raise Invalid(f"The checkpoint cannot be taken: {error}", errors=[{"loc": ["body", "files"]}]) from error
 
 
 def collect(folder: Path, files: list[tuple[str, BinaryIO]]) -> None:
-    """Put uploaded files, or those inside of a zip, under their plain names into a folder."""
+    """Put uploaded files, or those inside of a zip, under their plain names into a folder. Raises CheckpointError."""
     if len(files) == 1 and zipfile.is_zipfile(files[0][1]):
-        with zipfile.ZipFile(files[0][1]) as zipped:
-            entries = zipped.infolist()
-            if len(entries) > MAX_FILES or sum(entry.file_size for entry in entries) > MAX_BYTES:
-                raise CheckpointError("the archive is larger than a checkpoint may be")
-            for entry in entries:
-                if entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not entry.is_dir():
-                    with zipped.open(entry) as source:
-                        keep(folder, entry.filename, source)
+        try:
+            unpack(folder, files[0][1])
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+            raise CheckpointError(f"the archive is broken ({error})") from error
         return
     for label, file in files:
         file.seek(0)
         keep(folder, label, file)
+
+
+def unpack(folder: Path, archive: BinaryIO) -> None:
+    with zipfile.ZipFile(archive) as zipped:
+        entries = zipped.infolist()
+        if len(entries) > MAX_FILES or sum(entry.file_size for entry in entries) > MAX_BYTES:
+            raise CheckpointError("the archive is larger than a checkpoint may be")
+        for entry in entries:
+            if entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not entry.is_dir():
+                with zipped.open(entry) as source:
+                    keep(folder, entry.filename, source)
 
 
 def keep(folder: Path, label: str, source: IO[bytes]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.studio import ROOT
+from tests.studio import ROOT, request
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
@@ -24,6 +24,13 @@ def draw(page: Page, prompt: str, count: int = 1) -> Any:
     card = page.locator(".job").first
     expect(card.locator(".prompt")).to_have_text(prompt)
     return card
+
+
+def occupy(page: Page, jobs: int = 6) -> None:
+    """Give the worker some seconds of this user's own work, however quick it is."""
+    for number in range(jobs):
+        answer = page.request.post("/api/v1/generations", data=request(f"before it {number}", count=16))
+        assert answer.status == 202, answer.text()
 
 
 def test_a_prompt_is_drawn_before_the_artists_eyes_and_hangs_in_the_gallery(open_page: Open) -> None:
@@ -43,8 +50,9 @@ def test_a_prompt_is_drawn_before_the_artists_eyes_and_hangs_in_the_gallery(open
 
 def test_a_refresh_in_the_middle_loses_nothing(open_page: Open) -> None:
     page = open_page()
+    occupy(page)
     card = draw(page, "a refreshed cat", count=16)
-    expect(card).to_have_attribute("data-status", "running")
+    assert card.get_attribute("data-status") in ("queued", "running")
     page.reload()
     card = page.locator(".job").first
     expect(card.locator(".prompt")).to_have_text("a refreshed cat")
@@ -53,21 +61,20 @@ def test_a_refresh_in_the_middle_loses_nothing(open_page: Open) -> None:
 
 def test_a_waiting_job_says_its_place_and_can_be_cancelled(open_page: Open) -> None:
     page = open_page()
-    for number in range(3):
-        card = draw(page, f"queued {number}", count=16)
+    occupy(page)
+    card = draw(page, "queued", count=16)
     expect(card.locator("[data-text]")).to_contain_text("before it")
     card.get_by_role("button", name="Cancel").click()
     expect(page.locator(".job").first.locator("[data-text]")).to_have_text("Cancelled")
-    expect(page.locator(".job").nth(2).locator(".works a img")).to_have_count(16)
+    expect(page.locator(".job").nth(6).locator(".works a img")).to_have_count(16)
 
 
 def test_many_waiting_jobs_do_not_block_the_page(open_page: Open) -> None:
     page = open_page()
-    for number in range(8):
-        draw(page, f"crowd {number}", count=16)
-    card = page.locator(".job").first
-    expect(card.locator("[data-text]")).to_contain_text("before it")
-    for _ in range(6):
+    occupy(page, 14)
+    page.goto("/create")
+    expect(page.locator(".job").first.locator("[data-text]")).to_contain_text("before it")
+    for _ in range(3):
         page.locator(".job [data-cancel]").first.click()
         expect(page.locator(".job[data-status=cancelled]").first).to_be_visible()
         page.reload()
@@ -164,7 +171,8 @@ def test_the_studio_speaks_chinese_by_itself_and_by_the_switch(open_page: Open) 
 
 
 @pytest.mark.parametrize(
-    "path", ["/create", "/", "/models", "/models/emoji-transformer", "/account", "/admin", "/nothing"]
+    "path",
+    ["/create", "/", "/models", "/models/emoji-transformer", "/train", "/train/new", "/account", "/admin", "/nothing"],
 )
 def test_pages_fit_a_phone_in_the_dark_and_are_accessible(open_page: Open, path: str) -> None:
     page = open_page(viewport={"width": 360, "height": 740}, color_scheme="dark")

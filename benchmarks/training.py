@@ -1,0 +1,107 @@
+"""What a training run costs beside its forward and backward passes, and how quickly it obeys."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import httpx
+import numpy as np
+import torch
+import torch.nn.functional as F
+from rich.table import Table
+
+from app.datasets.prepared import Item, write_prepared
+from models.data import Collection, open_collection
+from models.training.folder import RunFolder
+from models.training.optimizers import muon_and_adamw
+from models.training.run import Run
+from models.training.schedule import mixed_precision
+from models.transformer.network import TextToImageTransformer
+from models.transformer.spec import TransformerTraining
+from models.transformer.train import split_parameters, train
+from tests.integration.test_training_runs import FOREVER, collect, launch, look
+from tests.studio import Studio, wait_until
+
+STEPS, ROUNDS = 24, 3
+PARAMS = TransformerTraining(batch_size=64, views=2)
+
+
+def pictures(folder: Path) -> Collection:
+    random = np.random.default_rng(0)
+    items = [
+        (
+            Item(f"{i}", f"{i}", f"{i}", "", "held_out" if i % 20 == 19 else "train", "", "", [f"thing {i}"]),
+            random.integers(0, 255, (64, 64, 3), dtype=np.uint8),
+        )
+        for i in range(1000)
+    ]
+    write_prepared(folder, items, {"name": "bench"})
+    return open_collection(folder)
+
+
+def bare_step() -> float:
+    """Median seconds of forward, backward and optimizer step alone, on one batch that is there already."""
+    torch.manual_seed(0)
+    network = TextToImageTransformer(PARAMS.network)
+    optimizers = muon_and_adamw(*split_parameters(network), muon_lr=0.02, adamw_lr=3e-3, weight_decay=0.01)
+    shape = (PARAMS.batch_size, PARAMS.network.grid**2)
+    images = torch.randint(PARAMS.network.image_vocabulary, shape)
+    tokens = torch.randint(300, (PARAMS.batch_size, PARAMS.network.prompt_length))
+    sentences = torch.randn(PARAMS.batch_size, PARAMS.network.sentence_width)
+    times = []
+    for _ in range(STEPS):
+        began = time.perf_counter()
+        with mixed_precision(torch.device("cpu")):
+            logits = network(images, tokens, sentences)
+        F.cross_entropy(logits.float().flatten(0, 1), images.flatten()).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        times.append(time.perf_counter() - began)
+    return statistics.median(times[3:])
+
+
+def loop(table: Table) -> None:
+    """A real run against its bare steps, by turns; the shares of time that its own log says."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        data = pictures(folder / "bench")
+        ratios, waiting, saving = [], [], []
+        for turn in range(ROUNDS):
+            bare = bare_step()
+            run = Run(folder / f"run{turn}", steps=STEPS, checkpoint_seconds=1e9, echo=False)
+            train(PARAMS, data, run)
+            curves = RunFolder(run.path).curves()
+            speeds = [value for _, value in curves["images_per_second"]][3:]
+            ratios.append(PARAMS.batch_size / statistics.median(speeds) / bare)
+            waiting.append(statistics.median(value for _, value in curves["data_share"]))
+            tensors = run.restore()[1]
+            began = time.perf_counter()
+            run.save(STEPS, tensors)
+            saving.append((time.perf_counter() - began) / Run(folder / "x", 1).checkpoint_seconds)
+    torch.set_num_threads(threads)
+    table.add_row("training: step over its bare passes", f"{statistics.median(ratios) - 1:+.1%}", "at most 5 %")
+    table.add_row("training: share of time waiting for data", f"{statistics.median(waiting):.2%}", "under 2 %")
+    table.add_row("training: share of time saving", f"{statistics.median(saving):.2%}", "under 2 %")
+
+
+def cancelling(studio: Studio, table: Table) -> None:
+    """From the request to a run that has ended."""
+    client: httpx.Client = studio.client("trainer", "admin")
+    studio.start("training")
+    dataset = collect(client)
+    times = []
+    for _ in range(3):
+        run = launch(client, dataset, steps=FOREVER)
+        wait_until("training", lambda run=run: look(client, run)["progress"]["step"] > 3, 300)
+        began = time.perf_counter()
+        client.post(f"/training-runs/{run}/cancellation")
+        wait_until("the end", lambda run=run: look(client, run)["status"] == "cancelled")
+        times.append(time.perf_counter() - began)
+    studio.kill("training")
+    table.add_row("cancel: request to the end of the run", f"{statistics.median(times):.2f} s", "under 2 s")

@@ -1,0 +1,125 @@
+"""From pictures to a model that draws, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.app.test_datasets import drawing
+from tests.browser.test_datasets import make, violations
+from tests.studio import Studio
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Page]
+MINUTES = 180_000  # milliseconds that a run of this size may take on a busy machine
+
+
+@pytest.fixture(scope="module", autouse=True)
+def training(studio: Studio) -> Iterator[None]:
+    studio.start("training")
+    yield
+    studio.kill("training")
+
+
+def fill(page: Page, name: str, steps: int) -> None:
+    """The form of a run that takes seconds."""
+    page.get_by_label("Name", exact=True).fill(name)
+    page.get_by_label("Start from").select_option("emoji-transformer")
+    page.get_by_label("Batch size").fill("4")
+    page.get_by_text("More", exact=True).click()
+    page.get_by_label("Views").fill("1")
+    page.get_by_label("Steps", exact=True).fill(str(steps))
+
+
+def test_pictures_are_trained_on_watched_published_and_drawn_with(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    make(page, "Kites to learn")
+    files = []
+    for i in range(8):
+        files.append(tmp_path / f"a red kite {i}.png")
+        files[-1].write_bytes(drawing(i))
+    page.get_by_label("Choose files").set_input_files(files)
+    expect(page.locator("#report")).to_have_text("8 added")
+
+    page.get_by_role("link", name="Train with these").click()
+    expect(page.locator("#estimate")).to_contain_text("GiB of memory")
+    expect(page.get_by_label("Pictures", exact=True).locator("option:checked")).to_have_text("Kites to learn (8)")
+    assert violations(page) == []
+    fill(page, "Kites", 12)
+    page.get_by_role("button", name="Launch").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Kites")
+    status = page.locator("[data-text]")
+    expect(status).to_have_text("Training", timeout=MINUTES)
+    expect(page.locator(".curve canvas").first).to_be_visible(timeout=MINUTES)
+    expect(page.get_by_alt_text("Samples of the run")).to_be_visible(timeout=MINUTES)
+    expect(status).to_have_text("Done", timeout=MINUTES)
+    expect(page.locator("#where")).to_contain_text("Step 12 of 12")
+    expect(page.locator("#sheet-step")).to_have_text("Step 12")
+    page.get_by_label("Timeline of samples").press("Home")
+    expect(page.locator("#sheet-step")).to_have_text("Step 1")
+    expect(page.get_by_role("button", name="Pause")).to_be_hidden()
+    page.locator("#log summary").click()
+    expect(page.locator("#log pre")).to_contain_text("held_out_loss")
+    assert violations(page) == []
+
+    page.get_by_label("Name of the model").fill("browser-kites")
+    page.get_by_role("button", name="Publish").click()
+    page.get_by_role("link", name="browser-kites").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Kites")
+    page.get_by_role("link", name="Create with this").click()
+    page.get_by_label("Prompt").fill("a red kite")
+    page.get_by_label("Prompt").press("Enter")
+    expect(page.locator(".job").first.locator(".works a img")).to_have_count(1)
+    page.goto("/models/browser-kites")
+    page.get_by_role("button", name="Unpublish").click()
+    page.wait_for_url("**/models")
+    assert "browser-kites" not in page.content()
+
+
+def test_a_run_is_paused_resumed_compared_and_cancelled(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/datasets")
+    page.get_by_role("link", name="Kites to learn").click()
+    page.get_by_role("link", name="Train with these").click()
+    fill(page, "Forever", 100_000)
+    page.get_by_role("button", name="Launch").click()
+    status = page.locator("[data-text]")
+    expect(page.locator(".curve canvas").first).to_be_visible(timeout=MINUTES)
+    page.get_by_role("button", name="Pause").click()
+    expect(status).to_have_text("Paused", timeout=MINUTES)
+    page.get_by_role("button", name="Resume").click()
+    expect(status).to_have_text("Training", timeout=MINUTES)
+    page.get_by_label("Compare with").select_option("Kites")
+    page.get_by_role("button", name="Compare", exact=True).click()
+    expect(page.locator(".u-legend").first).to_contain_text("loss · Kites")
+    page.get_by_label("Steps in all").fill("1")
+    page.get_by_role("button", name="Change the steps").click()
+    expect(page.locator("#problem")).to_contain_text("steps already")
+    page.get_by_role("button", name="Cancel").click()
+    expect(status).to_have_text("Cancelled")
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.get_by_role("button", name="Delete").click()
+    page.wait_for_url("**/train")
+    expect(page.locator(".run-row")).to_have_count(1)
+
+
+def test_what_cannot_be_launched_is_said_beside_its_field(open_page: Open) -> None:
+    page = open_page(expected="422")
+    page.goto("/train/new")
+    fill(page, "", 0)
+    page.get_by_role("button", name="Launch").click()
+    expect(page.locator("[data-error=name]")).not_to_be_empty()
+    expect(page.locator("[data-error=steps]")).not_to_be_empty()
+    assert page.url.endswith("/train/new")
+
+
+@pytest.mark.parametrize("path", ["/train", "/train/new"])
+def test_training_pages_fit_a_phone_in_chinese(open_page: Open, path: str) -> None:
+    page = open_page(locale="zh-CN", viewport={"width": 360, "height": 740})
+    page.goto(path)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert violations(page) == []
