@@ -5,7 +5,7 @@
 
 FROM python:3.12-slim AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
-RUN useradd --create-home --uid 10001 danqing && mkdir -p /data/checkpoints && chown -R danqing /data
+RUN useradd --create-home --uid 10001 danqing && mkdir -p /data && chown -R danqing /data
 WORKDIR /srv/danqing
 COPY pyproject.toml constraints.txt README.md ./
 COPY app app

@@ -263,6 +263,8 @@ def start(run: TrainingRun, collection: Path) -> subprocess.Popen[bytes]:
         command.append("--with-parent")
     # Threads that wait sleep: where two runs share cores, spinning would take turns with work, for minutes.
     environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
+    if settings.device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     with place.log.open("ab") as output:
         return subprocess.Popen(
             command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True, env=environment

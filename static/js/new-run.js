@@ -47,11 +47,8 @@ async function estimate() {
       found.measured === "here" ? words.here : words.elsewhere,
       found.pieces > 1 ? words.pieces.replace("NUMBER", found.pieces) : "",
     ].join(" ");
-    showProblem(null);
-  } catch (error) {
-    if (mine !== turn) return;
-    place.textContent = "";
-    if (error instanceof ApiError) showProblem(error);
+  } catch {
+    if (mine === turn) place.textContent = ""; // what is wrong is said at the launch
   }
 }
 

@@ -81,7 +81,7 @@ def test_pictures_are_trained_on_watched_published_and_drawn_with(open_page: Ope
 
 
 def test_a_run_is_paused_resumed_compared_and_cancelled(open_page: Open) -> None:
-    page = open_page()
+    page = open_page(expected="422")
     page.goto("/datasets")
     page.get_by_role("link", name="Kites to learn").click()
     page.get_by_role("link", name="Train with these").click()
