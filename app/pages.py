@@ -19,7 +19,6 @@ from app.datasets.pages import router as datasets_pages
 from app.deps import User, public
 from app.errors import Forbidden
 from app.events import client
-from app.generations import service as generations
 from app.generations.pages import router as generations_pages
 from app.i18n import COOKIE, LANGUAGES
 from app.metrics import render as render_metrics
@@ -83,7 +82,7 @@ def metrics(request: Request) -> Response:
     if not local and not (user and user.is_admin):
         raise Forbidden("Metrics are for this machine or an admin's key")
     with session_scope(writing=False) as session:
-        body = render_metrics(generations.counts(session), admin.alive_by_queue(session))
+        body = render_metrics(admin.counts(session), admin.alive_by_queue(session))
     return Response(body, media_type="text/plain; version=0.0.4")
 
 

@@ -12,7 +12,6 @@ from app.admin import service
 from app.database import session_scope
 from app.deps import Admin
 from app.errors import DomainError, Invalid
-from app.generations import service as generations
 from app.templating import render
 from app.users import service as users
 from app.users.schemas import UserChange, UserIn
@@ -35,7 +34,7 @@ def page(request: Request, error: DomainError | None = None, link: str | None = 
             "link": link,
             "error": error,
             "workers": [(worker, service.is_alive(worker)) for worker in service.workers(session)],
-            "counts": generations.counts(session),
+            "counts": service.counts(session),
         }
     return render(request, "admin/index.html", context, status=error.status if error else 200)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.admin.tables import Worker
 from app.database import now
 from app.generations.tables import UNFINISHED, Generation
+from app.training_runs.tables import TrainingRun
 from app.users.tables import User
 
 ALIVE = timedelta(seconds=60)
@@ -40,3 +42,12 @@ def unfinished(session: Session, limit: int = 100) -> list[tuple[Generation, str
         .limit(limit)
     )
     return [(job, name) for job, name in session.execute(query)]
+
+
+def counts(session: Session) -> dict[tuple[str, str], int]:
+    """Jobs of both kinds by (queue, status)."""
+    found: dict[tuple[str, str], int] = {}
+    for table in (Generation, TrainingRun):
+        rows: Any = session.execute(select(table.queue, table.status, func.count()).group_by(table.queue, table.status))
+        found |= {(queue, status): number for queue, status, number in rows}
+    return found

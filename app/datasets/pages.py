@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from app.database import session_scope
 from app.datasets import service
+from app.datasets.collections import COLLECTIONS
 from app.datasets.schemas import DatasetIn, State
 from app.deps import Admin
 from app.errors import DomainError, Invalid
@@ -33,7 +34,13 @@ def listing(request: Request, error: DomainError | None = None, cursor: str | No
             dataset.id: [item.id for item in service.items(session, dataset.id, None, None, None, 4)[0]]
             for dataset in found
         }
-    context = {"datasets": found, "covers": covers, "error": error, "next_cursor": encode(more) if more else None}
+    context = {
+        "datasets": found,
+        "covers": covers,
+        "collections": list(COLLECTIONS),
+        "error": error,
+        "next_cursor": encode(more) if more else None,
+    }
     return render(request, "datasets/index.html", context, status=error.status if error else 200)
 
 

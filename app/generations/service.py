@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from typing import Any
 
 from pydantic import ValidationError
 from sqlalchemy import func, or_, select, update
@@ -211,11 +210,3 @@ def describe(session: Session, jobs: list[Generation]) -> list[GenerationOut]:
 
 def describe_one(session: Session, job: Generation) -> GenerationOut:
     return describe(session, [job])[0]
-
-
-def counts(session: Session) -> dict[tuple[str, str], int]:
-    """Jobs by (queue, status), for metrics and admins."""
-    rows: Any = session.execute(
-        select(Generation.queue, Generation.status, func.count()).group_by(Generation.queue, Generation.status)
-    )
-    return {(queue, status): number for queue, status, number in rows}

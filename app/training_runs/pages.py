@@ -33,7 +33,7 @@ def index(request: Request, admin: Admin, cursor: Cursor = None) -> Response:
 
 
 @router.get("/new")
-def new(request: Request, admin: Admin, family: Text = None, dataset: OptionalId = None) -> Response:
+def new(request: Request, admin: Admin, family: Text = None, dataset: Text = None) -> Response:
     """A form from the family's schema."""
     trainable = service.trainable()
     chosen = trainable.get(family or "") or next(iter(trainable.values()))

@@ -230,8 +230,8 @@ def spread(indices: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
 
 
 def some_captions(data: Collection) -> list[str]:
-    """A caption each of items spread over the collection."""
-    chosen = [data.items[i] for i in spread(np.arange(len(data.items)), WATCHED)]
+    """A caption each of pictures that are trained on, spread over the collection."""
+    chosen = [data.items[i] for i in spread(data.indices("train", recoloured=False), WATCHED)]
     return [caption for item in chosen if (caption := item["captions"][0].strip())] or ["?"]
 
 
