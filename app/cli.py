@@ -165,7 +165,7 @@ def train(
     command = [sys.executable, "-m", *(torchrun if processes > 1 else []), "models.training.process"]
     command += [str(recipe.resolve()), str(place.path), "--size", size]
     command += ["--datasets", str(get_settings().data / "datasets")]
-    command += ["--checkpoints", str(get_settings().data / "checkpoints")]
+    command += ["--checkpoints", str(get_settings().data / "checkpoints"), "--parent", str(os.getpid())]
     for option, value in (("--collection", collection), ("--steps", steps), ("--minutes", minutes)):
         command += [option, str(value)] if value else []
     place.path.mkdir(parents=True, exist_ok=True)
@@ -176,11 +176,13 @@ def train(
 
         def start() -> subprocess.Popen[bytes]:
             process = subprocess.Popen(command, cwd=ROOT, stderr=output, start_new_session=True)
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, lambda *_: process.terminate())
             return process
 
         code = follow(place, start, bar, tensorboard)
+    if place.progress().get("phase") == "stopped":  # torchrun has codes of its own
+        code = 130
     if code and bar:
         say(place.tail(2000).strip().rpartition("\n")[2])
     if code == 0:

@@ -31,6 +31,7 @@ def follow(folder: RunFolder, start: Callable[[], subprocess.Popen[bytes]], bar:
         if tensorboard:
             sinks.append(stack.enter_context(event_files(tensorboard, folder)))
         process = stack.enter_context(start())
+        stack.callback(process.terminate)  # also when showing it fails; nothing once it has ended
         while True:
             ended = process.poll() is not None
             for after, line in folder.lines(offset):

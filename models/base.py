@@ -70,7 +70,8 @@ class Family:
     `train(params, data, run)`, `evaluator` with `evaluate(folder, data)`.
 
     `picture_size(params, card_of)` is the side of the pictures that it trains on; `card_of(name)` reads a checkpoint's
-    card. `cost(params)` is what its training takes.
+    card. `cost(params)` is what its training takes. `problem(params, card_of)` says what does not fit together, if
+    anything.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Family:
     presets: tuple[Preset, ...] = ()
     picture_size: Callable[[Any, Callable[[str], dict[str, Any]]], int] | None = None
     cost: Callable[[Any], TrainingCost] | None = None
+    problem: Callable[[Any, Callable[[str], dict[str, Any]]], str | None] | None = None
 
     def task(self, name: str) -> Task | None:
         return next((task for task in self.tasks if task.name == name), None)

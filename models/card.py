@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 FORMAT = 1
+MAX_CARD = 1 << 20  # bytes
 ZOO = Path(__file__).parent / "zoo"
 
 
@@ -61,8 +62,10 @@ def find(name: str, beside: Path = ZOO) -> Path:
 def read_card(folder: Path) -> dict[str, Any]:
     """Raises CheckpointError when there is no card of a format that this version reads."""
     try:
+        if (folder / "card.json").stat().st_size > MAX_CARD:
+            raise CheckpointError(f"{folder.name}: the card is larger than a card is")
         card = json.loads((folder / "card.json").read_text("utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder.name}: the card cannot be read ({error})") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise CheckpointError(f"{folder.name}: the card's format is not {FORMAT}")

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,9 +27,24 @@ def whole_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file that is there whole or not at all."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(temporary).chmod(0o644)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
 @contextmanager
-def locked(path: Path, seconds: float) -> Iterator[None]:
-    """Nobody else on this machine is in such a block for `path`. Raises TimeoutError after `seconds`."""
+def locked(path: Path, seconds: float, look: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Nobody else on this machine is in such a block for `path`. Raises TimeoutError after `seconds`.
+
+    `look` is called while it waits, and may raise.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + seconds
     with path.with_name(f".{path.name}.lock").open("a") as lock:
@@ -40,5 +55,6 @@ def locked(path: Path, seconds: float) -> Iterator[None]:
             except BlockingIOError:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"{path} is in use") from None
+                look()
                 time.sleep(0.2)
         yield

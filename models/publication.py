@@ -18,6 +18,7 @@ from models.registry import families
 from models.safetensors_header import check_header
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+BROKEN = (SyntaxError, ValueError, OSError, Image.DecompressionBombError)  # what Pillow raises for bad pictures
 PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
@@ -38,7 +39,9 @@ def publish(
     if not NAME.fullmatch(name) or len(name) > 60:
         raise CheckpointError("a name has small letters, digits and single hyphens, at most 60")
     target = checkpoints / name
-    if not replace and (target.exists() or (ZOO / name).exists()):
+    if (ZOO / name).exists():
+        raise CheckpointError(f"{name} came with the studio and stays; choose another name")
+    if not replace and target.exists():
         raise CheckpointError(f"there is a checkpoint {name} already")
     card = read_card(folder)
     if card["family"] not in families():
@@ -74,7 +77,10 @@ def contact_sheet(folder: Path) -> Path | None:
     """The checkpoint's own, or the last samples of the run that it lies in."""
     for path in [folder / "samples.png", *sorted((folder.parent / "samples").glob("*.png"), reverse=True)]:
         if path.is_file() and not path.is_symlink():
-            with suppress(SyntaxError, ValueError, OSError), Image.open(path, formats=["PNG"]) as sheet:
+            with (
+                suppress(SyntaxError, ValueError, OSError, Image.DecompressionBombError),
+                Image.open(path, formats=["PNG"]) as sheet,
+            ):
                 sheet.verify()
                 return path
     return None

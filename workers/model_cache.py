@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import time
 from collections import OrderedDict
+from pathlib import Path
 
 import structlog
 import torch
@@ -70,7 +72,10 @@ def memory() -> tuple[int, int]:
     if where.type == "cuda":
         free, total = torch.cuda.mem_get_info(where)
         return total, total - free
-    return psutil.virtual_memory().total, psutil.Process(os.getpid()).memory_info().rss
+    total = psutil.virtual_memory().total
+    with contextlib.suppress(OSError, ValueError):  # a container's limit; "max" where there is none
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text("ascii")))
+    return total, psutil.Process(os.getpid()).memory_info().rss
 
 
 def device_name() -> str:

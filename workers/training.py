@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -26,7 +27,7 @@ from app.database import session_scope
 from app.datasets import prepare
 from app.datasets.collections import build
 from app.datasets.packages import FetchError
-from app.errors import DomainError, NotFound
+from app.errors import Conflict, DomainError, NotFound
 from app.queue import ring
 from app.settings import ROOT, get_settings
 from app.storage import write_atomically
@@ -36,6 +37,7 @@ from app.training_runs import service
 from app.training_runs.tables import TrainingRun
 from models.base import Cancelled
 from models.folders import locked
+from models.training.folder import OUT_OF_MEMORY
 from models.training.recipe import Recipe
 from workers import crash_points, lease, shutdown
 from workers.lease import Heartbeat, Lease
@@ -44,7 +46,7 @@ LOOK_SECONDS = 0.25
 # What the process gets to save its state and to end by itself; a worker that shuts down has 20 s in all.
 CANCEL_SECONDS, SHUTDOWN_SECONDS, PAUSE_SECONDS = 0.8, 14.0, 120.0
 BUILD_SECONDS = 3600.0  # how long another worker may take to prepare the same pictures
-STOPPED = 130  # exit code of a process that was asked to stop and has saved
+STOPPED, IN_USE, USED_WRONGLY = 130, 75, 2  # exit codes of the process
 MEMORY_EVENTS = Path("/sys/fs/cgroup/memory.events")
 log = structlog.get_logger()
 
@@ -112,10 +114,11 @@ def settle(taken: Lease[TrainingRun], outcome: Outcome) -> None:
     """One transaction ends the sitting, if the lease is still ours."""
     crash_points.reach("before_settling")
     with session_scope() as session:
-        wishes = look(session, taken)
+        wishes = look(session, taken, lock=True)
         if wishes is None:
             log.warning("training_ended_without_lease", run=taken.job)
         elif outcome.status == "succeeded" and not wishes.new_budget:
+            taken.total = taken.step  # fewer than its steps where it ended by its minutes or on a plateau
             lease.end(session, taken, "succeeded")
         elif outcome.status == "failed" or (outcome.status == "again" and taken.attempt >= MAX_ATTEMPTS):
             lease.end(session, taken, "failed", outcome.reason)
@@ -138,17 +141,16 @@ class Wishes:
     new_budget: bool
 
 
-def look(session: Session, taken: Lease[TrainingRun]) -> Wishes | None:
-    """None when the lease is no longer ours."""
-    row = session.execute(
-        select(
-            TrainingRun.cancel_requested,
-            TrainingRun.pause_requested,
-            TrainingRun.steps,
-            TrainingRun.minutes,
-            TrainingRun.patience,
-        ).where(lease.held(taken))
-    ).first()
+def look(session: Session, taken: Lease[TrainingRun], lock: bool = False) -> Wishes | None:
+    """None when the lease is no longer ours. `lock`: no wish comes in between before the transaction ends."""
+    query = select(
+        TrainingRun.cancel_requested,
+        TrainingRun.pause_requested,
+        TrainingRun.steps,
+        TrainingRun.minutes,
+        TrainingRun.patience,
+    ).where(lease.held(taken))
+    row = session.execute(query.with_for_update() if lock else query).first()
     if row is None:
         return None
     cancel, pause, *budget = row
@@ -172,28 +174,39 @@ def prepared(taken: Lease[TrainingRun]) -> Path:
     Raises DomainError, FetchError, Cancelled.
     """
     run, data = taken.row, get_settings().data
-    place = data / run.prepared if run.prepared else None
-    if place and run.version and (place / "card.json").exists():
-        return place
+    if run.prepared and run.version and (data / run.prepared / "card.json").exists():
+        return data / run.prepared
     report(taken, phase="preparing")
-    if place:  # a starter collection
-        with locked(place, BUILD_SECONDS):
-            if not (place / "card.json").exists():
-                build(run.collection, place, data / "packages")
-        version = json.loads((place / "card.json").read_text("utf-8"))["version"]
-    elif run.dataset_id:
-        snapshot = prepare.snapshot(run.dataset_id)
-        version = snapshot.version
-        name = f"{version[:24]}-{run.size}-{run.fit}{'-mirrored' if run.mirror else ''}"
-        place = data / "prepared" / name
-        fit: prepare.Fit = "pad" if run.fit == "pad" else "crop"
-        with locked(place, BUILD_SECONDS):
-            if not (place / "card.json").exists():
-                prepare.write(place, snapshot, run.size, fit, run.mirror, every(LOOK_SECONDS, lambda: check(taken)))
-    else:
-        raise NotFound("The dataset of this run is no longer there")
+    place, version = starter(taken) if service.is_starter(run) else own(taken)
+    if run.version and run.version != version:
+        raise Conflict("The pictures that this run has seen are gone, and the dataset has changed since")
     report(taken, prepared=str(place.relative_to(data)), version=version)
     return place
+
+
+def starter(taken: Lease[TrainingRun]) -> tuple[Path, str]:
+    """(folder, version) of a starter collection, which is fetched if it is not there."""
+    run, data = taken.row, get_settings().data
+    place = data / "datasets" / run.collection
+    with locked(place, BUILD_SECONDS, lambda: check(taken)):
+        if not (place / "card.json").exists():
+            build(run.collection, place, data / "packages")
+    return place, json.loads((place / "card.json").read_text("utf-8"))["version"]
+
+
+def own(taken: Lease[TrainingRun]) -> tuple[Path, str]:
+    """(folder, version) of a dataset as it is now."""
+    run, data = taken.row, get_settings().data
+    if run.dataset_id is None:
+        raise NotFound("The dataset of this run is no longer there")
+    snapshot = prepare.snapshot(run.dataset_id)
+    place = data / "prepared" / f"{snapshot.version[:24]}-{run.size}-{run.fit}{'-mirrored' if run.mirror else ''}"
+    fit: prepare.Fit = "pad" if run.fit == "pad" else "crop"
+    wanted = every(LOOK_SECONDS, lambda: check(taken))
+    with locked(place, BUILD_SECONDS, wanted):
+        if not (place / "card.json").exists():
+            prepare.write(place, snapshot, run.size, fit, run.mirror, wanted)
+    return place, snapshot.version
 
 
 def every(seconds: float, act: Callable[[], None]) -> Callable[[], None]:
@@ -228,15 +241,16 @@ def sit(taken: Lease[TrainingRun], collection: Path) -> Outcome:
         end_group(process)
     progress = service.folder(taken.job).progress()
     follow(taken, progress)
-    if process.returncode == 0:
+    phase, code = progress.get("phase"), process.returncode
+    if code == 0:
         return Outcome("succeeded")
-    if wished or process.returncode == STOPPED:
+    if wished or phase == "stopped" or code in (STOPPED, IN_USE):
         return Outcome("let go")
-    if process.returncode == -signal.SIGKILL and oom_kills() > kills:
+    if phase == OUT_OF_MEMORY or (oom_kills() > kills and phase != "failed"):
         return smaller(taken)
-    if process.returncode in (1, 2):
+    if phase == "failed" or code == USED_WRONGLY:
         return Outcome("failed", progress.get("reason") or last_line(taken))
-    return Outcome("again", f"The training process ended with {describe(process.returncode)}.")
+    return Outcome("again", f"The training process ended with {describe(code)}.")
 
 
 def start(run: TrainingRun, collection: Path) -> subprocess.Popen[bytes]:
@@ -254,27 +268,39 @@ def start(run: TrainingRun, collection: Path) -> subprocess.Popen[bytes]:
     )
     write_atomically(place.path / "recipe.json", recipe.model_dump_json(indent=1).encode())
     place.say(phase="starting")
-    processes = settings.training_processes or max(1, gpus())
+    visible, processes = devices()
     torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={processes}", "-m"]
     command = [sys.executable, "-m", *(torchrun if processes > 1 else []), "models.training.process"]
-    command += [str(place.path / "recipe.json"), str(place.path)]
-    command += ["--checkpoints", str(settings.data / "checkpoints"), "--pieces", str(run.pieces)]
-    if processes == 1:
-        command.append("--with-parent")
-    # Threads that wait sleep: where two runs share cores, spinning would take turns with work, for minutes.
-    environment = {**os.environ, "OMP_WAIT_POLICY": "passive"}
-    if settings.device == "cpu":
-        environment["CUDA_VISIBLE_DEVICES"] = ""
+    command += [str(place.path / "recipe.json"), str(place.path), "--checkpoints", str(settings.data / "checkpoints")]
+    command += ["--pieces", str(run.pieces), "--parent", str(os.getpid())]
+    # Threads that wait for others soon sleep: where two runs share cores, spinning would take turns with work. Sleeping
+    # at once ("passive") costs a run that is alone a third of its speed.
+    environment = {"GOMP_SPINCOUNT": "20000", **os.environ}
+    if visible is not None:
+        environment["CUDA_VISIBLE_DEVICES"] = visible
     with place.log.open("ab") as output:
         return subprocess.Popen(
             command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True, env=environment
         )
 
 
+def devices() -> tuple[str | None, int]:
+    """(CUDA_VISIBLE_DEVICES, or None to leave it, and the number of processes that train a run together)."""
+    settings = get_settings()
+    if settings.device == "cpu":
+        return "", settings.training_processes or 1
+    if settings.device.startswith("cuda:"):
+        return settings.device.removeprefix("cuda:"), 1
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    found = gpus() if visible is None else len([gpu for gpu in visible.split(",") if gpu.strip()])
+    return None, settings.training_processes or max(1, found)
+
+
 def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> bool:
     """Until the process has ended; True when that was wished: by a user, by a shutdown, or since the lease is lost."""
     deadline: float | None = None
     place, progress = service.folder(taken.job), dict[str, Any]()
+    wishes: Wishes | None = Wishes(False, False, False)
     while process.poll() is None:
         time.sleep(LOOK_SECONDS)
         try:
@@ -285,22 +311,32 @@ def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> bool:
                 wishes = look(session, taken)
         except Exception as error:  # the database is away: the process goes on, the next look tries again
             log.warning("training_look_failed", run=taken.job, error=str(error))
-            continue
-        if deadline is None and (wishes is None or wishes != Wishes(False, False, False) or shutdown.begun.is_set()):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            soon = wishes is None or wishes.cancel
-            patience = CANCEL_SECONDS if soon else SHUTDOWN_SECONDS if shutdown.begun.is_set() else PAUSE_SECONDS
-            deadline = time.monotonic() + patience
-        elif wishes is not None and wishes.cancel and deadline is not None:  # paused first, cancelled while it saves
-            deadline = min(deadline, time.monotonic() + CANCEL_SECONDS)
-        if deadline is not None and time.monotonic() > deadline:
-            end_group(process)
+        if (patience := patience_for(wishes)) is not None:
+            if deadline is None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGTERM)
+            until = time.monotonic() + patience
+            deadline = until if deadline is None else min(deadline, until)
+            if time.monotonic() > deadline:
+                end_group(process)
     return deadline is not None
 
 
+def patience_for(wishes: Wishes | None) -> float | None:
+    """How long the process may take to save and to end; None when it is to go on."""
+    if wishes is None or wishes.cancel:
+        return CANCEL_SECONDS
+    if shutdown.begun.is_set():
+        return SHUTDOWN_SECONDS
+    return PAUSE_SECONDS if wishes.pause or wishes.new_budget else None
+
+
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    """Nothing of the process's group lives on."""
+    """Nothing that the process has started lives on; torchrun gives each of its own a group of its own."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -69,7 +69,7 @@ def read(folder: Path) -> dict[str, Any] | None:
                 raise ValueError(wrong)
             _cards[path] = (changed, card)
         return _cards[path][1]
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         log.warning("card_unreadable", folder=str(folder), error=str(error))
         return None
 
@@ -167,12 +167,13 @@ def collect(folder: Path, files: list[tuple[str, BinaryIO]]) -> None:
     if len(files) == 1 and zipfile.is_zipfile(files[0][1]):
         try:
             unpack(folder, files[0][1])
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
             raise CheckpointError(f"the archive is broken ({error})") from error
         return
+    left = MAX_BYTES
     for label, file in files:
         file.seek(0)
-        keep(folder, label, file)
+        left -= keep(folder, label, file, left)
 
 
 def unpack(folder: Path, archive: BinaryIO) -> None:
@@ -183,17 +184,19 @@ def unpack(folder: Path, archive: BinaryIO) -> None:
         for entry in entries:
             if entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not entry.is_dir():
                 with zipped.open(entry) as source:
-                    keep(folder, entry.filename, source)
+                    keep(folder, entry.filename, source, entry.file_size)
 
 
-def keep(folder: Path, label: str, source: IO[bytes]) -> None:
+def keep(folder: Path, label: str, source: IO[bytes], most: int) -> int:
+    """Copy one file; returns its size. Raises CheckpointError for a strange name or more bytes than `most`."""
     name = label.replace("\\", "/").rsplit("/", 1)[-1]
     if not PLAIN.fullmatch(name) or (folder / name).exists():
         raise CheckpointError(f"{label[:80]!r} is not a file of a checkpoint, or is there twice")
-    left = MAX_BYTES
+    size = 0
     with (folder / name).open("wb") as target:
-        while block := source.read(min(1 << 20, left + 1)):
-            left -= len(block)
-            if left < 0:
-                raise CheckpointError(f"{name} is larger than a checkpoint may be")
+        while block := source.read(1 << 20):
+            size += len(block)
+            if size > most:
+                raise CheckpointError(f"{name} is larger than it may be")
             target.write(block)
+    return size

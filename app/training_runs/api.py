@@ -78,8 +78,9 @@ def describe_family(session: Any, name: str) -> TrainingFamilyOut:
 
 @router.post("", status_code=status.HTTP_202_ACCEPTED, summary="Launch a run")
 def create(admin: Admin, request: Request, response: Response, given: TrainingRunIn) -> TrainingRunOut:
+    expected = create_estimate(admin, given)
     with session_scope() as session:
-        run = service.describe(service.create(session, admin, given, request.state.id))
+        run = service.describe(service.create(session, admin, given, expected, request.state.id))
     ring(TRAINING, run.id)
     response.headers["Location"] = f"/api/v1/training-runs/{run.id}"
     return run
@@ -163,10 +164,11 @@ def extend(admin: Admin, run_id: Id, given: ExtensionIn) -> TrainingRunOut:
     summary="Publish what it has trained",
     responses=CONFLICT,
 )
-def publish(admin: Admin, run_id: Id, response: Response, given: PublicationIn) -> CardOut:
+def publish(run: Existing, response: Response, given: PublicationIn) -> CardOut:
     """Artists see the model at once."""
+    service.publish(run, given)
     with session_scope() as session:
-        service.publish(session, service.get(session, run_id), given)
+        service.get(session, run.id).model = given.name
     response.headers["Location"] = f"/api/v1/checkpoints/{given.name}"
     return CardOut.of(given.name, cards()[given.name])
 

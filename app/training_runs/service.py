@@ -17,8 +17,7 @@ from app.datasets import service as datasets
 from app.datasets.collections import COLLECTIONS
 from app.errors import Conflict, Invalid, NotFound
 from app.settings import get_settings
-from app.training_runs.estimates import estimate
-from app.training_runs.schemas import ExtensionIn, Progress, PublicationIn, TrainingRunIn, TrainingRunOut
+from app.training_runs.schemas import Estimate, ExtensionIn, Progress, PublicationIn, TrainingRunIn, TrainingRunOut
 from app.training_runs.tables import AT_REST, TrainingRun
 from app.users.service import Principal
 from models.base import Family
@@ -47,12 +46,13 @@ def invalid(*place: str, why: str) -> Invalid:
 # --- make -----------------------------------------------------------------------------------------------------------
 
 
-def create(session: Session, user: Principal, given: TrainingRunIn, request_id: str = "") -> TrainingRun:
+def create(
+    session: Session, user: Principal, given: TrainingRunIn, expected: Estimate, request_id: str = ""
+) -> TrainingRun:
     """A queued run with every parameter resolved. Raises NotFound, Invalid with the fields."""
     family, params, steps = planned(given)
     size = family.picture_size(params, checkpoints.card_of) if family.picture_size else 64
     dataset_id, collection = source(session, given.dataset, size)
-    expected = estimate(session, family, params, steps, given.minutes)
     run = TrainingRun(
         user_id=user.id,
         name=given.name,
@@ -108,6 +108,8 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
         value = getattr(params, name)
         if value is not None and value not in usable(wanted):
             raise invalid("params", name, why=f"There is no checkpoint {value} of the family {wanted}")
+    if family.problem and (why := family.problem(params, checkpoints.card_of)):
+        raise invalid("params", "network", why=why)
     return params, given.steps or preset.steps
 
 
@@ -244,17 +246,20 @@ def resume(session: Session, run: TrainingRun) -> TrainingRun:
 def extend(session: Session, run: TrainingRun, given: ExtensionIn) -> TrainingRun:
     """Change the budget; a run that is done goes on with it, a running one is started anew from its next step.
 
-    Raises Invalid when there is nothing to change or the budget is spent already.
+    A run that is done loses its patience unless a new one is given. Raises Invalid when there is nothing to change or
+    the budget is spent already.
     """
     budget = given.model_dump(exclude_none=True)
     if not budget:
         raise invalid("steps", why="Say the new steps, minutes or patience")
     if given.steps is not None and given.steps <= run.saved:
         raise invalid("steps", why=f"The run has done {run.saved} steps already")
-    if given.minutes is not None and given.minutes * 60 <= run.seconds:
-        raise invalid("minutes", why=f"The run has trained {run.seconds / 60:.1f} minutes already")
+    minutes = given.minutes or run.minutes
+    if minutes is not None and minutes * 60 <= run.seconds:
+        raise invalid("minutes", why=f"The run has trained {run.seconds / 60:.1f} minutes already; give it more")
     change(session, run, ("queued", "running", *AT_REST), **budget)
-    change(session, run, ("succeeded",), **AGAIN)
+    # One that has ended on a plateau is to go on nevertheless.
+    change(session, run, ("succeeded",), **AGAIN, **({} if given.patience else {"patience": None}))
     return run
 
 
@@ -263,14 +268,14 @@ def remove(session: Session, run: TrainingRun) -> str | None:
     if run.status not in AT_REST:
         raise Conflict("Cancel the run first")
     others = select(TrainingRun.id).where(TrainingRun.prepared == run.prepared, TrainingRun.id != run.id).limit(1)
-    own = run.prepared if is_ours(run) and session.scalar(others) is None else None
+    own = run.prepared if run.prepared and not is_starter(run) and session.scalar(others) is None else None
     session.delete(run)
     return own
 
 
-def is_ours(run: TrainingRun) -> bool:
-    """Whether the prepared pictures were made for runs; a starter collection stays."""
-    return run.prepared is not None and run.prepared.startswith("prepared/")
+def is_starter(run: TrainingRun) -> bool:
+    """Whether it sees a starter collection, which no run owns."""
+    return run.prepared is not None and run.prepared.startswith("datasets/")
 
 
 def discard(run_id: str, pictures: str | None) -> None:
@@ -283,18 +288,21 @@ def discard(run_id: str, pictures: str | None) -> None:
 # --- publish --------------------------------------------------------------------------------------------------------
 
 
-def publish(session: Session, run: TrainingRun, given: PublicationIn) -> Path:
-    """Copy what the run has trained to the checkpoints that artists see. Raises Conflict, Invalid."""
+def publish(run: TrainingRunOut, given: PublicationIn) -> Path:
+    """Copy what the run has trained to the checkpoints that artists see. Raises Conflict.
+
+    Takes no session: copying large weights must not hold a transaction open.
+    """
     words = {
         "title": given.title or run.name,
         "description": given.description,
         "license": given.license,
         "trained_on": run.collection,
     }
-    if not (folder(run.id).model / "card.json").is_file():
+    if not run.publishable:
         raise Conflict("The run has no model yet; it is written when the run is done")
     try:
-        target = publish_checkpoint(
+        return publish_checkpoint(
             folder(run.id).model,
             get_settings().data / "checkpoints",
             given.name,
@@ -303,5 +311,3 @@ def publish(session: Session, run: TrainingRun, given: PublicationIn) -> Path:
         )
     except CheckpointError as error:
         raise Conflict(f"It cannot be published: {error}") from error
-    run.model = given.name
-    return target

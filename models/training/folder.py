@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from PIL import Image
 
+OUT_OF_MEMORY = "out of memory"  # a phase: the run is to start anew with smaller pieces
 TAIL = 1 << 16  # bytes of the log that are shown at most
 
 

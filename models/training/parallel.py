@@ -69,6 +69,23 @@ def any_of(*flags: bool) -> list[bool]:
     return [bool(vote) for vote in votes]
 
 
+def agree_on(value: int) -> None:
+    """Raises RuntimeError when the processes have different values: they would train different networks."""
+    if world() == 1:
+        return
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    both = torch.tensor([float(value), -float(value)], device=device)
+    dist.all_reduce(both, op=dist.ReduceOp.MAX)
+    if both[0] != -both[1]:
+        raise RuntimeError("the processes of this run have read different states")
+
+
+def wait() -> None:
+    """Until all processes are here."""
+    if world() > 1:
+        dist.barrier()
+
+
 @contextmanager
 def first_alone() -> Iterator[None]:
     """The block runs in the first process, then in the others, which find what it has made."""

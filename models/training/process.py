@@ -1,7 +1,7 @@
 """A training run as a process of its own: `python -m models.training.process RECIPE FOLDER`. Killable, resumable.
 
-Under torchrun several of them train as one. Exit codes: 0 done, 130 stopped and saved, 1 failed, 2 used wrongly; the
-reason goes to stderr and into the folder's `progress.json`.
+Under torchrun several of them train as one. Exit codes: 0 done, 130 stopped and saved, 1 failed, 2 used wrongly, 75
+another process has the folder. The folder's `progress.json` says the same, which torchrun's own exit code hides.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ import torch
 
 from models.checkpoint import ZOO, CheckpointError
 from models.data import open_collection
-from models.folders import locked
+from models.folders import locked, write_whole
 from models.registry import families
 from models.training import parallel
+from models.training.folder import OUT_OF_MEMORY
 from models.training.recipe import read_recipe, remember
-from models.training.run import Diverged, Run, Stopped, TooLarge, train_with_rollback
+from models.training.run import Diverged, Run, Stopped, TooLarge, is_out_of_memory, train_with_rollback
 from models.training.state import NotSaved
 
+IN_USE = 75
 LOCK_SECONDS = 60.0  # how long to wait for an earlier process of this run to end
 
 
@@ -44,14 +46,14 @@ def options() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="another number of steps than the recipe's")
     parser.add_argument("--minutes", type=float, help="stop after so much training")
     parser.add_argument("--pieces", type=int, default=1, help="parts that a batch is worked on in, to save memory")
-    parser.add_argument("--with-parent", action="store_true", help="stop when the process that started this one ends")
+    parser.add_argument("--parent", type=int, help="stop when this process has ended")
     return parser.parse_args()
 
 
 def describe(path: Path, words: dict[str, Any]) -> None:
     """Put the recipe's own words (title, licence, ...) into the card of what it trained."""
     card = json.loads(path.read_text("utf-8"))
-    path.write_text(json.dumps({**card, **words}, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    write_whole(path, json.dumps({**card, **words}, ensure_ascii=False, indent=1) + "\n")
 
 
 def train(arguments: argparse.Namespace, run: Run) -> None:
@@ -83,11 +85,11 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
     train_with_rollback(importlib.import_module(family.trainer).train, params, data, run)
     if run.is_first:
         describe(run.folder.model / "card.json", recipe.card)
-        run.beat("done")
+        run.beat("done", progress=1.0)
 
 
 def main() -> int:
-    arguments, parent = options(), os.getppid()
+    arguments = options()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if torch.cuda.is_available() else None
     if device:
         torch.cuda.set_device(device)
@@ -103,23 +105,30 @@ def main() -> int:
         pieces=arguments.pieces,
     )
     run.stop_on_signals()
-    if arguments.with_parent:
-        run.stop_with(parent)
+    if arguments.parent:
+        run.stop_with(arguments.parent)
     try:
         with locked(arguments.folder, LOCK_SECONDS) if run.is_first else nullcontext():
+            parallel.wait()
             train(arguments, run)
     except Stopped as stopped:
         print(f"{stopped}; the same command goes on from there", file=sys.stderr)
         return 130
     except TimeoutError:
         print(f"another process trains in {arguments.folder}", file=sys.stderr)  # its own words stay
-        return 2
+        return IN_USE
     except UsedWrongly as error:
         return failed(run, str(error), 2)
     except Diverged as error:
         return failed(run, f"{error}, also with half the learning rate; the last good checkpoint stays")
     except (CheckpointError, NotSaved, TooLarge) as error:
         return failed(run, str(error))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        run.folder.say(phase=OUT_OF_MEMORY)  # whichever of several processes it is
+        print("out of memory", file=sys.stderr)
+        return 1
     finally:
         parallel.leave()
     return 0

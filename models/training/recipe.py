@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from models.folders import write_whole
+
 MAX_STEPS, MAX_MINUTES = 10_000_000, 60 * 24 * 30
 
 
@@ -44,5 +46,5 @@ def remember(path: Path, settings: dict[str, Any]) -> list[str]:
     if path.exists():
         kept = json.loads(path.read_text("utf-8"))
         return sorted(key for key in {*kept, *settings} if kept.get(key) != settings.get(key))
-    path.write_text(json.dumps(settings, ensure_ascii=False, indent=1), "utf-8")
+    write_whole(path, json.dumps(settings, ensure_ascii=False, indent=1))
     return []

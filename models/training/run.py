@@ -65,6 +65,7 @@ class Run:
     echo: bool = True
     last: dict[str, float] = field(default_factory=dict)  # newest value of every metric
     best: tuple[int, float] | None = None  # step and held-out figure
+    best_figures: dict[str, float] = field(default_factory=dict)  # all held-out figures of that step
     _worse: int = 0  # measurements since the best
     _seconds_before: float = 0.0
     _started: float = field(default_factory=time.monotonic)
@@ -76,7 +77,7 @@ class Run:
     _saved: int = 0
     _saved_at: float = field(default_factory=time.monotonic)
     _beaten_at: float = 0.0
-    _decided: tuple[int, bool, bool, bool] = (-1, False, False, False)
+    _decided: tuple[int, bool, bool] = (-1, False, False)
 
     def __post_init__(self) -> None:
         self.folder = RunFolder(self.path)
@@ -100,10 +101,12 @@ class Run:
         signal.signal(signal.SIGINT, ask)
 
     def stop_with(self, parent: int) -> None:
-        """The same when the process that started this one has ended."""
+        """The same when the process that this one works for has ended; under torchrun also when torchrun has."""
+        starter = os.getppid()
+        direct = "TORCHELASTIC_RUN_ID" not in os.environ
 
         def watch() -> None:
-            while os.getppid() == parent:
+            while (starter == parent if direct else exists(parent)) and os.getppid() == starter:
                 time.sleep(0.5)
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -127,10 +130,10 @@ class Run:
         return min(1.0, max(step / self.steps, by_time))
 
     def steps_from(self, start: int) -> Iterator[int]:
-        """The steps that are left, counted from 0."""
+        """The steps that are left, counted from 0; none for a state that was saved at the run's end."""
         self._logged = (start, time.monotonic())
         step = start
-        while not (step >= self.steps or self._decided[:2] == (step, True)):
+        while step < self.steps and not (step and self.is_over(step)):
             yield step
             step += 1
 
@@ -139,24 +142,28 @@ class Run:
         return self._decide(done)[0]
 
     def checkpoint_is_due(self, done: int) -> bool:
-        return self._decide(done)[1]
+        """At the end, when asked to stop, at a new best figure, and every so many seconds."""
+        over, stop = self._decide(done)
+        best = self.best is not None and self.best[0] == done
+        return over or stop or best or time.monotonic() - self._saved_at >= self.checkpoint_seconds
 
-    def _decide(self, done: int) -> tuple[bool, bool, bool]:
+    def _decide(self, done: int) -> tuple[bool, bool]:
+        """(over, asked to stop), agreed among the processes once a step."""
         if self._decided[0] != done:
             late = bool(self.minutes and self.seconds >= 60 * self.minutes)
-            flat = bool(self.patience and self._worse >= self.patience)
-            over = done >= self.steps or late or flat
-            best = self.best is not None and self.best[0] == done
-            due = over or best or time.monotonic() - self._saved_at >= self.checkpoint_seconds
-            over, due, stop = parallel.any_of(over, due, self._stop)
-            self._decided = (done, over, due or stop, stop)
+            over, stop = parallel.any_of(done >= self.steps or late or self._is_flat, self._stop)
+            self._decided = (done, over, stop)
         return self._decided[1:]
+
+    @property
+    def _is_flat(self) -> bool:
+        return bool(self.patience and self._worse >= self.patience)
 
     # --- log --------------------------------------------------------------------------------------------------------
 
     def log_is_due(self, done: int, every: int = 50) -> bool:
         """Every so many steps, oftener in a short run."""
-        return done % max(1, min(every, self.steps // LOGS)) == 0 or self.is_over(done)
+        return done % max(1, min(every, self.steps // LOGS)) == 0 or done >= self.steps
 
     def measure_is_due(self, done: int, every: int = 500) -> bool:
         """When to measure on held-out items and to draw samples."""
@@ -171,9 +178,9 @@ class Run:
 
     def log(self, done: int, **metrics: float) -> None:
         """Append to the curves. Numbers that are not finite are left out."""
+        self.last |= metrics
         if not self.is_first:
             return
-        self.last |= metrics
         finite = {name: float(f"{value:.5g}") for name, value in metrics.items() if math.isfinite(value)}
         line = {"step": done, "seconds": round(self.seconds, 1), **finite}
         self.folder.append(line)
@@ -197,22 +204,32 @@ class Run:
         self._logged, self._spent = (done, now), {}
 
     def measured(self, done: int, figure: float) -> None:
-        """Tell the held-out figure, less is better: the best state is kept, and a plateau may end the run."""
+        """Tell the held-out figure, less is better: the best state is kept, and a plateau ends the run.
+
+        Every process calls it, and is told the same.
+        """
         if self.best is None or figure < self.best[1]:
             self.best, self._worse = (done, figure), 0
+            self.best_figures = held_out(self.last)
         else:
             self._worse += 1
+        if self.patience:
+            (flat,) = parallel.any_of(self._is_flat)
+            over, stop = self._decide(done)
+            self._decided = (done, over or flat, stop)
 
     def beat(self, phase: str, **facts: Any) -> None:
         """Say where the run is, for whoever watches its folder; once the state is read, also how far."""
         self._beaten_at = time.monotonic()
         if self.has_begun:
-            facts |= {
+            facts = {
                 "step": self._done,
+                "steps": self.steps,
                 "progress": round(self.progress(self._done), 5),
                 "seconds": round(self.seconds, 1),
                 "saved": self._saved,
                 "pieces": self.pieces,
+                **facts,
             }
         if self.is_first:
             self.folder.say(phase=phase, **facts)
@@ -251,18 +268,22 @@ class Run:
                     "rate": self.rate,
                     "pieces": self.pieces,
                     "best": self.best,
+                    "best_figures": self.best_figures,
                     "worse": self._worse,
+                    "patience": self.patience,
+                    "figures": held_out(self.last),
                 }
                 state.write(self.folder.checkpoints, done, tensors, facts)
                 state.prune(self.folder.checkpoints, self.best[0] if self.best else None)
         self._saved, self._saved_at = done, time.monotonic()
-        if self._stop or (self._decided[0] == done and self._decided[3]):
+        if self._stop or (self._decided[0] == done and self._decided[2]):
             self.beat("stopped")
             raise Stopped(f"stopped at step {done}")
 
     def restore(self) -> tuple[int, dict[str, Tensor]]:
         """(step, tensors) of the newest checkpoint whose hash holds; (0, {}) for a new run."""
         found = state.newest(self.folder.checkpoints)
+        parallel.agree_on(found[0]["step"] if found else 0)
         self._started, self._saved_at = time.monotonic(), time.monotonic()
         self._restored = True
         if found is None:
@@ -273,13 +294,21 @@ class Run:
         self.rate = min(self.rate, facts.get("rate", 1.0))
         self.pieces = max(self.pieces, facts.get("pieces", 1))
         best = facts.get("best")
-        self.best, self._worse = (best[0], best[1]) if best else None, facts.get("worse", 0)
+        self.best, self.best_figures = (best[0], best[1]) if best else None, facts.get("best_figures", {})
+        self._worse = facts.get("worse", 0) if facts.get("patience") == self.patience else 0
+        self.last |= facts.get("figures", {})
         return facts["step"], tensors
 
-    def best_state(self) -> dict[str, Tensor]:
-        """Tensors of the best state; {} where none was measured or it is gone."""
-        found = state.read(state.folder_of(self.folder.checkpoints, self.best[0])) if self.best else None
-        return found[1] if found else {}
+    def outcome(self, done: int) -> tuple[int, dict[str, float], dict[str, Tensor]]:
+        """(step, held-out figures, tensors) of what the run has to show: its end, or with `patience` its best state.
+
+        Tensors are {} where they are the ones in memory.
+        """
+        if self.patience and self.best and self.best[0] != done:
+            found = state.read(state.folder_of(self.folder.checkpoints, self.best[0]))
+            if found:
+                return self.best[0], self.best_figures, found[1]
+        return done, held_out(self.last), {}
 
 
 def memory_mib(device: torch.device) -> float:
@@ -311,6 +340,8 @@ def train_with_rollback(train: Callable[[Any, Any, Run], None], params: Any, dat
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
+            if parallel.world() > 1:  # the others wait for this one in the middle of a step: all must start anew
+                raise
             if run.pieces >= params.batch_size:
                 raise TooLarge("there is not enough memory, not even for one picture at a time") from error
             run.pieces *= 2
@@ -324,7 +355,23 @@ def note(run: Run, message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
-def training_card(family: str, params: Any, collection: dict[str, Any], run: Run, step: int) -> dict[str, Any]:
+def held_out(metrics: dict[str, float]) -> dict[str, float]:
+    return {name: float(f"{value:.4g}") for name, value in metrics.items() if name.startswith("held_out")}
+
+
+def exists(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def training_card(
+    family: str, params: Any, collection: dict[str, Any], run: Run, step: int, figures: dict[str, float]
+) -> dict[str, Any]:
     """What every card says of its training; `params` has the network's own parameters under `network`."""
     return {
         "family": family,
@@ -334,5 +381,5 @@ def training_card(family: str, params: Any, collection: dict[str, Any], run: Run
         "seconds": round(run.seconds),
         "collection": collection["name"],
         "collection_version": collection["version"],
-        "figures": {name: float(f"{value:.4g}") for name, value in run.last.items() if name.startswith("held_out")},
+        "figures": figures,
     }

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -153,6 +155,15 @@ class TransformerTraining(BaseModel):
     )
 
 
+def problem(params: TransformerTraining, card_of: Callable[[str], dict[str, Any]]) -> str | None:
+    """The autoencoder's tokens must be the network's."""
+    shape, network = card_of(params.autoencoder)["config"], params.network
+    grid, vocabulary = shape["size"] // 8, math.prod(shape["levels"])
+    if (grid, vocabulary) != (network.grid, network.image_vocabulary):
+        return f"{params.autoencoder} makes {grid} x {grid} tokens of {vocabulary}; set grid and image_vocabulary so"
+    return None
+
+
 def cost(params: TransformerTraining) -> TrainingCost:
     """Fitted to the peak memory of four runs, 6 M and 40 M parameters, batches of 8 to 128, within a tenth."""
     n = params.network
@@ -184,5 +195,6 @@ FAMILIES = [
         ),
         picture_size=lambda params, card_of: int(card_of(params.autoencoder)["config"].get("size", 64)),
         cost=cost,
+        problem=problem,
     )
 ]

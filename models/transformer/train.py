@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from models.checkpoint import find, load_into, read_card, read_text, read_weights, write_model
 from models.data import Collection, EpochOrder, contact_sheet, to_unit
+from models.folders import whole_folder, write_whole
 from models.training import parallel
 from models.training.ema import EMA
 from models.training.optimizers import muon_and_adamw
@@ -86,6 +87,7 @@ def cached(path: Path, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[A
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as temporary:
             try:
                 np.save(temporary, compute())
+                temporary.close()
                 os.replace(temporary.name, path)
             except BaseException:
                 Path(temporary.name).unlink(missing_ok=True)
@@ -116,9 +118,10 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     Raises CheckpointError when the autoencoder or the checkpoint to start from is missing, broken or of another shape.
     """
     torch.manual_seed(run.seed)
-    autoencoder, autoencoder_folder = load_autoencoder(params.autoencoder, run.device, beside=run.published)
     with parallel.first_alone():
-        earlier = own_copy(params.start_from, run) if params.start_from else None
+        own = own_copy(params.autoencoder, run, Path("autoencoder") / params.autoencoder)
+        autoencoder, autoencoder_folder = load_autoencoder(params.autoencoder, run.device, beside=own.parent)
+        earlier = own_copy(params.start_from, run, Path("start")) if params.start_from else None
         tokenizer = tokenizer_of(earlier) if earlier else tokenizer_for(data, params, run.path / "tokenizer.json")
         prompts = PromptEncoder(tokenizer, params.network.prompt_length)
         examples = Examples(
@@ -179,8 +182,9 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
             )
         if run.measure_is_due(done):
             with run.spend("measuring"):
+                piece = max(1, len(images) // run.pieces)
                 held_out = {
-                    split: evaluate(ema.average, examples, spread(data.indices(split), MEASURED))
+                    split: evaluate(ema.average, examples, spread(data.indices(split), MEASURED), piece)
                     for split in data.held_out  # each split is held out for a reason of its own
                 }
                 run.log(done, **{f"held_out_loss_{split}": figure for split, figure in held_out.items()})
@@ -190,14 +194,15 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
                     run.folder.keep_sheet(done, draw(TransformerSampler(ema.average, autoencoder, prompts), watched))
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
-    if run.patience and (best := run.best_state()):
+    step, figures, best = run.outcome(done)
+    if best:
         unpack(best, ema=ema.average)
     if run.is_first:
         write_model(
             run.folder.model,
             ema.average,
             {
-                **training_card("text-to-image-transformer", params, data.card, run, done),
+                **training_card("text-to-image-transformer", params, data.card, run, step, figures),
                 "autoencoder": {"name": params.autoencoder, "sha256": read_card(autoencoder_folder)["sha256"]},
                 **({"started_from": origin(read_card(earlier))} if earlier else {}),
             },
@@ -235,14 +240,12 @@ def some_captions(data: Collection) -> list[str]:
     return [caption for item in chosen if (caption := item["captions"][0].strip())] or ["?"]
 
 
-def own_copy(name: str, run: Run) -> Path:
-    """The checkpoint to start from, kept in the run's folder: a run resumes after it was replaced or deleted."""
-    copy = run.path / "start"
+def own_copy(name: str, run: Run, place: Path) -> Path:
+    """A checkpoint that the run builds on, kept in its folder: it resumes after that was replaced or deleted."""
+    copy = run.path / place
     if not copy.exists():
-        temporary = copy.with_name(".start")
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(find(name, run.published), temporary)
-        os.replace(temporary, copy)
+        with whole_folder(copy) as temporary:
+            shutil.copytree(find(name, run.published), temporary, dirs_exist_ok=True)
     return copy
 
 
@@ -257,7 +260,7 @@ def tokenizer_of(checkpoint: Path) -> Tokenizer:
 def tokenizer_for(data: Collection, params: TransformerTraining, path: Path) -> Tokenizer:
     if not path.exists():
         texts = (caption for item in data.items if item["split"] == "train" for caption in item["captions"])
-        train_tokenizer(texts, params.network.text_vocabulary).save(str(path))
+        write_whole(path, train_tokenizer(texts, params.network.text_vocabulary).to_str())
     return Tokenizer.from_file(str(path))
 
 

@@ -29,7 +29,7 @@ def train(params: FSQTraining, data: Collection, run: Run) -> None:
     if tensors:
         unpack(tensors, network=network, ema=ema.average, optimizer=optimizer)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
-    held_out = to_unit(data.pictures(data.indices(*data.held_out[:1]))[:256]).to(run.device)
+    held_out = to_unit(data.pictures(data.indices(*data.held_out[:1])[: measured_pictures(params)])).to(run.device)
 
     for step in run.steps_from(done):
         with run.spend("data"):
@@ -60,7 +60,7 @@ def train(params: FSQTraining, data: Collection, run: Run) -> None:
             run.log_step(done, len(batch), l1=l1, l2=l2, perceptual=features, learning_rate=rate)
         if len(held_out) and run.measure_is_due(done):
             with run.spend("measuring"):
-                rebuilt = reconstruct(ema.average, held_out)
+                rebuilt = reconstruct(ema.average, held_out, max(1, params.batch_size // run.pieces))
                 run.log(done, held_out_psnr=(figure := psnr(rebuilt, held_out)))
                 run.measured(done, -figure)
                 pairs = torch.stack([held_out[:32], rebuilt[:32]], 1).flatten(0, 1)
@@ -68,11 +68,17 @@ def train(params: FSQTraining, data: Collection, run: Run) -> None:
                     run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)))
         if run.checkpoint_is_due(done):
             run.save(done, pack(network=network, ema=ema.average, optimizer=optimizer))
-    if run.patience and (best := run.best_state()):
+    step, figures, best = run.outcome(done)
+    if best:
         unpack(best, ema=ema.average)
     if run.is_first:
-        card = training_card("fsq-autoencoder", params, data.card, run, done)
+        card = training_card("fsq-autoencoder", params, data.card, run, step, figures)
         write_model(run.folder.model, ema.average, card)
+
+
+def measured_pictures(params: FSQTraining) -> int:
+    """How many held-out pictures are measured: 256 of 64 px, or as many pixels in larger ones."""
+    return max(16, min(256, 256 * 64**2 // params.network.size**2))
 
 
 def total(losses: Tensor, params: FSQTraining) -> Tensor:

@@ -56,7 +56,8 @@ function show(run) {
   if (run.seconds) parts.push(words.trained.replace("TIME", duration(run.seconds)));
   if (run.seconds_left) parts.push(words.left.replace("TIME", duration(run.seconds_left)));
   document.getElementById("where").textContent = parts.join(" · ");
-  document.getElementById("problem").textContent = run.error ?? "";
+  if (run.error === null || !atRest(run.status)) document.getElementById("reason").textContent = "";
+  else if (!document.getElementById("reason").textContent) document.getElementById("reason").textContent = run.error;
   document.getElementById("publish").hidden = !run.publishable;
   for (const control of page.querySelectorAll("[data-when]")) control.hidden = !control.dataset.when.split(" ").includes(run.status);
   if (atRest(run.status)) stream?.close();

@@ -14,15 +14,18 @@ from models.training.folder import RunFolder
 
 RUN = """
 import sys, time
-from PIL import Image
 from pathlib import Path
-from models.training.folder import RunFolder
-folder = RunFolder(Path(sys.argv[1]))
-for step in range(1, 4):
-    folder.append({"step": step, "seconds": step, "loss": 4.0 / step, "held_out_loss_pair": 1.0 * step})
-    folder.say(phase="training", step=step, steps=3, progress=step / 3)
-    time.sleep(0.3)
-folder.keep_sheet(3, Image.new("RGB", (8, 8), "red"))
+from PIL import Image
+from models.training.run import Run
+run = Run(Path(sys.argv[1]), steps=3, echo=False)
+run.beat("preparing")
+done, _ = run.restore()
+for step in run.steps_from(done):
+    run._done = step + 1
+    run.log(step + 1, loss=4.0 / (step + 1), held_out_loss_pair=1.0 * (step + 1))
+    run.beat("training")
+    time.sleep(0.7)
+run.folder.keep_sheet(3, Image.new("RGB", (8, 8), "red"))
 sys.exit(130)
 """
 

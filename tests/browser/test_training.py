@@ -100,7 +100,7 @@ def test_a_run_is_paused_resumed_compared_and_cancelled(open_page: Open) -> None
     page.get_by_role("button", name="Change the steps").click()
     expect(page.locator("#problem")).to_contain_text("steps already")
     page.get_by_role("button", name="Cancel").click()
-    expect(status).to_have_text("Cancelled")
+    expect(status).to_have_text("Cancelled", timeout=MINUTES)
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete").click()
     page.wait_for_url("**/train")

@@ -244,7 +244,9 @@ def test_a_run_ends_by_its_minutes(boss: httpx.Client, kites: str) -> None:
     run = launch(boss, kites, steps=FOREVER, minutes=0.05)
     done = rested(boss, run)
     assert done["status"] == "succeeded" and 3 <= done["seconds"] < 60 and done["progress"]["share"] == 1.0
-    assert done["publishable"]
+    assert done["publishable"] and 0 < done["progress"]["step"] < FOREVER
+    answer = boss.post(f"/training-runs/{run}/extension", json={"steps": 100})
+    assert answer.status_code == 422 and "give it more" in answer.text, "its minutes are spent"
 
 
 def test_a_waiting_run_is_cancelled_at_once(boss: httpx.Client, kites: str) -> None:
@@ -262,9 +264,13 @@ def test_a_waiting_run_is_cancelled_at_once(boss: httpx.Client, kites: str) -> N
 def test_kill_9_of_the_training_process_changes_nothing(boss: httpx.Client, kites: str, untroubled: str) -> None:
     run = launch(boss, kites, steps=60)
     under_way(boss, run)
-    for process in processes(run):
+    killed = processes(run)
+    for process in killed:
         process.kill()
-    assert rested(boss, run)["status"] == "succeeded"
+    done = rested(boss, run)
+    assert done["status"] == "succeeded" and killed
+    again = [line for line in boss.get(f"/training-runs/{run}/log").text.splitlines() if line.startswith("step ")]
+    assert len(again) > 60, "some steps were done twice"
     assert weights(boss, run) == untroubled
 
 
@@ -308,6 +314,29 @@ def test_a_training_worker_that_dies_at_any_step_loses_nothing(
     assert done["status"] == "succeeded" and once.exists(), done
     training.kill("training")
     training.start("training")
+
+
+def test_several_processes_train_one_run_which_is_paused_and_whose_worker_is_killed(
+    training: Studio, boss: httpx.Client, kites: str
+) -> None:
+    training.kill("training")
+    training.start("training", DANQING_TRAINING_PROCESSES="2")
+    run = launch(boss, kites, steps=FOREVER)
+    try:
+        wait_until("training", lambda: look(boss, run)["progress"]["step"] > 3, 180)
+        assert len(processes(run)) >= 3, "torchrun and two of ours"
+        assert boss.post(f"/training-runs/{run}/pause").status_code == 200
+        paused = rested(boss, run)
+        assert paused["status"] == "paused" and paused["saved_step"] > 3 and not processes(run)
+        assert boss.post(f"/training-runs/{run}/resumption").status_code == 200
+        wait_until("more steps", lambda: look(boss, run)["progress"]["step"] > paused["saved_step"], 180)
+        training.kill("training")
+        wait_until("the orphans to end", lambda: not processes(run), 60)
+    finally:
+        training.start("training")
+    wait_until("one process to go on", lambda: look(boss, run)["progress"]["step"] > paused["saved_step"] + 3, 180)
+    assert boss.post(f"/training-runs/{run}/cancellation").status_code == 200
+    assert rested(boss, run, 20)["status"] == "cancelled" and not processes(run)
 
 
 def test_two_runs_train_beside_each_other_on_two_workers(training: Studio, boss: httpx.Client, kites: str) -> None:
@@ -369,6 +398,7 @@ def test_a_run_whose_pictures_were_deleted_fails_with_the_reason(training: Studi
         ({"params": {"autoencoder": "../../etc/passwd"}}, "autoencoder"),
         ({"params": {"watched": ["a\0b"]}}, "watched"),
         ({"params": {"network": {"width": 33}}}, "network"),
+        ({"params": {"network": {"grid": 4}}}, "network"),
         ({"params": {"network": {"width": 4096, "decoder_layers": 10**6}}}, "params"),
         ({"base_checkpoint": "emoji-fsq"}, "start_from"),
         ({"family": "fsq-autoencoder", "params": {}, "base_checkpoint": "emoji-fsq"}, "base_checkpoint"),
@@ -489,6 +519,9 @@ def test_checkpoints_that_are_not_ours_are_refused(training: Studio, boss: httpx
     assert attempt(("x.zip", archive.getvalue()[:40])).status_code == 422
     good = boss.get("/checkpoints/emoji-fsq/file").content
     assert attempt(("x.zip", good), name="emoji-fsq").status_code == 422, "the name is taken"
+    assert attempt(("x.zip", good), name="emoji-fsq", replace="true").status_code == 422, "and stays"
+    assert attempt(("card.json", b"[" * 100_000), ("model.safetensors", b"x")).status_code == 422
+    assert attempt(("card.json", b" " * (2 << 20)), ("model.safetensors", b"x")).status_code == 422
     assert attempt(("x.zip", good), name="../x").status_code == 422
     assert attempt(("x.zip", good), name="copy", replace="perhaps").status_code == 422
     assert attempt(("x.zip", good), name="copy").status_code == 201

@@ -114,18 +114,46 @@ def test_a_run_ends_by_its_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert 0 < done < 20 and run.restore()[0] == done and run.progress(done) == 1.0
 
 
-def test_a_run_ends_when_its_held_out_figure_gets_no_better_and_keeps_the_best(tmp_path: Path) -> None:
+def test_a_run_ends_when_its_held_out_figure_gets_no_better_and_shows_the_best(tmp_path: Path) -> None:
     figures = [5.0, 4.0, 3.0, 3.5, 3.2, 3.4, 1.0]
+
+    def train(run: Run) -> int:
+        done, _ = run.restore()
+        for step in run.steps_from(done):
+            done = step + 1
+            if run.log_is_due(done, every=2):  # as a trainer does, before it measures
+                run.log_step(done, 4, loss=1.0)
+            if run.measure_is_due(done, every=1):
+                run.log(done, held_out_loss=figures[step])
+                run.measured(done, figures[step])
+            if run.checkpoint_is_due(done):
+                run.save(done, {"x": torch.full((1,), float(done))})
+        return done
+
     run = Run(tmp_path, steps=1000, patience=3, echo=False)
-    done = 0
-    for step in run.steps_from(0):
-        done = step + 1
-        run.measured(done, figures[step])
-        if run.checkpoint_is_due(done):
-            run.save(done, {"x": torch.full((1,), float(done))})
-    assert done == 6 and run.best == (3, 3.0) and run.best_state()["x"].item() == 3
+    assert train(run) == 6
+    step, shown, tensors = run.outcome(6)
+    assert (step, shown, tensors["x"].item()) == (3, {"held_out_loss": 3.0}, 3.0)
     again = Run(tmp_path, steps=1000, patience=3, echo=False)
-    assert again.restore()[0] == 6 and again.is_over(6), "a resumed run is over too"
+    assert train(again) == 6, "a resumed run is over too, and trains no further"
+    assert again.outcome(6)[:2] == (3, {"held_out_loss": 3.0})
+    patient = Run(tmp_path, steps=7, patience=4, echo=False)
+    assert train(patient) == 7 and patient.outcome(7)[:2] == (7, {"held_out_loss": 1.0})
+    assert Run(tmp_path, steps=7).restore()[0] == 7
+
+
+def test_memory_that_runs_out_in_one_of_several_processes_is_left_to_who_started_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel, "world", lambda: 2)
+
+    def train(params: object, data: object, run: Run) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    run = Run(tmp_path, steps=4, echo=False)
+    with pytest.raises(torch.OutOfMemoryError):
+        train_with_rollback(train, None, None, run)
+    assert run.pieces == 1
 
 
 def test_curves_leave_out_what_a_run_went_back_from(tmp_path: Path) -> None:
