@@ -250,7 +250,8 @@ def sit(taken: Lease[TrainingRun], collection: Path) -> Outcome:
         return smaller(taken)
     if phase == "failed" or code == USED_WRONGLY:
         return Outcome("failed", progress.get("reason") or last_line(taken))
-    return Outcome("again", f"The training process ended with {describe(code)}.")
+    why = f": {last_line(taken)}" if code > 0 else "."
+    return Outcome("again", f"The training process ended with {describe(code)}{why}")
 
 
 def start(run: TrainingRun, collection: Path) -> subprocess.Popen[bytes]:

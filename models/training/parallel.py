@@ -59,24 +59,20 @@ def add_up(parameters: Iterable[nn.Parameter], *others: Tensor) -> None:
         part.copy_(summed.view_as(part))
 
 
-def any_of(*flags: bool) -> list[bool]:
-    """Each flag, true for all processes where it is true for one: they leave a loop at the same step."""
+def largest(*values: float) -> list[float]:
+    """Of each value the largest of all processes: they take the same decisions at the same step."""
     if world() == 1:
-        return list(flags)
+        return list(values)
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    votes = torch.tensor([float(flag) for flag in flags], device=device)
+    votes = torch.tensor(values, device=device, dtype=torch.float64)
     dist.all_reduce(votes, op=dist.ReduceOp.MAX)
-    return [bool(vote) for vote in votes]
+    return [float(vote) for vote in votes]
 
 
 def agree_on(value: int) -> None:
     """Raises RuntimeError when the processes have different values: they would train different networks."""
-    if world() == 1:
-        return
-    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
-    both = torch.tensor([float(value), -float(value)], device=device)
-    dist.all_reduce(both, op=dist.ReduceOp.MAX)
-    if both[0] != -both[1]:
+    top, bottom = largest(value, -value)
+    if top != -bottom:
         raise RuntimeError("the processes of this run have read different states")
 
 

@@ -78,6 +78,7 @@ class Run:
     _saved_at: float = field(default_factory=time.monotonic)
     _beaten_at: float = 0.0
     _decided: tuple[int, bool, bool] = (-1, False, False)
+    _time_spent: float = 0.0  # share of the minutes, as agreed at the last step
 
     def __post_init__(self) -> None:
         self.folder = RunFolder(self.path)
@@ -126,8 +127,7 @@ class Run:
 
     def progress(self, step: int) -> float:
         """How much of the budget is spent, in [0, 1]; learning rates decay with it."""
-        by_time = self.seconds / (60 * self.minutes) if self.minutes else 0.0
-        return min(1.0, max(step / self.steps, by_time))
+        return min(1.0, max(step / self.steps, self._time_spent))
 
     def steps_from(self, start: int) -> Iterator[int]:
         """The steps that are left, counted from 0; none for a state that was saved at the run's end."""
@@ -150,9 +150,10 @@ class Run:
     def _decide(self, done: int) -> tuple[bool, bool]:
         """(over, asked to stop), agreed among the processes once a step."""
         if self._decided[0] != done:
-            late = bool(self.minutes and self.seconds >= 60 * self.minutes)
-            over, stop = parallel.any_of(done >= self.steps or late or self._is_flat, self._stop)
-            self._decided = (done, over, stop)
+            spent = self.seconds / (60 * self.minutes) if self.minutes else 0.0
+            flat, stop, self._time_spent = parallel.largest(self._is_flat, self._stop, spent)
+            over = done >= self.steps or bool(flat) or self._time_spent >= 1
+            self._decided = (done, over, bool(stop))
         return self._decided[1:]
 
     @property
@@ -214,9 +215,9 @@ class Run:
         else:
             self._worse += 1
         if self.patience:
-            (flat,) = parallel.any_of(self._is_flat)
+            (flat,) = parallel.largest(self._is_flat)
             over, stop = self._decide(done)
-            self._decided = (done, over or flat, stop)
+            self._decided = (done, over or bool(flat), stop)
 
     def beat(self, phase: str, **facts: Any) -> None:
         """Say where the run is, for whoever watches its folder; once the state is read, also how far."""
