@@ -250,7 +250,8 @@ def own_copy(name: str, run: Run, place: Path) -> Path:
 
 
 def origin(card: dict[str, Any]) -> dict[str, Any]:
-    return {key: card[key] for key in ("sha256", "steps", "seconds")}
+    """What a checkpoint was before: its steps and seconds add to those of what is trained on from it."""
+    return {key: card[key] for key in ("sha256", "steps", "seconds", "started_from") if key in card}
 
 
 def tokenizer_of(checkpoint: Path) -> Tokenizer:
