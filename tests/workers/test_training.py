@@ -1,0 +1,228 @@
+"""The training worker's side of a run, on SQLite and on PostgreSQL, with small processes in the place of training."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from app import sweeper
+from app.database import now, session_scope
+from app.training_runs import service
+from app.training_runs.schemas import ExtensionIn
+from app.training_runs.tables import TrainingRun
+from tests.studio import ROOT, wait_until
+from workers import lease, training
+from workers.lease import Lease
+
+pytestmark = pytest.mark.usefixtures("in_process")
+
+
+def add_run(**values: Any) -> str:
+    with session_scope() as session:
+        run = TrainingRun(
+            **{
+                "name": "r",
+                "family": "fsq-autoencoder",
+                "collection": "c",
+                "size": 64,
+                "fit": "crop",
+                "mirror": False,
+                "params": {"batch_size": 4},
+                "steps": 10,
+                "seed": 0,
+                **values,
+            }
+        )
+        session.add(run)
+        session.flush()
+        service.folder(run.id).path.mkdir(parents=True)
+        return run.id
+
+
+def claim() -> Lease[TrainingRun] | None:
+    with session_scope() as session:
+        return training.claim(session, "training", "worker")
+
+
+def row(run: str) -> TrainingRun:
+    with session_scope(writing=False) as session:
+        return session.get_one(TrainingRun, run)
+
+
+@pytest.fixture
+def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Let a run's process be this Python text; `folder` is the run's, `counter` the kernel's count of kills.
+
+    `ready`: it has started once it says so.
+    """
+    counter = tmp_path / "memory.events"
+    counter.write_text("low 0\noom_kill 3\n")
+    monkeypatch.setattr(training, "MEMORY_EVENTS", counter)
+    monkeypatch.setattr(training, "prepared", lambda taken: tmp_path)
+
+    def use(text: str, ready: str | None = None) -> None:
+        def start(run: TrainingRun, collection: Path) -> subprocess.Popen[bytes]:
+            place = service.folder(run.id)
+            place.say(phase="starting")
+            code = PRELUDE.format(folder=str(place.path), counter=str(counter)) + text
+            process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, start_new_session=True)
+            if ready:
+                wait_until("the process to be ready", lambda: place.progress().get("phase") == ready)
+            return process
+
+        monkeypatch.setattr(training, "start", start)
+
+    return use
+
+
+def sitting() -> None:
+    assert training.work_once("training", "worker")
+
+
+PRELUDE = """
+import os, signal, sys, time
+from pathlib import Path
+from models.training.folder import RunFolder
+folder, counter = RunFolder(Path({folder!r})), Path({counter!r})
+"""
+SAID = 'folder.say(phase="{phase}", step={step}, steps=10, progress=0.5, seconds=2.0, saved={saved}, pieces=1)\n'
+
+
+def test_runs_are_claimed_once_by_priority_and_age() -> None:
+    first, second = add_run(), add_run()
+    urgent = add_run(priority=1)
+    assert [taken.job for _ in range(3) if (taken := claim())] == [urgent, first, second]
+    assert claim() is None
+
+
+def test_a_process_that_ends_well_ends_the_run(process: Callable[..., None]) -> None:
+    process(SAID.format(phase="done", step=7, saved=7))
+    run = add_run()
+    sitting()
+    done = row(run)
+    assert (done.status, done.step, done.saved, done.attempt, done.token) == ("succeeded", 7, 7, 1, None)
+
+
+def test_the_reason_of_a_failure_is_kept(process: Callable[..., None]) -> None:
+    process('folder.say(phase="failed", reason="the loss of step 3 is nan")\nsys.exit(1)')
+    run = add_run()
+    sitting()
+    assert (row(run).status, row(run).error) == ("failed", "the loss of step 3 is nan")
+
+
+def test_a_process_that_dies_three_times_without_a_new_checkpoint_fails_the_run(process: Callable[..., None]) -> None:
+    process("os.kill(os.getpid(), signal.SIGKILL)")
+    run = add_run()
+    for expected in ("queued", "queued", "failed"):
+        sitting()
+        assert row(run).status == expected
+    assert "SIGKILL" in (row(run).error or "")
+
+
+def test_a_new_checkpoint_gives_a_run_its_attempts_back(process: Callable[..., None]) -> None:
+    run = add_run()
+    for saved in range(1, 6):
+        process(SAID.format(phase="training", step=saved, saved=saved) + "os.kill(os.getpid(), signal.SIGKILL)")
+        sitting()
+        assert (row(run).status, row(run).saved) == ("queued", saved)
+
+
+def test_a_kill_by_the_kernel_for_memory_makes_smaller_pieces_until_none_is_left(
+    process: Callable[..., None],
+) -> None:
+    process(
+        "count = int(counter.read_text().split()[-1])\ncounter.write_text(f'low 0\\noom_kill {count + 1}\\n')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    run = add_run()
+    for pieces in (2, 4, 8):
+        sitting()
+        assert (row(run).status, row(run).pieces, row(run).attempt) == ("queued", pieces, 0)
+    sitting()
+    assert row(run).status == "failed" and "not even for one picture" in (row(run).error or "")
+
+
+def test_wishes_reach_a_process_that_runs(process: Callable[..., None]) -> None:
+    process(
+        "signal.signal(signal.SIGTERM, lambda *_: (folder.say(phase='stopped', step=4, steps=10, progress=0.4, "
+        "seconds=1.0, saved=4, pieces=1), sys.exit(130)))\n"
+        + SAID.format(phase="training", step=3, saved=0)
+        + "time.sleep(60)"
+    )
+    run = add_run()
+    taken = claim()
+    assert taken is not None
+    with session_scope() as session:
+        service.pause(session, session.get_one(TrainingRun, run))
+    training.attempt(taken)
+    assert (row(run).status, row(run).saved, row(run).step) == ("paused", 4, 4)
+    with session_scope() as session:
+        service.resume(session, session.get_one(TrainingRun, run))
+    taken = claim()
+    assert taken is not None
+    with session_scope() as session:
+        service.extend(session, session.get_one(TrainingRun, run), ExtensionIn(steps=20))
+    training.attempt(taken)
+    assert (row(run).status, row(run).steps) == ("queued", 20)
+    taken = claim()
+    assert taken is not None
+    with session_scope() as session:
+        service.cancel(session, session.get_one(TrainingRun, run))
+    training.attempt(taken)
+    assert row(run).status == "cancelled" and row(run).finished_at is not None
+
+
+def test_a_budget_that_grows_as_the_run_ends_is_not_lost(process: Callable[..., None]) -> None:
+    process(SAID.format(phase="done", step=10, saved=10))
+    run = add_run()
+    taken = claim()
+    assert taken is not None
+    outcome = training.sit(taken, Path())
+    with session_scope() as session:
+        service.extend(session, session.get_one(TrainingRun, run), ExtensionIn(steps=30))
+    training.settle(taken, outcome)
+    assert (row(run).status, row(run).steps) == ("queued", 30)
+
+
+def test_who_lost_the_lease_changes_nothing(process: Callable[..., None]) -> None:
+    process("time.sleep(60)")
+    run = add_run()
+    taken = claim()
+    assert taken is not None
+    with session_scope() as session:
+        session.execute(update(TrainingRun).values(lease_until=now() - timedelta(seconds=1)))
+    with session_scope() as session:
+        assert [found.id for found in sweeper.reap(session, TrainingRun)] == [run]
+    again = claim()
+    assert again is not None and again.attempt == 2
+    training.attempt(taken)
+    assert (row(run).status, row(run).token) == ("running", again.token)
+
+
+@pytest.mark.parametrize(
+    ("wish", "becomes"),
+    [({"cancel_requested": True}, "cancelled"), ({"pause_requested": True}, "paused"), ({}, "failed")],
+)
+def test_a_run_whose_worker_is_gone_does_what_was_wished(wish: dict[str, bool], becomes: str) -> None:
+    run = add_run(attempt=2)
+    claim()
+    with session_scope() as session:
+        session.execute(update(TrainingRun).values(lease_until=now() - timedelta(seconds=1), **wish))
+    with session_scope() as session:
+        sweeper.reap(session, TrainingRun)
+    assert row(run).status == becomes
+    assert (row(run).error == TrainingRun.given_up) == (becomes == "failed")
+
+
+def test_a_worker_that_leaves_gives_its_runs_back() -> None:
+    run = add_run()
+    claim()
+    assert lease.give_back_all("worker") == 1
+    assert (row(run).status, row(run).attempt) == ("queued", 0)
