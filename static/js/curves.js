@@ -66,9 +66,10 @@ export class Charts {
       const known = this.charts.get(group);
       if (known && known.names.join() === names.join()) known.chart.setData(this.data(names));
       else {
+        const before = known ? known.holder.nextSibling : group === "loss" ? this.place.firstChild : null;
         known?.chart.destroy();
         known?.holder.remove();
-        this.charts.set(group, this.make(group, names));
+        this.charts.set(group, this.make(group, names, before)); // each chart keeps its place, losses come first
       }
     }
   }
@@ -81,7 +82,7 @@ export class Charts {
     return [steps, ...columns.map((column) => steps.map((step) => column.get(step) ?? null))];
   }
 
-  make(group, names) {
+  make(group, names, before) {
     const style = getComputedStyle(document.documentElement);
     const colours = ["--accent", "--curve-2", "--curve-3", "--curve-4"].map((name) => style.getPropertyValue(name).trim());
     const [faint, line] = ["--faint", "--line"].map((name) => style.getPropertyValue(name).trim());
@@ -89,7 +90,7 @@ export class Charts {
     holder.className = "curve";
     const caption = holder.appendChild(document.createElement("figcaption"));
     caption.textContent = this.label(group);
-    this.place.append(holder);
+    this.place.insertBefore(holder, before);
     const axis = { stroke: faint, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: "12px system-ui" };
     const series = names.flatMap((name, i) => {
       const base = { stroke: colours[i % colours.length], spanGaps: true, points: { show: (chart, index) => chart.data[index].filter((v) => v !== null).length < 30, size: 4 } };
