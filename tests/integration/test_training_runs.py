@@ -37,6 +37,7 @@ TINY = {
     "watched": ["a red kite"],
 }
 FOREVER = 5_000_000
+LONG = 250  # steps that take some seconds on any machine
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ def weights(client: httpx.Client, run: str) -> str:
 @pytest.fixture(scope="module")
 def untroubled(boss: httpx.Client, kites: str) -> str:
     """SHA-256 of the weights of a run that nothing interrupted."""
-    run = launch(boss, kites, steps=60)
+    run = launch(boss, kites, steps=LONG)
     assert rested(boss, run)["status"] == "succeeded"
     return weights(boss, run)
 
@@ -245,7 +246,7 @@ def test_a_run_ends_by_its_minutes(boss: httpx.Client, kites: str) -> None:
     done = rested(boss, run)
     assert done["status"] == "succeeded" and 3 <= done["seconds"] < 60 and done["progress"]["share"] == 1.0
     assert done["publishable"] and 0 < done["progress"]["step"] < FOREVER
-    answer = boss.post(f"/training-runs/{run}/extension", json={"steps": 100})
+    answer = boss.post(f"/training-runs/{run}/extension", json={"steps": FOREVER - 1})
     assert answer.status_code == 422 and "give it more" in answer.text, "its minutes are spent"
 
 
@@ -262,7 +263,7 @@ def test_a_waiting_run_is_cancelled_at_once(boss: httpx.Client, kites: str) -> N
 
 
 def test_kill_9_of_the_training_process_changes_nothing(boss: httpx.Client, kites: str, untroubled: str) -> None:
-    run = launch(boss, kites, steps=60)
+    run = launch(boss, kites, steps=LONG)
     under_way(boss, run)
     killed = processes(run)
     for process in killed:
@@ -270,14 +271,14 @@ def test_kill_9_of_the_training_process_changes_nothing(boss: httpx.Client, kite
     done = rested(boss, run)
     assert done["status"] == "succeeded" and killed
     again = [line for line in boss.get(f"/training-runs/{run}/log").text.splitlines() if line.startswith("step ")]
-    assert len(again) > 60, "some steps were done twice"
+    assert len(again) > LONG, "some steps were done twice"
     assert weights(boss, run) == untroubled
 
 
 def test_kill_9_of_the_worker_changes_nothing(
     training: Studio, boss: httpx.Client, kites: str, untroubled: str
 ) -> None:
-    run = launch(boss, kites, steps=60)
+    run = launch(boss, kites, steps=LONG)
     under_way(boss, run)
     training.kill("training")
     wait_until("the orphan to save and end", lambda: not processes(run), 60)
@@ -289,7 +290,7 @@ def test_kill_9_of_the_worker_changes_nothing(
 def test_a_worker_that_is_stopped_saves_the_run_and_gives_it_back(
     training: Studio, boss: httpx.Client, kites: str, untroubled: str
 ) -> None:
-    run = launch(boss, kites, steps=60)
+    run = launch(boss, kites, steps=LONG)
     under_way(boss, run)
     worker = training.processes["training"]
     os.kill(worker.pid, signal.SIGTERM)
