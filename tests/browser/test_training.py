@@ -53,7 +53,6 @@ def test_pictures_are_trained_on_watched_published_and_drawn_with(open_page: Ope
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Kites")
     status = page.locator("[data-text]")
-    expect(status).to_have_text("Training", timeout=MINUTES)
     expect(page.locator(".curve canvas").first).to_be_visible(timeout=MINUTES)
     expect(page.get_by_alt_text("Samples of the run")).to_be_visible(timeout=MINUTES)
     expect(status).to_have_text("Done", timeout=MINUTES)
