@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from pydantic import ValidationError
+
 
 class DomainError(Exception):
     """Base of all. `detail` is shown to the caller."""
@@ -58,3 +60,12 @@ class Unavailable(DomainError):
 
 class StorageFull(DomainError):
     status, title = 507, "The storage is full"
+
+
+def invalid_params(error: ValidationError) -> Invalid:
+    """A family's parameters that its own class refuses, each problem by its field."""
+    problems = error.errors(include_url=False, include_context=False, include_input=False)
+    return Invalid(
+        "Some parameters are not valid",
+        errors=[{"loc": ["body", "params", *p["loc"]], "msg": p["msg"], "type": p["type"]} for p in problems],
+    )

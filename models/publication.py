@@ -77,10 +77,7 @@ def contact_sheet(folder: Path) -> Path | None:
     """The checkpoint's own, or the last samples of the run that it lies in."""
     for path in [folder / "samples.png", *sorted((folder.parent / "samples").glob("*.png"), reverse=True)]:
         if path.is_file() and not path.is_symlink():
-            with (
-                suppress(SyntaxError, ValueError, OSError, Image.DecompressionBombError),
-                Image.open(path, formats=["PNG"]) as sheet,
-            ):
+            with suppress(*BROKEN), Image.open(path, formats=["PNG"]) as sheet:
                 sheet.verify()
                 return path
     return None

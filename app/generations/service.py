@@ -15,7 +15,7 @@ from app.artworks.schemas import ArtworkOut
 from app.artworks.tables import Artwork
 from app.checkpoints import service as checkpoints
 from app.database import now
-from app.errors import Conflict, Invalid, NotFound, TooMany
+from app.errors import Conflict, Invalid, NotFound, TooMany, invalid_params
 from app.generations.schemas import GenerationIn, GenerationOut, Progress
 from app.generations.tables import FINISHED, UNFINISHED, Generation
 from app.settings import get_settings
@@ -37,13 +37,7 @@ def submit(
     try:
         params = task.params.model_validate(given.params)
     except ValidationError as error:
-        raise Invalid(
-            "Some parameters are not valid",
-            errors=[
-                {"loc": ["body", "params", *problem["loc"]], "msg": problem["msg"], "type": problem["type"]}
-                for problem in error.errors(include_url=False, include_context=False, include_input=False)
-            ],
-        ) from error
+        raise invalid_params(error) from error
     if unknown := sorted(set(given.inputs) - set(task.inputs)):
         raise Invalid(f"This task takes no input {unknown[0]}", errors=[{"loc": ["body", "inputs", unknown[0]]}])
     canonical = json.dumps(given.model_dump(), sort_keys=True, ensure_ascii=True).encode()

@@ -15,7 +15,7 @@ from app.checkpoints import service as checkpoints
 from app.database import now
 from app.datasets import service as datasets
 from app.datasets.collections import COLLECTIONS
-from app.errors import Conflict, Invalid, NotFound
+from app.errors import Conflict, Invalid, NotFound, invalid_params
 from app.settings import get_settings
 from app.training_runs.schemas import Estimate, ExtensionIn, Progress, PublicationIn, TrainingRunIn, TrainingRunOut
 from app.training_runs.tables import AT_REST, TrainingRun
@@ -99,11 +99,7 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
     try:
         params = family.training.model_validate(own)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        raise Invalid(
-            "Some parameters are not valid",
-            errors=[{"loc": ["body", "params", *p["loc"]], "msg": p["msg"], "type": p["type"]} for p in problems],
-        ) from error
+        raise invalid_params(error) from error
     for name, wanted in checkpoint_fields(family.training).items():
         value = getattr(params, name)
         if value is not None and value not in usable(wanted):
