@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from app.errors import Invalid, NotFound, UnsupportedMedia
 from app.settings import get_settings
-from app.storage import write_atomically
+from models.folders import write_atomically
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MAX_SIDE, MAX_PIXELS = 8192, 40_000_000

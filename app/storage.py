@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterator
 from functools import cache
@@ -16,6 +15,7 @@ from typing import Any, Protocol
 
 from app.errors import StorageFull
 from app.settings import get_settings
+from models.folders import write_atomically
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -117,26 +117,6 @@ class Growing(io.RawIOBase):
     def take(self) -> bytes:
         pieces, self.pieces = self.pieces, []
         return b"".join(pieces)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Temporary file on the same file system, fsync, rename, fsync of the folder."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o640)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 class S3Storage:

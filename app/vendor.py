@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.datasets.packages import NpmPackage, fetch_npm
 from app.settings import ROOT
-from app.storage import write_atomically
+from models.folders import write_atomically
 
 HTMX = NpmPackage(
     "htmx.org",

@@ -1,4 +1,4 @@
-"""Folders that appear whole or not at all. Torch-free."""
+"""Folders and files that appear whole or not at all. Torch-free."""
 
 from __future__ import annotations
 
@@ -27,16 +27,24 @@ def whole_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file that is there whole or not at all."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+def write_atomically(path: Path, content: bytes, mode: int = 0o640) -> None:
+    """Temporary file on the same file system, fsync, rename, fsync of the folder."""
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(temporary).chmod(0o644)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, mode)
         os.replace(temporary, path)
-    finally:
+    except BaseException:
         Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 @contextmanager

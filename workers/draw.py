@@ -20,10 +20,10 @@ from app.errors import DomainError
 from app.imaging import png_with_provenance
 from app.logs import configure_logging
 from app.settings import get_settings
-from app.storage import write_atomically
 from app.version import VERSION
 from models.base import Request
 from models.checkpoint import CheckpointError
+from models.folders import write_atomically
 from workers import model_cache
 
 

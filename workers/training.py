@@ -30,13 +30,12 @@ from app.datasets.packages import FetchError
 from app.errors import Conflict, DomainError, NotFound
 from app.queue import ring
 from app.settings import ROOT, get_settings
-from app.storage import write_atomically
 from app.supervisor import gpus
 from app.sweeper import MAX_ATTEMPTS, doorbells
 from app.training_runs import service
 from app.training_runs.tables import TrainingRun
 from models.base import Cancelled
-from models.folders import locked
+from models.folders import locked, write_atomically
 from models.training.folder import OUT_OF_MEMORY
 from models.training.recipe import Recipe
 from workers import crash_points, lease, shutdown

@@ -19,7 +19,7 @@ import torch
 
 from models.checkpoint import ZOO, CheckpointError
 from models.data import open_collection
-from models.folders import locked, write_whole
+from models.folders import locked, write_atomically
 from models.registry import families
 from models.training import parallel
 from models.training.folder import OUT_OF_MEMORY
@@ -53,7 +53,8 @@ def options() -> argparse.Namespace:
 def describe(path: Path, words: dict[str, Any]) -> None:
     """Put the recipe's own words (title, licence, ...) into the card of what it trained."""
     card = json.loads(path.read_text("utf-8"))
-    write_whole(path, json.dumps({**card, **words}, ensure_ascii=False, indent=1) + "\n")
+    text = json.dumps({**card, **words}, ensure_ascii=False, indent=1) + "\n"
+    write_atomically(path, text.encode(), 0o644)
 
 
 def train(arguments: argparse.Namespace, run: Run) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.folders import write_whole
+from models.folders import write_atomically
 
 MAX_STEPS, MAX_MINUTES = 10_000_000, 60 * 24 * 30
 
@@ -46,5 +46,5 @@ def remember(path: Path, settings: dict[str, Any]) -> list[str]:
     if path.exists():
         kept = json.loads(path.read_text("utf-8"))
         return sorted(key for key in {*kept, *settings} if kept.get(key) != settings.get(key))
-    write_whole(path, json.dumps(settings, ensure_ascii=False, indent=1))
+    write_atomically(path, json.dumps(settings, ensure_ascii=False, indent=1).encode(), 0o644)
     return []

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from models.checkpoint import find, load_into, read_card, read_text, read_weights, write_model
 from models.data import Collection, EpochOrder, contact_sheet, to_unit
-from models.folders import whole_folder, write_whole
+from models.folders import whole_folder, write_atomically
 from models.training import parallel
 from models.training.ema import EMA
 from models.training.optimizers import muon_and_adamw
@@ -261,7 +261,7 @@ def tokenizer_of(checkpoint: Path) -> Tokenizer:
 def tokenizer_for(data: Collection, params: TransformerTraining, path: Path) -> Tokenizer:
     if not path.exists():
         texts = (caption for item in data.items if item["split"] == "train" for caption in item["captions"])
-        write_whole(path, train_tokenizer(texts, params.network.text_vocabulary).to_str())
+        write_atomically(path, train_tokenizer(texts, params.network.text_vocabulary).to_str().encode(), 0o644)
     return Tokenizer.from_file(str(path))
 
 
