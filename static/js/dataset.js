@@ -39,10 +39,13 @@ drop.addEventListener("drop", async (event) => {
   send((await Promise.all(entries.map((entry) => filesOf(entry)))).flat());
 });
 for (const name of ["files", "folder"]) {
-  document.getElementById(name).addEventListener("change", (event) => {
-    send([...event.target.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
-    event.target.value = "";
-  });
+  const input = document.getElementById(name);
+  const take = () => {
+    send([...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
+    input.value = "";
+  };
+  input.addEventListener("change", take);
+  if (input.files.length) setTimeout(take); // chosen before this script had come
 }
 
 // --- sending ----------------------------------------------------------------------------------------------------------
@@ -115,8 +118,8 @@ async function send(files) {
     busy = false;
     progress.hidden = true;
   }
-  report.textContent = Object.keys(sum).filter((key) => sum[key]).map((key) => `${sum[key]} ${words[key]}`).join(" · ");
-  sessionStorage.setItem(`dataset-report-${id}`, JSON.stringify({ text: report.textContent, refusals: [...refusals.children].map((line) => line.textContent) }));
+  const text = Object.keys(sum).filter((key) => sum[key]).map((key) => `${sum[key]} ${words[key]}`).join(" · ");
+  sessionStorage.setItem(`dataset-report-${id}`, JSON.stringify({ text, refusals: [...refusals.children].map((line) => line.textContent) }));
   location.assign(`/datasets/${id}`);
 }
 

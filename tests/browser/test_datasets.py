@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.app.test_datasets import drawing, zipped
+from tests.browser.pages import follow
 from tests.browser.test_studio import AXE
 
 pytestmark = pytest.mark.browser
@@ -25,7 +26,7 @@ def violations(page: Page) -> list[Any]:
 def make(page: Page, name: str) -> None:
     page.goto("/datasets")
     page.get_by_label("Name of the new dataset").fill(name)
-    page.get_by_label("Name of the new dataset").press("Enter")
+    follow(page.get_by_label("Name of the new dataset"), "Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
 
 
@@ -50,8 +51,21 @@ def test_a_zip_is_dropped_looked_at_and_captioned(open_page: Open, tmp_path: Pat
     expect(page.locator(".item input").first).to_have_value("<b>风筝</b>")
     page.locator(".item").first.get_by_role("button", name="Delete").click()
     expect(page.locator(".item").first.locator("input")).to_have_value("red kite")
-    page.get_by_role("link", name="Refused 1").click()
+    follow(page.get_by_role("link", name="Refused 1"))
     expect(page.locator(".refused")).to_contain_text("b.png")
+
+
+def test_files_chosen_before_the_script_has_come_are_sent(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    make(page, "Early kites")
+    address, held = page.url, list[Route]()
+    page.route("**/dataset.js*", lambda route: held.append(route), times=1)
+    page.goto(address, wait_until="commit")
+    (tmp_path / "kite.png").write_bytes(drawing(1))
+    page.get_by_label("Choose files").set_input_files(tmp_path / "kite.png")
+    assert held, "the script was asked for"
+    held[0].continue_()
+    expect(page.locator("#report")).to_have_text("1 added")
 
 
 def test_a_folder_is_sent_with_its_captions(open_page: Open, tmp_path: Path) -> None:
@@ -76,7 +90,7 @@ def test_a_name_that_is_taken_says_so_and_a_dataset_is_deleted_when_asked(open_p
     page.get_by_label("Name of the new dataset").fill("browser TWICE")
     page.get_by_role("button", name="Make").click()
     expect(page.get_by_role("alert")).to_have_text("There is a dataset of this name already")
-    page.get_by_role("link", name="Browser twice").click()
+    follow(page.get_by_role("link", name="Browser twice"))
     page.once("dialog", lambda dialog: dialog.accept())
     page.locator("#deletion button").click()
     page.wait_for_url("**/datasets")
@@ -88,7 +102,7 @@ def test_the_pages_of_datasets_fit_a_phone_and_are_accessible(open_page: Open, s
     page = open_page(locale="zh-CN", color_scheme=scheme, viewport={"width": 360, "height": 740})
     page.goto("/datasets")
     page.get_by_label("新数据集的名字").fill(f"手机 {scheme}")
-    page.get_by_role("button", name="新建").click()
+    follow(page.get_by_role("button", name="新建"))
     picture = tmp_path / "风筝.png"
     picture.write_bytes(drawing(3))
     page.get_by_label("选择文件", exact=True).set_input_files([picture])

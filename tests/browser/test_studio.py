@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.browser.pages import follow
 from tests.studio import ROOT, request
 
 pytestmark = pytest.mark.browser
@@ -38,10 +39,10 @@ def test_a_prompt_is_drawn_before_the_artists_eyes_and_hangs_in_the_gallery(open
     card = draw(page, "红色的狐狸", count=16)
     expect(card.locator(".blank img").first).to_be_visible()
     expect(card.locator(".works a img")).to_have_count(16)
-    card.locator(".works a").first.click()
+    follow(card.locator(".works a").first)
     expect(page.get_by_role("heading", level=1)).to_have_text("红色的狐狸")
     seed = page.locator("dt:text-is('Seed') + dd").inner_text()
-    page.get_by_role("link", name="Open in create").click()
+    follow(page.get_by_role("link", name="Open in create"))
     expect(page.get_by_label("Prompt")).to_have_value("红色的狐狸")
     expect(page.get_by_label("Seed", exact=True)).to_have_value(seed)
     page.goto("/?q=狐狸")
@@ -132,7 +133,7 @@ def test_the_gallery_scrolls_without_end_and_searches_as_one_types(open_page: Op
 def test_a_work_is_named_tagged_marked_trashed_and_taken_back(open_page: Open) -> None:
     page = open_page()
     card = draw(page, "to be named")
-    card.locator(".works a").click()
+    follow(card.locator(".works a"))
     page.get_by_label("Title").fill("The fox")
     page.get_by_label("Tags").fill("animal, 狐狸")
     page.get_by_role("button", name="Save").click()
@@ -153,7 +154,7 @@ def test_prompts_are_shown_as_they_are_and_never_run(open_page: Open, prompt: st
     page.on("dialog", lambda dialog: pytest.fail("a prompt was run"))
     card = draw(page, prompt)
     expect(card.locator(".works a img")).to_have_count(1)
-    card.locator(".works a").click()
+    follow(card.locator(".works a"))
     expect(page.get_by_role("heading", level=1)).to_have_text(prompt)
     page.goto("/")
     expect(page.locator(".caption").first).to_have_text(prompt)

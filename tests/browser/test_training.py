@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.app.test_datasets import drawing
+from tests.browser.pages import follow
 from tests.browser.test_datasets import make, violations
 from tests.studio import Studio
 
@@ -44,12 +45,12 @@ def test_pictures_are_trained_on_watched_published_and_drawn_with(open_page: Ope
     page.get_by_label("Choose files").set_input_files(files)
     expect(page.locator("#report")).to_have_text("8 added")
 
-    page.get_by_role("link", name="Train with these").click()
+    follow(page.get_by_role("link", name="Train with these"))
     expect(page.locator("#estimate")).to_contain_text("GiB of memory")
     expect(page.get_by_label("Pictures", exact=True).locator("option:checked")).to_have_text("Kites to learn (8)")
     assert violations(page) == []
     fill(page, "Kites", 12)
-    page.get_by_role("button", name="Launch").click()
+    follow(page.get_by_role("button", name="Launch"))
 
     expect(page.get_by_role("heading", level=1)).to_have_text("Kites")
     status = page.locator("[data-text]")
@@ -67,9 +68,9 @@ def test_pictures_are_trained_on_watched_published_and_drawn_with(open_page: Ope
 
     page.get_by_label("Name of the model").fill("browser-kites")
     page.get_by_role("button", name="Publish").click()
-    page.get_by_role("link", name="browser-kites").click()
+    follow(page.get_by_role("link", name="browser-kites"))
     expect(page.get_by_role("heading", level=1)).to_have_text("Kites")
-    page.get_by_role("link", name="Create with this").click()
+    follow(page.get_by_role("link", name="Create with this"))
     page.get_by_label("Prompt").fill("a red kite")
     page.get_by_label("Prompt").press("Enter")
     expect(page.locator(".job").first.locator(".works a img")).to_have_count(1)
@@ -82,10 +83,10 @@ def test_pictures_are_trained_on_watched_published_and_drawn_with(open_page: Ope
 def test_a_run_is_paused_resumed_compared_and_cancelled(open_page: Open) -> None:
     page = open_page(expected="422")
     page.goto("/datasets")
-    page.get_by_role("link", name="Kites to learn").click()
-    page.get_by_role("link", name="Train with these").click()
+    follow(page.get_by_role("link", name="Kites to learn"))
+    follow(page.get_by_role("link", name="Train with these"))
     fill(page, "Forever", 100_000)
-    page.get_by_role("button", name="Launch").click()
+    follow(page.get_by_role("button", name="Launch"))
     status = page.locator("[data-text]")
     expect(page.locator(".curve canvas").first).to_be_visible(timeout=MINUTES)
     page.get_by_role("button", name="Pause").click()
@@ -93,7 +94,7 @@ def test_a_run_is_paused_resumed_compared_and_cancelled(open_page: Open) -> None
     page.get_by_role("button", name="Resume").click()
     expect(status).to_have_text("Training", timeout=MINUTES)
     page.get_by_label("Compare with").select_option("Kites")
-    page.get_by_role("button", name="Compare", exact=True).click()
+    follow(page.get_by_role("button", name="Compare", exact=True))
     expect(page.locator(".u-legend").first).to_contain_text("loss · Kites")
     page.get_by_label("Steps in all").fill("1")
     page.get_by_role("button", name="Change the steps").click()
