@@ -191,11 +191,24 @@ def train(
 
 
 @cli.command()
-def evaluate(name: str) -> None:
+def evaluate(
+    name: str,
+    collection: Annotated[str | None, typer.Option(help="Another collection than that of its training")] = None,
+) -> None:
     """Measure a checkpoint again: the figures of its card, as JSON."""
     import subprocess
 
-    command = [sys.executable, "-m", "models.evaluation", name, "--datasets", str(get_settings().data / "datasets")]
+    from app.checkpoints import service
+
+    data = get_settings().data
+    try:
+        seen = service.card_of(name)["collection"]
+    except DomainError as error:
+        fail(error.detail, 2)
+    own = data / "prepared" / str(seen)  # of a run in this studio
+    chosen = collection or (str(own.resolve()) if own.is_dir() else str(seen))
+    command = [sys.executable, "-m", "models.evaluation", name, "--datasets", str((data / "datasets").resolve())]
+    command += ["--checkpoints", str((data / "checkpoints").resolve()), "--collection", chosen]
     raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
 
 
@@ -301,8 +314,12 @@ def walk(paths: list[Path]) -> list[tuple[str, Path]]:
 
 
 @dataset_cli.command("import")
-def dataset_import(name: str, paths: Annotated[list[Path], typer.Argument(exists=True)]) -> None:
-    """Add pictures, caption files, folders and zip archives to a dataset, which is made if it is new; print its id."""
+def dataset_import(
+    name: str,
+    paths: Annotated[list[Path], typer.Argument(exists=True)],
+    kind: Annotated[str, typer.Option(help="Of a new dataset: pictures, music or texts")] = "pictures",
+) -> None:
+    """Add files, captions, folders and zip archives to a dataset, which is made if it is new; print its id."""
     from app.database import session_scope
     from app.datasets import service
     from app.datasets.imports import add_files
@@ -317,7 +334,7 @@ def dataset_import(name: str, paths: Annotated[list[Path], typer.Argument(exists
 
     files = walk(paths)
     try:
-        wanted = DatasetIn(name=name)
+        wanted = DatasetIn.model_validate({"name": name, "kind": kind})
         with session_scope() as session:
             dataset = (service.named(session, wanted.name) or service.create(session, None, wanted)).id
         for start in range(0, len(files), OPEN_FILES):
@@ -328,7 +345,8 @@ def dataset_import(name: str, paths: Annotated[list[Path], typer.Argument(exists
             for refusal in result.refusals:
                 say(f"{refusal.name}: {refusal.reason}")
     except ValidationError as error:
-        fail(f"the name: {error.errors()[0]['msg']}", 2)
+        first = error.errors()[0]
+        fail(f"the {first['loc'][0]}: {first['msg']}", 2)
     except DomainError as error:
         fail(error.detail)
     typer.echo(dataset)

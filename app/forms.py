@@ -27,13 +27,16 @@ class Field:
     family: str = ""  # of the checkpoints to choose from
 
 
-def fields(params: type[BaseModel]) -> list[Field]:
-    """In the order of the class, with `seed` and `count` of every task last."""
-    schema = params.model_json_schema()
+def fields(params: type[BaseModel], choices: dict[str, list[str]] | None = None) -> list[Field]:
+    """In the order of the class, with `seed` and `count` of every task last.
+
+    `choices` are those of one checkpoint (see `Task.choices`); a field that has none to choose from is left out.
+    """
+    schema, own = params.model_json_schema(), choices or {}
     made = [
-        field(name, entry, name in schema.get("required", []))
+        field(name, {**entry, "enum": own[name]} if name in own else entry, name in schema.get("required", []))
         for name, entry in schema["properties"].items()
-        if "$ref" not in entry  # a group of its own: for clients of the API
+        if "$ref" not in entry and own.get(name, True)  # a group of its own is for clients of the API
     ]
     return sorted(made, key=lambda f: f.name in ("seed", "count"))
 

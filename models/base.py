@@ -33,13 +33,22 @@ class SamplingParams(BaseModel):
 
 @dataclass(frozen=True)
 class Task:
-    """One thing a family does. `name` is the field's own term, `media_type` what it returns."""
+    """One thing a family does. `name` is the field's own term, `media_type` what it returns.
+
+    A parameter whose schema has `choices_from: KEY` takes one of the strings that the checkpoint's card has under KEY.
+    """
 
     name: str
     title: str
     params: type[SamplingParams]
     media_type: str = "image/png"
     inputs: tuple[str, ...] = ()
+
+    def choices(self, card: dict[str, Any]) -> dict[str, list[str]]:
+        """What this checkpoint allows for such parameters; nothing where its card has none."""
+        properties = self.params.model_json_schema()["properties"]
+        keys = {name: schema["choices_from"] for name, schema in properties.items() if "choices_from" in schema}
+        return {name: [str(choice) for choice in card.get(key, [])] for name, key in keys.items()}
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ class Card(BaseModel):
     lacks: str = ""
     lacks_zh: str = ""
     styles: list[dict[str, str]] = []
+    labels: list[str] = []
     preview: bool = False
 
 

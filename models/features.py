@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 features of pictures, for perceptual losses; the weights come from a pinned package.
+"""EfficientNet-Lite0 features of pictures, for losses and for watching a run; the weights come from a pinned package.
 
 Tan & Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", 2019 (the Lite variant has neither
 squeeze-and-excitation nor swish).
@@ -7,8 +7,11 @@ squeeze-and-excitation nor swish).
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,6 +37,8 @@ BLOCKS = [
     (6, 192, 1, 5),
     (6, 320, 1, 3),
 ]
+
+POOLED, SMALLEST_SEEN = (4, 10), 64  # blocks at an eighth and a sixteenth of the side
 
 
 def same_padding(x: Tensor, kernel: int, stride: int) -> Tensor:
@@ -140,3 +145,21 @@ class PerceptualLoss(nn.Module):
 
 def unit(maps: Tensor) -> Tensor:
     return maps / (maps.norm(dim=1, keepdim=True) + 1e-3)
+
+
+@cache
+def watching_lite0(device: torch.device) -> Lite0:
+    return load_lite0(POOLED[-1] + 1).to(device)
+
+
+@torch.no_grad()
+def pooled_lite0(pictures: Tensor, batch: int = 64) -> npt.NDArray[np.float32]:
+    """(N, 3, H, W) in [-1, 1] -> (N, 152): means over space of two maps. For watching a run as it goes."""
+    network = watching_lite0(pictures.device)
+    rows = []
+    for part in pictures.split(batch):
+        if part.size(-1) < SMALLEST_SEEN:
+            part = F.interpolate(part, (SMALLEST_SEEN, SMALLEST_SEEN), mode="bilinear", antialias=True)
+        maps = network(part)
+        rows.append(torch.cat([maps[i].mean((2, 3)) for i in POOLED], 1).float().cpu().numpy())
+    return np.concatenate(rows)

@@ -62,3 +62,40 @@ def retrieval(
 def nearest(queries: npt.NDArray[np.float32], references: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """(N,) cosine distance of each query to its nearest reference."""
     return np.asarray(1 - (queries @ references.T).max(1), dtype=np.float32)
+
+
+def kernel_distance(ours: npt.NDArray[np.float32], theirs: npt.NDArray[np.float32]) -> float:
+    """Unbiased squared maximum mean discrepancy of features (N, D) and (M, D); about 0 for two sets of one kind.
+
+    The kernel is the cube of one plus the cosine, after Binkowski et al., "Demystifying MMD GANs" (KID), 2018, whose
+    features are not of unit length.
+    """
+    x, y = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (ours.astype(float), theirs.astype(float)))
+    n, m = len(x), len(y)
+    own, other, across = (1 + x @ x.T) ** 3, (1 + y @ y.T) ** 3, (1 + x @ y.T) ** 3
+    within = (own.sum() - np.trace(own)) / (n * (n - 1)) + (other.sum() - np.trace(other)) / (m * (m - 1))
+    return float(within - 2 * across.mean())
+
+
+def coverage(ours: npt.NDArray[np.float32], theirs: npt.NDArray[np.float32], k: int = 5) -> dict[str, float]:
+    """Precision, recall (Kynkaanniemi et al., 2019), density, coverage (Naeem et al., 2020) of unit-length features.
+
+    A picture's neighbourhood reaches to its k-th nearest of its own kind. Precision: the share of ours inside of one of
+    theirs; recall the reverse; density: how many of theirs an own one is inside of, over k; coverage: the share of
+    theirs with one of ours inside. Precision, recall and coverage in [0, 1].
+    """
+    apart = 1 - ours @ theirs.T
+    reach_theirs, reach_ours = kth_distance(theirs, k), kth_distance(ours, k)
+    inside = apart <= reach_theirs
+    return {
+        "precision": float(inside.any(1).mean()),
+        "recall": float((apart <= reach_ours[:, None]).any(0).mean()),
+        "density": float(inside.sum(1).mean() / k),
+        "coverage": float(inside.any(0).mean()),
+    }
+
+
+def kth_distance(rows: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.float32]:
+    """(N,) cosine distance of each row to its k-th nearest other row, or to the farthest of fewer."""
+    k = min(k, len(rows) - 1)
+    return np.asarray(np.partition(1 - rows @ rows.T, k, axis=1)[:, k], dtype=np.float32)

@@ -187,9 +187,10 @@ def starter(taken: Lease[TrainingRun]) -> tuple[Path, str]:
     """(folder, version) of a starter collection, which is fetched if it is not there."""
     run, data = taken.row, get_settings().data
     place = data / "datasets" / run.collection
-    with locked(place, BUILD_SECONDS, lambda: check(taken)):
+    wanted = every(LOOK_SECONDS, lambda: check(taken))
+    with locked(place, BUILD_SECONDS, wanted):
         if not (place / "card.json").exists():
-            build(run.collection, place, data / "packages")
+            build(run.collection, place, data / "packages", wanted)
     return place, json.loads((place / "card.json").read_text("utf-8"))["version"]
 
 
@@ -263,6 +264,7 @@ def start(run: TrainingRun, collection: Path) -> subprocess.Popen[bytes]:
         minutes=run.minutes,
         patience=run.patience,
         seed=run.seed,
+        evaluate=run.evaluate,
         params=run.params,
         card={"title": run.name},
     )

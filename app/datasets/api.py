@@ -96,7 +96,7 @@ def export_dataset(admin: Admin, dataset_id: Id) -> StreamingResponse:
 
 @router.post(
     "/{dataset_id}/items",
-    summary="Add pictures, caption files and zip archives of them",
+    summary="Add files of the dataset's kind, captions and zip archives of them",
     openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FILES}}}},
 )
 async def add_items(admin: Admin, dataset_id: Id, request: Request) -> ImportOut:
@@ -117,11 +117,11 @@ def exists(dataset_id: str) -> None:
         service.get(session, dataset_id)
 
 
-@router.get("/{dataset_id}/items", summary="List pictures, or refused files")
+@router.get("/{dataset_id}/items", summary="List items, or refused files")
 def list_items(
     admin: Admin,
     dataset_id: Id,
-    state: Annotated[State | None, Query(description="Without one: all pictures")] = None,
+    state: Annotated[State | None, Query(description="Without one: all that was kept")] = None,
     q: Text = None,
     cursor: Cursor = None,
     limit: Limit = 50,
@@ -132,6 +132,21 @@ def list_items(
         return ItemList(
             items=[ItemOut.model_validate(item) for item in found], next_cursor=encode(more) if more else None
         )
+
+
+@router.get(
+    "/{dataset_id}/items/{item_id}/file",
+    summary="The file as it is kept",
+    response_class=Response,
+    responses={200: {"content": {media_type: {} for media_type in service.SUFFIXES}}},
+)
+def get_item_file(admin: Admin, dataset_id: Id, item_id: Id) -> Response:
+    with session_scope(writing=False) as session:
+        item: DatasetItem = service.item(session, dataset_id, item_id)
+    content = service.content(item)
+    name = f"{item.sha256}{service.SUFFIXES[item.media_type]}"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": FOREVER}
+    return Response(content, media_type=item.media_type, headers=headers)
 
 
 @router.patch("/{dataset_id}/items/{item_id}", summary="Change a caption")
@@ -149,7 +164,7 @@ def delete_item(admin: Admin, dataset_id: Id, item_id: Id) -> None:
 
 @router.get(
     "/{dataset_id}/items/{item_id}/preview",
-    summary="A WebP of about this size",
+    summary="A WebP of about this size: the picture, or a piano roll of music",
     response_class=Response,
     responses={200: {"content": {"image/webp": {}}}},
 )
@@ -158,10 +173,11 @@ def get_item_preview(
 ) -> Response:
     with session_scope(writing=False) as session:
         item: DatasetItem = service.item(session, dataset_id, item_id)
+        kind = service.get(session, dataset_id).kind
     if item.sha256 is None:
         raise NotFound("This file was refused; there is no picture")
     return Response(
-        cached_preview(item.sha256, size, lambda: service.content(item)),
+        cached_preview(item.sha256, size, lambda: service.look(item, kind)),
         media_type="image/webp",
         headers={"Cache-Control": FOREVER, "ETag": f'"{item.sha256}-{size}"'},
     )

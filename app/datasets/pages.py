@@ -45,9 +45,14 @@ def listing(request: Request, error: DomainError | None = None, cursor: str | No
 
 
 @router.post("")
-def create(request: Request, admin: Admin, name: Annotated[str, Form(max_length=1000)] = "") -> Response:
+def create(
+    request: Request,
+    admin: Admin,
+    name: Annotated[str, Form(max_length=1000)] = "",
+    kind: Annotated[str, Form(max_length=20)] = "pictures",
+) -> Response:
     try:
-        wanted = DatasetIn(name=name)
+        wanted = DatasetIn.model_validate({"name": name, "kind": kind})
         with session_scope() as session:
             made = service.create(session, admin, wanted).id
     except ValidationError as error:

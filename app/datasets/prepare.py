@@ -40,6 +40,8 @@ def snapshot(dataset_id: str) -> Snapshot:
     """Raises NotFound; Invalid when the dataset is empty."""
     with session_scope(writing=False) as session:
         dataset = service.get(session, dataset_id)
+        if dataset.kind != "pictures":
+            raise Invalid(f"No family trains on {dataset.kind} yet; the dataset can be kept, looked at and exported")
         rows = session.execute(service.accepted(select(DatasetItem.sha256, DatasetItem.caption), dataset_id))
         found = [(digest, caption) for digest, caption in rows if digest]
         version = service.version(session, dataset_id)

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,6 +32,7 @@ class Item:
     captions: list[str]
     mirrorable: bool = False
     recoloured: bool = False  # a variation made by us, left out of what is measured
+    tags: list[str] = field(default_factory=list)  # what can be seen in it, one by one
 
 
 def write_prepared(
@@ -53,7 +54,8 @@ def write_prepared(
                     write_header(images, (0, *shape))
                 images.write(np.ascontiguousarray(pixels, dtype=np.uint8).tobytes())
                 splits[item.split] += 1
-                lines.write(json.dumps(asdict(item), ensure_ascii=False) + "\n")
+                facts = {key: value for key, value in asdict(item).items() if key != "tags" or value}
+                lines.write(json.dumps(facts, ensure_ascii=False) + "\n")
             if not splits:
                 raise ValueError("the collection is empty")
             images.seek(0)

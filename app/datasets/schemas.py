@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
@@ -14,6 +14,7 @@ Name = Annotated[
 ]
 Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(no_controls)]
 Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000), AfterValidator(no_controls)]
+KindName = Literal["pictures", "music", "texts"]
 State = Literal["accepted", "refused", "similar", "uncaptioned"]
 
 
@@ -24,6 +25,7 @@ class DatasetIn(BaseModel):
 
     name: Name
     description: Description = ""
+    kind: KindName = Field("pictures", description="What it holds; it stays so")
 
 
 class DatasetChange(BaseModel):
@@ -39,6 +41,7 @@ class DatasetOut(BaseModel):
     id: str
     name: str
     description: str
+    kind: KindName
     accepted: int
     refused: int
     created_at: datetime
@@ -56,17 +59,19 @@ class ItemChange(BaseModel):
 
 
 class ItemOut(BaseModel):
-    """`refusal` says why a file was not kept; such an item has no picture. `similar_to` is an earlier item's id."""
+    """`refusal` says why a file was not kept; such an item has no content. `similar_to` is an earlier item's id."""
 
     model_config = ConfigDict(from_attributes=True)
 
     id: str
     name: str
+    media_type: str
     sha256: str | None
     width: int | None
     height: int | None
     size_bytes: int
     caption: str
+    facts: dict[str, Any] = Field(description="Of music: notes, parts, seconds, ...; of a text: characters, lines, ...")
     similar_to: str | None
     refusal: str | None
     created_at: datetime
@@ -86,23 +91,25 @@ class ImportOut(BaseModel):
     """What became of the files of one upload. `refusals` lists the first hundred."""
 
     accepted: int = 0
-    repeated: int = Field(0, description="Pictures that the dataset held already")
-    captions: int = Field(0, description="Captions that went to pictures of earlier uploads")
+    repeated: int = Field(0, description="Files that the dataset held already")
+    captions: int = Field(0, description="Captions that went to files of earlier uploads")
     refused: int = 0
     refusals: list[Refusal] = []
 
 
 class Statistics(BaseModel):
-    """What a dataset holds. Sizes are in pixels of the longer side."""
+    """What a dataset holds. `smallest`, `median` and `largest` are in `unit`: of pictures, the longer side."""
 
     accepted: int
     refused: int
     similar: int
     captioned: int
     bytes: int
+    unit: str
     smallest: int | None
     median: int | None
     largest: int | None
+    totals: dict[str, float] = Field(description="Of music: seconds and notes in all; of texts: characters and lines")
     words: list[tuple[str, int]] = Field(description="The commonest words of the captions, how often each")
     colours: list[tuple[str, int]] = Field(description="The commonest mean colours as RRGGBB, how often each")
-    version: str = Field(description="SHA-256 over every picture and caption: changes when one of them does")
+    version: str = Field(description="SHA-256 over every file and caption: changes when one of them does")

@@ -18,12 +18,19 @@ from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.datasets.captions import tidy
+from app.datasets.kinds import KINDS
 from app.datasets.schemas import DatasetChange, DatasetIn, DatasetOut, ItemChange, State, Statistics
 from app.datasets.tables import Dataset, DatasetItem
 from app.errors import Conflict, NotFound
 from app.storage import Growing, get_storage
 from app.users.service import Principal
 
+SUFFIXES = {
+    "image/png": ".png",
+    "audio/midi": ".mid",
+    "application/vnd.recordare.musicxml+xml": ".musicxml",
+    "text/plain": ".txt",
+}
 COMMON_WORDS, COMMON_COLOURS = 30, 12
 SMALL_WORDS = frozenset(
     ["a", "an", "the", "of", "in", "on", "at", "to", "and", "or", "with", "for", "by", "from", "is", "are"]
@@ -40,6 +47,7 @@ def create(session: Session, user: Principal | None, wanted: DatasetIn) -> Datas
         name=wanted.name,
         name_key=wanted.name.casefold(),
         description=wanted.description,
+        kind=wanted.kind,
         user_id=user.id if user else None,
     )
     session.add(dataset)
@@ -91,6 +99,7 @@ def described(session: Session, dataset: Dataset) -> DatasetOut:
         id=dataset.id,
         name=dataset.name,
         description=dataset.description,
+        kind=dataset.kind,
         accepted=every - refused,
         refused=refused,
         created_at=dataset.created_at,
@@ -112,7 +121,7 @@ def of(dataset_id: str) -> Select[DatasetItem]:
 def items(
     session: Session, dataset_id: str, state: State | None, q: str | None, after: str | None, limit: int
 ) -> tuple[list[DatasetItem], str | None]:
-    """(oldest first, id that the next page starts after). Without a state: pictures, not refusals."""
+    """(oldest first, id that the next page starts after). Without a state: what was kept, not refusals."""
     query = of(dataset_id).order_by(DatasetItem.id).limit(limit + 1)
     query = query.where(DatasetItem.refusal.is_not(None) if state == "refused" else DatasetItem.refusal.is_(None))
     if state == "similar":
@@ -136,9 +145,9 @@ def item(session: Session, dataset_id: str, item_id: str, lock: bool = False) ->
 
 
 def change_item(found: DatasetItem, wanted: ItemChange) -> DatasetItem:
-    """Raises Conflict for an item that was refused: it has no picture to caption."""
+    """Raises Conflict for an item that was refused: it has nothing to caption."""
     if found.refusal is not None:
-        raise Conflict("This file was refused; there is no picture to caption")
+        raise Conflict("This file was refused; there is nothing to caption")
     found.caption = tidy(wanted.caption)
     return found
 
@@ -162,16 +171,24 @@ def content(found: DatasetItem) -> bytes:
         raise NotFound("The file of this item is missing") from error
 
 
+def look(found: DatasetItem, kind: str) -> bytes:
+    """A picture of the item. Raises NotFound where its kind has none."""
+    picture = KINDS[kind].picture
+    if picture is None or found.sha256 is None:
+        raise NotFound("There is no picture of this item")
+    return picture(content(found), found.media_type)
+
+
 # --- the whole ------------------------------------------------------------------------------------------------------
 
 
 def accepted(query: Select[*Row], dataset_id: str) -> Select[*Row]:
-    """Narrow a query to the pictures of a dataset, in the order of their content."""
+    """Narrow a query to what a dataset keeps, in the order of their content."""
     return query.where(DatasetItem.dataset_id == dataset_id, DatasetItem.refusal.is_(None)).order_by(DatasetItem.sha256)
 
 
 def version(session: Session, dataset_id: str) -> str:
-    """SHA-256 over the pictures and captions, in an order that does not depend on how they came."""
+    """SHA-256 over the files and captions, in an order that does not depend on how they came."""
     digest = hashlib.sha256()
     for sha256, caption in session.execute(accepted(select(DatasetItem.sha256, DatasetItem.caption), dataset_id)):
         digest.update(f"{sha256}\t{caption}\n".encode())
@@ -179,8 +196,9 @@ def version(session: Session, dataset_id: str) -> str:
 
 
 def statistics(session: Session, dataset: Dataset) -> Statistics:
-    """Reads every row once: some tenths of a second for 100,000 pictures."""
-    sides, words, colours = list[int](), Counter[str](), Counter[str]()
+    """Reads every row once: some tenths of a second for 100,000 items."""
+    kind = KINDS[dataset.kind]
+    extents, words, colours, totals = list[int](), Counter[str](), Counter[str](), Counter[str]()
     captioned = similar = size = 0
     query = select(
         DatasetItem.width,
@@ -189,16 +207,19 @@ def statistics(session: Session, dataset: Dataset) -> Statistics:
         DatasetItem.caption,
         DatasetItem.colour,
         DatasetItem.similar_to,
+        DatasetItem.facts,
     )
-    for width, height, size_bytes, caption, colour, twin in session.execute(accepted(query, dataset.id)):
-        sides.append(max(width or 0, height or 0))
+    for width, height, size_bytes, caption, colour, twin, facts in session.execute(accepted(query, dataset.id)):
+        extents.append(round(facts.get(kind.extent, 0)) if kind.extent else max(width or 0, height or 0))
+        totals.update({name: facts.get(name, 0) for name in kind.totals})
         size += size_bytes
         captioned += bool(caption)
         similar += twin is not None
         words.update(
             {w.strip(".;:!?。；：！？") for w in re.split(r"[\s,，、]+", caption.casefold())} - SMALL_WORDS - {""}
         )
-        colours[coarse(colour or "ffffff")] += 1
+        if colour:
+            colours[coarse(colour)] += 1
     counts = described(session, dataset)
     return Statistics(
         accepted=counts.accepted,
@@ -206,9 +227,11 @@ def statistics(session: Session, dataset: Dataset) -> Statistics:
         similar=similar,
         captioned=captioned,
         bytes=size,
-        smallest=min(sides, default=None),
-        median=round(numbers.median(sides)) if sides else None,
-        largest=max(sides, default=None),
+        unit=kind.unit,
+        smallest=min(extents, default=None),
+        median=round(numbers.median(extents)) if extents else None,
+        largest=max(extents, default=None),
+        totals={name: round(value, 1) for name, value in totals.items()},
         words=words.most_common(COMMON_WORDS),
         colours=colours.most_common(COMMON_COLOURS),
         version=version(session, dataset.id),
@@ -221,18 +244,21 @@ def coarse(colour: str) -> str:
 
 
 def export(dataset: Dataset) -> Iterator[bytes]:
-    """A zip in the imagefolder convention, as it is made: pictures, `metadata.jsonl` and `dataset.json`."""
+    """A zip in the imagefolder convention, as it is made: the files, `metadata.jsonl` and `dataset.json`."""
     with session_scope(writing=False) as session:
-        rows = list(session.execute(accepted(select(DatasetItem.sha256, DatasetItem.caption), dataset.id)))
-        card = {"name": dataset.name, "description": dataset.description, "version": version(session, dataset.id)}
+        columns = select(DatasetItem.sha256, DatasetItem.caption, DatasetItem.media_type)
+        rows = list(session.execute(accepted(columns, dataset.id)))
+        card = {"name": dataset.name, "description": dataset.description, "kind": dataset.kind}
+        card["version"] = version(session, dataset.id)
     buffer = Growing()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         lines = []
-        for digest, caption in rows:
+        for digest, caption, media_type in rows:
             with suppress(FileNotFoundError):
-                assert digest is not None  # accepted items have pictures
-                archive.writestr(f"{digest}.png", get_storage().get(digest))
-                lines.append(json.dumps({"file_name": f"{digest}.png", "text": caption}, ensure_ascii=False))
+                assert digest is not None  # accepted items have content
+                name = f"{digest}{SUFFIXES[media_type]}"
+                archive.writestr(name, get_storage().get(digest))
+                lines.append(json.dumps({"file_name": name, "text": caption}, ensure_ascii=False))
             yield buffer.take()
         archive.writestr("metadata.jsonl", "".join(f"{line}\n" for line in lines), zipfile.ZIP_DEFLATED)
         archive.writestr("dataset.json", json.dumps(card, ensure_ascii=False, indent=1))

@@ -1,8 +1,9 @@
-"""Datasets: named collections of captioned pictures, and their items."""
+"""Datasets: named collections of captioned pictures, music or texts, and their items."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
@@ -17,12 +18,13 @@ class Dataset(Base):
     name: Mapped[str]
     name_key: Mapped[str] = mapped_column(unique=True)  # casefolded
     description: Mapped[str] = mapped_column(default="")
+    kind: Mapped[str] = mapped_column(default="pictures")  # one of `kinds.KINDS`
     user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(default=now)
 
 
 class DatasetItem(Base):
-    """One file that was added: a picture with its caption, or, with a `refusal`, only why it was not kept."""
+    """One file that was added: what is kept of it with its caption, or, with a `refusal`, only why it was not kept."""
 
     __tablename__ = "dataset_items"
     __table_args__ = (
@@ -36,6 +38,7 @@ class DatasetItem(Base):
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     dataset_id: Mapped[str] = mapped_column(ForeignKey("datasets.id", ondelete="CASCADE"))
     name: Mapped[str]  # path inside the upload; a label only, never a path of ours
+    media_type: Mapped[str] = mapped_column(default="image/png")
     sha256: Mapped[str | None]
     width: Mapped[int | None]
     height: Mapped[int | None]
@@ -43,6 +46,7 @@ class DatasetItem(Base):
     caption: Mapped[str] = mapped_column(default="")
     fingerprint: Mapped[str | None]  # equal for pictures that look alike, see `looks.fingerprint`
     colour: Mapped[str | None]  # mean colour, six hexadecimal digits
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)  # what its kind says of it
     similar_to: Mapped[str | None]  # id of an earlier item that looks alike
     refusal: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=now)

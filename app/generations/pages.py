@@ -37,7 +37,9 @@ def create(request: Request, user: User, model: Text = None, artwork: OptionalId
             "models": catalogue,
             "chosen": chosen,
             "task": chosen.family.tasks[0] if chosen else None,
-            "fields": fields(chosen.family.tasks[0].params) if chosen else [],
+            "fields": fields(chosen.family.tasks[0].params, chosen.family.tasks[0].choices(chosen.card))
+            if chosen
+            else [],
             "values": values,
             "jobs": described,
         },

@@ -6,7 +6,7 @@ import hashlib
 import json
 import secrets
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -38,6 +38,7 @@ def submit(
         params = task.params.model_validate(given.params)
     except ValidationError as error:
         raise invalid_params(error) from error
+    check_choices(task.choices(checkpoint.card), params)
     if unknown := sorted(set(given.inputs) - set(task.inputs)):
         raise Invalid(f"This task takes no input {unknown[0]}", errors=[{"loc": ["body", "inputs", unknown[0]]}])
     canonical = json.dumps(given.model_dump(), sort_keys=True, ensure_ascii=True).encode()
@@ -72,6 +73,14 @@ def submit(
             raise
         return earlier, False
     return job, True
+
+
+def check_choices(choices: dict[str, list[str]], params: BaseModel) -> None:
+    """Raises Invalid for what this checkpoint does not have."""
+    for name, allowed in choices.items():
+        if (value := getattr(params, name)) is not None and value not in allowed:
+            why = f"This model knows {', '.join(allowed)}" if allowed else "This model has none to choose from"
+            raise Invalid("The parameters do not fit the task", errors=[{"loc": ["body", "params", name], "msg": why}])
 
 
 def by_key(session: Session, user: Principal, key: str, fingerprint: str) -> Generation | None:

@@ -59,6 +59,7 @@ class TrainingRunIn(Budget):
     fit: Literal["crop", "pad"] = Field("crop", description="crop: cut out the middle; pad: add white")
     mirror: bool = Field(False, description="Training may mirror the pictures")
     seed: Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)] = 0
+    evaluate: bool = Field(True, description="Measure what it has trained at the end, for its card")
 
 
 class ExtensionIn(Budget):
@@ -87,7 +88,7 @@ class TrainingRunOut(BaseModel):
     id: str
     name: str
     status: Status
-    phase: str = Field(description="What a running run does: preparing, training, ...")
+    phase: str = Field(description="What a running run does: preparing, training, evaluating, ...")
     family: str
     dataset: str | None = Field(description="Id of the dataset; none for a starter collection or a deleted dataset")
     collection: str = Field(description="Name of the dataset or starter collection")
@@ -97,6 +98,7 @@ class TrainingRunOut(BaseModel):
     minutes: float | None
     patience: int | None
     seed: int
+    evaluate: bool
     pieces: int = Field(description="Parts that a batch is worked on in, to fit into memory")
     progress: Progress
     seconds: float = Field(description="Of training, over all sittings")

@@ -68,6 +68,7 @@ def create(
         minutes=given.minutes,
         patience=given.patience,
         seed=given.seed,
+        evaluate=given.evaluate,
         pieces=expected.pieces,
         request_id=request_id,
     )
@@ -135,6 +136,8 @@ def source(session: Session, dataset: str, size: int) -> tuple[str | None, str]:
         found = datasets.get(session, str(uuid.UUID(dataset)))
     except ValueError as error:
         raise invalid("dataset", why="This is neither a dataset's id nor the name of a starter collection") from error
+    if found.kind != "pictures":
+        raise invalid("dataset", why=f"No family trains on {found.kind} yet")
     if (count := datasets.described(session, found).accepted) < FEWEST:
         raise invalid("dataset", why=f"The dataset has {count} pictures; training needs {FEWEST} at least")
     return found.id, found.name
@@ -173,6 +176,7 @@ def describe(run: TrainingRun) -> TrainingRunOut:
         minutes=run.minutes,
         patience=run.patience,
         seed=run.seed,
+        evaluate=run.evaluate,
         pieces=run.pieces,
         progress=Progress(step=run.step, total=run.steps, share=run.progress),
         seconds=run.seconds,

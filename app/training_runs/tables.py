@@ -40,6 +40,7 @@ class TrainingRun(Job, Base):
     minutes: Mapped[float | None]
     patience: Mapped[int | None]
     seed: Mapped[int]
+    evaluate: Mapped[bool] = mapped_column(default=True)  # measure what it has trained
     pieces: Mapped[int] = mapped_column(default=1)  # parts that a batch is worked on in, to save memory
     pause_requested: Mapped[bool] = mapped_column(default=False)
     phase: Mapped[str] = mapped_column(default="")

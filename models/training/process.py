@@ -18,7 +18,8 @@ from typing import Any
 import torch
 
 from models.checkpoint import ZOO, CheckpointError
-from models.data import open_collection
+from models.data import Collection, open_collection
+from models.evaluation import measure
 from models.folders import locked, write_atomically
 from models.registry import families
 from models.training import parallel
@@ -57,6 +58,17 @@ def describe(path: Path, words: dict[str, Any]) -> None:
     write_atomically(path, text.encode(), 0o644)
 
 
+def evaluate(data: Collection, run: Run) -> None:
+    """Put what can be measured of the model into its card; the model stays a good one where that fails."""
+    run.is_done = True
+    run.beat("evaluating", progress=1.0)
+    try:
+        for name, value in measure(run.folder.model, data, run.published).items():
+            print(f"{name}: {value}", file=sys.stderr, flush=True)
+    except (ImportError, CheckpointError, ValueError) as error:
+        print(f"not measured: {error}", file=sys.stderr, flush=True)
+
+
 def train(arguments: argparse.Namespace, run: Run) -> None:
     """Read the recipe and train by it."""
     try:
@@ -86,6 +98,8 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
     train_with_rollback(importlib.import_module(family.trainer).train, params, data, run)
     if run.is_first:
         describe(run.folder.model / "card.json", recipe.card)
+        if recipe.evaluate:
+            evaluate(data, run)
         run.beat("done", progress=1.0)
 
 

@@ -25,6 +25,7 @@ class Recipe(BaseModel):
     minutes: float | None = Field(None, gt=0, le=MAX_MINUTES, allow_inf_nan=False)
     patience: int | None = Field(None, ge=1, le=1000)
     seed: int = Field(0, ge=0, le=2**53 - 1)
+    evaluate: bool = True  # measure what it has trained, once it is done
     params: dict[str, Any] = {}
     card: dict[str, Any] = {}
 

@@ -66,6 +66,7 @@ class Run:
     last: dict[str, float] = field(default_factory=dict)  # newest value of every metric
     best: tuple[int, float] | None = None  # step and held-out figure
     best_figures: dict[str, float] = field(default_factory=dict)  # all held-out figures of that step
+    is_done: bool = False  # all is saved; what comes may be left at once
     _worse: int = 0  # measurements since the best
     _seconds_before: float = 0.0
     _started: float = field(default_factory=time.monotonic)
@@ -91,12 +92,14 @@ class Run:
         return parallel.rank() == 0
 
     def stop_on_signals(self) -> None:
-        """SIGTERM and SIGINT end the run at the next step, after a checkpoint; at once before the first step."""
+        """SIGTERM and SIGINT end the run at the next step, after a checkpoint; at once where nothing is to be saved."""
 
         def ask(number: int, frame: FrameType | None) -> None:
             self._stop = True
             if not self.has_begun:
                 raise Stopped("stopped before the first step")
+            if self.is_done:
+                raise Stopped("stopped after the last step")
 
         signal.signal(signal.SIGTERM, ask)
         signal.signal(signal.SIGINT, ask)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.checkpoint import ZOO
 from models.data import Collection, contact_sheet
 from models.metrics import FEATURES, IndependentFeatures, nearest, retrieval
 from models.transformer.sample import TransformerSampler, load, requests
@@ -18,7 +21,15 @@ from models.transformer.train import Examples
 from models.transformer.train import evaluate as loss_of
 
 STYLE, OTHER_STYLE = "noto", "twemoji"  # queries are drawn in the one; the other gives the ceiling
-QUERIES = 240  # of seen concepts and of held-out pairs; of held-out concepts there are fewer
+QUERIES = 240  # of a kind, at most
+MOST_SHOWN = 5000  # pictures that drawings are compared with
+COLUMNS = 8
+SPLITS = {
+    "train": "seen",
+    "concept": "held_out_concepts",
+    "pair": "held_out_pairs",
+    "held_out": "held_out",
+}
 SHEET = [  # seen concepts, one row a style
     ("a fox", "pizza", "a grinning face", "a rocket", "a sunflower", "a cat face", "a red heart", "an octopus"),
     ("狐狸", "汉堡", "笑脸", "汽车", "玫瑰", "熊猫", "蓝色的心", "草莓"),
@@ -40,58 +51,102 @@ def draw(sampler: TransformerSampler, prompts: list[str], seed: int = 0) -> Tens
     return torch.from_numpy(np.stack([output.pixels for output in outputs])).permute(0, 3, 1, 2)
 
 
-def evaluate(folder: Path, data: Collection) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
-    """(figures, contact sheet of seen concepts)."""
-    sampler = load(folder, torch.device("cpu"))
+@dataclass
+class Questions:
+    """Prompts to draw for, each with the picture that it asks for. `gallery` are indices of distinct pictures."""
+
+    gallery: list[int]
+    groups: dict[str, list[tuple[str, int]]]  # (prompt, row of the gallery) of seen and of held-out ones
+    elsewhere: dict[int, int]  # row of the gallery -> a real picture of the same in another style
+
+
+def emoji_questions(data: Collection) -> Questions:
+    """Labels of concepts in one style, among the drawings of all concepts in it."""
+    drawings = {
+        style: {item["concept"]: i for i, item in enumerate(data.items) if item["style"] == style and plain(item)}
+        for style in (STYLE, OTHER_STYLE)
+    }
+    concepts = sorted(set(drawings[STYLE]) & set(drawings[OTHER_STYLE]))
+    gallery = [drawings[STYLE][concept] for concept in concepts]
+    return Questions(
+        gallery,
+        grouped(data, gallery, lambda item: f"{item['label']}, {STYLE} style"),
+        {row: drawings[OTHER_STYLE][concept] for row, concept in enumerate(concepts)},
+    )
+
+
+def caption_questions(data: Collection) -> Questions:
+    """First captions, among the pictures of a collection that say different things."""
+    first = {item["captions"][0]: i for i, item in reversed(list(enumerate(data.items))) if plain(item)}
+    gallery = sorted(i for caption, i in first.items() if caption)
+    held_out = [i for i in gallery if data.items[i]["split"] != "train"]
+    seen = [i for i in gallery if data.items[i]["split"] == "train"]
+    gallery = [*thinned(held_out, QUERIES), *thinned(seen, MOST_SHOWN)]
+    return Questions(gallery, grouped(data, gallery, lambda item: item["captions"][0]), {})
+
+
+def plain(item: dict[str, Any]) -> bool:
+    return not item["recoloured"]
+
+
+def thinned(indices: list[int], most: int) -> list[int]:
+    return indices[:: max(1, len(indices) // most)][:most]
+
+
+def grouped(
+    data: Collection, gallery: list[int], prompt_of: Callable[[dict[str, Any]], str]
+) -> dict[str, list[tuple[str, int]]]:
+    """Questions by split, not too many of each."""
+    groups = {}
+    for split, name in SPLITS.items():
+        rows = [row for row, i in enumerate(gallery) if data.items[i]["split"] == split]
+        if rows:
+            groups[name] = [(prompt_of(data.items[gallery[row]]), row) for row in thinned(rows, QUERIES)]
+    return groups
+
+
+def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+    """(figures, contact sheet). Retrieval: is a drawing nearest to the picture that its prompt asks for?"""
+    sampler = load(folder, torch.device("cpu"), published)
     features = IndependentFeatures()
-    style = {
-        item["concept"]: i for i, item in enumerate(data.items) if item["style"] == STYLE and not item["recoloured"]
-    }
-    other = {
-        item["concept"]: i
-        for i, item in enumerate(data.items)
-        if item["style"] == OTHER_STYLE and not item["recoloured"]
-    }
-    concepts = sorted(set(style) & set(other))
-    row = {concept: i for i, concept in enumerate(concepts)}
-    gallery = features(data.pictures(np.array([style[concept] for concept in concepts])))
+    has_styles = {STYLE, OTHER_STYLE} <= {item["style"] for item in data.items}
+    questions = emoji_questions(data) if has_styles else caption_questions(data)
     figures: dict[str, Any] = {"features": FEATURES, "losses_nats_a_token": losses(sampler, data)}
-
-    groups = {"seen": "train", "held_out_concepts": "concept", "held_out_pairs": "pair"}
     drawn: dict[str, Tensor] = {}
-    for name, split in groups.items():
-        chosen = [c for c in concepts if data.items[style[c]]["split"] == split]
-        chosen = chosen[:: max(1, len(chosen) // QUERIES)][:QUERIES]
-        label = [data.items[style[c]]["label"] for c in chosen]
-        drawn[name] = draw(sampler, [f"{text}, {STYLE} style" for text in label])
-        answers = np.array([row[c] for c in chosen])
-        ours = retrieval(features(drawn[name]), gallery, answers)
-        ceiling = retrieval(features(data.pictures(np.array([other[c] for c in chosen]))), gallery, answers)
-        figures[f"retrieval_{name}"] = {
-            "queries": len(chosen),
-            "R@1": round(ours[0], 3),
-            "R@10": round(ours[1], 3),
-            "ceiling_R@1": round(ceiling[0], 3),
-            "ceiling_R@10": round(ceiling[1], 3),
+    if len(questions.gallery) > 1:
+        gallery = features(data.pictures(np.array(questions.gallery)))
+        for name, asked in questions.groups.items():
+            drawn[name] = draw(sampler, [prompt for prompt, _ in asked])
+            answers = np.array([row for _, row in asked])
+            ours = retrieval(features(drawn[name]), gallery, answers)
+            figures[f"retrieval_{name}"] = {"queries": len(asked), "R@1": round(ours[0], 3), "R@10": round(ours[1], 3)}
+            if questions.elsewhere:
+                real = data.pictures(np.array([questions.elsewhere[row] for row in answers]))
+                best = retrieval(features(real), gallery, answers)
+                figures[f"retrieval_{name}"] |= {"ceiling_R@1": round(best[0], 3), "ceiling_R@10": round(best[1], 3)}
+        chance = 1 / len(questions.gallery)
+        figures["retrieval_over"] = {
+            "drawings": len(questions.gallery),
+            "chance_R@1": round(chance, 4),
+            "chance_R@10": round(min(1.0, 10 * chance), 4),
         }
-    figures["retrieval_over"] = {
-        "drawings": len(concepts),
-        "chance_R@1": round(1 / len(concepts), 4),
-        "chance_R@10": round(10 / len(concepts), 4),
-    }
-
-    training = features(data.pictures(data.indices("train", recoloured=False)[::2]))
-    real = features(data.pictures(data.indices("concept", recoloured=False)))
-    figures["nearest_training_picture_cosine_distance"] = {
-        "drawings_seen": median(nearest(features(drawn["seen"]), training)),
-        "drawings_held_out": median(nearest(features(drawn["held_out_concepts"]), training)),
-        "real_held_out": median(nearest(real, training)),
-    }
-    prompts = [
-        concept + style[language] for style in SHEET_STYLES for language, line in enumerate(SHEET) for concept in line
-    ]
-    sheet = contact_sheet(draw(sampler, prompts, seed=1), 8)
+        figures["nearest_training_picture_cosine_distance"] = distances(data, features, drawn)
+    if has_styles:
+        prompts = [concept + style[i] for style in SHEET_STYLES for i, line in enumerate(SHEET) for concept in line]
+    else:
+        prompts = [prompt for asked in questions.groups.values() for prompt, _ in asked[: 4 * COLUMNS]] or [""]
+    sheet = contact_sheet(draw(sampler, prompts, seed=1), COLUMNS)
     return figures, np.kron(sheet, np.ones((2, 2, 1), dtype=np.uint8))
+
+
+def distances(data: Collection, features: IndependentFeatures, drawn: dict[str, Tensor]) -> dict[str, float]:
+    """Of drawings, and of real pictures that were held out, to the nearest picture of the training."""
+    training = features(data.pictures(data.indices("train", recoloured=False)[::2][:MOST_SHOWN]))
+    found = {f"drawings_{name}": median(nearest(features(pictures), training)) for name, pictures in drawn.items()}
+    if data.held_out:
+        real = features(data.pictures(data.indices(*data.held_out[:1], recoloured=False)[:MOST_SHOWN]))
+        found["real_held_out"] = median(nearest(real, training))
+    return found
 
 
 def median(values: npt.NDArray[np.float32]) -> float:
@@ -102,10 +157,12 @@ def losses(sampler: TransformerSampler, data: Collection) -> dict[str, float]:
     """Teacher-forced cross-entropy; a fixed caption each, recoloured items left out."""
     with tempfile.TemporaryDirectory() as folder:
         chosen = {
-            "seen": data.indices("train", recoloured=False)[::20],
-            "held_out_concepts": data.indices("concept", recoloured=False),
-            "held_out_pairs": data.indices("pair", recoloured=False),
+            name: data.indices(split, recoloured=False)[
+                :: 20 if split == "train" and len(data.items) > MOST_SHOWN else 1
+            ]
+            for split, name in SPLITS.items()
         }
+        chosen = {name: indices for name, indices in chosen.items() if len(indices)}
         every = np.concatenate(list(chosen.values()))
         part = Collection(Path(folder), data.images[every], [data.items[i] for i in every], data.card)
         examples = Examples(part, sampler.autoencoder, sampler.prompts, 1, Path(folder), sampler.device)

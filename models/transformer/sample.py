@@ -125,13 +125,16 @@ def requests(prompts: list[str], seed: int, **params: float) -> list[Request]:
     ]
 
 
-def load(folder: Path, device: torch.device) -> TransformerSampler:
-    """Raises CheckpointError when the checkpoint, or the autoencoder that it names, is broken or another one."""
+def load(folder: Path, device: torch.device, published: Path | None = None) -> TransformerSampler:
+    """`published` is where the autoencoder is looked for first, without it beside the folder.
+
+    Raises CheckpointError when the checkpoint, or the autoencoder that it names, is broken or another one.
+    """
     card = read_card(folder)
     network = TextToImageTransformer(TransformerConfig(**card["config"]))
     load_into(network, read_weights(folder / "model.safetensors", card["sha256"]))
     autoencoder, _ = load_autoencoder(
-        card["autoencoder"]["name"], device, card["autoencoder"]["sha256"], beside=folder.parent
+        card["autoencoder"]["name"], device, card["autoencoder"]["sha256"], beside=published or folder.parent
     )
     tokenizer = Tokenizer.from_str(read_text(folder, "tokenizer.json", card))
     return TransformerSampler(network.to(device), autoencoder, PromptEncoder(tokenizer, network.config.prompt_length))

@@ -4,13 +4,13 @@ import { ApiError, call } from "./api.js";
 const form = document.getElementById("new-run"); // its field "dataset" hides form.dataset: use getAttribute
 const words = document.getElementById("estimate").dataset;
 const language = document.documentElement.lang;
-const OWN = ["name", "dataset", "preset", "steps", "minutes", "patience", "fit", "mirror", "seed"];
+const OWN = ["name", "dataset", "preset", "steps", "minutes", "patience", "fit", "mirror", "seed", "evaluate"];
 
 function value(input) {
   if (input.type === "checkbox") return input.checked;
   if (input.dataset.type === "lines") return input.value.split("\n").map((line) => line.trim()).filter(Boolean);
   if (input.value === "") return undefined;
-  return input.type === "number" ? Number(input.value) : input.value;
+  return input.type === "number" || input.dataset.type === "number" ? Number(input.value) : input.value;
 }
 
 function request() {

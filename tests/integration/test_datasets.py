@@ -13,11 +13,12 @@ import pytest
 from PIL import Image
 
 from tests.app.test_datasets import drawing, zipped
+from tests.app.test_kinds import TUNE, midi
 from tests.studio import Studio, finished
 
 
-def make(admin: httpx.Client, name: str) -> str:
-    answer = admin.post("/datasets", json={"name": name})
+def make(admin: httpx.Client, name: str, kind: str = "pictures") -> str:
+    answer = admin.post("/datasets", json={"name": name, "kind": kind})
     assert answer.status_code == 201, answer.text
     return str(answer.json()["id"])
 
@@ -53,6 +54,29 @@ def test_a_dataset_is_filled_looked_at_captioned_exported_and_deleted(admin: htt
         assert len(made.namelist()) == 14
     assert admin.delete(f"/datasets/{dataset}").status_code == 204
     assert admin.get(f"/datasets/{dataset}").status_code == 404
+
+
+def test_music_is_kept_shown_as_a_piano_roll_given_back_and_not_yet_trained_on(admin: httpx.Client) -> None:
+    dataset = make(admin, "Jigs", "music")
+    jig = midi(TUNE)
+    assert send(admin, dataset, ("jig.mid", jig), ("kite.png", drawing(1))).json()["accepted"] == 1
+    (item,) = admin.get(f"/datasets/{dataset}/items").json()["items"]
+    assert item["media_type"] == "audio/midi" and item["facts"]["notes"] == 4
+    at = f"/datasets/{dataset}/items/{item['id']}"
+    assert Image.open(io.BytesIO(admin.get(f"{at}/preview").content)).width == 128
+    file = admin.get(f"{at}/file")
+    assert file.content == jig and file.headers["content-type"] == "audio/midi"
+    assert "attachment" in file.headers["content-disposition"]
+    run = {"name": "Jigs", "family": "fsq-autoencoder", "dataset": dataset}
+    refused = admin.post("/training-runs", json=run)
+    assert refused.status_code == 422 and refused.json()["errors"][0]["loc"] == ["body", "dataset"]
+    assert admin.post("/datasets", json={"name": "x", "kind": "smells"}).status_code == 422
+
+    texts = make(admin, "Verse", "texts")
+    assert send(admin, texts, ("a.txt", "静夜思".encode())).json()["accepted"] == 1
+    (item,) = admin.get(f"/datasets/{texts}/items").json()["items"]
+    assert item["facts"]["excerpt"] == "静夜思"
+    assert admin.get(f"/datasets/{texts}/items/{item['id']}/preview").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -137,6 +161,11 @@ def test_a_folder_of_pictures_becomes_a_model_that_draws(
 
     found = artist.get("/models/own-kites").json()
     assert found["title"] == "My kites!"
+    figures = found["checkpoint"]["figures"]
+    assert figures["retrieval_seen"]["queries"] == 23 and "nearest_training_picture_cosine_distance" in figures
+    autoencoder = artist.get("/checkpoints/own-autoencoder")
+    again = json.loads(studio.run("evaluate", "own-autoencoder").stdout)
+    assert again["psnr_held_out_db"] > 0 and autoencoder.status_code == 403
     job: dict[str, Any] = artist.post(
         "/generations",
         json={"model": "own-kites", "task": "text-to-image", "params": {"prompt": "kite number 3"}},

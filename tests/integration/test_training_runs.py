@@ -71,6 +71,7 @@ def launch(client: httpx.Client, dataset: str, **values: Any) -> str:
         "family": "text-to-image-transformer",
         "dataset": dataset,
         "steps": 20,
+        "evaluate": False,
         **values,
         "params": {**TINY, **values.get("params", {})},
     }
@@ -143,7 +144,7 @@ def events(client: httpx.Client, run: str, after: str | None = None) -> list[tup
 
 
 def test_pictures_become_a_model_that_artists_use(training: Studio, boss: httpx.Client, kites: str) -> None:
-    run = launch(boss, kites, steps=30)
+    run = launch(boss, kites, steps=30, evaluate=True)
     seen = events(boss, run)
     done = look(boss, run)
     assert done["status"] == "succeeded" and done["progress"] == {"step": 30, "total": 30, "share": 1.0}, done
@@ -167,6 +168,7 @@ def test_pictures_become_a_model_that_artists_use(training: Studio, boss: httpx.
     artist = training.client("artist")
     answer = boss.post(f"/training-runs/{run}/publication", json={"name": "kites", "title": "Kites of ours"})
     assert answer.status_code == 201 and answer.json()["card"]["trained_on"] == "Kites", answer.text
+    assert {"losses_nats_a_token", "features"} <= answer.json()["card"]["figures"].keys()  # one caption: no retrieval
     assert artist.get("/models/kites").json()["title"] == "Kites of ours"
     assert boss.post(f"/training-runs/{run}/publication", json={"name": "kites"}).status_code == 409
     assert draws(artist, "kites") == "succeeded"

@@ -36,6 +36,7 @@ def train(folder: Path, family: str, dataset: Path, *options: str, processes: in
                 "family": family,
                 "collection": str(dataset),
                 "steps": 6,
+                "evaluate": False,
                 "params": {**params.model_dump(mode="json"), "batch_size": 5},
             }
         )

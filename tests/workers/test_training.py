@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -100,6 +101,22 @@ def test_runs_are_claimed_once_by_priority_and_age() -> None:
     urgent = add_run(priority=1)
     assert [taken.job for _ in range(3) if (taken := claim())] == [urgent, first, second]
     assert claim() is None
+
+
+def test_the_fetch_of_a_starter_collection_hears_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = add_run(collection="emoji", prepared="datasets/emoji")
+
+    def build(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> None:
+        with session_scope() as session:
+            service.cancel(session, service.get(session, run))
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            look()
+        pytest.fail("the cancel was not heard")
+
+    monkeypatch.setattr(training, "build", build)
+    sitting()
+    assert row(run).status == "cancelled"
 
 
 def test_a_process_that_ends_well_ends_the_run(process: Callable[..., None]) -> None:

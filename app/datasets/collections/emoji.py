@@ -332,9 +332,9 @@ def captions(concept: Concept, style: str, colour: str | None, share: float) -> 
 # --- the collection -------------------------------------------------------------------------------------------------
 
 
-def items(cache: Path) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+def items(cache: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """Every drawing of every concept, in an order that never changes."""
-    folders = {package.name: fetch_npm(package, cache) for package in PACKAGES}
+    folders = {package.name: fetch_npm(package, cache, look) for package in PACKAGES}
     sets: dict[str, dict[str, Draw]] = {
         "noto": iconify_drawings(folders[NOTO.name], folders[NOTO.name]),
         "classic": iconify_drawings(folders[NOTO_V1.name], folders[NOTO.name]),
@@ -351,6 +351,7 @@ def items(cache: Path) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
             draw = drawings.get(normal(concept.hexcode))
             if draw is None:
                 continue
+            look()
             pixels = on_white(draw())
             colour = main_colour(pixels)
             item = Item(
@@ -379,13 +380,13 @@ def may_be_mirrored(concept: Concept) -> bool:
     return concept.topic in (0, 1, 3, 4) and not re.search(r"\b(left|right)\b", concept.label)
 
 
-def build(folder: Path, cache: Path) -> dict[str, Any]:
+def build(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> dict[str, Any]:
     """Build the prepared collection in `folder` (about 11,000 pictures of 64 px); returns its card."""
     return write_prepared(
         folder,
-        items(cache),
+        items(cache, look),
         {
-            "name": "emoji",
+            "name": name,
             "title": "Emoji in six open styles",
             "sources": [
                 {"package": p.spec, "sha256": p.sha256, "license": p.license, "attribution": p.attribution}

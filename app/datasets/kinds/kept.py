@@ -1,0 +1,38 @@
+"""What every kind of dataset says of a file that it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file that was read. Files with one `fingerprint` are alike; `facts` are numbers and words to show."""
+
+    content: bytes
+    media_type: str
+    fingerprint: str
+    width: int | None = None
+    height: int | None = None
+    colour: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`read(content, name)` raises Invalid or UnsupportedMedia with the reason; `most_bytes` of one file.
+
+    `extent` is the fact that says how large an item is, in `unit`; "" for the longer side of a picture. `totals` are
+    the facts worth adding up. `picture(content, media_type)` makes a PNG to look at, where there is one.
+    """
+
+    name: str
+    read: Callable[[bytes, str], Kept]
+    most_bytes: Callable[[], int]
+    extent: str
+    unit: str
+    totals: tuple[str, ...] = ()
+    sidecars: bool = True  # whether a .txt beside a file is its caption
+    picture: Callable[[bytes, str], bytes] | None = None

@@ -1,0 +1,205 @@
+"""Music: MIDI and MusicXML, read into notes to see that they can be played, and kept as they came."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from xml.etree.ElementTree import Element
+
+import defusedxml.ElementTree
+import mido
+from PIL import Image, ImageDraw
+
+from app.datasets.kinds.kept import Kept, Kind
+from app.errors import Invalid, UnsupportedMedia
+
+MOST = 8 << 20
+MOST_UNPACKED = 32 << 20
+MOST_NOTES = 200_000
+MIDI, MUSICXML = "audio/midi", "application/vnd.recordare.musicxml+xml"
+SUFFIXES = {".mid": MIDI, ".midi": MIDI, ".musicxml": MUSICXML, ".xml": MUSICXML, ".mxl": MUSICXML}
+STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+DRUMS = 9  # channel
+ROLL = (512, 192)  # pixels
+PAPER, INKS = "#faf8f4", ("#b5402f", "#2f5d8a", "#4f7d4a", "#8a6a2f", "#6b4a8a", "#3f8a86")
+
+
+@dataclass(frozen=True)
+class Note:
+    """`start` and `duration` in beats, `pitch` as in MIDI: 60 is middle C."""
+
+    start: float
+    duration: float
+    pitch: int
+    part: int
+
+
+@dataclass(frozen=True)
+class Score:
+    notes: list[Note]  # by start, then from the top
+    seconds: float
+
+
+def read(content: bytes, name: str) -> Kept:
+    content, media_type = unpacked(content, name)
+    score = parse(content, media_type)
+    pitches = [note.pitch for note in score.notes]
+    facts = {
+        "notes": len(pitches),
+        "parts": len({note.part for note in score.notes}),
+        "seconds": round(score.seconds, 1),
+        "lowest": min(pitches),
+        "highest": max(pitches),
+    }
+    # Intervals, so that the same music in another key is found alike.
+    steps = ",".join(str(b - a) for a, b in pairwise(pitches))
+    alike = hashlib.sha256(f"{len(pitches)}:{steps}".encode()).hexdigest()[:24]
+    return Kept(content, media_type, alike, facts=facts)
+
+
+def unpacked(content: bytes, name: str) -> tuple[bytes, str]:
+    """(MIDI or plain MusicXML, its media type), by the name and the first bytes. Raises UnsupportedMedia, Invalid."""
+    suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), None)
+    if suffix is None:
+        raise UnsupportedMedia("The file is not MIDI (.mid) or MusicXML (.musicxml, .mxl)")
+    if suffix == ".mxl":
+        return from_mxl(content), MUSICXML
+    return content, SUFFIXES[suffix]
+
+
+def from_mxl(content: bytes) -> bytes:
+    """The score inside a compressed MusicXML file."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            scores = [
+                entry
+                for entry in archive.infolist()
+                if entry.filename.lower().endswith((".xml", ".musicxml"))
+                and not entry.filename.upper().startswith("META-INF")
+                and entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+            ]
+            with archive.open(scores[0]) as score:
+                found = score.read(MOST_UNPACKED + 1)
+    except Exception as error:  # a hostile archive makes zipfile raise whatever it likes
+        raise Invalid("The compressed MusicXML is broken") from error
+    if len(found) > MOST_UNPACKED:
+        raise Invalid("The score is too large")
+    return found
+
+
+def parse(content: bytes, media_type: str) -> Score:
+    """Raises Invalid when it cannot be played."""
+    try:
+        score = from_midi(content) if media_type == MIDI else from_musicxml(content)
+    except Invalid:
+        raise
+    except Exception as error:  # parsers of foreign bytes raise whatever they like
+        raise Invalid("The music is broken or cut off") from error
+    if not score.notes:
+        raise Invalid("There is no note in it")
+    return score
+
+
+# --- MIDI -----------------------------------------------------------------------------------------------------------
+
+
+def from_midi(content: bytes) -> Score:
+    file = mido.MidiFile(file=io.BytesIO(content), clip=True)
+    if file.ticks_per_beat <= 0:
+        raise Invalid("Its time is in film frames, not in beats")
+    notes = [
+        note for number, track in enumerate(file.tracks) for note in track_notes(track, number, file.ticks_per_beat)
+    ]
+    if len(notes) > MOST_NOTES:
+        raise Invalid(f"It has more than {MOST_NOTES} notes")
+    return Score(sorted(notes, key=lambda note: (note.start, -note.pitch)), file.length if file.type < 2 else 0.0)
+
+
+def track_notes(track: mido.MidiTrack, number: int, ticks_per_beat: int) -> Iterator[Note]:
+    """Pitched notes of a track; one that is never ended ends with the track."""
+    now, sounding = 0, dict[tuple[int, int], int]()
+    for message in track:
+        now += message.time
+        if message.type not in ("note_on", "note_off") or message.channel == DRUMS:
+            continue
+        key = (message.channel, message.note)
+        if (since := sounding.pop(key, None)) is not None:
+            yield Note(since / ticks_per_beat, (now - since) / ticks_per_beat, message.note, 16 * number + key[0])
+        if message.type == "note_on" and message.velocity:
+            sounding[key] = now
+    for (channel, pitch), since in sounding.items():
+        yield Note(since / ticks_per_beat, (now - since) / ticks_per_beat, pitch, 16 * number + channel)
+
+
+# --- MusicXML -------------------------------------------------------------------------------------------------------
+
+
+def from_musicxml(content: bytes) -> Score:
+    root = defusedxml.ElementTree.fromstring(content)
+    if root.tag != "score-partwise":
+        raise Invalid("It is not a MusicXML score by parts")
+    notes, tempo, end = list[Note](), 120.0, 0.0
+    for number, part in enumerate(root.iter("part")):
+        for found in part_notes(part, number):
+            notes.append(found)
+            end = max(end, found.start + found.duration)
+    if (sound := next((s for s in root.iter("sound") if s.get("tempo")), None)) is not None:
+        tempo = float(sound.get("tempo") or tempo)
+    return Score(sorted(notes, key=lambda note: (note.start, -note.pitch)), 60 * end / max(tempo, 1.0))
+
+
+def part_notes(part: Element, number: int) -> Iterator[Note]:
+    """Notes of a part, repeats and grace notes left out, tied notes one by one."""
+    divisions, now, last = 1.0, 0.0, 0.0
+    for measure in part.iter("measure"):
+        for event in measure:
+            if event.tag == "attributes":
+                divisions = float(event.findtext("divisions") or divisions) or 1.0
+            length = float(event.findtext("duration") or 0) / divisions
+            if event.tag == "backup":
+                now -= length
+            elif event.tag == "forward":
+                now += length
+            elif event.tag == "note":
+                together = event.find("chord") is not None
+                if not together:
+                    last, now = now, now + length
+                pitch = event.find("pitch")
+                if pitch is not None and event.find("grace") is None:
+                    yield Note(last, length, midi_pitch(pitch), number)
+
+
+def midi_pitch(pitch: Element) -> int:
+    octave, alter = int(pitch.findtext("octave") or 4), float(pitch.findtext("alter") or 0)
+    return max(0, min(127, 12 * (octave + 1) + STEPS[pitch.findtext("step") or "C"] + round(alter)))
+
+
+# --- to look at -----------------------------------------------------------------------------------------------------
+
+
+def piano_roll(content: bytes, media_type: str) -> bytes:
+    """A PNG: time to the right, pitch upwards, a colour a part."""
+    notes = parse(content, media_type).notes
+    width, height = ROLL
+    page = Image.new("RGB", ROLL, PAPER)
+    pen = ImageDraw.Draw(page)
+    end = max(note.start + note.duration for note in notes) or 1.0
+    low, high = min(note.pitch for note in notes) - 2, max(note.pitch for note in notes) + 2
+    row = height / (high - low + 1)
+    parts = sorted({note.part for note in notes})
+    for note in notes:
+        left, top = note.start / end * (width - 1), (high - note.pitch) * row
+        right = max(left + 1, (note.start + note.duration) / end * (width - 1) - 1)
+        pen.rectangle((left, top, right, top + max(1.0, row - 1)), fill=INKS[parts.index(note.part) % len(INKS)])
+    buffer = io.BytesIO()
+    page.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+KIND = Kind(
+    "music", read, most_bytes=lambda: MOST, extent="seconds", unit="s", totals=("seconds", "notes"), picture=piano_roll
+)

@@ -1,0 +1,30 @@
+"""Pictures: decoded, made upright and kept as PNG without any metadata."""
+
+from __future__ import annotations
+
+import io
+
+from PIL import Image
+
+from app.datasets.kinds.kept import Kept, Kind
+from app.datasets.looks import fingerprint
+from app.imaging import read_upload
+from app.settings import get_settings
+
+KEPT_SIDE = 1024  # training pictures are kept no larger than this
+
+
+def read(content: bytes, name: str) -> Kept:
+    png, width, height = read_upload(content, KEPT_SIDE)
+    looks, colour = fingerprint(Image.open(io.BytesIO(png)))
+    return Kept(png, "image/png", looks, width, height, colour)
+
+
+KIND = Kind(
+    "pictures",
+    read,
+    most_bytes=lambda: get_settings().max_upload_mib << 20,
+    extent="",
+    unit="px",
+    picture=lambda content, media_type: content,
+)

@@ -1,0 +1,71 @@
+"""Texts: kept as UTF-8 in one normal form; a file is one work, and so is each row of a table of them."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterator
+
+from app.datasets.captions import NAME_COLUMNS, first_text, json_rows, table_rows, tidy
+from app.datasets.kinds.kept import Kept, Kind
+from app.errors import Invalid, UnsupportedMedia
+
+SUFFIXES, TABLES = (".txt", ".md"), (".jsonl", ".csv", ".tsv")
+TEXT_COLUMNS, TITLE_COLUMNS = ("text", "content", "body", "paragraphs"), ("title", "caption", "name")
+MOST = 16 << 20
+EXCERPT = 160
+
+
+def read(content: bytes, name: str) -> Kept:
+    if not name.lower().endswith(SUFFIXES):
+        raise UnsupportedMedia("The file is not a .txt or .md text, nor a .jsonl or .csv table of texts")
+    text = normal(decoded(content))
+    if not text:
+        raise Invalid("The file is empty")
+    letters = "".join(c for c in text.casefold() if c.isalnum())
+    facts = {"characters": len(text), "lines": text.count("\n") + 1, "excerpt": text[:EXCERPT]}
+    alike = hashlib.sha256(letters.encode()).hexdigest()[:24]
+    return Kept((text + "\n").encode(), "text/plain", alike, facts=facts)
+
+
+def decoded(content: bytes) -> str:
+    """UTF-8, or UTF-16 that says so. Raises Invalid."""
+    try:
+        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Invalid("It is not UTF-8 text") from error
+    if "\0" in text:
+        raise Invalid("It is not text")
+    return text
+
+
+def normal(text: str) -> str:
+    """NFC, lines that end in \\n, no control characters, no space at a line's end, nothing empty at both ends."""
+    lines = unicodedata.normalize("NFC", text).splitlines()
+    clean = ("".join(c for c in line.replace("\t", " ") if c.isprintable()).rstrip() for line in lines)
+    return "\n".join(clean).strip("\n")
+
+
+def rows(content: bytes, suffix: str) -> Iterator[tuple[bytes, str]]:
+    """(text, title) of every row of a table of works; nothing of a table of captions. Raises Invalid."""
+    text = decoded(content)
+    for row in json_rows(text) if suffix == ".jsonl" else table_rows(text, suffix):
+        if first_text(row, NAME_COLUMNS) is not None:
+            return
+        lines = next((row[column] for column in TEXT_COLUMNS if row.get(column)), None)
+        work = "\n".join(map(str, lines)) if isinstance(lines, list) else lines
+        if not isinstance(work, str):
+            raise Invalid("Its rows need a text")
+        titles = [str(row[column]) for column in (*TITLE_COLUMNS, "author") if isinstance(row.get(column), str)]
+        yield work.encode(), tidy(" · ".join(titles))
+
+
+KIND = Kind(
+    "texts",
+    read,
+    most_bytes=lambda: MOST,
+    extent="characters",
+    unit="characters",
+    totals=("characters", "lines"),
+    sidecars=False,
+)

@@ -1,0 +1,34 @@
+"""kinds of datasets, measuring at the end of runs"""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+JSON = sa.JSON().with_variant(postgresql.JSONB(), "postgresql")
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+COLUMNS = {
+    "datasets": [sa.Column("kind", sa.Text(), nullable=False, server_default="pictures")],
+    "dataset_items": [
+        sa.Column("media_type", sa.Text(), nullable=False, server_default="image/png"),
+        sa.Column("facts", JSON, nullable=False, server_default="{}"),
+    ],
+    "training_runs": [sa.Column("evaluate", sa.Boolean(), nullable=False, server_default=sa.true())],
+}
+
+
+def upgrade() -> None:
+    for table, columns in COLUMNS.items():
+        for column in columns:
+            op.add_column(table, column)
+
+
+def downgrade() -> None:
+    for table, columns in COLUMNS.items():
+        with op.batch_alter_table(table) as batch:
+            for column in columns:
+                batch.drop_column(column.name)

@@ -1,0 +1,157 @@
+"""Parameters of the GAN; torch-free."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.base import Family, Preset, SamplingParams, Task, TrainingCost
+
+Size = Literal[16, 32, 64, 128, 256]
+Objective = Literal["relativistic", "non-saturating", "minimax", "hinge"]
+SMALLEST_GRID = 4
+IMAGES_PER_SECOND = 40.0  # the default network on two CPU cores
+BYTES_A_CHANNEL = 150
+
+
+class GANConfig(BaseModel):
+    """Shape of the generator; the discriminator is its mirror image."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size: Size = Field(32, description="Side of a picture", json_schema_extra={"unit": "px"})
+    patch: Literal[1, 2, 4] = Field(2, description="The finest grid has one cell for so many pixels in each direction")
+    latent: int = Field(64, ge=2, le=1024, description="Numbers that a picture is drawn from")
+    width: int = Field(96, ge=16, le=1024, multiple_of=16, description="Channels of the finest grid")
+    max_width: int = Field(256, ge=16, le=2048, multiple_of=16, description="Channels of the coarsest grid, at most")
+    blocks: int = Field(2, ge=1, le=8, description="Residual blocks a grid")
+    classes: int = Field(0, ge=0, le=1000, description="Labels that a picture may be drawn for")
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels of each grid, from 4 x 4 up; each grid has twice the side of the one before."""
+        grids = (self.size // self.patch // SMALLEST_GRID).bit_length()
+        return [min(self.max_width, self.width << (grids - 1 - i)) for i in range(grids)]
+
+    @model_validator(mode="after")
+    def enough_grids(self) -> GANConfig:
+        if self.size // self.patch < 2 * SMALLEST_GRID:
+            raise ValueError("the picture is too small for patches of this size")
+        return self
+
+
+class GANTraining(BaseModel):
+    """How a GAN is trained."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    network: GANConfig = GANConfig()
+    size: Size = Field(32, title="Size", description="Side of the pictures, in pixels; the same as the network's")
+    objective: Objective = Field("relativistic", title="Objective", description="What the two networks play for")
+    batch_size: int = Field(32, ge=2, le=4096, title="Batch size", description="Pictures a step")
+    learning_rate: float = Field(5e-4, gt=0, le=1, title="Learning rate", description="Peak rate of Adam, of both")
+    gamma: float = Field(
+        0.2, ge=0, le=1000, title="Gradient penalty", description="Weight of R1 and R2; larger pictures need more"
+    )
+    penalty_every: int = Field(
+        4,
+        ge=1,
+        le=64,
+        title="Penalty every",
+        description="Steps from one penalty to the next, which weighs as many times more",
+        json_schema_extra={"more": True},
+    )
+    augmentation: Literal["none", "fixed", "adaptive"] = Field(
+        "adaptive",
+        title="Augmentation",
+        description="What the discriminator sees changed, so that few pictures are not learnt by heart",
+        json_schema_extra={"more": True},
+    )
+    strength: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        title="Strength of augmentation",
+        description="How often a picture is changed; the most, where it adapts",
+        json_schema_extra={"more": True},
+    )
+    labels: bool = Field(
+        True,
+        title="Learn labels",
+        description="Where the collection has styles, draw each when asked for",
+        json_schema_extra={"more": True},
+    )
+    ema_decay: float = Field(
+        0.998,
+        ge=0,
+        lt=1,
+        title="EMA decay",
+        description="Of the weights that are kept",
+        json_schema_extra={"more": True},
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def one_size(cls, given: Any) -> Any:
+        """`size` is a shorter way to say `network.size`; patches grow with it."""
+        if not isinstance(given, dict) or not isinstance(network := given.get("network", {}), dict):
+            return given
+        if "size" not in given:
+            return {**given, "size": network.get("size", 32)}
+        patch = {16: 1, 32: 2}.get(given["size"], 4) if isinstance(given["size"], int) else 2
+        return {**given, "network": {"patch": patch, **network, "size": given["size"]}}
+
+
+class UnconditionalImage(SamplingParams):
+    """A picture from random numbers."""
+
+    truncation: float = Field(
+        2.0,
+        ge=0.1,
+        le=4,
+        title="Variety",
+        description="How far from the usual the numbers may lie: less gives safer pictures",
+    )
+    label: str | None = Field(
+        None,
+        max_length=80,
+        title="Style",
+        description="One of the styles that the model has learnt; empty draws one at random",
+        json_schema_extra={"choices_from": "labels"},
+    )
+
+
+def picture_size(params: GANTraining, card_of: Any) -> int:
+    return params.network.size
+
+
+def cost(params: GANTraining) -> TrainingCost:
+    """Activations of both networks, twice where gradients are penalised."""
+    network = params.network
+    cells = sum((SMALLEST_GRID << i) ** 2 * width for i, width in enumerate(network.widths))
+    return TrainingCost(
+        fixed_bytes=450 * 2**20,
+        picture_bytes=round(cells * network.blocks * BYTES_A_CHANNEL),
+        images_per_second=IMAGES_PER_SECOND,
+    )
+
+
+FAMILIES = [
+    Family(
+        "gan",
+        "GAN",
+        tasks=(Task("unconditional-image-generation", "Pictures from chance", UnconditionalImage),),
+        sampler="models.gan.sample",
+        training=GANTraining,
+        trainer="models.gan.train",
+        evaluator="models.gan.evaluate",
+        presets=(
+            Preset("quick", "Quick look", 1500),
+            Preset("good", "Good", 15_000),
+            Preset("best", "Best", 60_000),
+        ),
+        picture_size=picture_size,
+        cost=cost,
+    )
+]

@@ -1,0 +1,202 @@
+"""Trains a GAN: discriminator and generator in turn, on pictures that both see augmented."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from models.checkpoint import write_model
+from models.data import Collection, EpochOrder, contact_sheet, to_pixels, to_unit
+from models.features import pooled_lite0
+from models.gan import augment
+from models.gan.game import Change, Game, unchanged
+from models.gan.network import Discriminator, Generator
+from models.gan.objective import divergence_bound
+from models.gan.spec import GANTraining
+from models.metrics import kernel_distance
+from models.training.ema import EMA
+from models.training.run import Run, training_card
+from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.state import pack, unpack
+
+SHOWN, COLUMNS = 64, 16
+MEASURED = 1000  # pictures of each side
+
+
+@dataclass
+class Draws:
+    """All randomness of a step, for the whole batch."""
+
+    latents: Tensor  # (2, B, latent): the discriminator's and the generator's
+    changes: Tensor  # (4, B, KINDS, 3): real and fake, for each of the two
+
+    @staticmethod
+    def of(params: GANTraining, count: int, random: torch.Generator) -> Draws:
+        latents = torch.randn(2, count, params.network.latent, generator=random)
+        return Draws(latents, augment.draw(4 * count, random).view(4, count, augment.KINDS, 3))
+
+    def change(self, rows: tuple[int, ...], share: slice, strength: float) -> Change:
+        """What the discriminator sees of pictures, `rows` of them one after another."""
+        if strength <= 0:
+            return unchanged
+        random = torch.cat([self.changes[row, share] for row in rows])
+        return partial(apply, strength=strength, random=random)
+
+
+def apply(pictures: Tensor, strength: float, random: Tensor) -> Tensor:
+    """The generator's turn looks at one side at a time: then `random` has the fakes first."""
+    return augment.augment(pictures, strength, random[: len(pictures)])
+
+
+def train(params: GANTraining, data: Collection, run: Run) -> None:
+    """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself."""
+    torch.manual_seed(run.seed)
+    labels = label_names(data) if params.labels else []
+    params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
+    generator = Generator(params.network).to(run.device, memory_format=torch.channels_last)
+    discriminator = Discriminator(params.network).to(run.device, memory_format=torch.channels_last)
+    optimizers = [
+        torch.optim.Adam(network.parameters(), lr=params.learning_rate, betas=(0.0, 0.99), fused=True)
+        for network in (discriminator, generator)
+    ]
+    ema = EMA(generator, params.ema_decay)
+    strength = params.strength if params.augmentation == "fixed" else 0.0
+    parts = {
+        "generator": generator,
+        "discriminator": discriminator,
+        "ema": ema.average,
+        "optimizer_d": optimizers[0],
+        "optimizer_g": optimizers[1],
+    }
+    done, tensors = run.restore()
+    if tensors:
+        strength = float(tensors["strength"])
+        unpack(tensors, **parts)
+    game = Game(generator, discriminator, params.objective, params.gamma, params.penalty_every)
+    order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
+    penalties = (0.0, 0.0)
+    label_of = {name: number for number, name in enumerate(labels)}
+    watched = Watched(params, data, run)
+
+    for step in run.steps_from(done):
+        with run.spend("data"):
+            chosen = order.at(step)
+            batch = to_unit(data.pictures(chosen))
+            batch = batch.contiguous(memory_format=torch.channels_last)
+            styles = torch.tensor([label_of[data.items[i]["style"]] for i in chosen]) if labels else None
+            draws = Draws.of(params, len(batch), step_generator(run.seed, step))
+        factor = run.rate * warmup_stable_decay(step, run.progress(step))
+        set_learning_rate(optimizers, factor)
+
+        discriminator.requires_grad_(True)
+        optimizers[0].zero_grad(set_to_none=True)
+        sums = torch.zeros(6, device=run.device)
+        for share, weight in run.shares(len(batch)):
+            real, latents, given = on_device(run, batch, draws.latents[0], styles, share)
+            with mixed_precision(run.device):
+                change = draws.change((0, 1), share, strength)
+                loss, said = game.discriminator_losses(real, latents, given, step, change)
+            (weight * loss).backward()
+            sums += weight * said
+        run.add_up(discriminator, sums)
+        optimizers[0].step()
+
+        discriminator.requires_grad_(False)
+        optimizers[1].zero_grad(set_to_none=True)
+        generator_loss = torch.zeros((), device=run.device)
+        for share, weight in run.shares(len(batch)):
+            real, latents, given = on_device(run, batch, draws.latents[1], styles, share)
+            with mixed_precision(run.device):
+                loss = weight * game.generator_loss(real, latents, given, draws.change((3,), share, strength))
+            loss.backward()
+            generator_loss += loss.detach()
+        run.add_up(generator, generator_loss)
+        done = step + 1
+        run.watch(done, sums[0] + generator_loss)
+        optimizers[1].step()
+        ema.update(generator, step)
+
+        if params.augmentation == "adaptive":
+            strength = augment.adapted(strength, float(sums[3]), len(batch), params.strength)
+        if game.penalises(step):
+            penalties = (float(sums[4]), float(sums[5]))
+        if run.log_is_due(done):
+            figures = diagnostics(game, sums.tolist(), float(generator_loss), penalties)
+            run.log_step(
+                done, len(batch), **figures, augmentation=strength, learning_rate=factor * params.learning_rate
+            )
+        if run.measure_is_due(done):
+            with run.spend("measuring"):
+                watched.look(done, ema.average)
+        if run.checkpoint_is_due(done):
+            run.save(done, {**pack(**parts), "strength": torch.tensor(strength, dtype=torch.float64)})
+    step, figures, best = run.outcome(done)
+    if best:
+        unpack(best, ema=ema.average)
+    if run.is_first:
+        card = training_card("gan", params, data.card, run, step, figures)
+        write_model(run.folder.model, ema.average, {**card, "labels": labels})
+
+
+def label_names(data: Collection) -> list[str]:
+    """The collection's styles, where every item has one and they differ."""
+    found = {item["style"] for item in data.items}
+    return sorted(found) if "" not in found and len(found) > 1 else []
+
+
+def on_device(
+    run: Run, batch: Tensor, latents: Tensor, styles: Tensor | None, share: slice
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    given = None if styles is None else styles[share].to(run.device)
+    return batch[share].to(run.device), latents[share].to(run.device), given
+
+
+def diagnostics(
+    game: Game, sums: list[float], generator_loss: float, penalties: tuple[float, float]
+) -> dict[str, float]:
+    """What the two players' losses mean, in the objective's own terms; R1 and R2 as last taken."""
+    loss, real, fake, signs = sums[:4]
+    found = {"loss_discriminator": loss, "loss_generator": generator_loss, "sign_real": signs}
+    if game.rules.probability:
+        found |= {"d_real": real, "d_fake": fake, "jsd_bound": divergence_bound(loss)}
+    else:
+        found["margin"] = real - fake
+    return {**found, "r1": penalties[0], "r2": penalties[1]} if game.gamma else found
+
+
+class Watched:
+    """Samples of the averaged generator from fixed latents: a sheet, and how far they are from held-out pictures."""
+
+    def __init__(self, params: GANTraining, data: Collection, run: Run) -> None:
+        self.run, self.piece = run, max(1, params.batch_size // run.pieces)
+        held_out = data.indices(*data.held_out[:1], recoloured=False)[:MEASURED]
+        self.count = max(SHOWN, len(held_out))
+        random = torch.Generator().manual_seed(run.seed)
+        self.latents = torch.randn(self.count, params.network.latent, generator=random)
+        classes = params.network.classes
+        self.labels = torch.arange(self.count) % classes if classes else None
+        self.real = self.features(to_unit(data.pictures(held_out))) if len(held_out) > 1 else None
+
+    def features(self, pictures: Tensor) -> np.ndarray:
+        return pooled_lite0(pictures.to(self.run.device), self.piece)
+
+    @torch.no_grad()
+    def look(self, done: int, network: nn.Module) -> None:
+        drawn = torch.cat(
+            [
+                network(self.latents[at].to(self.run.device), *([] if self.labels is None else [self.labels[at]]))
+                for at in torch.arange(self.count).split(self.piece)
+            ]
+        ).clamp(-1, 1)
+        if self.run.is_first:
+            sheet = contact_sheet(to_pixels(drawn[:SHOWN]).cpu(), COLUMNS)
+            self.run.folder.keep_sheet(done, Image.fromarray(sheet))
+        if self.real is not None:
+            distance = kernel_distance(self.features(drawn), self.real)
+            self.run.log(done, held_out_kernel_distance=distance)
+            self.run.measured(done, distance)

@@ -1,0 +1,70 @@
+"""How like a collection drawn pictures are as a whole, on features that no training used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.data import Collection
+from models.metrics import FEATURES, IndependentFeatures, coverage, kernel_distance, nearest
+
+MOST = 1000  # pictures of each kind
+
+
+def likeness(drawn: Tensor, data: Collection) -> dict[str, Any]:
+    """Figures of (N, 3, H, W) uint8 pictures beside held-out ones, with the same figures of real, blurred and noise.
+
+    Kernel distances are times 1,000. Where nothing is held out, training pictures take its place, and it says so.
+    """
+    features = IndependentFeatures()
+    training = spread(data.indices("train", recoloured=False), 2 * MOST)
+    held_out = spread(data.indices(*data.held_out[:1], recoloured=False), MOST) if data.held_out else training[::2]
+    real = data.pictures(held_out)
+    other = training[1::2][: len(held_out)]
+    theirs, ours, beside = features(real), features(drawn), features(data.pictures(other))
+    every = np.concatenate([beside, features(data.pictures(training[::2]))])
+    count = min(len(ours), len(theirs))
+    found: dict[str, Any] = {
+        "features": FEATURES,
+        "pictures": count,
+        "compared_with": "held-out pictures" if data.held_out else "training pictures: nothing is held out",
+        "kernel_distance_x1000": {
+            "drawn": thousandths(ours, theirs),
+            "real": thousandths(beside, theirs),
+            "blurred": thousandths(features(blurred(real)), theirs),
+            "noise": thousandths(features(torch.randint(0, 256, real[:200].shape, dtype=torch.uint8)), theirs),
+        },
+        "nearest_training_picture_cosine_distance": {
+            "drawn": median(nearest(ours, every)),
+            "real_held_out": median(nearest(theirs, every)),
+        },
+    }
+    return {**found, **{name: rounded(value) for name, value in coverage(ours[:count], theirs[:count]).items()}}
+
+
+def spread(indices: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """At most so many, evenly from all."""
+    return indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).astype(int)] if len(indices) else indices
+
+
+def blurred(pictures: Tensor) -> Tensor:
+    """At a quarter of the resolution and back."""
+    small = F.avg_pool2d(pictures.float(), 4)
+    return F.interpolate(small, pictures.shape[-2:], mode="bilinear").round().to(torch.uint8)
+
+
+def thousandths(ours: npt.NDArray[np.float32], theirs: npt.NDArray[np.float32]) -> float:
+    return rounded(1000 * kernel_distance(ours, theirs))
+
+
+def median(values: npt.NDArray[np.float32]) -> float:
+    return rounded(float(np.median(values)))
+
+
+def rounded(value: float) -> float:
+    return float(f"{value:.4g}")

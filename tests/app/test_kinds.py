@@ -1,0 +1,193 @@
+"""Datasets of music and of texts: what is read, what is refused, what is alike, and export."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+
+import mido
+import pytest
+from PIL import Image
+
+from app.database import session_scope
+from app.datasets import prepare, service
+from app.datasets.kinds import KINDS, music, texts
+from app.datasets.schemas import DatasetIn, KindName
+from app.errors import Invalid, UnsupportedMedia
+from tests.app.test_datasets import add, listed, zipped
+
+TUNE = [(60, 1.0), (62, 0.5), (64, 0.5), (67, 2.0)]
+SCORE = """<?xml version="1.0" encoding="UTF-8"?>
+<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 Partwise//EN" "http://www.musicxml.org/dtds/partwise.dtd">
+<score-partwise version="4.0"><part-list><score-part id="P1"/></part-list><part id="P1">
+<measure number="1"><attributes><divisions>2</divisions></attributes><sound tempo="60"/>
+<note><pitch><step>C</step><octave>4</octave></pitch><duration>2</duration></note>
+<note><chord/><pitch><step>E</step><alter>-1</alter><octave>4</octave></pitch><duration>2</duration></note>
+<note><rest/><duration>1</duration></note>
+<note><pitch><step>G</step><octave>4</octave></pitch><duration>1</duration></note>
+<backup><duration>4</duration></backup><note><pitch><step>C</step><octave>3</octave></pitch><duration>4</duration></note>
+</measure></part></score-partwise>"""
+
+
+def midi(tune: list[tuple[int, float]], bpm: float = 120, tail: int = 0) -> bytes:
+    """One track; `tail` notes of percussion, which are no notes to us."""
+    file, track = mido.MidiFile(ticks_per_beat=480), mido.MidiTrack()
+    file.tracks.append(track)
+    track.append(mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(bpm)))
+    for pitch, beats in tune:
+        track.append(mido.Message("note_on", note=pitch, velocity=80))
+        track.append(mido.Message("note_off", note=pitch, time=round(480 * beats)))
+    track += [mido.Message("note_on", note=36, velocity=80, channel=9) for _ in range(tail)]
+    buffer = io.BytesIO()
+    file.save(file=buffer)
+    return buffer.getvalue()
+
+
+def make(kind: KindName) -> str:
+    with session_scope() as session:
+        return service.create(session, None, DatasetIn(name=f"some {kind}", kind=kind)).id
+
+
+def copy_of(dataset: str, kind: KindName) -> str:
+    """Its export, imported."""
+    with session_scope() as session:
+        second = service.create(session, None, DatasetIn(name=f"{kind} again", kind=kind)).id
+        found = service.get(session, dataset)
+    add(second, ("export.zip", io.BytesIO(b"".join(service.export(found)))))
+    return second
+
+
+def versions(*datasets: str) -> set[str]:
+    with session_scope(writing=False) as session:
+        return {service.version(session, dataset) for dataset in datasets}
+
+
+# --- music ----------------------------------------------------------------------------------------------------------
+
+
+def test_midi_and_musicxml_are_read_into_the_same_kind_of_notes() -> None:
+    found = music.read(midi(TUNE, bpm=60, tail=3), "a.mid")
+    assert found.facts == {"notes": 4, "parts": 1, "seconds": 4.0, "lowest": 60, "highest": 67}
+    score = music.parse(SCORE.encode(), music.MUSICXML)
+    notes = [(note.start, note.duration, note.pitch) for note in score.notes]
+    assert notes == [(0, 1, 63), (0, 1, 60), (0, 2, 48), (1.5, 0.5, 67)] and score.seconds == 2.0
+    packed = zipped({"META-INF/container.xml": b"<container/>", "score.xml": SCORE.encode()}).getvalue()
+    assert music.read(packed, "a.MXL").content == SCORE.encode()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("a.mp3", b"ID3", UnsupportedMedia),
+        ("a.mid", b"", Invalid),
+        ("a.mid", b"MThd" + bytes(40), Invalid),
+        ("a.mid", midi(TUNE)[:60], Invalid),
+        ("a.mid", midi([], tail=5), Invalid),
+        ("a.mid", midi(TUNE).replace(b"\x01\xe0", b"\xe7\x28", 1), Invalid),
+        ("a.musicxml", b"<score-timewise/>", Invalid),
+        ("a.xml", b"<html><note/></html>", Invalid),
+        ("a.xml", b'<!DOCTYPE a [<!ENTITY b "c">]><score-partwise><part>&b;</part></score-partwise>', Invalid),
+        ("a.xml", SCORE.replace("<divisions>2", "<divisions>nan").encode()[:400], Invalid),
+        ("a.mxl", b"PK\x03\x04", Invalid),
+        ("a.mxl", zipped({"readme.txt": b"x"}).getvalue(), Invalid),
+    ],
+)
+def test_music_that_cannot_be_played_is_refused(name: str, content: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        music.read(content, name)
+
+
+def test_a_piano_roll_shows_every_part() -> None:
+    roll = Image.open(io.BytesIO(music.piano_roll(SCORE.encode(), music.MUSICXML)))
+    assert roll.size == music.ROLL
+    inked = {colour for _, colour in roll.getcolors(10_000)}
+    assert len(inked) == 2  # paper, and the one part
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_collection_of_music_has_captions_look_alikes_sums_and_an_export() -> None:
+    dataset = make("music")
+    transposed = [(pitch + 5, beats) for pitch, beats in TUNE]
+    report = add(
+        dataset,
+        ("jig.mid", midi(TUNE)),
+        ("jig.txt", b"a slow jig"),
+        ("higher.mid", midi(transposed)),
+        ("score.musicxml", SCORE.encode()),
+        ("packed.mxl", zipped({"s.xml": SCORE.replace(">60<", ">90<").replace('tempo="60"', 'tempo="90"').encode()})),
+        ("noise.mid", b"noise"),
+        ("picture.png", b"\x89PNG"),
+    )
+    assert (report.accepted, report.refused) == (4, 2)
+    items = {item.name: item for item in listed(dataset)}
+    assert items["jig.mid"].caption == "a slow jig" and items["jig.mid"].media_type == "audio/midi"
+    assert items["higher.mid"].similar_to == items["jig.mid"].id
+    with session_scope(writing=False) as session:
+        found = service.statistics(session, service.get(session, dataset))
+    assert found.unit == "s" and found.totals["notes"] == 16 and found.largest == 2 and found.colours == []
+    assert len(versions(dataset, copy_of(dataset, "music"))) == 1
+    with pytest.raises(Invalid, match="No family trains on music"):
+        prepare.snapshot(dataset)
+
+
+# --- texts ----------------------------------------------------------------------------------------------------------
+
+
+def test_texts_have_one_normal_form() -> None:
+    found = texts.read("\ufeff静夜思\r\n  床前\t明月光 \r\n\r\n".encode(), "li bai.txt")
+    assert found.content.decode() == "静夜思\n  床前 明月光\n"
+    assert found.facts == {"characters": 12, "lines": 2, "excerpt": "静夜思\n  床前 明月光"}
+    assert texts.read("静夜思 床前明月光!".encode(), "b.md").fingerprint == found.fingerprint
+    assert texts.read("e\u0301".encode("utf-16"), "c.txt").content.decode() == "é\n"
+    assert texts.read(found.content, "again.txt").content == found.content
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("a.pdf", b"%PDF", UnsupportedMedia),
+        ("a.txt", b"\xff\xd8\xff", Invalid),
+        ("a.txt", b"a\0b", Invalid),
+        ("a.txt", b" \n\n", Invalid),
+    ],
+)
+def test_what_is_no_text_is_refused(name: str, content: bytes, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        texts.read(content, name)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_files_and_rows_of_tables_are_works() -> None:
+    dataset = make("texts")
+    rows = [
+        {"title": "春晓", "author": "孟浩然", "paragraphs": ["春眠不觉晓，", "处处闻啼鸟。"]},
+        {"title": "One", "text": "a line\u2028of its own"},
+    ]
+    report = add(
+        dataset,
+        ("sonnet.txt", b"Shall I compare thee\nto a summer's day?"),
+        ("poems.jsonl", "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()),
+        ("more.csv", b"title,text\nTwo,some words\n,\n"),
+        ("broken.jsonl", b"{"),
+    )
+    assert report.accepted == 4 and {refusal.name for refusal in report.refusals} == {"more.csv", "broken.jsonl"}
+    captions = {item.name: item.caption for item in listed(dataset)}
+    assert captions == {
+        "sonnet.txt": "sonnet",
+        "poems.jsonl#1.txt": "春晓 · 孟浩然",
+        "poems.jsonl#2.txt": "One",
+        "more.csv#1.txt": "Two",
+    }
+    with session_scope(writing=False) as session:
+        row = service.get(session, dataset)
+        found = service.statistics(session, row)
+    assert found.unit == "characters" and found.totals["lines"] == 7
+    content = b"".join(service.export(row))
+    with zipfile.ZipFile(io.BytesIO(content)) as made:
+        assert sum(name.endswith(".txt") for name in made.namelist()) == 4
+    assert len(versions(dataset, copy_of(dataset, "texts"))) == 1
+
+
+def test_every_kind_says_how_large_its_items_are() -> None:
+    assert {kind.unit for kind in KINDS.values()} == {"px", "s", "characters"}
