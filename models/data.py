@@ -50,6 +50,18 @@ def open_collection(folder: Path) -> Collection:
     return Collection(folder, np.load(folder / "images.npy", mmap_mode="r"), items, card)
 
 
+def label_names(data: Collection) -> list[str]:
+    """The collection's styles, where every item has one and they differ."""
+    found = {item["style"] for item in data.items}
+    return sorted(found) if "" not in found and len(found) > 1 else []
+
+
+def labels_of(data: Collection, indices: npt.NDArray[np.int64], labels: list[str]) -> Tensor:
+    """(N,) number of each item's style among `labels`; zeros where there are none."""
+    number = {name: i for i, name in enumerate(labels)}
+    return torch.tensor([number.get(data.items[i]["style"], 0) for i in indices])
+
+
 class EpochOrder:
     """Which items step `k` sees: each epoch is a permutation that depends on (seed, epoch) alone."""
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.base import Family, Preset, SamplingParams, Task, TrainingCost
+from models.base import Family, Preset, SamplingParams, Task, TrainingCost, with_one_size
 
 Size = Literal[16, 32, 64, 128, 256]
 Objective = Literal["relativistic", "non-saturating", "minimax", "hinge"]
@@ -94,13 +94,7 @@ class GANTraining(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def one_size(cls, given: Any) -> Any:
-        """`size` is a shorter way to say `network.size`; patches grow with it."""
-        if not isinstance(given, dict) or not isinstance(network := given.get("network", {}), dict):
-            return given
-        if "size" not in given:
-            return {**given, "size": network.get("size", 32)}
-        patch = {16: 1, 32: 2}.get(given["size"], 4) if isinstance(given["size"], int) else 2
-        return {**given, "network": {"patch": patch, **network, "size": given["size"]}}
+        return with_one_size(given)
 
 
 class UnconditionalImage(SamplingParams):

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models.checkpoint import write_model
-from models.data import Collection, EpochOrder, contact_sheet, to_pixels, to_unit
+from models.data import Collection, EpochOrder, contact_sheet, label_names, labels_of, to_pixels, to_unit
 from models.features import pooled_lite0
 from models.gan import augment
 from models.gan.game import Change, Game, unchanged
@@ -80,7 +80,6 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     game = Game(generator, discriminator, params.objective, params.gamma, params.penalty_every)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
     penalties = (0.0, 0.0)
-    label_of = {name: number for number, name in enumerate(labels)}
     watched = Watched(params, data, run)
 
     for step in run.steps_from(done):
@@ -88,7 +87,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
             chosen = order.at(step)
             batch = to_unit(data.pictures(chosen))
             batch = batch.contiguous(memory_format=torch.channels_last)
-            styles = torch.tensor([label_of[data.items[i]["style"]] for i in chosen]) if labels else None
+            styles = labels_of(data, chosen, labels) if labels else None
             draws = Draws.of(params, len(batch), step_generator(run.seed, step))
         factor = run.rate * warmup_stable_decay(step, run.progress(step))
         set_learning_rate(optimizers, factor)
@@ -141,12 +140,6 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     if run.is_first:
         card = training_card("gan", params, data.card, run, step, figures)
         write_model(run.folder.model, ema.average, {**card, "labels": labels})
-
-
-def label_names(data: Collection) -> list[str]:
-    """The collection's styles, where every item has one and they differ."""
-    found = {item["style"] for item in data.items}
-    return sorted(found) if "" not in found and len(found) > 1 else []
 
 
 def on_device(

@@ -95,7 +95,13 @@ def unpack(tensors: dict[str, Tensor], **parts: nn.Module | torch.optim.Optimize
             part.load_state_dict(own)
         else:
             state: dict[int, dict[str, Tensor]] = {}
+            weights = [weight for group in part.param_groups for weight in group["params"]]
             for key, value in own.items():
                 index, _, entry = key.partition("/")
-                state.setdefault(int(index), {})[entry] = value
+                state.setdefault(int(index), {})[entry] = laid_out_as(weights[int(index)], value)
             part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})
+
+
+def laid_out_as(weight: Tensor, value: Tensor) -> Tensor:
+    """In the memory layout of the weight that it belongs to: fused optimizers read both as they lie there."""
+    return torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value

@@ -86,7 +86,7 @@ def total(losses: Tensor, params: FSQTraining) -> Tensor:
     return losses[0] + 2 * losses[1] + params.perceptual_weight * losses[2]
 
 
-def augment(pictures: Tensor, generator: torch.Generator, mirrorable: Tensor | None = None) -> Tensor:
+def augment(pictures: Tensor, generator: torch.Generator, mirrorable: Tensor | None = None, shift: int = 2) -> Tensor:
     """Shift each picture by up to two pixels (their margin is as wide) and mirror half of them; (B, 3, H, W).
 
     `mirrorable` (B,) says which may be mirrored; None: all.
@@ -95,9 +95,11 @@ def augment(pictures: Tensor, generator: torch.Generator, mirrorable: Tensor | N
     mirrored = torch.rand(count, generator=generator) < 0.5
     if mirrorable is not None:
         mirrored &= mirrorable
-    shifts = torch.randint(0, 5, (count, 2), generator=generator).tolist()
     pictures = torch.where(mirrored.view(-1, 1, 1, 1), pictures.flip(-1), pictures)
-    padded = F.pad(pictures, (2, 2, 2, 2), value=1.0)
+    if not shift:
+        return pictures
+    shifts = torch.randint(0, 2 * shift + 1, (count, 2), generator=generator).tolist()
+    padded = F.pad(pictures, (shift, shift, shift, shift), value=1.0)
     return torch.stack([p[:, y : y + height, x : x + width] for p, (y, x) in zip(padded, shifts, strict=True)])
 
 

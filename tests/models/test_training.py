@@ -11,6 +11,8 @@ import torch
 from app.datasets.prepared import Item, write_prepared
 from models import checkpoint
 from models.data import Collection, EpochOrder, open_collection
+from models.gan import train as gan_training
+from models.gan.spec import GANConfig, GANTraining
 from models.training.ema import EMA
 from models.training.optimizers import Muon, orthogonalize
 from models.training.recipe import remember
@@ -24,9 +26,10 @@ from models.training.schedule import step_generator, warmup_stable_decay
 from models.training.state import NotSaved
 from models.transformer import train as transformer_training
 from models.transformer.spec import TransformerConfig, TransformerTraining
+from models.vae import train as vae_training
 from models.vae import train_fsq
 from models.vae.load import load_autoencoder
-from models.vae.spec import FSQConfig, FSQTraining
+from models.vae.spec import FSQConfig, FSQTraining, VAEConfig, VAETraining
 
 FSQ_SMALL = FSQTraining(network=FSQConfig(widths=(32, 16, 16, 8), encoder_blocks=1, decoder_blocks=1), batch_size=4)
 TRANSFORMER_SMALL = TransformerTraining(
@@ -35,6 +38,31 @@ TRANSFORMER_SMALL = TransformerTraining(
     ),
     batch_size=4,
     views=2,
+)
+
+
+GAN_SMALL = GANTraining(
+    size=64,
+    network=GANConfig(size=64, patch=4, latent=8, width=16, max_width=32, blocks=1),
+    batch_size=4,
+    penalty_every=2,
+    augmentation="fixed",
+)
+VAE_SMALL = VAETraining(
+    size=64,
+    network=VAEConfig(
+        size=64,
+        patch=4,
+        latent=8,
+        width=8,
+        max_width=16,
+        blocks=1,
+        prior_width=32,
+        prior_layers=2,
+        likelihood="laplace",
+    ),
+    batch_size=4,
+    perceptual_weight=0.1,  # in bfloat16, where there is some, features of pieces differ a little
 )
 
 
@@ -67,9 +95,17 @@ def states(run: Run) -> dict[str, torch.Tensor]:
     return tensors
 
 
-@pytest.mark.parametrize("family", ["fsq", "transformer"])
+TRAINERS = {
+    "fsq": (train_fsq.train, FSQ_SMALL),
+    "transformer": (transformer_training.train, TRANSFORMER_SMALL),
+    "gan": (gan_training.train, GAN_SMALL),
+    "vae": (vae_training.train, VAE_SMALL),
+}
+
+
+@pytest.mark.parametrize("family", TRAINERS)
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(family: str, collection: Collection, tmp_path: Path) -> None:
-    train, params = (train_fsq.train, FSQ_SMALL) if family == "fsq" else (transformer_training.train, TRANSFORMER_SMALL)
+    train, params = TRAINERS[family]
     whole, halves = tmp_path / "whole", tmp_path / "halves"
     train(params, collection, Run(whole, steps=4, echo=False))  # type: ignore[operator]
     first = Run(halves, steps=4, echo=False, checkpoint_seconds=0)

@@ -1,0 +1,60 @@
+"""Figures of a VAE: the bound on held-out pictures, what it reconstructs, and how good its pictures from chance are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.chance import evaluate_chance
+from models.checkpoint import ZOO
+from models.data import Collection, to_unit
+from models.likeness import rounded, spread
+from models.training.schedule import step_generator
+from models.vae.network import VAE
+from models.vae.objective import divergence, importance_weighted_bound
+from models.vae.sample import load, load_vae
+from models.vae.spec import DrawnFromPrior
+from models.vae.train import bits_a_number
+from models.vae.train_fsq import psnr
+
+BOUNDED = {1: 512, 64: 128, 512: 48}  # draws of the encoder a picture -> pictures
+BATCH = 16
+
+
+def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+    """(figures, contact sheet of pictures from chance). Where nothing is held out, training pictures are measured."""
+    network, _ = load_vae(folder, torch.device("cpu"))
+    splits = data.held_out[:1] or ["train"]
+    held_out = to_unit(data.pictures(spread(data.indices(*splits, recoloured=False), BOUNDED[1])))
+    drawn, sheet = evaluate_chance(
+        load(folder, torch.device("cpu")), DrawnFromPrior(temperature=1.0), DrawnFromPrior(), data
+    )
+    return {**bounds(network, held_out), **drawn}, sheet
+
+
+@torch.no_grad()
+def bounds(network: VAE, pictures: Tensor) -> dict[str, Any]:
+    """Importance-weighted bounds in bits a number, and the two parts of the ELBO in nats a picture."""
+    found: dict[str, Any] = {"measured_on": len(pictures)}
+    for draws, count in BOUNDED.items():
+        values = [
+            importance_weighted_bound(network, part, draws, step_generator(0, index))
+            for index, part in enumerate(pictures[:count].split(BATCH))
+        ]
+        bits = bits_a_number(network, float(torch.cat(values).mean()), pictures[0].numel())
+        found[f"bits_a_number_k{draws}"] = rounded(bits)
+    encoded = [network.encoder(part) for part in pictures.split(64)]
+    means, log_variances = (torch.cat(part) for part in zip(*encoded, strict=True))
+    rebuilt = torch.cat([network.decoder(part) for part in means.split(64)])
+    divergences = divergence(means, log_variances)
+    return {
+        **found,
+        "kl_nats": rounded(float(divergences.sum(1).mean())),
+        "latents_in_use": int((divergences.mean(0) > 0.01).sum()),
+        "psnr_reconstruction_db": rounded(psnr(rebuilt, pictures)),
+    }

@@ -1,0 +1,202 @@
+"""Trains a VAE on the evidence lower bound, then fits the prior that its pictures are drawn from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from models.checkpoint import write_model
+from models.data import Collection, EpochOrder, contact_sheet, label_names, labels_of, to_pixels, to_unit
+from models.features import PerceptualLoss
+from models.training import parallel
+from models.training.ema import EMA
+from models.training.run import Run, training_card
+from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.state import pack, unpack
+from models.vae.network import VAE
+from models.vae.objective import LEVEL, DiscretisedLogistic, beta_at, divergence, with_free_bits
+from models.vae.spec import VAETraining
+from models.vae.train_fsq import augment, psnr
+
+MEASURED, SHOWN = 512, 32
+ACTIVE = 0.01  # nats, beyond which a latent number is said to be in use
+PRIOR_STEPS, PRIOR_BATCH, PRIOR_RATE = 3000, 512, 1e-3
+
+
+@dataclass
+class Losses:
+    """Parts of the objective; all but `divergences` are scalars."""
+
+    reconstruction: Tensor  # -log p(x | z), nats a picture
+    divergences: Tensor  # (latent,) nats, mean over the batch
+    perceptual: Tensor
+    objective: Tensor  # nats a number of the picture
+
+    def stacked(self) -> Tensor:
+        return torch.cat([torch.stack([self.reconstruction, self.perceptual, self.objective]), self.divergences])
+
+
+def losses(
+    network: VAE,
+    pictures: Tensor,
+    noise: Tensor,
+    beta: float,
+    params: VAETraining,
+    perceptual: PerceptualLoss | None,
+    whole: Tensor | None = None,
+) -> Losses:
+    """(B, 3, H, W) in [-1, 1], (B, latent) of a standard normal; `whole`: divergences of the whole batch."""
+    mean, log_variance = network.encoder(pictures)
+    rebuilt = network.decoder(mean + torch.exp(0.5 * log_variance) * noise)
+    reconstruction = -network.likelihood.log_prob(pictures, rebuilt).mean()
+    divergences = divergence(mean, log_variance)
+    features = perceptual(rebuilt, pictures) if perceptual else rebuilt.new_zeros(())
+    bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
+    objective = bound / pictures[0].numel() + params.perceptual_weight * features
+    return Losses(reconstruction, divergences.mean(0), features, objective)
+
+
+def train(params: VAETraining, data: Collection, run: Run) -> None:
+    """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself."""
+    torch.manual_seed(run.seed)
+    labels = label_names(data) if params.labels else []
+    params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
+    network = VAE(params.network).to(run.device, memory_format=torch.channels_last)
+    trained = [weight for name, weight in network.named_parameters() if not name.startswith("prior.")]
+    optimizer = torch.optim.AdamW(trained, lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    ema = EMA(network, params.ema_decay)
+    perceptual = PerceptualLoss().to(run.device) if params.perceptual_weight else None
+    done, tensors = run.restore()
+    if tensors:
+        unpack(tensors, network=network, ema=ema.average, optimizer=optimizer)
+    train_items = data.indices("train")
+    order = EpochOrder(train_items, params.batch_size, run.seed)
+    mirrorable = torch.tensor([bool(item["mirrorable"]) for item in data.items])
+    held_out = to_unit(data.pictures(data.indices(*data.held_out[:1], recoloured=False)[:MEASURED])).to(run.device)
+
+    for step in run.steps_from(done):
+        with run.spend("data"):
+            random = step_generator(run.seed, step)
+            chosen = order.at(step)
+            batch = augment(to_unit(data.pictures(chosen)), random, mirrorable[chosen], shift=0)
+            noise = torch.randn(len(batch), params.network.latent, generator=random)
+        factor = run.rate * warmup_stable_decay(step, run.progress(step), warmup=200)
+        set_learning_rate([optimizer], factor)
+        beta = beta_at(params.schedule, params.beta, run.progress(step))
+        optimizer.zero_grad(set_to_none=True)
+        parts = torch.zeros(3 + params.network.latent, device=run.device)
+        whole = whole_divergences(network, batch, run) if params.free_bits else None
+        for share, weight in run.shares(len(batch)):
+            pictures = batch[share].to(run.device).contiguous(memory_format=torch.channels_last)
+            with mixed_precision(run.device):
+                found = losses(network, pictures, noise[share].to(run.device), beta, params, perceptual, whole)
+            (weight * found.objective).backward()
+            parts += weight * found.stacked().detach()
+        run.add_up(network, parts)
+        done = step + 1
+        run.watch(done, parts[2])
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        ema.update(network, step)
+        if run.log_is_due(done):
+            figures = described(parts, network, beta)
+            run.log_step(done, len(batch), **figures, learning_rate=factor * params.learning_rate)
+        if len(held_out) and run.measure_is_due(done):
+            with run.spend("measuring"):
+                measure(ema.average, held_out, max(1, params.batch_size // run.pieces), done, run)
+        if run.checkpoint_is_due(done):
+            run.save(done, pack(network=network, ema=ema.average, optimizer=optimizer))
+    step, held_out_figures, best = run.outcome(done)
+    if best:
+        unpack(best, ema=ema.average)
+    run.is_done = True
+    if run.is_first:
+        run.beat("fitting", progress=1.0)
+        fit_prior(ema.average, data, train_items, labels, run)
+        card = training_card("vae", params, data.card, run, step, held_out_figures)
+        write_model(run.folder.model, ema.average, {**card, "labels": labels})
+
+
+@torch.no_grad()
+def whole_divergences(network: VAE, batch: Tensor, run: Run) -> Tensor | None:
+    """(latent,) means over a batch that is worked on in pieces or by several; None where one piece is the whole."""
+    if run.pieces == 1 and parallel.world() == 1:
+        return None
+    sums = torch.zeros(network.config.latent, device=run.device)
+    for share, weight in run.shares(len(batch)):
+        sums += weight * divergence(*network.encoder(batch[share].to(run.device))).mean(0)
+    parallel.add_up((), sums)
+    return sums
+
+
+def described(parts: Tensor, network: VAE, beta: float) -> dict[str, float]:
+    reconstruction, perceptual, objective = parts[:3].tolist()
+    return {
+        "loss": objective,
+        "reconstruction_nats": reconstruction,
+        "kl_nats": float(parts[3:].sum()),
+        "perceptual": perceptual,
+        "active_latents": float((parts[3:] > ACTIVE).sum()),
+        "beta": beta,
+        "scale": network.likelihood.log_scale.exp().item(),
+    }
+
+
+@torch.no_grad()
+def measure(network: VAE, held_out: Tensor, batch: int, done: int, run: Run) -> None:
+    """The bound on held-out pictures, in bits a number; originals beside their reconstructions."""
+    random = step_generator(run.seed, 0)
+    bounds, rebuilt = [], []
+    for pictures in held_out.split(batch):
+        mean, log_variance = network.encoder(pictures)
+        noise = torch.randn(mean.shape, generator=random).to(mean)
+        likelihood = network.likelihood.log_prob(
+            pictures, network.decoder(mean + torch.exp(0.5 * log_variance) * noise)
+        )
+        bounds.append(likelihood - divergence(mean, log_variance).sum(1))
+        rebuilt.append(network.decoder(mean))
+    bits = bits_a_number(network, float(torch.cat(bounds).mean()), held_out[0].numel())
+    pictures = torch.cat(rebuilt)
+    run.log(done, held_out_bound_bits=bits, held_out_psnr=psnr(pictures, held_out))
+    run.measured(done, bits)
+    if run.is_first:
+        pairs = torch.stack([held_out[:SHOWN], pictures[:SHOWN]], 1).flatten(0, 1)
+        run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)))
+
+
+def bits_a_number(network: VAE, nats: float, numbers: int) -> float:
+    """Nats of a whole picture as bits a number, of whole levels: a density is taken times the width of a level."""
+    if not isinstance(network.likelihood, DiscretisedLogistic):
+        nats += numbers * math.log(LEVEL)
+    return -nats / numbers / math.log(2)
+
+
+def fit_prior(network: VAE, data: Collection, indices: np.ndarray, labels: list[str], run: Run) -> None:
+    """Fit the flow to latents of the training pictures, drawn anew from the encoder at every step."""
+    with torch.no_grad():
+        encoded = [
+            network.encoder(to_unit(data.pictures(part)).to(run.device))
+            for part in np.array_split(indices, max(1, len(indices) // 256))
+        ]
+    means, log_variances = (torch.cat(part) for part in zip(*encoded, strict=True))
+    styles = labels_of(data, indices, labels)
+    network.prior.requires_grad_(True).train()
+    optimizer = torch.optim.Adam(network.prior.parameters(), lr=PRIOR_RATE)
+    steps = min(PRIOR_STEPS, max(50, run.steps))
+    for step in range(steps):
+        random = step_generator(run.seed, step)
+        chosen = torch.randint(len(means), (PRIOR_BATCH,), generator=random)
+        noise = torch.randn(PRIOR_BATCH, means.size(1), generator=random).to(means)
+        latents = means[chosen] + torch.exp(0.5 * log_variances[chosen]) * noise
+        loss = -network.prior.log_prob(latents, styles[chosen].to(means.device) if labels else None).mean()
+        optimizer.param_groups[0]["lr"] = PRIOR_RATE * (1 - step / steps)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(network.prior.parameters(), 1.0)
+        optimizer.step()
+    network.prior.requires_grad_(False).eval()
