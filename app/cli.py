@@ -118,24 +118,34 @@ def doctor() -> None:
 @cli.command()
 def generate(
     model: str,
-    prompt: Annotated[str, typer.Option(help="What to draw")],
+    prompt: Annotated[str | None, typer.Option(help="What to draw, for a task that takes a prompt")] = None,
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the pictures")] = Path(),
     count: Annotated[int, typer.Option(min=1, max=16)] = 1,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
-    task: str = "text-to-image",
+    task: Annotated[str | None, typer.Option(help="One of the model's tasks; its first without it")] = None,
+    image: Annotated[
+        list[Path] | None, typer.Option(exists=True, help="A picture to work from; may be repeated")
+    ] = None,
     param: Annotated[list[str] | None, typer.Option(help="Any other parameter, as name=value")] = None,
 ) -> None:
     """Draw with a model in this process, without server or queue; prints the files' names."""
     import subprocess
 
-    params: dict[str, object] = {"prompt": prompt, "count": count, "seed": seed}
+    from app.checkpoints import service
+
+    params: dict[str, object] = {"count": count, "seed": seed, **({} if prompt is None else {"prompt": prompt})}
     for pair in param or []:
         name, _, value = pair.partition("=")
         try:
             params[name] = json.loads(value)
         except ValueError:
             params[name] = value
-    command = [sys.executable, "-m", "workers.draw", model, task, json.dumps(params), str(output.resolve())]
+    try:
+        chosen = task or service.get(model).family.tasks[0].name
+    except DomainError as error:
+        fail(error.detail, 2)
+    command = [sys.executable, "-m", "workers.draw", model, chosen, json.dumps(params), str(output.resolve())]
+    command += [str(path.resolve()) for path in image or []]
     raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
 
 

@@ -18,6 +18,7 @@ from models.folders import write_atomically
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MAX_SIDE, MAX_PIXELS = 8192, 40_000_000
 MAX_STORED_SIDE = 2048  # an input larger than this is made smaller: no model reads more
+PIXEL_ART = 32  # a picture no larger than this is looked at by its pixels
 PREVIEW_SIZES = (64, 128, 256, 512, 1024)
 
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 20
@@ -66,6 +67,18 @@ def read_upload(content: bytes, max_side: int = MAX_STORED_SIDE) -> tuple[bytes,
     clean = Image.new(picture.mode, picture.size)
     clean.paste(picture)
     return encode_png(clean), clean.width, clean.height
+
+
+def on_white(content: bytes) -> Image.Image:
+    """A picture of ours in RGB, transparency on white."""
+    return flattened(Image.open(io.BytesIO(content)))
+
+
+def flattened(picture: Image.Image) -> Image.Image:
+    opaque = picture.convert("RGBA")
+    flat = Image.new("RGB", opaque.size, "white")
+    flat.paste(opaque, mask=opaque.getchannel("A"))
+    return flat
 
 
 def encode_png(picture: Image.Image, info: PngImagePlugin.PngInfo | None = None) -> bytes:
@@ -124,14 +137,13 @@ def cached_preview(digest: str, size: int, content: Callable[[], bytes]) -> byte
 
 
 def preview(content: bytes, size: int) -> bytes:
-    """A WebP with its longer side `size`; small works are enlarged smoothly."""
+    """A WebP with its longer side `size`; works are enlarged smoothly, but tiny ones pixel by pixel."""
     picture: Image.Image = Image.open(io.BytesIO(content))
     picture = picture.convert("RGBA" if picture.mode in ("RGBA", "LA", "P") else "RGB")
     scale = size / max(picture.size)
+    method = Image.Resampling.NEAREST if max(picture.size) <= PIXEL_ART else Image.Resampling.LANCZOS
     if scale != 1:
-        picture = picture.resize(
-            (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), Image.Resampling.LANCZOS
-        )
+        picture = picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), method)
     buffer = io.BytesIO()
     picture.save(buffer, "WEBP", quality=88, method=2)
     return buffer.getvalue()

@@ -15,6 +15,7 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
+from app.artworks.service import subject
 from app.database import now
 from app.i18n import LANGUAGES, language_of, translations
 from app.settings import ROOT
@@ -34,6 +35,7 @@ def environment(language: str) -> Environment:
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
     made.filters["ago"] = lambda moment: ago(moment, language)
     made.filters["bytes"] = size
+    made.filters["subject"] = subject
     made.filters["duration"] = lambda seconds: duration(seconds, language)
     # For texts that come from elsewhere: unlike `_()` it neither formats nor trusts them.
     made.filters["t"] = lambda words: translations(language).gettext(words) if words else ""

@@ -23,6 +23,7 @@ def no_controls(value: str | None) -> str | None:
     return value
 
 
+Uuid = Annotated[str, AfterValidator(uuid_text)]
 Id = Annotated[str, Path(max_length=36), AfterValidator(uuid_text)]
 Text = Annotated[str | None, Query(max_length=200), AfterValidator(no_controls)]
 OptionalId = Annotated[str | None, Query(max_length=36), AfterValidator(lambda value: value and uuid_text(value))]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:  # the web process declares models, it does not compute
     import numpy as np
     import numpy.typing as npt
 
 MAX_SEED = 2**53 - 1  # exact in JavaScript
+MOST_MIXED = 4  # pictures
 
 
 class SamplingParams(BaseModel):
@@ -43,7 +44,8 @@ def with_one_size(given: Any) -> Any:
 
 @dataclass(frozen=True)
 class Task:
-    """One thing a family does. `name` is the field's own term, `media_type` what it returns.
+    """One thing a family does. `name` is the field's own term, `media_type` what it returns, `images` how many
+    pictures it is given, at least and at most.
 
     A parameter whose schema has `choices_from: KEY` takes one of the strings that the checkpoint's card has under KEY.
     """
@@ -52,13 +54,46 @@ class Task:
     title: str
     params: type[SamplingParams]
     media_type: str = "image/png"
-    inputs: tuple[str, ...] = ()
+    images: tuple[int, int] = (0, 0)
 
     def choices(self, card: dict[str, Any]) -> dict[str, list[str]]:
         """What this checkpoint allows for such parameters; nothing where its card has none."""
         properties = self.params.model_json_schema()["properties"]
         keys = {name: schema["choices_from"] for name, schema in properties.items() if "choices_from" in schema}
         return {name: [str(choice) for choice in card.get(key, [])] for name, key in keys.items()}
+
+
+class VariationParams(SamplingParams):
+    """More like one picture."""
+
+    strength: float = Field(
+        0.5, ge=0, le=1, title="Strength", description="How far from the picture: 0 gives it back, 1 gives another one"
+    )
+
+
+class InterpolationParams(SamplingParams):
+    """A mixture of pictures. With `path`, the pictures of a job lie evenly on the way from the first to the last."""
+
+    weights: list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]] | None = Field(
+        None,
+        max_length=MOST_MIXED,
+        title="Weights",
+        description="How much of each picture; empty takes as much of each",
+        json_schema_extra={"widget": "weights"},
+    )
+    path: bool = Field(
+        False, title="The way between", description="Spread the pictures along the way from the first to the last"
+    )
+
+    @model_validator(mode="after")
+    def something(self) -> InterpolationParams:
+        if self.weights is not None and sum(self.weights) <= 0:
+            raise ValueError("at least one weight must be more than 0")
+        return self
+
+
+VARIATION = Task("image-variation", "More like this", VariationParams, images=(1, 1))
+INTERPOLATION = Task("image-interpolation", "Mix works", InterpolationParams, images=(2, MOST_MIXED))
 
 
 @dataclass(frozen=True)
@@ -115,11 +150,16 @@ class Cancelled(Exception):
 
 @dataclass
 class Request:
-    """One picture to sample: its own seed and its task's parameters."""
+    """One picture to sample: its own seed, its task's parameters, and the pictures that it is given.
+
+    `images` are (H, W, 3) uint8 of any size. It is the `index`-th of its job's pictures.
+    """
 
     task: str
     params: Any
     seed: int
+    images: list[npt.NDArray[np.uint8]] = field(default_factory=list)
+    index: int = 0
 
 
 @dataclass

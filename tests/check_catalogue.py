@@ -37,6 +37,7 @@ REASONS = {
     InternalError.title,
     "The disk of the studio is full; ask an admin to make room, then try again.",
     "There was not enough memory for this; try fewer pictures at once.",
+    "A picture that this was to be made from is no longer there.",
     "The model failed while it drew this. The log has the details under this job's id.",
 }
 

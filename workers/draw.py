@@ -1,4 +1,4 @@
-"""`python -m workers.draw MODEL TASK PARAMS FOLDER`: draws in this process, without server or queue.
+"""`python -m workers.draw MODEL TASK PARAMS FOLDER [IMAGE...]`: draws in this process, without server or queue.
 
 Prints the names of the files; exit codes 0 done, 1 failed, 2 used wrongly.
 """
@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from pydantic import ValidationError
 
 from app.checkpoints import service as checkpoints
-from app.errors import DomainError
-from app.imaging import png_with_provenance
+from app.errors import DomainError, Invalid
+from app.imaging import on_white, png_with_provenance, read_upload
 from app.logs import configure_logging
 from app.settings import get_settings
 from app.version import VERSION
@@ -27,17 +28,22 @@ from models.folders import write_atomically
 from workers import model_cache
 
 
-def draw(model: str, task: str, params: dict[str, Any], folder: Path) -> Iterator[Path]:
+def draw(model: str, task: str, params: dict[str, Any], folder: Path, images: list[Path]) -> Iterator[Path]:
     """Write `count` PNG files with provenance into `folder`; yields their paths.
 
-    Raises ValidationError, DomainError (no such model or task) or CheckpointError.
+    Raises ValidationError, DomainError (no such model or task, bad pictures) or CheckpointError.
     """
     found = checkpoints.get(model)
-    checked = found.task(task).params.model_validate(params)
+    wanted = found.task(task)
+    checked = wanted.params.model_validate(params)
+    least, most = wanted.images
+    if not least <= len(images) <= most:
+        raise Invalid(f"{task} takes {least} to {most} pictures")
+    given = [np.asarray(on_white(read_upload(path.read_bytes())[0]), dtype=np.uint8) for path in images]
     if checked.seed is None:
         checked.seed = secrets.randbelow(2**32)
     sampler = model_cache.sampler(found.name, found.sha256)
-    requests = [Request(task, checked, checked.seed + i) for i in range(checked.count)]
+    requests = [Request(task, checked, checked.seed + i, given, i) for i in range(checked.count)]
     folder.mkdir(parents=True, exist_ok=True)
     for request, output in zip(requests, sampler.sample(requests, lambda step, total, previews: None), strict=True):
         picture = Image.fromarray(output.pixels)
@@ -57,10 +63,10 @@ def draw(model: str, task: str, params: dict[str, Any], folder: Path) -> Iterato
         yield path
 
 
-def main(model: str, task: str, params: str, folder: str) -> int:
+def main(model: str, task: str, params: str, folder: str, *images: str) -> int:
     configure_logging(get_settings().log_format)  # to stderr: stdout is for results
     try:
-        for path in draw(model, task, json.loads(params), Path(folder)):
+        for path in draw(model, task, json.loads(params), Path(folder), [Path(image) for image in images]):
             print(path, flush=True)
     except ValidationError as error:
         print("; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors()), file=sys.stderr)
@@ -72,4 +78,4 @@ def main(model: str, task: str, params: str, folder: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:5]))
+    sys.exit(main(*sys.argv[1:]))

@@ -8,13 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import structlog
 import torch
 from PIL import Image
 
 from app import imaging
-from app.artworks.service import search_text
-from app.artworks.tables import Artwork
+from app.artworks.service import search_text, subject
+from app.artworks.tables import Artwork, Source
 from app.database import new_id, session_scope, storage_lock
 from app.errors import StorageFull
 from app.events import Event, PreviewEvent, ProgressEvent, StatusEvent, publish
@@ -32,6 +34,10 @@ BATCH = 16  # pictures sampled at once
 FIRST_PREVIEW, NEXT_PREVIEW = 0.12, 0.25  # seconds: quick jobs need one, slow ones a few
 PREVIEW_SHARE = 8  # a large batch is not slowed by its previews: they take a ninth of its time at most
 log = structlog.get_logger()
+
+
+class InputMissing(Exception):
+    """The file of a picture that a job works from is gone."""
 
 
 def work_once(queue: str, worker: str) -> bool:
@@ -88,11 +94,13 @@ def attempt(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
                 if len(leases) > 1:
                     attempt([taken], heartbeat)
                 else:
-                    fail(taken, reason(error))
+                    fail(taken, reason(error), final=isinstance(error, InputMissing))
 
 
 def reason(error: Exception) -> str:
     """In words for an artist."""
+    if isinstance(error, InputMissing):
+        return "A picture that this was to be made from is no longer there."
     if isinstance(error, StorageFull):
         return "The disk of the studio is full; ask an admin to make room, then try again."
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
@@ -108,7 +116,9 @@ def sample(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> list[Output
     requests = []
     for taken in leases:
         params = params_class.model_validate(taken.row.params)
-        requests += [Request(taken.row.task, params, taken.row.params["seed"] + i) for i in range(taken.row.count)]
+        images = [read_picture(image["sha256"]) for image in taken.row.inputs.get("images", [])]
+        seed = taken.row.params["seed"]
+        requests += [Request(taken.row.task, params, seed + i, images, i) for i in range(taken.row.count)]
     outputs: list[Output] = []
     watch = Watch(leases, heartbeat)
     while len(outputs) < len(requests):  # only a single job larger than the batch needs more than one turn
@@ -116,6 +126,15 @@ def sample(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> list[Output
         watch.turns, watch.turn = -(-len(requests) // sampler.batch_size), len(outputs) // sampler.batch_size
         outputs += sampler.sample(part, watch.on_step)
     return outputs
+
+
+def read_picture(digest: str) -> npt.NDArray[np.uint8]:
+    """(H, W, 3) of a stored picture, transparency on white. Raises InputMissing."""
+    try:
+        content = get_storage().get(digest)
+    except FileNotFoundError as error:
+        raise InputMissing from error
+    return np.asarray(imaging.on_white(content), dtype=np.uint8)
 
 
 @dataclass
@@ -182,6 +201,9 @@ def settle(taken: Lease[Generation], works: list[Output], batch: int) -> None:
             return
         session.add_all(rows)
         session.flush()
+        sources = {image["artwork"] for image in taken.row.inputs.get("images", []) if "artwork" in image}
+        session.add_all(Source(artwork_id=row.id, source_id=source) for row in rows for source in sorted(sources))
+        session.flush()
         crash_points.reach("before_commit")
     taken.state = "settled"
     crash_points.reach("committed")
@@ -199,6 +221,7 @@ def store(taken: Lease[Generation], index: int, work: Output, batch: int) -> tup
         "task": taken.row.task,
         "checkpoint_sha256": taken.row.checkpoint_sha256,
         "params": taken.row.params,
+        **({"inputs": taken.row.inputs} if taken.row.inputs else {}),
         "seed": seed,
         "position": index,
         "width": picture.width,
@@ -223,7 +246,7 @@ def store(taken: Lease[Generation], index: int, work: Output, batch: int) -> tup
         task=taken.row.task,
         seed=seed,
         provenance=provenance,
-        text=search_text("", str(taken.row.params.get("prompt", "")), []),
+        text=search_text("", subject(taken.row.params, taken.row.model), []),
     )
 
 

@@ -58,6 +58,7 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
     with session_scope(writing=False) as session:
         found = service.get(session, user, artwork_id)
         newer, older = service.neighbours(session, user, found)
+        derived = service.made_from(session, user, found)
         sisters = generations.artworks_of_job(session, found.generation_id) if found.generation_id else []
     return render(
         request,
@@ -67,6 +68,9 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
             "newer": newer,
             "older": older,
             "own": found.user_id == user.id,
+            "inputs": generations.named(found.provenance.get("inputs", {})).model_dump(exclude_none=True),
+            "derived": derived,
+            "variation": any(made.family.task("image-variation") for made in checkpoints.catalogue().values()),
             "sisters": [work for work in sisters if work.user_id == user.id],
         },
     )

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import imaging
 from app.artworks.schemas import ArtworkChange
-from app.artworks.tables import Artwork
+from app.artworks.tables import Artwork, Source
 from app.database import now
 from app.errors import NotFound
 from app.storage import get_storage
@@ -29,6 +30,11 @@ class Filter:
     favourite: bool | None = None
     trashed: bool = False
     studio: bool = False
+
+
+def subject(params: dict[str, Any], model: str) -> str:
+    """What a work is of, in words: its prompt, else its style and the name of the model."""
+    return str(params.get("prompt") or " · ".join(filter(None, [params.get("label"), model.replace("-", " ")])))
 
 
 def search_text(title: str, prompt: str, tags: list[str]) -> str:
@@ -65,6 +71,17 @@ def page(
     return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 
+def made_from(session: Session, user: Principal, artwork: Artwork, most: int = 24) -> list[Artwork]:
+    """This user's works that were made from the given one, newest first."""
+    query = (
+        select(Artwork)
+        .join(Source, Source.artwork_id == Artwork.id)
+        .where(Source.source_id == artwork.id, Artwork.user_id == user.id, Artwork.deleted_at.is_(None))
+        .order_by(Artwork.id.desc())
+    )
+    return list(session.scalars(query.limit(most)))
+
+
 def get(session: Session, user: Principal, artwork_id: str, writing: bool = False) -> Artwork:
     """Raises NotFound also for what belongs to another, unless it is shared and only looked at."""
     artwork = session.get(Artwork, artwork_id)
@@ -80,7 +97,9 @@ def change(artwork: Artwork, wanted: ArtworkChange) -> Artwork:
         setattr(artwork, name, value)
     if wanted.tags is not None:
         artwork.tags = list(dict.fromkeys(wanted.tags))
-    artwork.text = search_text(artwork.title, artwork.provenance.get("params", {}).get("prompt", ""), artwork.tags)
+    artwork.text = search_text(
+        artwork.title, subject(artwork.provenance.get("params", {}), artwork.model), artwork.tags
+    )
     return artwork
 
 

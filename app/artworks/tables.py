@@ -11,6 +11,15 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.database import Base, new_id, now
 
 
+class Source(Base):
+    """An artwork that another one was made from."""
+
+    __tablename__ = "artwork_sources"
+
+    artwork_id: Mapped[str] = mapped_column(ForeignKey("artworks.id", ondelete="CASCADE"), primary_key=True)
+    source_id: Mapped[str] = mapped_column(ForeignKey("artworks.id", ondelete="CASCADE"), primary_key=True, index=True)
+
+
 class Artwork(Base):
     """`text` is what search looks through: title, prompt, tags, casefolded."""
 

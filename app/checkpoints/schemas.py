@@ -9,11 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.checkpoints.service import Checkpoint, ships
 
 
+class ImagesOut(BaseModel):
+    least: int
+    most: int
+
+
 class TaskOut(BaseModel):
     name: str
     title: str
     media_type: str
-    inputs: list[str]
+    images: ImagesOut = Field(description="How many pictures `inputs.images` takes")
     params: dict[str, Any] = Field(description="JSON Schema of `params`")
 
 
@@ -55,7 +60,7 @@ class ModelOut(BaseModel):
                     name=task.name,
                     title=task.title,
                     media_type=task.media_type,
-                    inputs=list(task.inputs),
+                    images=ImagesOut(least=task.images[0], most=task.images[1]),
                     params=task.params.model_json_schema(),
                 )
                 for task in found.family.tasks

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from PIL import Image
 
+from app.imaging import flattened
+
 STEP = 6  # differences below this are noise of compression
 
 
@@ -13,9 +15,7 @@ def fingerprint(picture: Image.Image) -> tuple[str, str]:
     The fingerprint is a difference hash of 8 x 8 cells (whether a cell is clearly darker than its right neighbour),
     followed by the mean colour in steps of 32: most copies of a picture share it, recoloured ones do not.
     """
-    opaque = picture.convert("RGBA")
-    flat = Image.new("RGB", opaque.size, "white")
-    flat.paste(opaque, mask=opaque.getchannel("A"))
+    flat = flattened(picture)
     cells = flat.convert("L").resize((9, 8), Image.Resampling.BOX).tobytes()
     bits = 0
     for row in range(8):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from app.datasets import service
 from app.datasets.prepared import Item, write_prepared
 from app.datasets.tables import DatasetItem
 from app.errors import Conflict, Invalid
+from app.imaging import on_white
 from app.storage import get_storage
 
 Fit = Literal["crop", "pad"]
@@ -106,9 +106,7 @@ def items(
 
 def square(content: bytes, size: int, fit: Fit) -> npt.NDArray[np.uint8]:
     """(size, size, 3): transparency on white, the middle cut out or white added around."""
-    picture = Image.open(io.BytesIO(content)).convert("RGBA")
-    flat = Image.new("RGB", picture.size, "white")
-    flat.paste(picture, mask=picture.getchannel("A"))
+    flat = on_white(content)
     method = Image.Resampling.LANCZOS
     made = (
         ImageOps.fit(flat, (size, size), method)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
 
 from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
@@ -10,33 +12,49 @@ from app.database import session_scope
 from app.deps import User
 from app.forms import fields
 from app.generations import service
+from app.generations.schemas import MOST_IMAGES, PictureIn
 from app.templating import render
-from app.validation import Id, OptionalId, Text
+from app.validation import Id, OptionalId, Text, Uuid
 
 router = APIRouter()
 RECENT = 12
 
 
 @router.get("/create")
-def create(request: Request, user: User, model: Text = None, artwork: OptionalId = None) -> Response:
-    """A form from the model's schema; `artwork` fills in the request that made it."""
+def create(
+    request: Request,
+    user: User,
+    model: Text = None,
+    task: Text = None,
+    artwork: OptionalId = None,
+    image: Annotated[list[Uuid] | None, Query(max_length=MOST_IMAGES)] = None,
+) -> Response:
+    """A form from the model's schema; `artwork` fills in the request that made it, `image` are works to work from."""
     catalogue = checkpoints.catalogue()
     values: dict[str, object] = {}
+    given = [PictureIn(artwork=each) for each in image or []]
     with session_scope(writing=False) as session:
         if artwork:
             made = artworks.get(session, user, artwork)
             values = {**made.provenance.get("params", {}), "seed": made.seed, "count": 1}
-            model = made.model
+            model, task = made.model, made.task
+            given = service.named(made.provenance.get("inputs", {})).images
         jobs, _ = service.page(session, user, None, RECENT)
         described = service.describe(session, jobs)
+        recent, _ = artworks.page(session, user, artworks.Filter(), None, RECENT)
+    if image and task and not (model in catalogue and catalogue[model].family.task(task)):
+        model = next((name for name, found in catalogue.items() if found.family.task(task)), model)
     chosen = catalogue.get(model or "") or next(iter(catalogue.values()), None)
+    wanted = (chosen.family.task(task or "") or chosen.family.tasks[0]) if chosen else None
     return render(
         request,
         "generations/create.html",
         {
             "models": catalogue,
             "chosen": chosen,
-            "task": chosen.family.tasks[0] if chosen else None,
+            "task": wanted,
+            "given": [picture.model_dump(exclude_none=True) for picture in given],
+            "recent": recent if wanted and wanted.images[1] else [],
             "fields": fields(chosen.family.tasks[0].params, chosen.family.tasks[0].choices(chosen.card))
             if chosen
             else [],

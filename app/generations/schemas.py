@@ -5,12 +5,36 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.artworks.schemas import ArtworkOut
+from app.validation import Uuid
+
+MOST_IMAGES = 8
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class PictureIn(BaseModel):
+    """A picture to work from: one of the two."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    artwork: Uuid | None = None
+    upload: Uuid | None = None
+
+    @model_validator(mode="after")
+    def one_of_them(self) -> PictureIn:
+        if (self.artwork is None) == (self.upload is None):
+            raise ValueError("either an artwork or an upload")
+        return self
+
+
+class Inputs(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    images: list[PictureIn] = Field([], max_length=MOST_IMAGES)
 
 
 class GenerationIn(BaseModel):
@@ -28,7 +52,7 @@ class GenerationIn(BaseModel):
     model: Slug
     task: Slug
     params: dict[str, Any] = {}
-    inputs: dict[str, Any] = {}
+    inputs: Inputs = Inputs()
 
 
 class Progress(BaseModel):
@@ -42,6 +66,7 @@ class GenerationOut(BaseModel):
     model: str
     task: str
     params: dict[str, Any] = Field(description="Fully resolved, with the seed")
+    inputs: Inputs
     progress: Progress
     queue_position: int | None = Field(description="Jobs that will be started before this one; none once it runs")
     error: str | None

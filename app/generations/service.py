@@ -5,22 +5,26 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from app.artworks import service as artworks
 from app.artworks.schemas import ArtworkOut
 from app.artworks.tables import Artwork
 from app.checkpoints import service as checkpoints
 from app.database import now
 from app.errors import Conflict, Invalid, NotFound, TooMany, invalid_params
-from app.generations.schemas import GenerationIn, GenerationOut, Progress
+from app.generations.schemas import GenerationIn, GenerationOut, Inputs, PictureIn, Progress
 from app.generations.tables import FINISHED, UNFINISHED, Generation
 from app.settings import get_settings
+from app.uploads import service as uploads
 from app.users.service import Principal
 from app.users.tables import User
+from models.base import Task
 
 RETRY_SECONDS = 30
 
@@ -39,8 +43,7 @@ def submit(
     except ValidationError as error:
         raise invalid_params(error) from error
     check_choices(task.choices(checkpoint.card), params)
-    if unknown := sorted(set(given.inputs) - set(task.inputs)):
-        raise Invalid(f"This task takes no input {unknown[0]}", errors=[{"loc": ["body", "inputs", unknown[0]]}])
+    inputs = resolved(session, user, task, params, given.inputs)
     canonical = json.dumps(given.model_dump(), sort_keys=True, ensure_ascii=True).encode()
     fingerprint = hashlib.sha256(canonical).hexdigest()
     if idempotency_key and (earlier := by_key(session, user, idempotency_key, fingerprint)):
@@ -58,7 +61,7 @@ def submit(
         task=task.name,
         checkpoint_sha256=checkpoint.sha256,
         params=params.model_dump(mode="json"),
-        inputs=given.inputs,
+        inputs=inputs,
         count=params.count,
         idempotency_key=idempotency_key,
         request_hash=fingerprint,
@@ -81,6 +84,41 @@ def check_choices(choices: dict[str, list[str]], params: BaseModel) -> None:
         if (value := getattr(params, name)) is not None and value not in allowed:
             why = f"This model knows {', '.join(allowed)}" if allowed else "This model has none to choose from"
             raise Invalid("The parameters do not fit the task", errors=[{"loc": ["body", "params", name], "msg": why}])
+
+
+def resolved(session: Session, user: Principal, task: Task, params: BaseModel, given: Inputs) -> dict[str, Any]:
+    """The pictures of a request with their SHA-256, as the job keeps them. Raises Invalid, by the fields."""
+    least, most = task.images
+    if not least <= len(given.images) <= most:
+        wanted = f"{least}" if least == most else f"{least} to {most}"
+        why = f"This task takes {wanted} pictures" if most else "This task takes no pictures"
+        raise Invalid(why, errors=[{"loc": ["body", "inputs", "images"], "msg": why}])
+    weights = getattr(params, "weights", None)
+    if weights is not None and len(weights) != len(given.images):
+        why = "There must be one weight for each picture"
+        raise Invalid(why, errors=[{"loc": ["body", "params", "weights"], "msg": why}])
+    found = []
+    for number, image in enumerate(given.images):
+        try:
+            source = (
+                artworks.get(session, user, image.artwork)
+                if image.artwork
+                else uploads.get(session, user, image.upload or "")
+            )
+        except NotFound as error:
+            place = ["body", "inputs", "images", number]
+            raise Invalid(error.detail, errors=[{"loc": place, "msg": error.detail}]) from error
+        found.append({**image.model_dump(exclude_none=True), "sha256": source.sha256})
+    return {"images": found} if found else {}
+
+
+def named(inputs: dict[str, Any]) -> Inputs:
+    """As the request had them."""
+    return Inputs(
+        images=[
+            PictureIn(artwork=image.get("artwork"), upload=image.get("upload")) for image in inputs.get("images", [])
+        ]
+    )
 
 
 def by_key(session: Session, user: Principal, key: str, fingerprint: str) -> Generation | None:
@@ -199,6 +237,7 @@ def describe(session: Session, jobs: list[Generation]) -> list[GenerationOut]:
             model=job.model,
             task=job.task,
             params=job.params,
+            inputs=named(job.inputs),
             progress=Progress(step=job.step, total=job.total),
             queue_position=queue_position(session, job),
             error=job.error,

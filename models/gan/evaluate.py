@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.chance import evaluate_chance
 from models.checkpoint import ZOO
 from models.data import Collection
 from models.gan.sample import load
 from models.gan.spec import UnconditionalImage
+from models.latents import evaluate_chance
 
 EVERYTHING = UnconditionalImage(truncation=4.0)
 

@@ -1,4 +1,4 @@
-"""Draws pictures from chance with a generator."""
+"""Draws pictures with a generator, from chance or near given ones."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.chance import ChanceSampler, label_list
 from models.checkpoint import load_into, read_card, read_weights
 from models.gan.network import Generator
+from models.gan.project import projector
 from models.gan.spec import GANConfig, UnconditionalImage
+from models.latents import LatentSampler, label_list
 
 
 def truncated_normal(uniform: npt.NDArray[np.float64], limit: float) -> npt.NDArray[np.float64]:
@@ -24,7 +25,7 @@ def truncated_normal(uniform: npt.NDArray[np.float64], limit: float) -> npt.NDAr
     return np.asarray(torch.special.ndtri(position))
 
 
-def load(folder: Path, device: torch.device) -> ChanceSampler:
+def load(folder: Path, device: torch.device) -> LatentSampler:
     """Raises CheckpointError when the checkpoint is broken or another one."""
     card = read_card(folder)
     network = Generator(GANConfig(**card["config"]))
@@ -35,4 +36,4 @@ def load(folder: Path, device: torch.device) -> ChanceSampler:
     def latent(random: np.random.Generator, params: UnconditionalImage) -> npt.NDArray[np.float64]:
         return truncated_normal(random.random(network.config.latent), params.truncation)
 
-    return ChanceSampler(network, network, latent, labels)
+    return LatentSampler(network, network.config.size, network, latent, projector(network), labels)

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.base import Family, Preset, SamplingParams, Task, TrainingCost, with_one_size
+from models.base import INTERPOLATION, VARIATION, Family, Preset, SamplingParams, Task, TrainingCost, with_one_size
 
 Size = Literal[16, 32, 64, 128, 256]
 Objective = Literal["relativistic", "non-saturating", "minimax", "hinge"]
@@ -135,7 +135,11 @@ FAMILIES = [
     Family(
         "gan",
         "GAN",
-        tasks=(Task("unconditional-image-generation", "Pictures from chance", UnconditionalImage),),
+        tasks=(
+            Task("unconditional-image-generation", "Pictures from chance", UnconditionalImage),
+            VARIATION,
+            INTERPOLATION,
+        ),
         sampler="models.gan.sample",
         training=GANTraining,
         trainer="models.gan.train",

@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.chance import evaluate_chance
 from models.checkpoint import ZOO
 from models.data import Collection, to_unit
+from models.latents import evaluate_chance
 from models.likeness import rounded, spread
 from models.training.schedule import step_generator
 from models.vae.network import VAE

@@ -123,13 +123,25 @@ class FlowPrior(nn.Module):
 
     def log_prob(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent), (B,) labels where it knows some -> (B,) nats."""
+        x, log_determinant = self.to_normal(latents, labels)
+        zeros = torch.zeros_like(x)
+        return normal_log_prob(x, zeros, zeros) + log_determinant
+
+    def to_normal(self, latents: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """(B, latent) -> where they lie in the standard normal, and (B,) log-determinants."""
         condition = self.condition(latents, labels)
         x, log_determinant = latents, latents.new_zeros(len(latents))
         for coupling in self.couplings:
             x, change = coupling(x, condition)
             log_determinant = log_determinant + change
-        zeros = torch.zeros_like(x)
-        return normal_log_prob(x, zeros, zeros) + log_determinant
+        return x, log_determinant
+
+    def likeliest(self, latents: Tensor) -> Tensor:
+        """(B,) the label that each of (B, latent) is most likely of."""
+        assert self.embedding is not None
+        styles = torch.arange(self.embedding.num_embeddings, device=latents.device)
+        scores = [self.log_prob(latents, style.expand(len(latents))) for style in styles]
+        return torch.stack(scores, 1).argmax(1)
 
     def forward(self, normal: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent) of a standard normal -> latents."""

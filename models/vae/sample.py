@@ -1,4 +1,4 @@
-"""Draws pictures from chance with a VAE: latents from its fitted prior, then its decoder."""
+"""Draws pictures with a VAE: latents from its fitted prior or from given pictures, then its decoder."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.chance import ChanceSampler, label_list
+from models.base import OnStep
 from models.checkpoint import load_into, read_card, read_weights
+from models.latents import LatentSampler, label_list
 from models.vae.network import VAE
 from models.vae.spec import DrawnFromPrior, VAEConfig
 
@@ -24,7 +25,7 @@ def load_vae(folder: Path, device: torch.device) -> tuple[VAE, list[str]]:
     return network.to(device, memory_format=torch.channels_last), labels
 
 
-def load(folder: Path, device: torch.device) -> ChanceSampler:
+def load(folder: Path, device: torch.device) -> LatentSampler:
     """Raises CheckpointError."""
     network, labels = load_vae(folder, device)
 
@@ -35,4 +36,10 @@ def load(folder: Path, device: torch.device) -> ChanceSampler:
     def latent(random: np.random.Generator, params: DrawnFromPrior) -> npt.NDArray[np.float64]:
         return params.temperature * random.standard_normal(network.config.latent)
 
-    return ChanceSampler(network, draw, latent, labels)
+    def encode(pictures: Tensor, on_step: OnStep) -> tuple[Tensor, Tensor | None]:
+        """Through the flow, latents of all pictures together are a standard normal."""
+        mean, _ = network.encoder(pictures)
+        styles = network.prior.likeliest(mean) if labels else None
+        return network.prior.to_normal(mean, styles)[0], styles
+
+    return LatentSampler(network, network.config.size, draw, latent, encode, labels)

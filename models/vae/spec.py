@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.base import Family, Preset, SamplingParams, Task, TrainingCost, with_one_size
+from models.base import INTERPOLATION, VARIATION, Family, Preset, SamplingParams, Task, TrainingCost, with_one_size
 
 IMAGES_PER_SECOND = 24.0  # measured: the default network at 64 px on two CPU cores
 BYTES_A_CHANNEL = 46  # measured at batches of 8 to 64: peak memory within a tenth
@@ -213,7 +213,11 @@ FAMILIES = [
     Family(
         "vae",
         "VAE",
-        tasks=(Task("unconditional-image-generation", "Pictures from chance", DrawnFromPrior),),
+        tasks=(
+            Task("unconditional-image-generation", "Pictures from chance", DrawnFromPrior),
+            VARIATION,
+            INTERPOLATION,
+        ),
         sampler="models.vae.sample",
         training=VAETraining,
         trainer="models.vae.train",

@@ -1,16 +1,18 @@
 // The create page: submits jobs, draws them while they are drawn, survives a refresh.
 import { ApiError, call } from "./api.js";
+import { Pictures } from "./pictures.js";
 
 const form = document.getElementById("create");
 const jobs = document.getElementById("jobs");
 const words = jobs?.dataset;
+const pictures = document.getElementById("pictures") ? new Pictures(document.getElementById("pictures")) : null;
 
 // --- the form -------------------------------------------------------------------------------------------------------
 
 function params() {
   const values = {};
   for (const input of form.elements) {
-    if (!input.name) continue;
+    if (!input.name || input.closest("#pictures")) continue;
     if (input.dataset.type === "boolean") values[input.name] = input.checked;
     else if (input.value === "") continue;
     else values[input.name] = input.dataset.type ? Number(input.value) : input.value;
@@ -58,7 +60,9 @@ form?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = document.getElementById("submit");
   button.disabled = true;
-  await submit({ model: form.dataset.model, task: form.dataset.task, params: params() });
+  const given = { model: form.dataset.model, task: form.dataset.task, params: params() };
+  if (pictures) Object.assign(given, { inputs: { images: pictures.inputs() }, params: { ...given.params, ...pictures.weights() } });
+  await submit(given);
   button.disabled = false;
 });
 

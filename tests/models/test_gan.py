@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from models.base import Request
-from models.chance import TASK
 from models.checkpoint import CheckpointError, write_model
 from models.gan.augment import KINDS, adapted, augment, draw
 from models.gan.game import Game
@@ -20,6 +19,7 @@ from models.gan.network import Discriminator, Generator
 from models.gan.objective import OBJECTIVES, divergence_bound, gradient_penalty
 from models.gan.sample import load, truncated_normal
 from models.gan.spec import GANConfig, GANTraining, UnconditionalImage
+from models.latents import TASK
 
 SMALL = GANConfig(size=16, patch=1, latent=8, width=16, max_width=32, blocks=1)
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from models.base import Request
-from models.chance import TASK
 from models.checkpoint import write_model
+from models.latents import TASK
 from models.vae.network import VAE, FlowPrior
 from models.vae.objective import (
     LEVEL,

@@ -1,4 +1,4 @@
-"""kinds of datasets, measuring at the end of runs"""
+"""kinds of datasets, measuring at the end of runs, what works were made from"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,9 +25,19 @@ def upgrade() -> None:
     for table, columns in COLUMNS.items():
         for column in columns:
             op.add_column(table, column)
+    op.create_table(
+        "artwork_sources",
+        sa.Column("artwork_id", sa.Text(), nullable=False),
+        sa.Column("source_id", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(["artwork_id"], ["artworks.id"], ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["source_id"], ["artworks.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("artwork_id", "source_id"),
+    )
+    op.create_index("ix_artwork_sources_source_id", "artwork_sources", ["source_id"])
 
 
 def downgrade() -> None:
+    op.drop_table("artwork_sources")
     for table, columns in COLUMNS.items():
         with op.batch_alter_table(table) as batch:
             for column in columns:

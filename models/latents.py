@@ -1,0 +1,172 @@
+"""What families share that map latents to pictures, where latents of the usual pictures are a standard normal.
+
+Pictures from chance, more like one, mixtures of some, and how they are measured.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.base import INTERPOLATION, VARIATION, OnStep, Output, Previews, Request
+from models.checkpoint import CheckpointError
+from models.data import Collection, contact_sheet, to_pixels, to_unit
+from models.likeness import MOST, likeness
+
+BATCHES = (1, 2, 4, 8, 16)  # a batch is padded to one of these, so that few shapes occur
+SHOWN, COLUMNS, SHOWN_SIDE = 60, 12, 96
+TASK = "unconditional-image-generation"
+
+Encode = Callable[[Tensor, OnStep], tuple[Tensor, Tensor | None]]
+
+
+@dataclass
+class LatentSampler:
+    """`draw(latents, labels)` gives pictures in [-1, 1], `latent(random, params)` one request's numbers from chance.
+
+    `encode(pictures, on_step)` gives (latents, labels) of (B, 3, size, size) pictures; it may take many steps.
+    """
+
+    network: nn.Module
+    size: int
+    draw: Callable[[Tensor, Tensor | None], Tensor]
+    latent: Callable[[np.random.Generator, Any], npt.NDArray[np.float64]]
+    encode: Encode
+    labels: list[str]
+    batch_size: int = BATCHES[-1]
+
+    @property
+    def memory_bytes(self) -> int:
+        return sum(p.numel() * p.element_size() for p in self.network.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    @torch.no_grad()
+    def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
+        """One picture a request, each from its own seed and pictures alone."""
+        encoded = self.encode_all(batch, on_step) if batch[0].images else {}
+        drawn = [self.draws(request, encoded) for request in batch]
+        drawn += [drawn[-1]] * (next(b for b in BATCHES if b >= len(batch)) - len(batch))
+        latents = torch.stack([latent for latent, _ in drawn]).to(self.device)
+        labels = torch.tensor([label for _, label in drawn], device=self.device) if self.labels else None
+        pictures = self.draw(latents, labels)[: len(batch)]
+        on_step(1, 1, list)
+        pixels = to_pixels(pictures).permute(0, 2, 3, 1).cpu().numpy()
+        named = [{"label": self.labels[label]} if self.labels else {} for _, label in drawn]
+        return [Output(each, metadata) for each, metadata in zip(pixels, named, strict=False)]
+
+    def draws(self, request: Request, encoded: dict[int, tuple[Tensor, int]]) -> tuple[Tensor, int]:
+        """(latent, label) of a request. numpy's generator takes seeds of any size for different ones."""
+        random = np.random.default_rng(request.seed)
+        given = [encoded[id(image)] for image in request.images]
+        if request.task == VARIATION.name:
+            (latent, label), chance = given[0], torch.from_numpy(random.standard_normal(given[0][0].shape)).float()
+            return slerp(latent, chance, request.params.strength), label
+        if request.task == INTERPOLATION.name:
+            weights = mixing_weights(request)
+            return mixture([latent for latent, _ in given], weights), given[int(np.argmax(weights))][1]
+        latent = torch.from_numpy(self.latent(random, request.params)).float()
+        if not self.labels:
+            return latent, 0
+        drawn = int(random.integers(len(self.labels)))
+        wanted = request.params.label
+        return latent, self.labels.index(wanted) if wanted in self.labels else drawn
+
+    def encode_all(self, batch: list[Request], on_step: OnStep) -> dict[int, tuple[Tensor, int]]:
+        """By identity of the picture: the requests of a job share theirs."""
+        images = {id(image): image for request in batch for image in request.images}
+        pictures = torch.cat([self.fitted(image) for image in images.values()]).to(self.device)
+        place = {key: number for number, key in enumerate(images)}
+
+        def shown(step: int, total: int, previews: Callable[[], Previews]) -> None:
+            """One preview a request: of the first of its pictures."""
+            on_step(step, total, lambda: [made[place[id(r.images[0])]] for made in [previews()] for r in batch])
+
+        latents, labels = self.encode(pictures, shown)
+        numbers = [0] * len(images) if labels is None else labels.tolist()
+        return dict(zip(images, zip(latents.cpu(), numbers, strict=True), strict=True))
+
+    def fitted(self, image: npt.NDArray[np.uint8]) -> Tensor:
+        """(1, 3, size, size) in [-1, 1]: the middle of a picture of any size."""
+        height, width = image.shape[:2]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        middle = torch.from_numpy(image[top : top + side, left : left + side].copy())
+        pictures = to_unit(middle.permute(2, 0, 1)[None])
+        if side == self.size:
+            return pictures
+        return F.interpolate(pictures, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
+
+    def pictures(self, params: Any, count: int) -> Tensor:
+        """(count, 3, H, W) uint8 from chance, of the seeds from 0 on."""
+        found: list[Output] = []
+        while len(found) < count:
+            seeds = range(len(found), len(found) + self.batch_size)
+            found += self.sample([Request(TASK, params, seed) for seed in seeds], lambda *_: None)
+        return torch.from_numpy(np.stack([output.pixels for output in found[:count]])).permute(0, 3, 1, 2)
+
+
+def mixing_weights(request: Request) -> list[float]:
+    """How much of each picture a request takes; they sum to one."""
+    count = len(request.images)
+    if request.params.path and request.params.count > 1:
+        # Along a chain: from the first picture to the second, to the third ...
+        place = request.index / (request.params.count - 1) * (count - 1)
+        return [max(0.0, 1 - abs(place - i)) for i in range(count)]
+    weights = request.params.weights or [1.0] * count
+    return [weight / sum(weights) for weight in weights]
+
+
+def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """From (D,) `a` at t = 0 to `b` at t = 1 over the sphere that normal latents lie near.
+
+    A straight line would pass nearer to the middle, where latents are unlike any that were learnt.
+    Shoemake, "Animating Rotation with Quaternion Curves", 1985; White, "Sampling Generative Networks", 2016.
+    """
+    length = (1 - t) * a.norm() + t * b.norm()
+    one, other = a / a.norm().clamp(min=1e-8), b / b.norm().clamp(min=1e-8)
+    angle = torch.acos((one @ other).clamp(-1, 1)).item()
+    if math.sin(angle) < 1e-4:  # the same direction, or opposite ones: no arc is shortest
+        return a + t * (b - a)
+    mixed = (math.sin((1 - t) * angle) * one + math.sin(t * angle) * other) / math.sin(angle)
+    return length * mixed
+
+
+def mixture(latents: list[Tensor], weights: list[float]) -> Tensor:
+    """(D,) of some; of two by `slerp`, of more by their weighted mean at their weighted length."""
+    used = [(latent, weight) for latent, weight in zip(latents, weights, strict=True) if weight > 0]
+    if len(used) == 1:
+        return used[0][0]
+    if len(used) == 2:
+        return slerp(used[0][0], used[1][0], used[1][1])
+    mean = sum((weight * latent for latent, weight in used), start=torch.zeros_like(used[0][0]))
+    length = sum(weight * float(latent.norm()) for latent, weight in used)
+    return mean * length / mean.norm().clamp(min=1e-8)
+
+
+def label_list(card: dict[str, Any], classes: int) -> list[str]:
+    """Names of the styles that a checkpoint has learnt. Raises CheckpointError when they are not as many as it has."""
+    labels = [str(label) for label in card.get("labels", [])]
+    if len(labels) != classes:
+        raise CheckpointError("the card does not name the labels that the weights have")
+    return labels
+
+
+def evaluate_chance(
+    sampler: LatentSampler, learnt: Any, usual: Any, data: Collection
+) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+    """(figures of all that it has learnt, contact sheet of pictures with the usual parameters, which nobody chose)."""
+    sheet = contact_sheet(sampler.pictures(usual, SHOWN), COLUMNS)
+    scale = max(1, SHOWN_SIDE // data.images.shape[1])
+    figures = likeness(sampler.pictures(learnt, MOST), data)
+    return figures, np.kron(sheet, np.ones((scale, scale, 1), dtype=np.uint8))

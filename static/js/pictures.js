@@ -1,0 +1,85 @@
+// Pictures to work from: dropped, pasted, chosen, or taken from one's works; each with a weight where they are mixed.
+import { ApiError } from "./api.js";
+
+export class Pictures {
+  constructor(place) {
+    this.place = place;
+    this.list = place.querySelector("#chosen");
+    this.most = Number(place.dataset.most);
+    this.weighted = place.dataset.weighted === "true";
+    const weights = JSON.parse(place.dataset.weights);
+    JSON.parse(place.dataset.given).slice(0, this.most).forEach((picture, i) => this.add(picture, weights[i] ?? 1));
+    for (const kind of ["dragover", "dragleave", "drop"]) {
+      place.addEventListener(kind, (event) => {
+        event.preventDefault();
+        place.classList.toggle("over", kind === "dragover");
+      });
+    }
+    place.addEventListener("drop", (event) => this.upload(event.dataTransfer.files));
+    document.addEventListener("paste", (event) => event.clipboardData.files.length && this.upload(event.clipboardData.files));
+    const input = place.querySelector("#picture-files");
+    const take = () => {
+      this.upload([...input.files]);
+      input.value = "";
+    };
+    input.addEventListener("change", take);
+    if (input.files.length) take(); // chosen before this script had come
+    place.addEventListener("click", ({ target }) => {
+      const picked = target.closest("[data-artwork]");
+      if (picked) this.add({ artwork: picked.dataset.artwork });
+      if (target.closest("[data-remove]") && target !== place) target.closest("li")?.remove();
+    });
+  }
+
+  // One more than may be takes the place of the last.
+  add(picture, weight = 1) {
+    while (this.list.children.length >= this.most) this.list.lastElementChild.remove();
+    const item = document.createElement("li");
+    item.picture = picture;
+    const shown = document.createElement("img");
+    shown.src = picture.artwork ? `/api/v1/artworks/${picture.artwork}/preview?size=128` : `/api/v1/uploads/${picture.upload}/file`;
+    shown.alt = this.place.dataset.picture;
+    shown.width = shown.height = 96;
+    const remove = document.createElement("button");
+    remove.type = "button";
+    remove.className = "quiet danger";
+    remove.dataset.remove = "";
+    remove.textContent = "✕";
+    remove.title = this.place.dataset.remove;
+    remove.setAttribute("aria-label", this.place.dataset.remove);
+    item.append(shown, remove);
+    if (this.weighted) {
+      const slider = document.createElement("input");
+      Object.assign(slider, { type: "range", min: 0, max: 1, step: 0.05, value: weight });
+      slider.setAttribute("aria-label", this.place.dataset.weight);
+      item.append(slider);
+    }
+    this.list.append(item);
+  }
+
+  async upload(files) {
+    const problem = this.place.querySelector("[data-error]");
+    problem.textContent = "";
+    for (const file of files) {
+      const form = new FormData();
+      form.append("file", file);
+      try {
+        const answer = await fetch("/api/v1/uploads", { method: "POST", body: form });
+        const result = await answer.json();
+        if (!answer.ok) throw new ApiError(answer.status, result);
+        this.add({ upload: result.id });
+      } catch (error) {
+        problem.textContent = error.message;
+      }
+    }
+  }
+
+  inputs() {
+    return [...this.list.children].map((item) => item.picture);
+  }
+
+  weights() {
+    if (!this.weighted) return {};
+    return { weights: [...this.list.querySelectorAll("input")].map((slider) => Number(slider.value)) };
+  }
+}
