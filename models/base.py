@@ -72,7 +72,10 @@ class VariationParams(SamplingParams):
 
 
 class InterpolationParams(SamplingParams):
-    """A mixture of pictures. With `path`, the pictures of a job lie evenly on the way from the first to the last."""
+    """A mixture of pictures; a job's second and further pictures vary it a little.
+
+    With `path` they lie evenly on the way from the first given picture to the last instead.
+    """
 
     weights: list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]] | None = Field(
         None,

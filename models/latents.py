@@ -24,6 +24,7 @@ from models.likeness import MOST, likeness
 BATCHES = (1, 2, 4, 8, 16)  # a batch is padded to one of these, so that few shapes occur
 SHOWN, COLUMNS, SHOWN_SIDE = 60, 12, 96
 TASK = "unconditional-image-generation"
+STRAY = 0.25  # how far from a mixture the second and further pictures of a job are
 
 Encode = Callable[[Tensor, OnStep], tuple[Tensor, Tensor | None]]
 
@@ -74,7 +75,10 @@ class LatentSampler:
             return slerp(latent, chance, request.params.strength), label
         if request.task == INTERPOLATION.name:
             weights = mixing_weights(request)
-            return mixture([latent for latent, _ in given], weights), given[int(np.argmax(weights))][1]
+            mixed, label = mixture([latent for latent, _ in given], weights), given[int(np.argmax(weights))][1]
+            if request.index and not request.params.path:
+                mixed = slerp(mixed, torch.from_numpy(random.standard_normal(mixed.shape)).float(), STRAY)
+            return mixed, label
         latent = torch.from_numpy(self.latent(random, request.params)).float()
         if not self.labels:
             return latent, 0

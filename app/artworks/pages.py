@@ -68,7 +68,7 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
             "newer": newer,
             "older": older,
             "own": found.user_id == user.id,
-            "inputs": generations.named(found.provenance.get("inputs", {})).model_dump(exclude_none=True),
+            "inputs": generations.named(found.provenance.get("inputs", {})),
             "derived": derived,
             "variation": any(made.family.task("image-variation") for made in checkpoints.catalogue().values()),
             "sisters": [work for work in sisters if work.user_id == user.id],

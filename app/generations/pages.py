@@ -12,7 +12,7 @@ from app.database import session_scope
 from app.deps import User
 from app.forms import fields
 from app.generations import service
-from app.generations.schemas import MOST_IMAGES, PictureIn
+from app.generations.schemas import MOST_IMAGES, Inputs, PictureIn
 from app.templating import render
 from app.validation import Id, OptionalId, Text, Uuid
 
@@ -53,11 +53,9 @@ def create(
             "models": catalogue,
             "chosen": chosen,
             "task": wanted,
-            "given": [picture.model_dump(exclude_none=True) for picture in given],
+            "given": Inputs(images=given),
             "recent": recent if wanted and wanted.images[1] else [],
-            "fields": fields(chosen.family.tasks[0].params, chosen.family.tasks[0].choices(chosen.card))
-            if chosen
-            else [],
+            "fields": fields(wanted.params, wanted.choices(chosen.card)) if chosen and wanted else [],
             "values": values,
             "jobs": described,
         },
