@@ -79,7 +79,7 @@ export class Pictures {
   }
 
   weights() {
-    if (!this.weighted) return {};
+    if (!this.weighted || !this.list.children.length) return {};
     return { weights: [...this.list.querySelectorAll("input")].map((slider) => Number(slider.value)) };
   }
 }

@@ -1,0 +1,88 @@
+"""Working from pictures on the create page, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.app.test_datasets import drawing
+from tests.browser.pages import follow
+from tests.browser.test_datasets import violations
+from tests.integration.test_latents import MODEL, publish
+from tests.studio import Studio
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def model(studio: Studio) -> None:
+    publish(studio)
+
+
+def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    page.goto(f"/create?model={MODEL}")
+    page.get_by_label("Style").select_option("oil")
+    page.get_by_label("Count").fill("3")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    works = page.locator(".job").first.locator(".works a")
+    expect(works.locator("img")).to_have_count(3)
+
+    follow(works.first)
+    expect(page.get_by_role("heading", level=1)).to_have_text(f"oil · {MODEL.replace('-', ' ')}")
+    follow(page.get_by_role("link", name="More like this"))
+    expect(page.locator("#chosen li")).to_have_count(1)
+    assert violations(page) == []
+    page.get_by_label("Count").fill("2")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    expect(page.locator(".job").first.locator(".from img")).to_have_count(1)
+    expect(page.locator(".job").first.locator(".works a img")).to_have_count(2)
+
+    follow(page.get_by_role("link", name="Mix works"))
+    expect(page.locator("#chosen li")).to_have_count(1)
+    page.locator(".pick").nth(3).click()
+    (tmp_path / "kite.png").write_bytes(drawing(3))
+    page.locator("#picture-files").set_input_files(tmp_path / "kite.png")
+    expect(page.locator("#chosen li")).to_have_count(3)
+    page.locator("#chosen li").nth(1).get_by_role("button").click()
+    expect(page.locator("#chosen li")).to_have_count(2)
+    page.get_by_label("Weight").last.fill("0.25")
+    page.get_by_label("Count").fill("1")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    mixed = page.locator(".job").first.locator(".works a")
+    expect(page.locator(".job").first.locator(".from img")).to_have_count(2)
+    expect(mixed.locator("img")).to_have_count(1)
+    follow(mixed)
+    expect(page.get_by_role("heading", name="Made from")).to_be_visible()
+    expect(page.locator("dt:text-is('Weights') + dd")).to_have_text("1.0, 0.25")
+
+    follow(page.get_by_role("link", name="Open in create"))
+    expect(page.locator("#chosen li")).to_have_count(2)
+    expect(page.get_by_label("Weight").last).to_have_value("0.25")
+
+
+def test_a_file_that_is_no_picture_and_too_few_pictures_are_said(open_page: Open, tmp_path: Path) -> None:
+    page = open_page(expected="status of 4")
+    page.goto(f"/create?model={MODEL}&task=image-interpolation")
+    (tmp_path / "notes.png").write_text("no picture")
+    page.locator("#picture-files").set_input_files(tmp_path / "notes.png")
+    expect(page.locator("[data-error=images]")).to_contain_text("not a PNG")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    expect(page.locator("[data-error=images]")).to_have_text("This task takes 2 to 4 pictures")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_page_fits_a_phone_and_is_accessible(open_page: Open, scheme: str, tmp_path: Path) -> None:
+    page = open_page(locale="zh-CN", color_scheme=scheme, viewport={"width": 360, "height": 740})
+    page.goto(f"/create?model={MODEL}&task=image-interpolation")
+    files = [tmp_path / f"{i}.png" for i in range(4)]
+    for i, file in enumerate(files):
+        file.write_bytes(drawing(i))
+    page.locator("#picture-files").set_input_files(files)
+    expect(page.locator("#chosen li")).to_have_count(4)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    assert violations(page) == []

@@ -1,0 +1,135 @@
+"""Pictures from chance, more like one, and mixtures, over HTTP and in a terminal; what a work was made from."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from models.checkpoint import write_model
+from models.vae.network import VAE
+from tests.app.test_datasets import drawing
+from tests.models.test_vae import SMALL
+from tests.studio import Studio, finished
+
+MODEL, CHANCE = "small-faces", "unconditional-image-generation"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def model(studio: Studio) -> None:
+    publish(studio)
+
+
+def publish(studio: Studio) -> None:
+    """A VAE that nobody trained, with two styles."""
+    torch.manual_seed(0)
+    config = SMALL.model_copy(update={"classes": 2})
+    card = {"family": "vae", "config": config.model_dump(), "labels": ["ink", "oil"], "title": "Small faces"}
+    write_model(studio.folder / "data" / "checkpoints" / MODEL, VAE(config), card)
+    Image.new("RGB", (32, 32), "pink").save(studio.folder / "data" / "checkpoints" / MODEL / "samples.png")
+
+
+def ask(client: httpx.Client, task: str, images: list[dict[str, str]] | None = None, **params: Any) -> httpx.Response:
+    given = {"model": MODEL, "task": task, "params": params, "inputs": {"images": images or []}}
+    return client.post("/generations", json=given)
+
+
+def draw(client: httpx.Client, task: str, images: list[dict[str, str]] | None = None, **params: Any) -> dict[str, Any]:
+    answer = ask(client, task, images, **params)
+    assert answer.status_code == 202, answer.text
+    job = finished(client, answer.json()["id"])
+    assert job["status"] == "succeeded", job
+    return dict(job)
+
+
+def upload(client: httpx.Client, number: int = 1) -> dict[str, str]:
+    answer = client.post("/uploads", files={"file": ("kite.png", drawing(number))})
+    return {"upload": str(answer.json()["id"])}
+
+
+def pixels(client: httpx.Client, work: dict[str, Any]) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(client.get(f"/artworks/{work['id']}/file").content)).convert("RGB"), int)
+
+
+def test_pictures_from_chance_have_a_style_of_the_models_own(artist: httpx.Client) -> None:
+    job = draw(artist, CHANCE, count=3, label="oil")
+    assert len(job["artworks"]) == 3 and job["params"]["label"] == "oil"
+    refused = ask(artist, CHANCE, label="water")
+    assert refused.status_code == 422 and refused.json()["errors"][0]["loc"] == ["body", "params", "label"]
+    assert "ink, oil" in refused.json()["errors"][0]["msg"]
+    found = artist.get("/artworks", params={"q": "oil small faces"}).json()["items"]
+    assert {work["id"] for work in job["artworks"]} <= {work["id"] for work in found}
+
+
+def test_a_work_is_varied_and_mixed_and_says_what_it_was_made_from(studio: Studio, artist: httpx.Client) -> None:
+    first = draw(artist, CHANCE, seed=3)["artworks"][0]
+    varied = draw(artist, "image-variation", [{"artwork": first["id"]}], strength=0.3, count=2)
+    assert varied["inputs"] == {"images": [{"artwork": first["id"], "upload": None}]}
+    kite = upload(artist)
+    mixed = draw(artist, "image-interpolation", [{"artwork": first["id"]}, kite], weights=[0.75, 0.25])
+    work = artist.get(f"/artworks/{mixed['artworks'][0]['id']}").json()
+    kept = work["provenance"]["inputs"]["images"]
+    assert kept[0]["artwork"] == first["id"] and kept[1]["upload"] == kite["upload"] and len(kept[1]["sha256"]) == 64
+
+    with httpx.Client(base_url=studio.url, headers=artist.headers) as browser:
+        page = browser.get(f"/artworks/{work['id']}").text
+        assert "Made from" in page and f'href="/artworks/{first["id"]}"' in page and kite["upload"] in page
+        source = browser.get(f"/artworks/{first['id']}").text
+    assert "Made from this" in source and all(made["id"] in source for made in varied["artworks"])
+
+
+def test_a_way_leads_from_one_picture_to_the_other(artist: httpx.Client) -> None:
+    ends = [upload(artist, number) for number in (4, 5)]
+    way = draw(artist, "image-interpolation", ends, path=True, count=5)["artworks"]
+    alone = [draw(artist, "image-variation", [end], strength=0)["artworks"][0] for end in ends]
+    for at, end in zip((way[0], way[-1]), alone, strict=True):
+        assert np.abs(pixels(artist, at) - pixels(artist, end)).max() <= 1
+
+
+def test_pictures_that_do_not_fit_the_task_are_refused(artist: httpx.Client, other: httpx.Client) -> None:
+    mine, theirs = upload(artist), upload(other)
+    nobody = {"artwork": "0190b5a0-0000-7000-8000-000000000000"}
+    for images, place in (
+        ([], ["body", "inputs", "images"]),
+        ([mine, mine], ["body", "inputs", "images"]),
+        ([theirs], ["body", "inputs", "images", 0]),
+        ([nobody], ["body", "inputs", "images", 0]),
+        ([{"upload": "../../etc"}], ["body", "inputs", "images", 0, "upload"]),
+        ([{**mine, **nobody}], ["body", "inputs", "images", 0]),
+        ([{}], ["body", "inputs", "images", 0]),
+    ):
+        answer = ask(artist, "image-variation", images)
+        assert answer.status_code == 422, (images, answer.text)
+        assert answer.json()["errors"][0]["loc"] == place, (images, answer.text)
+    for weights in ([1.0], [0, 0], [2, 1], [-1, 1]):
+        answer = ask(artist, "image-interpolation", [mine, mine], weights=weights)
+        assert answer.status_code == 422 and answer.json()["errors"][0]["loc"][:2] == ["body", "params"], answer.text
+    assert ask(artist, CHANCE, [mine]).status_code == 422
+
+
+def test_a_picture_whose_file_is_gone_fails_the_job_with_the_reason(studio: Studio, artist: httpx.Client) -> None:
+    kite = upload(artist, 77)
+    digest = artist.get(f"/uploads/{kite['upload']}").json()["sha256"]
+    (stored,) = [path for path in (studio.folder / "data").rglob(f"*{digest[4:]}*") if path.is_file()]
+    stored.unlink()
+    job = finished(artist, ask(artist, "image-variation", [kite]).json()["id"])
+    assert job["status"] == "failed" and "no longer there" in job["error"]
+
+
+def test_the_terminal_draws_from_pictures_too(studio: Studio, tmp_path: Path) -> None:
+    (tmp_path / "kite.png").write_bytes(drawing(8))
+    chance = studio.run("generate", MODEL, "--count", "2", "--seed", "5", "-o", str(tmp_path / "out"))
+    assert len(chance.stdout.split()) == 2
+    arguments = ("generate", MODEL, "--task", "image-variation", "--param", "strength=0.2", "-o", str(tmp_path / "out"))
+    varied = studio.run(*arguments, "--image", str(tmp_path / "kite.png"))
+    with Image.open(varied.stdout.strip()) as made:
+        assert made.size == (16, 16) and json.loads(made.text["danqing"])["task"] == "image-variation"  # type: ignore[attr-defined]
+    refused = studio.run(*arguments, check=False)
+    assert refused.returncode == 1 and "takes 1 to 1 pictures" in refused.stderr
