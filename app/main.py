@@ -24,6 +24,7 @@ from app.checkpoints.api import router as models_api
 from app.datasets.api import router as datasets_api
 from app.deps import authenticate
 from app.errors import DomainError
+from app.explorations.api import router as explorations_api
 from app.generations.api import events_router
 from app.generations.api import router as generations_api
 from app.logs import configure_logging
@@ -77,6 +78,7 @@ def create_app() -> FastAPI:
         models_api,
         generations_api,
         events_router,
+        explorations_api,
         artworks_api,
         uploads_api,
         datasets_api,

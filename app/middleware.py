@@ -128,7 +128,7 @@ def decorate(headers: MutableHeaders, request_id: str, nonce: str, path: str) ->
     headers["X-Frame-Options"] = "DENY"
     headers["Content-Security-Policy"] = (
         f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; "
-        "img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; media-src 'self'; manifest-src 'self'; "
+        "img-src 'self' data: blob: blob:; connect-src 'self'; font-src 'self'; media-src 'self'; manifest-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     if path.startswith("/static/"):

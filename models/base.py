@@ -55,6 +55,7 @@ class Task:
     params: type[SamplingParams]
     media_type: str = "image/png"
     images: tuple[int, int] = (0, 0)
+    live: bool = False  # one picture takes so little time that it can follow a slider
 
     def choices(self, card: dict[str, Any]) -> dict[str, list[str]]:
         """What this checkpoint allows for such parameters; nothing where its card has none."""
@@ -95,8 +96,8 @@ class InterpolationParams(SamplingParams):
         return self
 
 
-VARIATION = Task("image-variation", "More like this", VariationParams, images=(1, 1))
-INTERPOLATION = Task("image-interpolation", "Mix works", InterpolationParams, images=(2, MOST_MIXED))
+VARIATION = Task("image-variation", "More like this", VariationParams, images=(1, 1), live=True)
+INTERPOLATION = Task("image-interpolation", "Mix works", InterpolationParams, images=(2, MOST_MIXED), live=True)
 
 
 @dataclass(frozen=True)

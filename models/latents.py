@@ -5,9 +5,10 @@ Pictures from chance, more like one, mixtures of some, and how they are measured
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from models.likeness import MOST, likeness
 BATCHES = (1, 2, 4, 8, 16)  # a batch is padded to one of these, so that few shapes occur
 SHOWN, COLUMNS, SHOWN_SIDE = 60, 12, 96
 TASK = "unconditional-image-generation"
+REMEMBERED = 256  # given pictures
 STRAY = 0.25  # how far from a mixture the second and further pictures of a job are
 
 Encode = Callable[[Tensor, OnStep], tuple[Tensor, Tensor | None]]
@@ -43,6 +45,7 @@ class LatentSampler:
     encode: Encode
     labels: list[str]
     batch_size: int = BATCHES[-1]
+    remembered: dict[bytes, tuple[Tensor, int]] = field(default_factory=dict)  # (latent, label) of given pictures
 
     @property
     def memory_bytes(self) -> int:
@@ -87,18 +90,30 @@ class LatentSampler:
         return latent, self.labels.index(wanted) if wanted in self.labels else drawn
 
     def encode_all(self, batch: list[Request], on_step: OnStep) -> dict[int, tuple[Tensor, int]]:
-        """By identity of the picture: the requests of a job share theirs."""
-        images = {id(image): image for request in batch for image in request.images}
-        pictures = torch.cat([self.fitted(image) for image in images.values()]).to(self.device)
-        place = {key: number for number, key in enumerate(images)}
+        """By identity of the picture. Each is encoded once and remembered: a slider asks again and again."""
+        keys = {id(image): fingerprint(image) for request in batch for image in request.images}
+        fresh = {keys[id(i)]: i for request in batch for i in request.images if keys[id(i)] not in self.remembered}
+        if fresh:
+            place = {key: number for number, key in enumerate(fresh)}
 
-        def shown(step: int, total: int, previews: Callable[[], Previews]) -> None:
-            """One preview a request: of the first of its pictures."""
-            on_step(step, total, lambda: [made[place[id(r.images[0])]] for made in [previews()] for r in batch])
+            def shown(step: int, total: int, previews: Callable[[], Previews]) -> None:
+                """One preview a request: of the first of its pictures that is being encoded."""
 
-        latents, labels = self.encode(pictures, shown)
-        numbers = [0] * len(images) if labels is None else labels.tolist()
-        return dict(zip(images, zip(latents.cpu(), numbers, strict=True), strict=True))
+                def made() -> Previews:
+                    drawn = previews()
+                    first = [next((place[keys[id(i)]] for i in r.images if keys[id(i)] in place), 0) for r in batch]
+                    return [drawn[number] for number in first]
+
+                on_step(step, total, made)
+
+            pictures = torch.cat([self.fitted(image) for image in fresh.values()]).to(self.device)
+            latents, labels = self.encode(pictures, shown)
+            numbers = [0] * len(fresh) if labels is None else labels.tolist()
+            self.remembered |= dict(zip(fresh, zip(latents.cpu(), numbers, strict=True), strict=True))
+        encoded = {identity: self.remembered[key] for identity, key in keys.items()}
+        while len(self.remembered) > REMEMBERED:
+            self.remembered.pop(next(iter(self.remembered)), None)
+        return encoded
 
     def fitted(self, image: npt.NDArray[np.uint8]) -> Tensor:
         """(1, 3, size, size) in [-1, 1]: the middle of a picture of any size."""
@@ -118,6 +133,10 @@ class LatentSampler:
             seeds = range(len(found), len(found) + self.batch_size)
             found += self.sample([Request(TASK, params, seed) for seed in seeds], lambda *_: None)
         return torch.from_numpy(np.stack([output.pixels for output in found[:count]])).permute(0, 3, 1, 2)
+
+
+def fingerprint(image: npt.NDArray[np.uint8]) -> bytes:
+    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
 
 
 def mixing_weights(request: Request) -> list[float]:

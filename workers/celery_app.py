@@ -41,7 +41,8 @@ def start_child(**_: object) -> None:
     if queue == "generation":
         limit_threads()
         warm()
-    for target in (sweep_forever, report_forever):
+    targets = [sweep_forever, report_forever, *([explore_forever] if queue == "generation" else [])]
+    for target in targets:
         threading.Thread(target=target, args=(stop,), daemon=True, name=target.__name__).start()
     worker_process_shutdown.connect(lambda **_: stop.set(), weak=False)
 
@@ -66,6 +67,14 @@ def warm() -> None:
             model_cache.sampler(found.name, found.sha256)
         except Exception as error:
             log.error("model_not_loaded", model=found.name, error=str(error))
+
+
+def explore_forever(stop: threading.Event) -> None:
+    """Live frames, with this thread's own share of the cores."""
+    from workers.explore import explore_forever as run
+
+    limit_threads()
+    run(stop)
 
 
 def report_forever(stop: threading.Event) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import threading
 import time
 from collections import OrderedDict
 from pathlib import Path
@@ -20,6 +21,7 @@ from models.base import Sampler
 from models.checkpoint import CheckpointError
 
 log = structlog.get_logger()
+_lock = threading.Lock()
 _loaded: OrderedDict[tuple[str, str], Sampler] = OrderedDict()
 
 
@@ -40,6 +42,11 @@ def checkpoint(name: str) -> Checkpoint:
 
 def sampler(name: str, sha256: str) -> Sampler:
     """The checkpoint `name` with these very weights. Raises CheckpointError when it is gone, broken or another one."""
+    with _lock:  # jobs and live frames
+        return load(name, sha256)
+
+
+def load(name: str, sha256: str) -> Sampler:
     key = (name, sha256)
     if key in _loaded:
         _loaded.move_to_end(key)

@@ -18,6 +18,7 @@ class TaskOut(BaseModel):
     name: str
     title: str
     media_type: str
+    live: bool = Field(description="Quick enough for /explorations")
     images: ImagesOut = Field(description="How many pictures `inputs.images` takes")
     params: dict[str, Any] = Field(description="JSON Schema of `params`")
 
@@ -60,6 +61,7 @@ class ModelOut(BaseModel):
                     name=task.name,
                     title=task.title,
                     media_type=task.media_type,
+                    live=task.live,
                     images=ImagesOut(least=task.images[0], most=task.images[1]),
                     params=task.params.model_json_schema(),
                 )

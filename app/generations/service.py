@@ -16,6 +16,7 @@ from app.artworks import service as artworks
 from app.artworks.schemas import ArtworkOut
 from app.artworks.tables import Artwork
 from app.checkpoints import service as checkpoints
+from app.checkpoints.service import Checkpoint
 from app.database import now
 from app.errors import Conflict, Invalid, NotFound, TooMany, invalid_params
 from app.generations.schemas import GenerationIn, GenerationOut, Inputs, PictureIn, Progress
@@ -24,7 +25,7 @@ from app.settings import get_settings
 from app.uploads import service as uploads
 from app.users.service import Principal
 from app.users.tables import User
-from models.base import Task
+from models.base import SamplingParams, Task
 
 RETRY_SECONDS = 30
 
@@ -36,14 +37,7 @@ def submit(
 
     Raises NotFound, Invalid with the fields, TooMany over the quota, Conflict for a key used with another body.
     """
-    checkpoint = checkpoints.get(given.model)
-    task = checkpoint.task(given.task)
-    try:
-        params = task.params.model_validate(given.params)
-    except ValidationError as error:
-        raise invalid_params(error) from error
-    check_choices(task.choices(checkpoint.card), params)
-    inputs = resolved(session, user, task, params, given.inputs)
+    checkpoint, task, params, inputs = checked(session, user, given)
     canonical = json.dumps(given.model_dump(), sort_keys=True, ensure_ascii=True).encode()
     fingerprint = hashlib.sha256(canonical).hexdigest()
     if idempotency_key and (earlier := by_key(session, user, idempotency_key, fingerprint)):
@@ -76,6 +70,21 @@ def submit(
             raise
         return earlier, False
     return job, True
+
+
+def checked(
+    session: Session, user: Principal, given: GenerationIn
+) -> tuple[Checkpoint, Task, SamplingParams, dict[str, Any]]:
+    """(checkpoint, task, parameters, inputs) of a request. Raises NotFound, Invalid with the fields."""
+    checkpoint = checkpoints.get(given.model)
+    task = checkpoint.task(given.task)
+    try:
+        params = task.params.model_validate(given.params)
+    except ValidationError as error:
+        raise invalid_params(error) from error
+    check_choices(task.choices(checkpoint.card), params)
+    inputs = resolved(session, user, task, params, given.inputs)
+    return checkpoint, task, params, inputs
 
 
 def check_choices(choices: dict[str, list[str]], params: BaseModel) -> None:

@@ -136,7 +136,7 @@ FAMILIES = [
         "gan",
         "GAN",
         tasks=(
-            Task("unconditional-image-generation", "Pictures from chance", UnconditionalImage),
+            Task("unconditional-image-generation", "Pictures from chance", UnconditionalImage, live=True),
             VARIATION,
             INTERPOLATION,
         ),

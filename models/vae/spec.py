@@ -214,7 +214,7 @@ FAMILIES = [
         "vae",
         "VAE",
         tasks=(
-            Task("unconditional-image-generation", "Pictures from chance", DrawnFromPrior),
+            Task("unconditional-image-generation", "Pictures from chance", DrawnFromPrior, live=True),
             VARIATION,
             INTERPOLATION,
         ),

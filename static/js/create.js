@@ -20,6 +20,12 @@ function params() {
   return values;
 }
 
+function request() {
+  const given = { model: form.dataset.model, task: form.dataset.task, params: params() };
+  if (pictures) Object.assign(given, { inputs: { images: pictures.inputs() }, params: { ...given.params, ...pictures.weights() } });
+  return given;
+}
+
 function showProblem(error) {
   for (const place of form.querySelectorAll("[data-error]")) place.textContent = "";
   const problem = document.getElementById("problem");
@@ -30,12 +36,12 @@ function showProblem(error) {
   if (!named.length) problem.textContent = error.message;
 }
 
-async function submit(request) {
+async function submit(given) {
   showProblem(null);
   // A key of our own: a request that is sent again over a bad connection makes one job.
   const key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
   try {
-    const job = await insist(() => call("POST", "/generations", request, { "Idempotency-Key": key }));
+    const job = await insist(() => call("POST", "/generations", given, { "Idempotency-Key": key }));
     document.getElementById("nothing")?.remove();
     jobs.prepend(await card(job.id));
     jobs.firstElementChild.scrollIntoView({ block: "nearest" });
@@ -60,9 +66,7 @@ form?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = document.getElementById("submit");
   button.disabled = true;
-  const given = { model: form.dataset.model, task: form.dataset.task, params: params() };
-  if (pictures) Object.assign(given, { inputs: { images: pictures.inputs() }, params: { ...given.params, ...pictures.weights() } });
-  await submit(given);
+  await submit(request());
   button.disabled = false;
 });
 
@@ -100,6 +104,41 @@ for (const chip of chips) {
 }
 prompt?.addEventListener("input", showStyle);
 if (prompt) showStyle();
+
+// --- live frames ------------------------------------------------------------------------------------------------------
+
+const live = document.getElementById("live");
+let asking = false;
+let asked = "";
+
+// One request at a time: while a slider moves, the next frame is asked for when the last has come.
+async function showLive() {
+  if (!live || asking || (pictures ? !pictures.enough() : !form.elements.seed.value)) return;
+  const given = request();
+  const text = JSON.stringify(given);
+  if (text === asked) return;
+  asking = true;
+  asked = text;
+  try {
+    const answer = await fetch("/api/v1/explorations", { method: "POST", headers: { "Content-Type": "application/json" }, body: text });
+    if (answer.status === 200) {
+      const image = live.querySelector("img");
+      const old = image.src;
+      image.src = URL.createObjectURL(await answer.blob());
+      URL.revokeObjectURL(old);
+      live.hidden = false;
+    }
+  } catch {
+    // the next change asks again
+  } finally {
+    asking = false;
+  }
+  if (JSON.stringify(request()) !== asked) showLive();
+}
+if (live) {
+  for (const kind of ["input", "change"]) form.addEventListener(kind, showLive);
+  showLive();
+}
 
 // --- jobs -----------------------------------------------------------------------------------------------------------
 

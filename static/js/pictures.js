@@ -27,7 +27,10 @@ export class Pictures {
     place.addEventListener("click", ({ target }) => {
       const picked = target.closest("[data-artwork]");
       if (picked) this.add({ artwork: picked.dataset.artwork });
-      if (target.closest("[data-remove]") && target !== place) target.closest("li")?.remove();
+      if (target.closest("#chosen button")) {
+        target.closest("li").remove();
+        this.changed();
+      }
     });
   }
 
@@ -43,7 +46,6 @@ export class Pictures {
     const remove = document.createElement("button");
     remove.type = "button";
     remove.className = "quiet danger";
-    remove.dataset.remove = "";
     remove.textContent = "✕";
     remove.title = this.place.dataset.remove;
     remove.setAttribute("aria-label", this.place.dataset.remove);
@@ -55,6 +57,16 @@ export class Pictures {
       item.append(slider);
     }
     this.list.append(item);
+    this.changed();
+  }
+
+  // A form hears of a change as of any of its fields.
+  changed() {
+    this.list.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+
+  enough() {
+    return this.list.children.length >= Number(this.place.dataset.least);
   }
 
   async upload(files) {

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +115,51 @@ def test_pictures_that_do_not_fit_the_task_are_refused(artist: httpx.Client, oth
         answer = ask(artist, "image-interpolation", [mine, mine], weights=weights)
         assert answer.status_code == 422 and answer.json()["errors"][0]["loc"][:2] == ["body", "params"], answer.text
     assert ask(artist, CHANCE, [mine]).status_code == 422
+
+
+def explore(client: httpx.Client, task: str, images: list[dict[str, str]], **params: Any) -> httpx.Response:
+    given = {"model": MODEL, "task": task, "params": params, "inputs": {"images": images}}
+    return client.post("/explorations", json=given, timeout=60)
+
+
+def test_a_live_frame_is_the_picture_that_would_be_kept_and_keeps_nothing(artist: httpx.Client) -> None:
+    ends = [upload(artist, number) for number in (14, 15)]
+    before = len(artist.get("/generations", params={"limit": 100}).json()["items"])
+    frame = explore(artist, "image-interpolation", ends, weights=[0.3, 0.7])
+    assert frame.status_code == 200 and frame.headers["content-type"] == "image/png", frame.text
+    assert frame.headers["cache-control"] == "no-store"
+    assert len(artist.get("/generations", params={"limit": 100}).json()["items"]) == before
+    kept = draw(artist, "image-interpolation", ends, weights=[0.3, 0.7])["artworks"][0]
+    shown = np.asarray(Image.open(io.BytesIO(frame.content)).convert("RGB"), int)
+    assert np.abs(shown - pixels(artist, kept)).max() <= 1
+    assert explore(artist, "image-interpolation", ends[:1]).status_code == 422
+    emoji = {"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "x"}}
+    slow = artist.post("/explorations", json=emoji)
+    assert slow.status_code == 422 and "too slow" in slow.json()["detail"]
+
+
+def test_of_many_requests_for_frames_the_latest_wins(studio: Studio, artist: httpx.Client) -> None:
+    ends = [upload(artist, number) for number in (16, 17)]
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(
+                lambda i: explore(artist, "image-interpolation", ends, weights=[i / 10, 1 - i / 10]).status_code,
+                range(1, 9),
+            )
+        )
+    assert set(answers) <= {200, 204} and 200 in answers
+
+
+def test_without_a_worker_a_frame_is_refused_in_time(fresh_studio: Callable[..., Studio]) -> None:
+    studio = fresh_studio()
+    publish(studio)
+    studio.start("valkey", "web")
+    client = studio.client("lonely")
+    began = time.monotonic()
+    answer = explore(client, CHANCE, [])
+    assert answer.status_code == 503 and time.monotonic() - began < 40
+    studio.kill("valkey")
+    assert explore(client, CHANCE, []).status_code == 503
 
 
 def test_a_picture_whose_file_is_gone_fails_the_job_with_the_reason(studio: Studio, artist: httpx.Client) -> None:

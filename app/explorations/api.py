@@ -1,0 +1,32 @@
+"""/api/v1/explorations"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response, status
+
+from app.database import session_scope
+from app.deps import User
+from app.explorations import service
+from app.generations.schemas import GenerationIn
+
+router = APIRouter(prefix="/explorations", tags=["generations"])
+
+
+@router.post(
+    "",
+    summary="One picture at once, which is not kept",
+    response_class=Response,
+    responses={
+        200: {"content": {"image/png": {}}},
+        204: {"description": "A newer request of yours has come meanwhile"},
+        503: {"description": "No worker has drawn it in time"},
+    },
+)
+def explore(user: User, given: GenerationIn) -> Response:
+    """For tasks that are `live`: what a slider shows while it moves. To keep a picture, ask for a generation."""
+    with session_scope(writing=False) as session:
+        wanted = service.prepared(session, user, given)
+    picture = service.frame(wanted)
+    if picture is None:
+        return Response(status_code=status.HTTP_204_NO_CONTENT)
+    return Response(picture, media_type="image/png", headers={"Cache-Control": "no-store"})

@@ -1,0 +1,89 @@
+"""Live frames: one picture while a slider moves. Nothing is stored; the latest request of a user wins.
+
+A request goes over a Redis list to whichever generation worker takes it, the frame comes back over a list of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import redis
+from sqlalchemy.orm import Session
+
+from app.database import new_id
+from app.errors import Invalid, Unavailable
+from app.events import client
+from app.generations import service as generations
+from app.generations.schemas import GenerationIn
+from app.users.service import Principal
+
+REQUESTS = "danqing:explorations"
+PATIENCE_SECONDS = 10.0  # a first picture has to be brought into the latent space of a GAN
+WAIT_SECONDS = 1.0  # less than the client's own timeout
+FRAME, PROBLEM, OUTDATED = b"F", b"P", b"O"  # first byte of an answer
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """A request on its way to a worker. `until` is by the clock of all machines."""
+
+    id: str
+    user: str
+    model: str
+    checkpoint_sha256: str
+    task: str
+    params: dict[str, Any]
+    images: list[str]  # SHA-256
+    until: float
+
+    @property
+    def answer_key(self) -> str:
+        return f"danqing:frame:{self.id}"
+
+    @property
+    def latest_key(self) -> str:
+        return f"danqing:exploring:{self.user}"
+
+    def is_wanted(self, latest: object) -> bool:
+        return latest == self.id.encode() and time.time() < self.until
+
+
+def prepared(session: Session, user: Principal, given: GenerationIn) -> Exploration:
+    """Checked as a generation would be. Raises NotFound, Invalid with the fields."""
+    checkpoint, task, params, inputs = generations.checked(session, user, given)
+    if not task.live:
+        raise Invalid("This task is too slow to follow a slider", errors=[{"loc": ["body", "task"]}])
+    params.seed, params.count = params.seed or 0, 1
+    return Exploration(
+        id=new_id(),
+        user=user.id,
+        model=checkpoint.name,
+        checkpoint_sha256=checkpoint.sha256,
+        task=task.name,
+        params=params.model_dump(mode="json"),
+        images=[image["sha256"] for image in inputs.get("images", [])],
+        until=time.time() + PATIENCE_SECONDS,
+    )
+
+
+def frame(wanted: Exploration) -> bytes | None:
+    """The PNG; None when a newer request of this user has come. Raises Invalid, Unavailable."""
+    try:
+        redis_client = client()
+        redis_client.set(wanted.latest_key, wanted.id, ex=60)
+        redis_client.rpush(REQUESTS, json.dumps(asdict(wanted)))
+        while time.time() < wanted.until:
+            answer: Any = redis_client.blpop([wanted.answer_key], timeout=WAIT_SECONDS)
+            if answer is not None:
+                kind, content = answer[1][:1], answer[1][1:]
+                if kind == PROBLEM:
+                    raise Invalid(content.decode())
+                return content if kind == FRAME else None
+            if redis_client.get(wanted.latest_key) != wanted.id.encode():
+                return None
+    except (redis.RedisError, OSError) as error:
+        raise Unavailable("Redis is away; live frames need it") from error
+    raise Unavailable("No worker has drawn this in time")

@@ -1,0 +1,72 @@
+"""Draws live frames beside the jobs, in a thread of the worker; see `app.explorations.service`."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import redis
+import structlog
+from PIL import Image
+
+from app.events import client
+from app.explorations.service import FRAME, OUTDATED, PROBLEM, REQUESTS, WAIT_SECONDS, Exploration
+from app.imaging import encode_png
+from models.base import Cancelled, Request
+from models.checkpoint import CheckpointError
+from workers import model_cache
+from workers.generate import InputMissing, read_picture, reason
+
+KEEP_SECONDS = 30  # of an answer that nobody fetches
+LOOK_SECONDS = 0.1
+log = structlog.get_logger()
+
+
+def explore_forever(stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            found = client().blpop([REQUESTS], timeout=WAIT_SECONDS)
+            if found is not None:
+                answer(Exploration(**json.loads(found[1])))
+        except (redis.RedisError, OSError) as error:
+            log.warning("exploring_failed", error=str(error))
+            stop.wait(2)
+        except Exception:
+            log.exception("exploring_failed")
+
+
+def answer(wanted: Exploration) -> None:
+    """Draw it, unless a newer one of the same user has come; whatever happens, say something."""
+    try:
+        content = FRAME + draw(wanted)
+    except Cancelled:
+        content = OUTDATED
+    except (CheckpointError, InputMissing) as error:
+        content = PROBLEM + (str(error) or reason(error)).encode()
+    except Exception as error:
+        log.exception("frame_failed", model=wanted.model)
+        content = PROBLEM + reason(error).encode()
+    with client().pipeline() as pipe:
+        pipe.rpush(wanted.answer_key, content)
+        pipe.expire(wanted.answer_key, KEEP_SECONDS)
+        pipe.execute()
+
+
+def draw(wanted: Exploration) -> bytes:
+    """A PNG. Raises Cancelled when it is no longer wanted."""
+    looked = 0.0
+
+    def look(step: int = 0, total: int = 0, previews: object = None) -> None:
+        nonlocal looked
+        if time.monotonic() - looked > LOOK_SECONDS:
+            looked = time.monotonic()
+            if not wanted.is_wanted(client().get(wanted.latest_key)):
+                raise Cancelled
+
+    look()
+    params = model_cache.checkpoint(wanted.model).task(wanted.task).params.model_validate(wanted.params)
+    sampler = model_cache.sampler(wanted.model, wanted.checkpoint_sha256)
+    images = [read_picture(digest) for digest in wanted.images]
+    (output,) = sampler.sample([Request(wanted.task, params, params.seed or 0, images)], look)
+    return encode_png(Image.fromarray(output.pixels))
