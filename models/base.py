@@ -65,10 +65,20 @@ class Task:
 
 
 class VariationParams(SamplingParams):
-    """More like one picture."""
+    """More like one picture, and, along one of the model's directions, more or less of something."""
 
     strength: float = Field(
         0.5, ge=0, le=1, title="Strength", description="How far from the picture: 0 gives it back, 1 gives another one"
+    )
+    direction: str | None = Field(
+        None,
+        max_length=80,
+        title="Direction",
+        description="What there is to be more or less of",
+        json_schema_extra={"choices_from": "directions"},
+    )
+    amount: float = Field(
+        2.0, ge=-6, le=6, title="Amount", description="How far along the direction; less than 0 goes the other way"
     )
 
 

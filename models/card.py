@@ -39,6 +39,7 @@ class Card(BaseModel):
     lacks_zh: str = ""
     styles: list[dict[str, str]] = []
     labels: list[str] = []
+    directions: list[str] = []
     preview: bool = False
 
 

@@ -44,6 +44,7 @@ class LatentSampler:
     latent: Callable[[np.random.Generator, Any], npt.NDArray[np.float64]]
     encode: Encode
     labels: list[str]
+    directions: dict[str | None, Tensor]  # by name (latent,), the step that is an amount of one
     batch_size: int = BATCHES[-1]
     remembered: dict[bytes, tuple[Tensor, int]] = field(default_factory=dict)  # (latent, label) of given pictures
 
@@ -75,7 +76,10 @@ class LatentSampler:
         given = [encoded[id(image)] for image in request.images]
         if request.task == VARIATION.name:
             (latent, label), chance = given[0], torch.from_numpy(random.standard_normal(given[0][0].shape)).float()
-            return slerp(latent, chance, request.params.strength), label
+            varied = slerp(latent, chance, request.params.strength)
+            if (direction := self.directions.get(request.params.direction)) is not None:
+                varied = varied + request.params.amount * direction
+            return varied, label
         if request.task == INTERPOLATION.name:
             weights = mixing_weights(request)
             mixed, label = mixture([latent for latent, _ in given], weights), given[int(np.argmax(weights))][1]

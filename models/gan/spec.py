@@ -11,6 +11,7 @@ from models.base import INTERPOLATION, VARIATION, Family, Preset, SamplingParams
 Size = Literal[16, 32, 64, 128, 256]
 Objective = Literal["relativistic", "non-saturating", "minimax", "hinge"]
 SMALLEST_GRID = 4
+DIRECTIONS = 8  # of the latent space, that are shown
 IMAGES_PER_SECOND = 40.0  # the default network on two CPU cores
 BYTES_A_CHANNEL = 150
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from models.gan import augment
 from models.gan.game import Change, Game, unchanged
 from models.gan.network import Discriminator, Generator
 from models.gan.objective import divergence_bound
+from models.gan.sample import directions
 from models.gan.spec import GANTraining
 from models.metrics import kernel_distance
 from models.training.ema import EMA
@@ -139,7 +141,9 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         unpack(best, ema=ema.average)
     if run.is_first:
         card = training_card("gan", params, data.card, run, step, figures)
-        write_model(run.folder.model, ema.average, {**card, "labels": labels})
+        write_model(
+            run.folder.model, ema.average, {**card, "labels": labels, "directions": list(directions(ema.average))}
+        )
 
 
 def on_device(
@@ -175,7 +179,7 @@ class Watched:
         self.labels = torch.arange(self.count) % classes if classes else None
         self.real = self.features(to_unit(data.pictures(held_out))) if len(held_out) > 1 else None
 
-    def features(self, pictures: Tensor) -> np.ndarray:
+    def features(self, pictures: Tensor) -> npt.NDArray[np.float32]:
         return pooled_lite0(pictures.to(self.run.device), self.piece)
 
     @torch.no_grad()

@@ -161,3 +161,5 @@ class VAE(nn.Module):
         self.encoder, self.decoder = Encoder(config), Decoder(config)
         self.likelihood: Likelihood = LIKELIHOODS[config.likelihood]()
         self.prior = FlowPrior(config)
+        self.directions: Tensor  # from without to with an attribute, where latents are normal
+        self.register_buffer("directions", torch.zeros(config.directions, config.latent))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.base import OnStep
-from models.checkpoint import load_into, read_card, read_weights
+from models.checkpoint import CheckpointError, load_into, read_card, read_weights
 from models.latents import LatentSampler, label_list
 from models.vae.network import VAE
 from models.vae.spec import DrawnFromPrior, VAEConfig
@@ -28,6 +28,9 @@ def load_vae(folder: Path, device: torch.device) -> tuple[VAE, list[str]]:
 def load(folder: Path, device: torch.device) -> LatentSampler:
     """Raises CheckpointError."""
     network, labels = load_vae(folder, device)
+    named: list[str | None] = [str(name) for name in read_card(folder).get("directions", [])]
+    if len(named) != network.config.directions:
+        raise CheckpointError("the card does not name the directions that the weights have")
 
     def draw(normal: Tensor, labels: Tensor | None) -> Tensor:
         pictures: Tensor = network.decoder(network.prior(normal, labels))
@@ -42,4 +45,5 @@ def load(folder: Path, device: torch.device) -> LatentSampler:
         styles = network.prior.likeliest(mean) if labels else None
         return network.prior.to_normal(mean, styles)[0], styles
 
-    return LatentSampler(network, network.config.size, draw, latent, encode, labels)
+    directions = {name: vector.cpu() for name, vector in zip(named, network.directions, strict=True)}
+    return LatentSampler(network, network.config.size, draw, latent, encode, labels, directions)

@@ -96,6 +96,7 @@ class VAEConfig(BaseModel):
     prior_width: int = Field(128, ge=16, le=2048, multiple_of=4, description="Hidden width of the prior's flow")
     prior_layers: int = Field(6, ge=2, le=32, description="Couplings of the flow")
     classes: int = Field(0, ge=0, le=1000, description="Labels that a picture may be drawn for")
+    directions: int = Field(0, ge=0, le=100, description="Attributes that a picture may have more or less of")
 
     @property
     def widths(self) -> list[int]:

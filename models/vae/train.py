@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -25,6 +27,7 @@ from models.vae.train_fsq import augment, psnr
 
 MEASURED, SHOWN = 512, 32
 ACTIVE = 0.01  # nats, beyond which a latent number is said to be in use
+FEWEST_TAGGED, MOST_TAGS = 20, 24
 PRIOR_STEPS, PRIOR_BATCH, PRIOR_RATE = 3000, 512, 1e-3
 
 
@@ -117,9 +120,14 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
     run.is_done = True
     if run.is_first:
         run.beat("fitting", progress=1.0)
-        fit_prior(ema.average, data, train_items, labels, run)
+        means, log_variances = encoded(ema.average, data, train_items, run)
+        styles = labels_of(data, train_items, labels).to(run.device) if labels else None
+        fit_prior(ema.average, means, log_variances, styles, run)
+        names = common_tags(data, train_items)
+        params.network.directions = len(names)
+        ema.average.directions = attribute_directions(ema.average, data, train_items, means, styles, names)
         card = training_card("vae", params, data.card, run, step, held_out_figures)
-        write_model(run.folder.model, ema.average, {**card, "labels": labels})
+        write_model(run.folder.model, ema.average, {**card, "labels": labels, "directions": names})
 
 
 @torch.no_grad()
@@ -176,27 +184,56 @@ def bits_a_number(network: VAE, nats: float, numbers: int) -> float:
     return -nats / numbers / math.log(2)
 
 
-def fit_prior(network: VAE, data: Collection, indices: np.ndarray, labels: list[str], run: Run) -> None:
+@torch.no_grad()
+def encoded(network: VAE, data: Collection, indices: npt.NDArray[np.int64], run: Run) -> tuple[Tensor, Tensor]:
+    """Two (N, latent): means and log-variances of pictures."""
+    parts = [
+        network.encoder(to_unit(data.pictures(part)).to(run.device))
+        for part in np.array_split(indices, max(1, len(indices) // 256))
+    ]
+    means, log_variances = zip(*parts, strict=True)
+    return torch.cat(means), torch.cat(log_variances)
+
+
+def fit_prior(network: VAE, means: Tensor, log_variances: Tensor, styles: Tensor | None, run: Run) -> None:
     """Fit the flow to latents of the training pictures, drawn anew from the encoder at every step."""
-    with torch.no_grad():
-        encoded = [
-            network.encoder(to_unit(data.pictures(part)).to(run.device))
-            for part in np.array_split(indices, max(1, len(indices) // 256))
-        ]
-    means, log_variances = (torch.cat(part) for part in zip(*encoded, strict=True))
-    styles = labels_of(data, indices, labels)
     network.prior.requires_grad_(True).train()
     optimizer = torch.optim.Adam(network.prior.parameters(), lr=PRIOR_RATE)
     steps = min(PRIOR_STEPS, max(50, run.steps))
     for step in range(steps):
         random = step_generator(run.seed, step)
-        chosen = torch.randint(len(means), (PRIOR_BATCH,), generator=random)
+        chosen = torch.randint(len(means), (PRIOR_BATCH,), generator=random).to(means.device)
         noise = torch.randn(PRIOR_BATCH, means.size(1), generator=random).to(means)
         latents = means[chosen] + torch.exp(0.5 * log_variances[chosen]) * noise
-        loss = -network.prior.log_prob(latents, styles[chosen].to(means.device) if labels else None).mean()
+        loss = -network.prior.log_prob(latents, None if styles is None else styles[chosen]).mean()
         optimizer.param_groups[0]["lr"] = PRIOR_RATE * (1 - step / steps)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.prior.parameters(), 1.0)
         optimizer.step()
     network.prior.requires_grad_(False).eval()
+
+
+def common_tags(data: Collection, indices: npt.NDArray[np.int64]) -> list[str]:
+    """Tags that many pictures have and many have not, the commonest first."""
+    counts = Counter(tag for i in indices for tag in set(data.items[i].get("tags", [])))
+    enough = max(FEWEST_TAGGED, len(indices) // 200)
+    return [tag for tag, count in counts.most_common(MOST_TAGS) if enough <= count <= len(indices) - enough]
+
+
+@torch.no_grad()
+def attribute_directions(
+    network: VAE,
+    data: Collection,
+    indices: npt.NDArray[np.int64],
+    means: Tensor,
+    styles: Tensor | None,
+    names: list[str],
+) -> Tensor:
+    """(tags, latent) from the mean of pictures without a tag to that of those with it, where latents are normal."""
+    normal, _ = network.prior.to_normal(means, styles)
+    found = [torch.zeros(0, means.size(1), device=means.device)]
+    for name in names:
+        tagged = torch.tensor([name in data.items[i].get("tags", []) for i in indices], device=means.device)
+        found.append((normal[tagged].mean(0) - normal[~tagged].mean(0))[None])
+    return torch.cat(found)

@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from models.base import Request
+from models.base import Request, VariationParams
 from models.checkpoint import CheckpointError, write_model
 from models.gan.augment import KINDS, adapted, augment, draw
 from models.gan.game import Game
@@ -246,6 +246,20 @@ def test_a_picture_depends_on_its_seed_and_its_style_alone(tmp_path: Path) -> No
     assert {output.metadata["label"] for output in several} == {"oil"}
     free = sampler.sample([Request(TASK, UnconditionalImage(), seed) for seed in range(12)], lambda *_: None)
     assert {output.metadata["label"] for output in free} == {"ink", "oil"}
+
+
+def test_directions_are_those_that_change_the_first_layer_most(tmp_path: Path) -> None:
+    sampler = load(checkpoint(tmp_path / "m", []), torch.device("cpu"))
+    found = torch.stack(list(sampler.directions.values()))
+    assert found.shape == (8, 8) and torch.allclose(found @ found.T, torch.eye(8), atol=1e-5)
+    change = (sampler.network.scale.weight @ found.T).norm(dim=0)  # type: ignore[union-attr]
+    assert torch.all(change[:-1] >= change[1:] - 1e-5)
+    image = np.full((16, 16, 3), 128, np.uint8)
+    given = [
+        Request("image-variation", VariationParams(strength=0, direction=d, amount=3), 0, [image]) for d in (None, "1")
+    ]
+    still, moved = sampler.sample(given, lambda *_: None)
+    assert not np.array_equal(still.pixels, moved.pixels)
 
 
 def test_less_variety_keeps_latents_nearer_to_the_usual() -> None:

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from models.base import Request
 from models.checkpoint import write_model
+from models.data import Collection
 from models.latents import TASK
+from models.training.run import Run
 from models.vae.network import VAE, FlowPrior
 from models.vae.objective import (
     LEVEL,
@@ -29,6 +31,7 @@ from models.vae.objective import (
 )
 from models.vae.sample import load
 from models.vae.spec import DrawnFromPrior, VAEConfig
+from models.vae.train import attribute_directions, common_tags, encoded
 
 SMALL = VAEConfig(size=16, patch=1, latent=8, width=8, max_width=16, blocks=1, prior_width=32, prior_layers=4)
 
@@ -177,6 +180,24 @@ def test_the_log_density_of_a_normal_is_torchs() -> None:
     z, mean, log_variance = torch.randn(4, 3), torch.randn(4, 3), torch.randn(4, 3)
     wanted = torch.distributions.Normal(mean, torch.exp(0.5 * log_variance)).log_prob(z).sum(-1)
     assert torch.allclose(normal_log_prob(z, mean, log_variance), wanted, atol=1e-5)
+
+
+def test_attributes_become_directions(tmp_path: Path) -> None:
+    """Pictures whose only difference is a tag's brightness lie on both sides of its direction."""
+    random = np.random.default_rng(0)
+    bright = np.arange(60) % 2
+    images = np.clip(random.normal(90 + 90 * bright[:, None, None, None], 10, (60, 16, 16, 3)), 0, 255).astype(np.uint8)
+    tags = [["bright", "rare"] if i == 1 else ["bright"] if b else [] for i, b in enumerate(bright)]
+    items = [{"style": "", "split": "train", "recoloured": False, "tags": each} for each in tags]
+    data, indices = Collection(tmp_path, images, items, {}), np.arange(60)
+    torch.manual_seed(0)
+    network = VAE(SMALL)
+    names = common_tags(data, indices)
+    means, _ = encoded(network, data, indices, Run(tmp_path / "run", steps=1))
+    (found,) = attribute_directions(network, data, indices, means, None, names)
+    assert names == ["bright"]
+    along = means.detach() @ found
+    assert along[bright == 1].min() > along[bright == 0].max()
 
 
 def test_a_picture_depends_on_its_seed_alone(tmp_path: Path) -> None:
