@@ -8,7 +8,7 @@ import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, cast, get_args
 
 import typer
 from pydantic import ValidationError
@@ -366,23 +366,23 @@ def dataset_import(
 def dataset_prepare(
     name: str,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side of the squares, in pixels")] = 64,
-    fit: Annotated[str, typer.Option(help="crop: cut out the middle; pad: add white")] = "crop",
+    fit: Annotated[str, typer.Option(help="crop: cut out the middle; pad: add white; patches: many windows")] = "crop",
     mirror: Annotated[bool, typer.Option(help="Training may mirror the pictures")] = False,
 ) -> None:
     """Make a dataset ready for training: `danqing train RECIPE --collection ...` with the name that is printed."""
     from app.database import session_scope
     from app.datasets import service
-    from app.datasets.prepare import prepare
+    from app.datasets.prepare import Fit, prepare
 
-    if fit not in ("crop", "pad"):
-        fail("--fit is crop or pad", 2)
+    if fit not in get_args(Fit):
+        fail("--fit is crop, pad or patches", 2)
     with session_scope(writing=False) as session:
         dataset = service.named(session, name.strip())
     if dataset is None:
         fail(f"there is no dataset {name}", 2)
     try:
         collections = get_settings().data / "datasets"
-        folder, card = prepare(dataset.id, collections, size, "pad" if fit == "pad" else "crop", mirror)
+        folder, card = prepare(dataset.id, collections, size, cast(Fit, fit), mirror)
     except DomainError as error:
         fail(error.detail)
     say(f"{card['count']} pictures of {card['size']} px, splits {card['splits']}, version {card['version'][:12]}")

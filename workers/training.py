@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import structlog
@@ -201,7 +201,7 @@ def own(taken: Lease[TrainingRun]) -> tuple[Path, str]:
         raise NotFound("The dataset of this run is no longer there")
     snapshot = prepare.snapshot(run.dataset_id)
     place = data / "prepared" / f"{snapshot.version[:24]}-{run.size}-{run.fit}{'-mirrored' if run.mirror else ''}"
-    fit: prepare.Fit = "pad" if run.fit == "pad" else "crop"
+    fit = cast(prepare.Fit, run.fit)
     wanted = every(LOOK_SECONDS, lambda: check(taken))
     with locked(place, BUILD_SECONDS, wanted):
         if not (place / "card.json").exists():

@@ -22,8 +22,9 @@ from app.errors import Conflict, Invalid
 from app.imaging import on_white
 from app.storage import get_storage
 
-Fit = Literal["crop", "pad"]
+Fit = Literal["crop", "pad", "patches"]
 HELD_OUT_EVERY = 20
+PATCHES = 2000  # in all, at least
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,8 @@ def write(
 ) -> dict[str, Any]:
     """Write the pictures as squares of `size` pixels; returns the card.
 
-    Every 20th picture in the order of content is held out, at least one where there are two. `look` is called before
-    each and may raise. Raises Conflict when a picture is gone.
+    Every 20th picture in the order of content is held out, at least one where there are two (see `items`). `look` is
+    called before each and may raise. Raises Conflict when a picture is gone.
     """
     card = {"name": folder.name, "title": taken.name, "dataset": taken.dataset, "dataset_version": taken.version}
     return write_prepared(folder, items(taken.rows, size, fit, mirror, look), {**card, "fit": fit})
@@ -92,16 +93,46 @@ def slug(name: str, otherwise: str) -> str:
 def items(
     rows: list[tuple[str, str]], size: int, fit: Fit, mirror: bool, look: Callable[[], None]
 ) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+    """Squares of the pictures; with `patches` many of each, of which every 20th is held out: few large pictures, or a
+    single painting, are then enough to learn from.
+    """
+    if fit == "patches":
+        yield from patches(rows, size, mirror, look)
+        return
     every = min(HELD_OUT_EVERY, len(rows))
     for number, (digest, caption) in enumerate(rows):
         look()
         split = "held_out" if number % every == every - 1 and len(rows) > 1 else "train"
         item = Item(digest, digest, digest, "", split, caption, "", [caption], mirrorable=mirror)
-        try:
-            content = get_storage().get(digest)
-        except FileNotFoundError as error:
-            raise Conflict("A picture was deleted meanwhile; prepare the dataset again") from error
-        yield item, square(content, size, fit)
+        yield item, square(stored(digest), size, fit)
+
+
+def patches(
+    rows: list[tuple[str, str]], size: int, mirror: bool, look: Callable[[], None]
+) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+    """Windows at chance places, from the size that is wanted up to the whole picture; the same in every build."""
+    count, number = max(1, -(-PATCHES // len(rows))), 0
+    for digest, caption in rows:
+        picture = on_white(stored(digest))
+        random = np.random.default_rng(int(digest[:16], 16))
+        largest = min(picture.size)
+        for i in range(count):
+            look()
+            side = round(np.exp(random.uniform(np.log(min(size, largest)), np.log(largest))))
+            left, top = (int(random.integers(0, length - side + 1)) for length in picture.size)
+            window = picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
+            number += 1
+            split = "held_out" if number % HELD_OUT_EVERY == 0 else "train"
+            name = f"{digest}/{i}"
+            item = Item(name, digest, digest, "", split, caption, "", [caption], mirrorable=mirror)
+            yield item, np.asarray(window, dtype=np.uint8)
+
+
+def stored(digest: str) -> bytes:
+    try:
+        return get_storage().get(digest)
+    except FileNotFoundError as error:
+        raise Conflict("A picture was deleted meanwhile; prepare the dataset again") from error
 
 
 def square(content: bytes, size: int, fit: Fit) -> npt.NDArray[np.uint8]:

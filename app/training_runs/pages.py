@@ -47,7 +47,7 @@ def new(request: Request, admin: Admin, family: Text = None, dataset: Text = Non
         "families": trainable,
         "chosen": described,
         "fields": form,
-        "datasets": [each for each in found if each.kind == "pictures" and each.accepted >= service.FEWEST],
+        "datasets": [each for each in found if each.kind == "pictures" and each.accepted],
         "collections": list(COLLECTIONS),
         "dataset": dataset,
         "checkpoints": checkpoints,

@@ -56,7 +56,9 @@ class TrainingRunIn(Budget):
     preset: Slug | None = None
     params: dict[str, Any] = Field({}, description="Over those of the preset")
     base_checkpoint: Slug | None = Field(None, description="Fine-tune from this checkpoint")
-    fit: Literal["crop", "pad"] = Field("crop", description="crop: cut out the middle; pad: add white")
+    fit: Literal["crop", "pad", "patches"] = Field(
+        "crop", description="crop: cut out the middle; pad: add white; patches: many windows of each picture"
+    )
     mirror: bool = Field(False, description="Training may mirror the pictures")
     seed: Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)] = 0
     evaluate: bool = Field(True, description="Measure what it has trained at the end, for its card")

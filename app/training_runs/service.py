@@ -52,7 +52,7 @@ def create(
     """A queued run with every parameter resolved. Raises NotFound, Invalid with the fields."""
     family, params, steps = planned(given)
     size = family.picture_size(params, checkpoints.card_of) if family.picture_size else 64
-    dataset_id, collection = source(session, given.dataset, size)
+    dataset_id, collection = source(session, given.dataset, size, 1 if given.fit == "patches" else FEWEST)
     run = TrainingRun(
         user_id=user.id,
         name=given.name,
@@ -125,7 +125,7 @@ def usable(family: str) -> list[str]:
     return [name for name, card in checkpoints.cards().items() if card["family"] == family]
 
 
-def source(session: Session, dataset: str, size: int) -> tuple[str | None, str]:
+def source(session: Session, dataset: str, size: int, fewest: int) -> tuple[str | None, str]:
     """(dataset id or None, name) of what a run is to see. Raises NotFound, Invalid."""
     if dataset in COLLECTIONS:
         if COLLECTIONS[dataset] != size:
@@ -138,8 +138,8 @@ def source(session: Session, dataset: str, size: int) -> tuple[str | None, str]:
         raise invalid("dataset", why="This is neither a dataset's id nor the name of a starter collection") from error
     if found.kind != "pictures":
         raise invalid("dataset", why=f"No family trains on {found.kind} yet")
-    if (count := datasets.described(session, found).accepted) < FEWEST:
-        raise invalid("dataset", why=f"The dataset has {count} pictures; training needs {FEWEST} at least")
+    if (count := datasets.described(session, found).accepted) < fewest:
+        raise invalid("dataset", why=f"The dataset has {count} pictures; training needs {fewest} at least")
     return found.id, found.name
 
 

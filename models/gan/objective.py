@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # (scores of real, scores of fake), both (B,) -> (B,)
+Loss = Callable[[Tensor, Tensor], Tensor]  # (scores of real, scores of fake), both (B,) or (B, heads) -> the same
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from models.gan import augment
 from models.gan.game import Change, Game, unchanged
 from models.gan.network import Discriminator, Generator
 from models.gan.objective import divergence_bound
+from models.gan.projected import ProjectedDiscriminator
 from models.gan.sample import directions
 from models.gan.spec import GANTraining
 from models.metrics import kernel_distance
@@ -61,10 +62,12 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     labels = label_names(data) if params.labels else []
     params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
     generator = Generator(params.network).to(run.device, memory_format=torch.channels_last)
-    discriminator = Discriminator(params.network).to(run.device, memory_format=torch.channels_last)
+    kind = ProjectedDiscriminator if params.discriminator == "projected" else Discriminator
+    discriminator = kind(params.network).to(run.device, memory_format=torch.channels_last)
+    judging = [weight for weight in discriminator.parameters() if weight.requires_grad]
     optimizers = [
-        torch.optim.Adam(network.parameters(), lr=params.learning_rate, betas=(0.0, 0.99), fused=True)
-        for network in (discriminator, generator)
+        torch.optim.Adam(weights, lr=params.learning_rate, betas=(0.0, 0.99), fused=True)
+        for weights in (judging, list(generator.parameters()))
     ]
     ema = EMA(generator, params.ema_decay)
     strength = params.strength if params.augmentation == "fixed" else 0.0
@@ -94,7 +97,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         factor = run.rate * warmup_stable_decay(step, run.progress(step))
         set_learning_rate(optimizers, factor)
 
-        discriminator.requires_grad_(True)
+        learn(judging, True)
         optimizers[0].zero_grad(set_to_none=True)
         sums = torch.zeros(6, device=run.device)
         for share, weight in run.shares(len(batch)):
@@ -107,7 +110,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         run.add_up(discriminator, sums)
         optimizers[0].step()
 
-        discriminator.requires_grad_(False)
+        learn(judging, False)
         optimizers[1].zero_grad(set_to_none=True)
         generator_loss = torch.zeros((), device=run.device)
         for share, weight in run.shares(len(batch)):
@@ -144,6 +147,11 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         write_model(
             run.folder.model, ema.average, {**card, "labels": labels, "directions": list(directions(ema.average))}
         )
+
+
+def learn(weights: list[nn.Parameter], wanted: bool) -> None:
+    for weight in weights:
+        weight.requires_grad_(wanted)
 
 
 def on_device(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import mido
 import pytest
@@ -15,7 +16,7 @@ from app.datasets import prepare, service
 from app.datasets.kinds import KINDS, music, texts
 from app.datasets.schemas import DatasetIn, KindName
 from app.errors import Invalid, UnsupportedMedia
-from tests.app.test_datasets import add, listed, zipped
+from tests.app.test_datasets import add, drawing, listed, zipped
 
 TUNE = [(60, 1.0), (62, 0.5), (64, 0.5), (67, 2.0)]
 SCORE = """<?xml version="1.0" encoding="UTF-8"?>
@@ -129,6 +130,19 @@ def test_a_collection_of_music_has_captions_look_alikes_sums_and_an_export() -> 
     assert len(versions(dataset, copy_of(dataset, "music"))) == 1
     with pytest.raises(Invalid, match="No family trains on music"):
         prepare.snapshot(dataset)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_one_painting_becomes_many_patches(tmp_path: Path) -> None:
+    dataset = make("pictures")
+    add(dataset, ("painting.png", drawing(1, size=200)))
+    taken = prepare.snapshot(dataset)
+    card = prepare.write(tmp_path / "patches", taken, 32, "patches", mirror=True)
+    again = prepare.write(tmp_path / "again", taken, 32, "patches", mirror=True)
+    assert card["count"] == 2000 and card["splits"] == {"train": 1900, "held_out": 100} and card["size"] == 32
+    assert card["version"] == again["version"]
+    whole = prepare.write(tmp_path / "whole", taken, 32, "crop", mirror=True)
+    assert whole["count"] == 1
 
 
 # --- texts ----------------------------------------------------------------------------------------------------------

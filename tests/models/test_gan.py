@@ -17,6 +17,7 @@ from models.gan.augment import KINDS, adapted, augment, draw
 from models.gan.game import Game
 from models.gan.network import Discriminator, Generator
 from models.gan.objective import OBJECTIVES, divergence_bound, gradient_penalty
+from models.gan.projected import ProjectedDiscriminator
 from models.gan.sample import load, truncated_normal
 from models.gan.spec import GANConfig, GANTraining, UnconditionalImage
 from models.latents import TASK
@@ -200,6 +201,20 @@ def test_the_size_is_said_in_one_place() -> None:
     assert GANTraining.model_validate({"network": {"size": 16}}).size == 16
     whole = GANTraining.model_validate({"size": 64, "network": {"patch": 2}})
     assert whole.network.patch == 2 and GANTraining.model_validate(whole.model_dump()) == whole
+
+
+def test_the_projected_discriminator_learns_in_its_heads_alone_and_lets_gradients_through() -> None:
+    judge = ProjectedDiscriminator(SMALL.model_copy(update={"classes": 2}))
+    pictures, labels = torch.rand(2, 3, 16, 16, requires_grad=True), torch.tensor([0, 1])
+    scores = judge(pictures, labels)
+    assert scores.shape == (2, 4)
+    scores.sum().backward()
+    assert pictures.grad is not None and float(pictures.grad.abs().sum()) > 0
+    learning = {name.split(".")[0] for name, weight in judge.named_parameters() if weight.requires_grad}
+    assert learning == {"heads"}
+    game = Game(Generator(SMALL), ProjectedDiscriminator(SMALL), "hinge")
+    loss, parts = game.discriminator_losses(torch.rand(4, 3, 16, 16), torch.randn(4, 8), None, 0)
+    assert loss.ndim == 0 and torch.isfinite(parts).all()
 
 
 # --- augmentation ---------------------------------------------------------------------------------------------------
