@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -102,3 +103,20 @@ def contact_sheet(pictures: Tensor, columns: int) -> npt.NDArray[np.uint8]:
     sheet[:n] = pictures
     grid = sheet.view(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2)
     return grid.reshape(rows * height, columns * width, 3).numpy()
+
+
+def augment(pictures: Tensor, generator: torch.Generator, mirrorable: Tensor | None = None, shift: int = 2) -> Tensor:
+    """Shift each picture by up to two pixels (their margin is as wide) and mirror half of them; (B, 3, H, W).
+
+    `mirrorable` (B,) says which may be mirrored; None: all.
+    """
+    count, _, height, width = pictures.shape
+    mirrored = torch.rand(count, generator=generator) < 0.5
+    if mirrorable is not None:
+        mirrored &= mirrorable
+    pictures = torch.where(mirrored.view(-1, 1, 1, 1), pictures.flip(-1), pictures)
+    if not shift:
+        return pictures
+    shifts = torch.randint(0, 2 * shift + 1, (count, 2), generator=generator).tolist()
+    padded = F.pad(pictures, (shift, shift, shift, shift), value=1.0)
+    return torch.stack([p[:, y : y + height, x : x + width] for p, (y, x) in zip(padded, shifts, strict=True)])

@@ -99,3 +99,9 @@ def kth_distance(rows: npt.NDArray[np.float32], k: int) -> npt.NDArray[np.float3
     """(N,) cosine distance of each row to its k-th nearest other row, or to the farthest of fewer."""
     k = min(k, len(rows) - 1)
     return np.asarray(np.partition(1 - rows @ rows.T, k, axis=1)[:, k], dtype=np.float32)
+
+
+def psnr(ours: Tensor, theirs: Tensor) -> float:
+    """Mean over pictures of the peak signal-to-noise ratio in dB; pictures in [-1, 1]."""
+    errors = (ours.clamp(-1, 1) - theirs).square().flatten(1).mean(1)
+    return float((10 * torch.log10(4 / errors.clamp(min=1e-10))).mean())

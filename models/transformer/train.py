@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from models.checkpoint import find, load_into, read_card, read_text, read_weights, write_model
-from models.data import Collection, EpochOrder, contact_sheet, to_unit
+from models.data import Collection, EpochOrder, augment, contact_sheet, to_unit
 from models.folders import whole_folder, write_atomically
 from models.training import parallel
 from models.training.ema import EMA
@@ -33,7 +33,6 @@ from models.transformer.spec import TransformerTraining
 from models.transformer.text import PromptEncoder, train_tokenizer
 from models.vae.fsq import FSQAutoencoder
 from models.vae.load import load_autoencoder
-from models.vae.train_fsq import augment
 
 MEASURED = 512  # items of each held-out split, while a run trains
 WATCHED = 12  # prompts that are drawn again and again while a run trains

@@ -14,13 +14,13 @@ from models.checkpoint import ZOO
 from models.data import Collection, to_unit
 from models.latents import evaluate_chance
 from models.likeness import rounded, spread
+from models.metrics import psnr
 from models.training.schedule import step_generator
 from models.vae.network import VAE
 from models.vae.objective import divergence, importance_weighted_bound
 from models.vae.sample import load, load_vae
 from models.vae.spec import DrawnFromPrior
 from models.vae.train import bits_a_number
-from models.vae.train_fsq import psnr
 
 BOUNDED = {1: 512, 64: 128, 512: 48}  # draws of the encoder a picture -> pictures
 BATCH = 16

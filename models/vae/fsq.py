@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.vae.spatial import SpatialAutoencoder, decoder, encoder
 from models.vae.spec import FSQConfig
 
 
@@ -44,69 +44,26 @@ class FSQ(nn.Module):
         return (digits - half) / half
 
 
-class ResBlock(nn.Module):
-    """Norm, activation, 3x3, twice; the second convolution starts at zero, so the block starts as the identity."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = nn.GroupNorm(8, channels), nn.GroupNorm(8, channels)
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-        nn.init.zeros_(self.conv2.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.conv1(F.silu(self.norm1(x)))
-        return x + self.conv2(F.silu(self.norm2(y)))
-
-
-def blocks(channels: int, count: int) -> list[nn.Module]:
-    return [ResBlock(channels) for _ in range(count)]
-
-
-class FSQAutoencoder(nn.Module):
-    """Pictures of `size` pixels to a grid of size/8 x size/8 tokens and back.
-
-    Most of the work is done at a quarter and an eighth of the resolution (pixel-unshuffle stem), which is what a CPU
-    can afford; the decoder is the larger half, because it is the one that people look at.
-    """
+class FSQAutoencoder(SpatialAutoencoder):
+    """Pictures of `size` pixels to a grid of size/8 x size/8 tokens and back."""
 
     def __init__(self, config: FSQConfig) -> None:
         super().__init__()
         self.config = config
-        eighth, quarter, half, full = config.widths
         self.quantizer = FSQ(list(config.levels))
-        latent = len(config.levels)
-        self.encoder = nn.Sequential(
-            nn.PixelUnshuffle(4),
-            nn.Conv2d(48, quarter, 3, padding=1),
-            *blocks(quarter, config.encoder_blocks),
-            nn.PixelUnshuffle(2),
-            nn.Conv2d(4 * quarter, eighth, 1),
-            *blocks(eighth, 1),
-            nn.GroupNorm(8, eighth),
-            nn.SiLU(),
-            nn.Conv2d(eighth, latent, 1),
-        )
-        self.decoder = nn.Sequential(
-            nn.Conv2d(latent, eighth, 3, padding=1),
-            *blocks(eighth, 1),
-            nn.Conv2d(eighth, 4 * quarter, 1),
-            nn.PixelShuffle(2),
-            *blocks(quarter, config.decoder_blocks),
-            nn.Conv2d(quarter, 4 * half, 1),
-            nn.PixelShuffle(2),
-            *blocks(half, 2),
-            nn.Conv2d(half, 4 * full, 1),
-            nn.PixelShuffle(2),
-            *blocks(full, 1),
-            nn.GroupNorm(8, full),
-            nn.SiLU(),
-            nn.Conv2d(full, 3, 3, padding=1),
-        )
+        self.encoder = encoder(config, len(config.levels))
+        self.decoder = decoder(config, len(config.levels))
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(B, 3, H, W) in [-1, 1] -> reconstruction of the same shape."""
         return self.decoder(self.quantizer(self.encoder(pictures).float()))
+
+    def noise(self, count: int, random: torch.Generator) -> Tensor:
+        return torch.zeros(count, 0)
+
+    def rebuild(self, pictures: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """(reconstruction, zeros): rounding needs neither noise nor a divergence."""
+        return self(pictures), pictures.new_zeros(len(pictures))
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:

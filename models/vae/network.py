@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.vae.fsq import blocks
 from models.vae.objective import LIKELIHOODS, Likelihood, normal_log_prob
+from models.vae.spatial import blocks
 from models.vae.spec import SMALLEST_GRID, VAEConfig
 
 LARGEST_LOG_VARIANCE = 8.0

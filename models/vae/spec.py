@@ -19,16 +19,16 @@ VAE_BYTES_A_CHANNEL = 60
 Width = Annotated[int, Field(ge=8, le=2048, multiple_of=8)]
 
 
-class FSQConfig(BaseModel):
-    """Shape of an FSQ autoencoder."""
+# --- a latent grid --------------------------------------------------------------------------------------------------
+
+
+class SpatialConfig(BaseModel):
+    """Shape of an autoencoder whose latent is a grid of an eighth of the picture's side."""
 
     model_config = ConfigDict(extra="forbid")
 
     size: int = Field(
         64, ge=16, le=512, multiple_of=8, description="Side of a picture", json_schema_extra={"unit": "px"}
-    )
-    levels: tuple[Annotated[int, Field(ge=2, le=64)], ...] = Field(
-        (8, 5, 5, 5), min_length=1, max_length=8, description="Levels of each latent channel"
     )
     widths: tuple[Width, Width, Width, Width] = Field(
         (160, 96, 48, 24), description="Channels at 1/8, 1/4, 1/2 and full size"
@@ -37,12 +37,25 @@ class FSQConfig(BaseModel):
     decoder_blocks: int = Field(3, ge=1, le=8, description="Residual blocks at a quarter of the size")
 
 
-class FSQTraining(BaseModel):
-    """How an FSQ autoencoder is trained."""
+class FSQConfig(SpatialConfig):
+    """Shape of an FSQ autoencoder."""
+
+    levels: tuple[Annotated[int, Field(ge=2, le=64)], ...] = Field(
+        (8, 5, 5, 5), min_length=1, max_length=8, description="Levels of each latent channel"
+    )
+
+
+class KLConfig(SpatialConfig):
+    """Shape of a KL autoencoder."""
+
+    latent: int = Field(4, ge=1, le=64, description="Channels of the latent")
+
+
+class SpatialTraining(BaseModel):
+    """How an autoencoder with a latent grid is trained."""
 
     model_config = ConfigDict(extra="forbid")
 
-    network: FSQConfig = FSQConfig()
     batch_size: int = Field(32, ge=1, le=4096, title="Batch size", description="Pictures a step")
     learning_rate: float = Field(8e-4, gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")
     perceptual_weight: float = Field(
@@ -63,8 +76,22 @@ class FSQTraining(BaseModel):
     )
 
 
-def cost(params: FSQTraining) -> TrainingCost:
+class FSQTraining(SpatialTraining):
+    """How an FSQ autoencoder is trained."""
+
+    network: FSQConfig = FSQConfig()
+
+
+class KLTraining(SpatialTraining):
+    """How a KL autoencoder is trained."""
+
+    network: KLConfig = KLConfig()
+    kl_weight: float = Field(1e-5, ge=0, le=1, title="KL weight", description="Of a picture's divergence in nats")
+
+
+def cost(params: SpatialTraining) -> TrainingCost:
     """Activations grow with the pixels and with the channels at full and at half size."""
+    assert isinstance(params, FSQTraining | KLTraining)
     wide, half, quarter, eighth = params.network.widths[::-1]
     channels = wide + half / 4 + quarter / 16 + eighth / 64
     return TrainingCost(
@@ -201,8 +228,22 @@ FAMILIES = [
         "fsq-autoencoder",
         "FSQ autoencoder",
         training=FSQTraining,
-        trainer="models.vae.train_fsq",
-        evaluator="models.vae.evaluate_fsq",
+        trainer="models.vae.train_spatial",
+        evaluator="models.vae.evaluate_spatial",
+        presets=(
+            Preset("quick", "Quick look", 400),
+            Preset("good", "Good", 4000),
+            Preset("best", "Best", 16000),
+        ),
+        picture_size=lambda params, card_of: int(params.network.size),
+        cost=cost,
+    ),
+    Family(
+        "kl-autoencoder",
+        "KL autoencoder",
+        training=KLTraining,
+        trainer="models.vae.train_spatial",
+        evaluator="models.vae.evaluate_spatial",
         presets=(
             Preset("quick", "Quick look", 400),
             Preset("good", "Good", 4000),

@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from models.checkpoint import write_model
-from models.data import Collection, EpochOrder, contact_sheet, label_names, labels_of, to_pixels, to_unit
+from models.data import Collection, EpochOrder, augment, contact_sheet, label_names, labels_of, to_pixels, to_unit
 from models.features import PerceptualLoss
+from models.metrics import psnr
 from models.training import parallel
 from models.training.ema import EMA
 from models.training.run import Run, training_card
@@ -23,7 +24,6 @@ from models.training.state import pack, unpack
 from models.vae.network import VAE
 from models.vae.objective import LEVEL, DiscretisedLogistic, beta_at, divergence, with_free_bits
 from models.vae.spec import VAETraining
-from models.vae.train_fsq import augment, psnr
 
 MEASURED, SHOWN = 512, 32
 ACTIVE = 0.01  # nats, beyond which a latent number is said to be in use

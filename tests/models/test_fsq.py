@@ -3,7 +3,9 @@
 import torch
 
 from models.vae.fsq import FSQ, FSQAutoencoder
-from models.vae.spec import FSQConfig
+from models.vae.kl import KLAutoencoder
+from models.vae.objective import divergence
+from models.vae.spec import FSQConfig, KLConfig
 
 
 def test_every_token_survives_the_way_to_latents_and_back() -> None:
@@ -33,3 +35,16 @@ def test_the_autoencoder_keeps_the_shape_and_writes_one_token_for_eight_pixels()
     tokens = network.encode(pictures)
     assert tokens.shape == (2, 8, 8) and tokens.min() >= 0 and tokens.max() < 1000
     assert network.decode(tokens).shape == pictures.shape
+
+
+def test_a_kl_autoencoder_rebuilds_from_drawn_latents_and_counts_their_nats() -> None:
+    torch.manual_seed(0)
+    network = KLAutoencoder(KLConfig(widths=(32, 16, 16, 8), encoder_blocks=1, decoder_blocks=1, latent=3))
+    pictures = torch.rand(2, 3, 64, 64) * 2 - 1
+    mean, log_variance = network.posterior(pictures)
+    assert mean.shape == (2, 3, 8, 8)
+    noise = network.noise(2, torch.Generator().manual_seed(0))
+    rebuilt, nats = network.rebuild(pictures, noise)
+    assert rebuilt.shape == pictures.shape and nats.shape == (2,)
+    assert torch.allclose(nats, divergence(mean, log_variance).flatten(1).sum(1))
+    assert torch.equal(network.rebuild(pictures, torch.zeros_like(noise))[0], network(pictures))

@@ -27,11 +27,14 @@ from models.training.state import NotSaved
 from models.transformer import train as transformer_training
 from models.transformer.spec import TransformerConfig, TransformerTraining
 from models.vae import train as vae_training
-from models.vae import train_fsq
+from models.vae import train_spatial
 from models.vae.load import load_autoencoder
-from models.vae.spec import FSQConfig, FSQTraining, VAEConfig, VAETraining
+from models.vae.spec import FSQConfig, FSQTraining, KLConfig, KLTraining, VAEConfig, VAETraining
 
 FSQ_SMALL = FSQTraining(network=FSQConfig(widths=(32, 16, 16, 8), encoder_blocks=1, decoder_blocks=1), batch_size=4)
+KL_SMALL = KLTraining(
+    network=KLConfig(widths=(32, 16, 16, 8), encoder_blocks=1, decoder_blocks=1), batch_size=4, kl_weight=1e-3
+)
 TRANSFORMER_SMALL = TransformerTraining(
     network=TransformerConfig(
         width=64, heads=4, encoder_layers=1, decoder_layers=1, encoder_hidden=64, decoder_hidden=64, text_vocabulary=320
@@ -96,7 +99,8 @@ def states(run: Run) -> dict[str, torch.Tensor]:
 
 
 TRAINERS = {
-    "fsq": (train_fsq.train, FSQ_SMALL),
+    "fsq": (train_spatial.train, FSQ_SMALL),
+    "kl": (train_spatial.train, KL_SMALL),
     "transformer": (transformer_training.train, TRANSFORMER_SMALL),
     "gan": (gan_training.train, GAN_SMALL),
     "projected gan": (gan_training.train, GAN_SMALL.model_copy(update={**FEW, "batch_size": 2})),
