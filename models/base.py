@@ -83,10 +83,7 @@ class VariationParams(SamplingParams):
 
 
 class InterpolationParams(SamplingParams):
-    """A mixture of pictures; a job's second and further pictures vary it a little.
-
-    With `path` they lie evenly on the way from the first given picture to the last instead.
-    """
+    """A mixture of pictures. With `path`, those of a job lie evenly on the way from the first given to the last."""
 
     weights: list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]] | None = Field(
         None,
@@ -94,6 +91,9 @@ class InterpolationParams(SamplingParams):
         title="Weights",
         description="How much of each picture; empty takes as much of each",
         json_schema_extra={"widget": "weights"},
+    )
+    variety: float = Field(
+        0.0, ge=0, le=1, title="Variety", description="How far each picture strays from the mixture, by its seed"
     )
     path: bool = Field(
         False, title="The way between", description="Spread the pictures along the way from the first to the last"
@@ -103,6 +103,8 @@ class InterpolationParams(SamplingParams):
     def something(self) -> InterpolationParams:
         if self.weights is not None and sum(self.weights) <= 0:
             raise ValueError("at least one weight must be more than 0")
+        if self.count > 1 and not self.path and not self.variety:
+            raise ValueError("pictures of one mixture are all the same: give some variety, or choose the way between")
         return self
 
 

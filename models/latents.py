@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.base import INTERPOLATION, VARIATION, OnStep, Output, Previews, Request
+from models.base import INTERPOLATION, VARIATION, OnStep, Output, Request
 from models.checkpoint import CheckpointError
 from models.data import Collection, contact_sheet, to_pixels, to_unit
 from models.likeness import MOST, likeness
@@ -26,7 +28,6 @@ BATCHES = (1, 2, 4, 8, 16)  # a batch is padded to one of these, so that few sha
 SHOWN, COLUMNS, SHOWN_SIDE = 60, 12, 96
 TASK = "unconditional-image-generation"
 REMEMBERED = 256  # given pictures
-STRAY = 0.25  # how far from a mixture the second and further pictures of a job are
 
 Encode = Callable[[Tensor, OnStep], tuple[Tensor, Tensor | None]]
 
@@ -46,7 +47,8 @@ class LatentSampler:
     labels: list[str]
     directions: dict[str | None, Tensor]  # by name (latent,), the step that is an amount of one
     batch_size: int = BATCHES[-1]
-    remembered: dict[bytes, tuple[Tensor, int]] = field(default_factory=dict)  # (latent, label) of given pictures
+    remembered: OrderedDict[bytes, tuple[Tensor, int]] = field(default_factory=OrderedDict)  # of given pictures
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def memory_bytes(self) -> int:
@@ -67,8 +69,13 @@ class LatentSampler:
         pictures = self.draw(latents, labels)[: len(batch)]
         on_step(1, 1, list)
         pixels = to_pixels(pictures).permute(0, 2, 3, 1).cpu().numpy()
-        named = [{"label": self.labels[label]} if self.labels else {} for _, label in drawn]
-        return [Output(each, metadata) for each, metadata in zip(pixels, named, strict=False)]
+        found = []
+        for each, request, (_, label) in zip(pixels, batch, drawn, strict=False):
+            metadata: dict[str, Any] = {"label": self.labels[label]} if self.labels else {}
+            if request.task == INTERPOLATION.name:
+                metadata["weights"] = [round(weight, 6) for weight in mixing_weights(request)]
+            found.append(Output(each, metadata))
+        return found
 
     def draws(self, request: Request, encoded: dict[int, tuple[Tensor, int]]) -> tuple[Tensor, int]:
         """(latent, label) of a request. numpy's generator takes seeds of any size for different ones."""
@@ -83,9 +90,8 @@ class LatentSampler:
         if request.task == INTERPOLATION.name:
             weights = mixing_weights(request)
             mixed, label = mixture([latent for latent, _ in given], weights), given[int(np.argmax(weights))][1]
-            if request.index and not request.params.path:
-                mixed = slerp(mixed, torch.from_numpy(random.standard_normal(mixed.shape)).float(), STRAY)
-            return mixed, label
+            chance = torch.from_numpy(random.standard_normal(mixed.shape)).float()
+            return slerp(mixed, chance, request.params.variety), label
         latent = torch.from_numpy(self.latent(random, request.params)).float()
         if not self.labels:
             return latent, 0
@@ -96,28 +102,36 @@ class LatentSampler:
     def encode_all(self, batch: list[Request], on_step: OnStep) -> dict[int, tuple[Tensor, int]]:
         """By identity of the picture. Each is encoded once and remembered: a slider asks again and again."""
         keys = {id(image): fingerprint(image) for request in batch for image in request.images}
-        fresh = {keys[id(i)]: i for request in batch for i in request.images if keys[id(i)] not in self.remembered}
-        if fresh:
-            place = {key: number for number, key in enumerate(fresh)}
+        images = {keys[id(image)]: image for request in batch for image in request.images}
+        known = {key: self.recall(key) for key in images}
+        for key, image in images.items():
+            if known[key] is None:  # one by one: its latents depend on no other picture, and are kept at once
+                known[key] = self.encode_one(image, len(batch), on_step)
+                self.remember(key, known[key])
+        return {identity: known[key] for identity, key in keys.items()}  # type: ignore[misc]
 
-            def shown(step: int, total: int, previews: Callable[[], Previews]) -> None:
-                """One preview a request: of the first of its pictures that is being encoded."""
+    def encode_one(self, image: npt.NDArray[np.uint8], shown: int, on_step: OnStep) -> tuple[Tensor, int]:
+        """(latent, label) of a picture; meanwhile it is what all `shown` requests see."""
+        latents, labels = self.encode(
+            self.fitted(image).to(self.device),
+            lambda step, total, previews: on_step(step, total, lambda: previews() * shown),
+        )
+        return latents[0].cpu(), 0 if labels is None else int(labels[0])
 
-                def made() -> Previews:
-                    drawn = previews()
-                    first = [next((place[keys[id(i)]] for i in r.images if keys[id(i)] in place), 0) for r in batch]
-                    return [drawn[number] for number in first]
+    # Jobs and live frames draw in threads of their own.
 
-                on_step(step, total, made)
+    def recall(self, key: bytes) -> tuple[Tensor, int] | None:
+        with self.lock:
+            if key in self.remembered:
+                self.remembered.move_to_end(key)
+            return self.remembered.get(key)
 
-            pictures = torch.cat([self.fitted(image) for image in fresh.values()]).to(self.device)
-            latents, labels = self.encode(pictures, shown)
-            numbers = [0] * len(fresh) if labels is None else labels.tolist()
-            self.remembered |= dict(zip(fresh, zip(latents.cpu(), numbers, strict=True), strict=True))
-        encoded = {identity: self.remembered[key] for identity, key in keys.items()}
-        while len(self.remembered) > REMEMBERED:
-            self.remembered.pop(next(iter(self.remembered)), None)
-        return encoded
+    def remember(self, key: bytes, latent: tuple[Tensor, int] | None) -> None:
+        with self.lock:
+            if latent is not None:
+                self.remembered[key] = latent
+            while len(self.remembered) > REMEMBERED:
+                self.remembered.popitem(last=False)
 
     def fitted(self, image: npt.NDArray[np.uint8]) -> Tensor:
         """(1, 3, size, size) in [-1, 1]: the middle of a picture of any size."""

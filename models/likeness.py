@@ -13,38 +13,49 @@ from torch import Tensor
 from models.data import Collection
 from models.metrics import FEATURES, IndependentFeatures, coverage, kernel_distance, nearest
 
-MOST = 1000  # pictures of each kind
+MOST, FEWEST = 1000, 10  # pictures of each kind; of fewer the whole is not measured
 
 
 def likeness(drawn: Tensor, data: Collection) -> dict[str, Any]:
     """Figures of (N, 3, H, W) uint8 pictures beside held-out ones, with the same figures of real, blurred and noise.
 
-    Kernel distances are times 1,000. Where nothing is held out, training pictures take its place, and it says so.
+    Kernel distances are times 1,000. Where nothing is held out, half of the training pictures take its place, and
+    it says so; nearest pictures are then looked for in the other half.
     """
     features = IndependentFeatures()
     training = spread(data.indices("train", recoloured=False), 2 * MOST)
     held_out = spread(data.indices(*data.held_out[:1], recoloured=False), MOST) if data.held_out else training[::2]
+    others = training[1::2]  # real pictures that are not among those compared with
     real = data.pictures(held_out)
-    other = training[1::2][: len(held_out)]
-    theirs, ours, beside = features(real), features(drawn), features(data.pictures(other))
-    every = np.concatenate([beside, features(data.pictures(training[::2]))])
+    theirs, ours = features(real), features(drawn)
     count = min(len(ours), len(theirs))
     found: dict[str, Any] = {
         "features": FEATURES,
         "pictures": count,
-        "compared_with": "held-out pictures" if data.held_out else "training pictures: nothing is held out",
-        "kernel_distance_x1000": {
-            "drawn": thousandths(ours, theirs),
-            "real": thousandths(beside, theirs),
-            "blurred": thousandths(features(blurred(real)), theirs),
-            "noise": thousandths(features(torch.randint(0, 256, real[:200].shape, dtype=torch.uint8)), theirs),
-        },
-        "nearest_training_picture_cosine_distance": {
+        "compared_with": "held-out pictures" if data.held_out else "half of the training pictures: nothing is held out",
+    }
+    if len(others):
+        beside = features(data.pictures(others))
+        every = np.concatenate([beside, features(data.pictures(training[::2]))]) if data.held_out else beside
+        found["nearest_training_picture_cosine_distance"] = {
             "drawn": median(nearest(ours, every)),
             "real_held_out": median(nearest(theirs, every)),
-        },
-    }
+        }
+        if min(count, len(beside)) >= FEWEST:
+            found["kernel_distance_x1000"] = {
+                "drawn": thousandths(ours, theirs),
+                "real": thousandths(beside[: len(theirs)], theirs),
+                "blurred": thousandths(features(blurred(real)), theirs),
+                "noise": thousandths(features(noise(real.shape)), theirs),
+            }
+    if count < FEWEST:
+        return found
     return {**found, **{name: rounded(value) for name, value in coverage(ours[:count], theirs[:count]).items()}}
+
+
+def noise(shape: torch.Size) -> Tensor:
+    random = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (min(200, shape[0]), *shape[1:]), dtype=torch.uint8, generator=random)
 
 
 def spread(indices: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:

@@ -68,8 +68,10 @@ def kernel_distance(ours: npt.NDArray[np.float32], theirs: npt.NDArray[np.float3
     """Unbiased squared maximum mean discrepancy of features (N, D) and (M, D); about 0 for two sets of one kind.
 
     The kernel is the cube of one plus the cosine, after Binkowski et al., "Demystifying MMD GANs" (KID), 2018, whose
-    features are not of unit length.
+    features are not of unit length. Raises ValueError for fewer than two of either.
     """
+    if min(len(ours), len(theirs)) < 2:
+        raise ValueError("a distance of sets needs two of each")
     x, y = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (ours.astype(float), theirs.astype(float)))
     n, m = len(x), len(y)
     own, other, across = (1 + x @ x.T) ** 3, (1 + y @ y.T) ** 3, (1 + x @ y.T) ** 3

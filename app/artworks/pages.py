@@ -70,6 +70,7 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
             "own": found.user_id == user.id,
             "inputs": generations.named(found.provenance.get("inputs", {})),
             "derived": derived,
+            "again": service.request_params(found),
             "variation": any(made.family.task("image-variation") for made in checkpoints.catalogue().values()),
             "sisters": [work for work in sisters if work.user_id == user.id],
         },

@@ -37,6 +37,14 @@ def subject(params: dict[str, Any], model: str) -> str:
     return str(params.get("prompt") or " · ".join(filter(None, [params.get("label"), model.replace("-", " ")])))
 
 
+def request_params(artwork: Artwork) -> dict[str, Any]:
+    """Parameters that give this very picture again, alone."""
+    params = {**artwork.provenance.get("params", {}), "seed": artwork.seed, "count": 1}
+    if "weights" in artwork.provenance:  # its own place on a way
+        params |= {"weights": artwork.provenance["weights"], "path": False}
+    return params
+
+
 def search_text(title: str, prompt: str, tags: list[str]) -> str:
     """Casefolded words, a tag a line that starts with a mark, so that one can be looked for whole."""
     return "\n".join([title, prompt, *(f"{TAG_MARK}{tag}" for tag in tags), ""]).casefold()

@@ -19,6 +19,7 @@ class TaskOut(BaseModel):
     title: str
     media_type: str
     live: bool = Field(description="Quick enough for /explorations")
+    choices: dict[str, list[str]] = Field(description="What this checkpoint allows for parameters that depend on it")
     images: ImagesOut = Field(description="How many pictures `inputs.images` takes")
     params: dict[str, Any] = Field(description="JSON Schema of `params`")
 
@@ -62,6 +63,7 @@ class ModelOut(BaseModel):
                     title=task.title,
                     media_type=task.media_type,
                     live=task.live,
+                    choices=task.choices(card),
                     images=ImagesOut(least=task.images[0], most=task.images[1]),
                     params=task.params.model_json_schema(),
                 )

@@ -136,13 +136,17 @@ def rows_of(source: Source) -> Iterator[Source]:
         return
     try:
         number = 0
-        for number, (text, title) in enumerate(texts.rows(read_table(source), suffix), 1):
+        for number, row in enumerate(texts.rows(read_table(source), suffix), 1):
             name = f"{source.name}#{number}.txt"
-            yield Source(name, len(text), lambda most, text=text: text[:most], caption=title)  # type: ignore[misc]
+            yield Source(name, len(row.text), partial(beginning, row.text), row.refusal, row.title)
         if number == 0:
             yield source  # of captions
     except Invalid as error:
         yield replace(source, refusal=error.detail)
+
+
+def beginning(text: bytes, most: int) -> bytes:
+    return text[:most]
 
 
 def read_table(source: Source) -> bytes:
@@ -200,7 +204,7 @@ def keep(dataset_id: str, files: list[File], captions: Captions, result: ImportO
         for file in files:
             if file.kept is None:
                 continue
-            given = file.source.caption or captions.find(file.source.name)
+            given = captions.find(file.source.name) if file.source.caption is None else file.source.caption
             if (earlier := known.get(file.digest)) is not None:
                 result.repeated += 1
                 if given and may_replace(earlier.name, earlier.caption) and given != earlier.caption:

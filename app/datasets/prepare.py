@@ -93,9 +93,7 @@ def slug(name: str, otherwise: str) -> str:
 def items(
     rows: list[tuple[str, str]], size: int, fit: Fit, mirror: bool, look: Callable[[], None]
 ) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
-    """Squares of the pictures; with `patches` many of each, of which every 20th is held out: few large pictures, or a
-    single painting, are then enough to learn from.
-    """
+    """Squares of the pictures; with `patches` many of each: few large pictures, or one painting, are then enough."""
     if fit == "patches":
         yield from patches(rows, size, mirror, look)
         return
@@ -110,22 +108,39 @@ def items(
 def patches(
     rows: list[tuple[str, str]], size: int, mirror: bool, look: Callable[[], None]
 ) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
-    """Windows at chance places, from the size that is wanted up to the whole picture; the same in every build."""
-    count, number = max(1, -(-PATCHES // len(rows))), 0
-    for digest, caption in rows:
+    """Windows at chance places, from the size that is wanted up to the whole picture; the same in every build.
+
+    Of some pictures every 20th is held out whole, at least one; of a single one the rightmost sixth, which no window of
+    the training touches.
+    """
+    count = max(1, -(-PATCHES // len(rows)))
+    every = min(HELD_OUT_EVERY, len(rows))
+    for number, (digest, caption) in enumerate(rows):
         picture = on_white(stored(digest))
+        width, height = picture.size
+        if len(rows) > 1:
+            parts = [("held_out" if number % every == every - 1 else "train", (0, 0, width, height), count)]
+        else:
+            cut = width - max(1, width // 6)
+            held_out = max(1, count // HELD_OUT_EVERY)
+            parts = [("train", (0, 0, cut, height), count - held_out), ("held_out", (cut, 0, width, height), held_out)]
         random = np.random.default_rng(int(digest[:16], 16))
-        largest = min(picture.size)
-        for i in range(count):
-            look()
-            side = round(np.exp(random.uniform(np.log(min(size, largest)), np.log(largest))))
-            left, top = (int(random.integers(0, length - side + 1)) for length in picture.size)
-            window = picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.LANCZOS)
-            number += 1
-            split = "held_out" if number % HELD_OUT_EVERY == 0 else "train"
-            name = f"{digest}/{i}"
-            item = Item(name, digest, digest, "", split, caption, "", [caption], mirrorable=mirror)
-            yield item, np.asarray(window, dtype=np.uint8)
+        for split, box, windows in parts:
+            part = picture.crop(box)
+            for i in range(windows):
+                look()
+                name = f"{digest}/{split}/{i}"
+                item = Item(name, digest, digest, "", split, caption, "", [caption], mirrorable=mirror)
+                yield item, window(part, size, random)
+
+
+def window(picture: Image.Image, size: int, random: np.random.Generator) -> npt.NDArray[np.uint8]:
+    """(size, size, 3) of a square at a chance place, of any side between `size` and the picture's smaller one."""
+    largest = min(picture.size)
+    side = round(np.exp(random.uniform(np.log(min(size, largest)), np.log(largest))))
+    left, top = (int(random.integers(0, length - side + 1)) for length in picture.size)
+    square = picture.crop((left, top, left + side, top + side))
+    return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS), dtype=np.uint8)
 
 
 def stored(digest: str) -> bytes:

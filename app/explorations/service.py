@@ -6,6 +6,7 @@ A request goes over a Redis list to whichever generation worker takes it, the fr
 from __future__ import annotations
 
 import json
+import threading
 import time
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,6 +24,8 @@ from app.users.service import Principal
 REQUESTS = "danqing:explorations"
 PATIENCE_SECONDS = 10.0  # a first picture has to be brought into the latent space of a GAN
 WAIT_SECONDS = 1.0  # less than the client's own timeout
+MOST_WAITING = 100  # requests that no worker has taken
+_waiting = threading.BoundedSemaphore(16)  # each holds one of the web process's forty threads
 FRAME, PROBLEM, OUTDATED = b"F", b"P", b"O"  # first byte of an answer
 
 
@@ -71,10 +74,23 @@ def prepared(session: Session, user: Principal, given: GenerationIn) -> Explorat
 
 def frame(wanted: Exploration) -> bytes | None:
     """The PNG; None when a newer request of this user has come. Raises Invalid, Unavailable."""
+    if not _waiting.acquire(blocking=False):
+        raise Unavailable("Too many live frames are wanted at once")
+    try:
+        return exchange(wanted)
+    finally:
+        _waiting.release()
+
+
+def exchange(wanted: Exploration) -> bytes | None:
     try:
         redis_client = client()
-        redis_client.set(wanted.latest_key, wanted.id, ex=60)
-        redis_client.rpush(REQUESTS, json.dumps(asdict(wanted)))
+        with redis_client.pipeline() as pipe:
+            pipe.set(wanted.latest_key, wanted.id, ex=60)
+            pipe.rpush(REQUESTS, json.dumps(asdict(wanted)))
+            pipe.ltrim(REQUESTS, -MOST_WAITING, -1)
+            pipe.expire(REQUESTS, 60)
+            pipe.execute()
         while time.time() < wanted.until:
             answer: Any = redis_client.blpop([wanted.answer_key], timeout=WAIT_SECONDS)
             if answer is not None:

@@ -36,7 +36,7 @@ def create(
     with session_scope(writing=False) as session:
         if artwork:
             made = artworks.get(session, user, artwork)
-            values = {**made.provenance.get("params", {}), "seed": made.seed, "count": 1}
+            values = dict(artworks.request_params(made))
             model, task = made.model, made.task
             given = service.named(made.provenance.get("inputs", {})).images
         jobs, _ = service.page(session, user, None, RECENT)

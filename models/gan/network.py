@@ -113,6 +113,9 @@ class Discriminator(nn.Module):
         self.embedding = nn.Embedding(config.classes, last) if config.classes else None
         self.out = nn.Linear(last, 1, bias=False)
 
+    def advance(self) -> None:
+        """Called once a step, whoever works on how many pieces of it."""
+
     def forward(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, 3, size, size) in [-1, 1] -> (B,)."""
         x = self.tower(self.enter(self.to_patches(pictures)))

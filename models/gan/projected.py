@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 from models.features import BLOCKS, SMALLEST_SEEN, load_lite0
 from models.gan.spec import GANConfig
@@ -60,6 +61,16 @@ class ProjectedDiscriminator(nn.Module):
         for part in (self.features, self.over_channels, self.over_scales):
             part.requires_grad_(False)
         self.heads = nn.ModuleList(Head(m, 3 - i, config.classes) for i, m in enumerate(MIXED))
+        self.eval()
+
+    @torch.no_grad()
+    def advance(self) -> None:
+        """One power iteration a step: at every forward pass it would depend on the number of pieces and processes."""
+        self.heads.train()
+        for layer in self.heads.modules():
+            if is_parametrized(layer):
+                _ = layer.weight
+        self.heads.eval()
 
     def forward(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, 3, size, size) in [-1, 1] -> (B, 4)."""

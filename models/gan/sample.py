@@ -34,6 +34,8 @@ def directions(network: Generator, count: int = DIRECTIONS) -> dict[str | None, 
     """
     weight = network.scale.weight[:, : network.config.latent].float().cpu()
     _, _, vectors = torch.linalg.svd(weight, full_matrices=False)
+    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
+    vectors = vectors * largest.sign()  # an algorithm may give either sign
     return {str(i + 1): vector for i, vector in enumerate(vectors[:count])}
 
 

@@ -14,6 +14,7 @@ SMALLEST_GRID = 4
 DIRECTIONS = 8  # of the latent space, that are shown
 IMAGES_PER_SECOND = 40.0  # the default network on two CPU cores
 BYTES_A_CHANNEL = 150
+PROJECTED_BYTES_A_PIXEL, SMALLEST_JUDGED = 4000, 64
 
 
 class GANConfig(BaseModel):
@@ -130,9 +131,11 @@ def cost(params: GANTraining) -> TrainingCost:
     """Activations of both networks, twice where gradients are penalised."""
     network = params.network
     cells = sum((SMALLEST_GRID << i) ** 2 * width for i, width in enumerate(network.widths))
+    side = max(network.size, SMALLEST_JUDGED)
+    features = PROJECTED_BYTES_A_PIXEL * side**2 if params.discriminator == "projected" else 0
     return TrainingCost(
         fixed_bytes=450 * 2**20,
-        picture_bytes=round(cells * network.blocks * BYTES_A_CHANNEL),
+        picture_bytes=round(cells * network.blocks * BYTES_A_CHANNEL) + features,
         images_per_second=IMAGES_PER_SECOND,
     )
 

@@ -84,7 +84,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         unpack(tensors, **parts)
     game = Game(generator, discriminator, params.objective, params.gamma, params.penalty_every)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
-    penalties = (0.0, 0.0)
+    penalties: dict[str, float] = {}  # as last taken
     watched = Watched(params, data, run)
 
     for step in run.steps_from(done):
@@ -97,6 +97,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         factor = run.rate * warmup_stable_decay(step, run.progress(step))
         set_learning_rate(optimizers, factor)
 
+        discriminator.advance()
         learn(judging, True)
         optimizers[0].zero_grad(set_to_none=True)
         sums = torch.zeros(6, device=run.device)
@@ -128,12 +129,11 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         if params.augmentation == "adaptive":
             strength = augment.adapted(strength, float(sums[3]), len(batch), params.strength)
         if game.penalises(step):
-            penalties = (float(sums[4]), float(sums[5]))
+            penalties = {"r1": float(sums[4]), "r2": float(sums[5])}
         if run.log_is_due(done):
-            figures = diagnostics(game, sums.tolist(), float(generator_loss), penalties)
-            run.log_step(
-                done, len(batch), **figures, augmentation=strength, learning_rate=factor * params.learning_rate
-            )
+            figures = {**diagnostics(game, sums.tolist(), float(generator_loss)), **penalties}
+            rate = factor * params.learning_rate
+            run.log_step(done, len(batch), **figures, augmentation=strength, learning_rate=rate)
         if run.measure_is_due(done):
             with run.spend("measuring"):
                 watched.look(done, ema.average)
@@ -161,17 +161,15 @@ def on_device(
     return batch[share].to(run.device), latents[share].to(run.device), given
 
 
-def diagnostics(
-    game: Game, sums: list[float], generator_loss: float, penalties: tuple[float, float]
-) -> dict[str, float]:
-    """What the two players' losses mean, in the objective's own terms; R1 and R2 as last taken."""
+def diagnostics(game: Game, sums: list[float], generator_loss: float) -> dict[str, float]:
+    """What the two players' losses mean, in the objective's own terms."""
     loss, real, fake, signs = sums[:4]
     found = {"loss_discriminator": loss, "loss_generator": generator_loss, "sign_real": signs}
     if game.rules.probability:
         found |= {"d_real": real, "d_fake": fake, "jsd_bound": divergence_bound(loss)}
     else:
         found["margin"] = real - fake
-    return {**found, "r1": penalties[0], "r2": penalties[1]} if game.gamma else found
+    return found
 
 
 class Watched:
@@ -194,7 +192,10 @@ class Watched:
     def look(self, done: int, network: nn.Module) -> None:
         drawn = torch.cat(
             [
-                network(self.latents[at].to(self.run.device), *([] if self.labels is None else [self.labels[at]]))
+                network(
+                    self.latents[at].to(self.run.device),
+                    *([] if self.labels is None else [self.labels[at].to(self.run.device)]),
+                )
                 for at in torch.arange(self.count).split(self.piece)
             ]
         ).clamp(-1, 1)

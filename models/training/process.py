@@ -60,13 +60,15 @@ def describe(path: Path, words: dict[str, Any]) -> None:
 
 def evaluate(data: Collection, run: Run) -> None:
     """Put what can be measured of the model into its card; the model stays a good one where that fails."""
-    run.is_done = True
+    run.finish()
     run.beat("evaluating", progress=1.0)
     try:
         for name, value in measure(run.folder.model, data, run.published).items():
             print(f"{name}: {value}", file=sys.stderr, flush=True)
-    except (ImportError, CheckpointError, ValueError) as error:
-        print(f"not measured: {error}", file=sys.stderr, flush=True)
+    except Stopped:
+        raise
+    except Exception as error:
+        print(f"not measured: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
 
 
 def train(arguments: argparse.Namespace, run: Run) -> None:

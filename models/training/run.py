@@ -116,6 +116,12 @@ class Run:
 
         threading.Thread(target=watch, daemon=True, name="parent").start()
 
+    def finish(self) -> None:
+        """The last state is saved; from now on a wish to stop is heard at once. Raises Stopped for an earlier one."""
+        self.is_done = True
+        if self._stop:
+            raise Stopped("stopped after the last step")
+
     @property
     def has_begun(self) -> bool:
         """Whether the state was read: from then on there is something to save."""

@@ -22,7 +22,7 @@ from models.vae.sample import load, load_vae
 from models.vae.spec import DrawnFromPrior
 from models.vae.train import bits_a_number
 
-BOUNDED = {1: 512, 64: 128, 512: 48}  # draws of the encoder a picture -> pictures
+DRAWS, BOUNDED, MEASURED = (1, 64, 512), 64, 512  # of the encoder a picture; pictures of bounds, and of the rest
 BATCH = 16
 
 
@@ -30,7 +30,7 @@ def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dic
     """(figures, contact sheet of pictures from chance). Where nothing is held out, training pictures are measured."""
     network, _ = load_vae(folder, torch.device("cpu"))
     splits = data.held_out[:1] or ["train"]
-    held_out = to_unit(data.pictures(spread(data.indices(*splits, recoloured=False), BOUNDED[1])))
+    held_out = to_unit(data.pictures(spread(data.indices(*splits, recoloured=False), MEASURED)))
     drawn, sheet = evaluate_chance(
         load(folder, torch.device("cpu")), DrawnFromPrior(temperature=1.0), DrawnFromPrior(), data
     )
@@ -40,11 +40,12 @@ def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dic
 @torch.no_grad()
 def bounds(network: VAE, pictures: Tensor) -> dict[str, Any]:
     """Importance-weighted bounds in bits a number, and the two parts of the ELBO in nats a picture."""
-    found: dict[str, Any] = {"measured_on": len(pictures)}
-    for draws, count in BOUNDED.items():
+    few = pictures[spread(np.arange(len(pictures)), BOUNDED)]
+    found: dict[str, Any] = {"bounds_of_pictures": len(few)}
+    for draws in DRAWS:
         values = [
             importance_weighted_bound(network, part, draws, step_generator(0, index))
-            for index, part in enumerate(pictures[:count].split(BATCH))
+            for index, part in enumerate(few.split(BATCH))
         ]
         bits = bits_a_number(network, float(torch.cat(values).mean()), pictures[0].numel())
         found[f"bits_a_number_k{draws}"] = rounded(bits)

@@ -117,7 +117,7 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
     step, held_out_figures, best = run.outcome(done)
     if best:
         unpack(best, ema=ema.average)
-    run.is_done = True
+    run.finish()
     if run.is_first:
         run.beat("fitting", progress=1.0)
         means, log_variances = encoded(ema.average, data, train_items, run)
@@ -216,7 +216,7 @@ def fit_prior(network: VAE, means: Tensor, log_variances: Tensor, styles: Tensor
 
 def common_tags(data: Collection, indices: npt.NDArray[np.int64]) -> list[str]:
     """Tags that many pictures have and many have not, the commonest first."""
-    counts = Counter(tag for i in indices for tag in set(data.items[i].get("tags", [])))
+    counts = Counter(tag for i in indices for tag in sorted(set(data.items[i].get("tags", []))))
     enough = max(FEWEST_TAGGED, len(indices) // 200)
     return [tag for tag, count in counts.most_common(MOST_TAGS) if enough <= count <= len(indices) - enough]
 

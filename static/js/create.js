@@ -111,11 +111,16 @@ const live = document.getElementById("live");
 let asking = false;
 let asked = "";
 
+function wantedFrame() {
+  const given = request();
+  given.params = { ...given.params, count: 1, ...("path" in given.params ? { path: false } : {}) };
+  return JSON.stringify(given);
+}
+
 // One request at a time: while a slider moves, the next frame is asked for when the last has come.
 async function showLive() {
   if (!live || asking || (pictures ? !pictures.enough() : !form.elements.seed.value)) return;
-  const given = request();
-  const text = JSON.stringify(given);
+  const text = wantedFrame();
   if (text === asked) return;
   asking = true;
   asked = text;
@@ -133,7 +138,7 @@ async function showLive() {
   } finally {
     asking = false;
   }
-  if (JSON.stringify(request()) !== asked) showLive();
+  if (wantedFrame() !== asked) showLive();
 }
 if (live) {
   for (const kind of ["input", "change"]) form.addEventListener(kind, showLive);

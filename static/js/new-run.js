@@ -23,9 +23,16 @@ function request() {
   return made;
 }
 
+function reset(field) {
+  if (field instanceof HTMLSelectElement) field.selectedIndex = Math.max(0, [...field.options].findIndex((option) => option.defaultSelected));
+  else field.value = field.defaultValue;
+}
+
 function usePreset() {
   const { steps, params } = form.querySelector("[name=preset]:checked").dataset;
   form.elements.steps.value = steps;
+  const presets = [...form.querySelectorAll("[name=preset]")].map((preset) => JSON.parse(preset.dataset.params));
+  for (const name of new Set(presets.flatMap(Object.keys))) reset(form.elements[name]); // what another preset has set
   for (const [name, given] of Object.entries(JSON.parse(params))) form.elements[name].value = given;
 }
 

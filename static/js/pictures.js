@@ -15,8 +15,8 @@ export class Pictures {
         place.classList.toggle("over", kind === "dragover");
       });
     }
-    place.addEventListener("drop", (event) => this.upload(event.dataTransfer.files));
-    document.addEventListener("paste", (event) => event.clipboardData.files.length && this.upload(event.clipboardData.files));
+    place.addEventListener("drop", (event) => this.upload([...event.dataTransfer.files]));
+    document.addEventListener("paste", (event) => event.clipboardData.files.length && this.upload([...event.clipboardData.files]));
     const input = place.querySelector("#picture-files");
     const take = () => {
       this.upload([...input.files]);
@@ -29,6 +29,7 @@ export class Pictures {
       if (picked) this.add({ artwork: picked.dataset.artwork });
       if (target.closest("#chosen button")) {
         target.closest("li").remove();
+        (this.list.querySelector("button") ?? input).focus();
         this.changed();
       }
     });

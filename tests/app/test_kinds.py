@@ -90,6 +90,10 @@ def test_midi_and_musicxml_are_read_into_the_same_kind_of_notes() -> None:
         ("a.xml", b"<html><note/></html>", Invalid),
         ("a.xml", b'<!DOCTYPE a [<!ENTITY b "c">]><score-partwise><part>&b;</part></score-partwise>', Invalid),
         ("a.xml", SCORE.replace("<divisions>2", "<divisions>nan").encode()[:400], Invalid),
+        ("a.xml", SCORE.replace('tempo="60"', 'tempo="nan"').encode(), Invalid),
+        ("a.xml", SCORE.replace("<duration>2<", "<duration>inf<").encode(), Invalid),
+        ("a.xml", SCORE.replace("<divisions>2<", "<divisions>nan<").encode(), Invalid),
+        ("a.xml", SCORE.replace("<duration>2<", "<duration>-9<").encode(), Invalid),
         ("a.mxl", b"PK\x03\x04", Invalid),
         ("a.mxl", zipped({"readme.txt": b"x"}).getvalue(), Invalid),
     ],
@@ -152,6 +156,10 @@ def test_texts_have_one_normal_form() -> None:
     found = texts.read("\ufeff静夜思\r\n  床前\t明月光 \r\n\r\n".encode(), "li bai.txt")
     assert found.content.decode() == "静夜思\n  床前 明月光\n"
     assert found.facts == {"characters": 12, "lines": 2, "excerpt": "静夜思\n  床前 明月光"}
+    assert (
+        texts.read("10\u00a0km 👩\u200d🎨\u3000x".encode(), "d.txt").content.decode()
+        == "10\u00a0km 👩\u200d🎨\u3000x\n"
+    )
     assert texts.read("静夜思 床前明月光!".encode(), "b.md").fingerprint == found.fingerprint
     assert texts.read("e\u0301".encode("utf-16"), "c.txt").content.decode() == "é\n"
     assert texts.read(found.content, "again.txt").content == found.content
@@ -182,24 +190,27 @@ def test_files_and_rows_of_tables_are_works() -> None:
         dataset,
         ("sonnet.txt", b"Shall I compare thee\nto a summer's day?"),
         ("poems.jsonl", "\n".join(json.dumps(row, ensure_ascii=False) for row in rows).encode()),
-        ("more.csv", b"title,text\nTwo,some words\n,\n"),
+        ("more.csv", b"title,text\nTwo,some words\n,\nThree,more words\n"),
+        ("odd.jsonl", b'{"text": "half a sign: \\ud83d"}'),
         ("broken.jsonl", b"{"),
     )
-    assert report.accepted == 4 and {refusal.name for refusal in report.refusals} == {"more.csv", "broken.jsonl"}
+    assert report.accepted == 6 and {each.name for each in report.refusals} == {"more.csv#2.txt", "broken.jsonl"}
     captions = {item.name: item.caption for item in listed(dataset)}
     assert captions == {
         "sonnet.txt": "sonnet",
         "poems.jsonl#1.txt": "春晓 · 孟浩然",
         "poems.jsonl#2.txt": "One",
         "more.csv#1.txt": "Two",
+        "more.csv#3.txt": "Three",
+        "odd.jsonl#1.txt": "",
     }
     with session_scope(writing=False) as session:
         row = service.get(session, dataset)
         found = service.statistics(session, row)
-    assert found.unit == "characters" and found.totals["lines"] == 7
+    assert found.unit == "characters" and found.totals["lines"] == 9
     content = b"".join(service.export(row))
     with zipfile.ZipFile(io.BytesIO(content)) as made:
-        assert sum(name.endswith(".txt") for name in made.namelist()) == 4
+        assert sum(name.endswith(".txt") for name in made.namelist()) == 6
     assert len(versions(dataset, copy_of(dataset, "texts"))) == 1
 
 

@@ -19,7 +19,7 @@ import numpy.typing as npt
 import resvg_py
 from PIL import Image
 
-from app.datasets.packages import NpmPackage, fetch_npm, node_command
+from app.datasets.packages import FetchError, NpmPackage, fetch_npm, node_command
 from app.datasets.prepared import Item, write_prepared
 
 CORE = NpmPackage(
@@ -183,6 +183,8 @@ def lines(style: Style, cache: Path, look: Callable[[], None]) -> Iterator[dict[
             try:
                 for line in process.stdout:
                     yield json.loads(line)
+                if process.wait() != 0:
+                    raise FetchError(f"{style.package.name} ended with exit code {process.returncode}")
             finally:
                 process.kill()
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from xml.etree.ElementTree import Element
 
 import defusedxml.ElementTree
@@ -18,8 +19,9 @@ from app.datasets.kinds.kept import Kept, Kind
 from app.errors import Invalid, UnsupportedMedia
 
 MOST = 8 << 20
-MOST_UNPACKED = 32 << 20
-MOST_NOTES = 200_000
+MOST_MIDI = 1 << 20  # each byte may become a message of half a kilobyte
+MOST_NOTES = 100_000
+LONGEST = 100_000.0  # beats
 MIDI, MUSICXML = "audio/midi", "application/vnd.recordare.musicxml+xml"
 SUFFIXES = {".mid": MIDI, ".midi": MIDI, ".musicxml": MUSICXML, ".xml": MUSICXML, ".mxl": MUSICXML}
 STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -83,10 +85,10 @@ def from_mxl(content: bytes) -> bytes:
                 and entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
             ]
             with archive.open(scores[0]) as score:
-                found = score.read(MOST_UNPACKED + 1)
+                found = score.read(MOST + 1)
     except Exception as error:  # a hostile archive makes zipfile raise whatever it likes
         raise Invalid("The compressed MusicXML is broken") from error
-    if len(found) > MOST_UNPACKED:
+    if len(found) > MOST:
         raise Invalid("The score is too large")
     return found
 
@@ -101,21 +103,32 @@ def parse(content: bytes, media_type: str) -> Score:
         raise Invalid("The music is broken or cut off") from error
     if not score.notes:
         raise Invalid("There is no note in it")
+    if not all(0 <= note.start <= LONGEST and 0 <= note.duration <= LONGEST for note in score.notes):
+        raise Invalid("Its notes lie at impossible times")  # not a number among them
+    if not math.isfinite(score.seconds):
+        raise Invalid("It has an impossible tempo")
     return score
+
+
+def few(notes: Iterator[Note]) -> list[Note]:
+    found = list(islice(notes, MOST_NOTES + 1))
+    if len(found) > MOST_NOTES:
+        raise Invalid(f"It has more than {MOST_NOTES} notes")
+    return found
 
 
 # --- MIDI -----------------------------------------------------------------------------------------------------------
 
 
 def from_midi(content: bytes) -> Score:
+    if len(content) > MOST_MIDI:
+        raise Invalid(f"A MIDI file may have {MOST_MIDI >> 20} MiB")
     file = mido.MidiFile(file=io.BytesIO(content), clip=True)
     if file.ticks_per_beat <= 0:
         raise Invalid("Its time is in film frames, not in beats")
-    notes = [
+    notes = few(
         note for number, track in enumerate(file.tracks) for note in track_notes(track, number, file.ticks_per_beat)
-    ]
-    if len(notes) > MOST_NOTES:
-        raise Invalid(f"It has more than {MOST_NOTES} notes")
+    )
     return Score(sorted(notes, key=lambda note: (note.start, -note.pitch)), file.length if file.type < 2 else 0.0)
 
 
@@ -142,14 +155,11 @@ def from_musicxml(content: bytes) -> Score:
     root = defusedxml.ElementTree.fromstring(content)
     if root.tag != "score-partwise":
         raise Invalid("It is not a MusicXML score by parts")
-    notes, tempo, end = list[Note](), 120.0, 0.0
-    for number, part in enumerate(root.iter("part")):
-        for found in part_notes(part, number):
-            notes.append(found)
-            end = max(end, found.start + found.duration)
+    notes = few(note for number, part in enumerate(root.iter("part")) for note in part_notes(part, number))
+    tempo, end = 120.0, max((note.start + note.duration for note in notes), default=0.0)
     if (sound := next((s for s in root.iter("sound") if s.get("tempo")), None)) is not None:
         tempo = float(sound.get("tempo") or tempo)
-    return Score(sorted(notes, key=lambda note: (note.start, -note.pitch)), 60 * end / max(tempo, 1.0))
+    return Score(sorted(notes, key=lambda note: (note.start, -note.pitch)), 60 * end / tempo if tempo > 0 else math.nan)
 
 
 def part_notes(part: Element, number: int) -> Iterator[Note]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from app.datasets.captions import NAME_COLUMNS, first_text, json_rows, table_rows, tidy
 from app.datasets.kinds.kept import Kept, Kind
@@ -14,6 +15,7 @@ SUFFIXES, TABLES = (".txt", ".md"), (".jsonl", ".csv", ".tsv")
 TEXT_COLUMNS, TITLE_COLUMNS = ("text", "content", "body", "paragraphs"), ("title", "caption", "name")
 MOST = 16 << 20
 EXCERPT = 160
+CONTROLS = ("Cc", "Cs")  # joiners, Chinese spaces and private signs stay
 
 
 def read(content: bytes, name: str) -> Kept:
@@ -42,22 +44,32 @@ def decoded(content: bytes) -> str:
 def normal(text: str) -> str:
     """NFC, lines that end in \\n, no control characters, no space at a line's end, nothing empty at both ends."""
     lines = unicodedata.normalize("NFC", text).splitlines()
-    clean = ("".join(c for c in line.replace("\t", " ") if c.isprintable()).rstrip() for line in lines)
-    return "\n".join(clean).strip("\n")
+    kept = ("".join(c for c in line.replace("\t", " ") if unicodedata.category(c) not in CONTROLS) for line in lines)
+    return "\n".join(line.rstrip() for line in kept).strip("\n")
 
 
-def rows(content: bytes, suffix: str) -> Iterator[tuple[bytes, str]]:
-    """(text, title) of every row of a table of works; nothing of a table of captions. Raises Invalid."""
+@dataclass(frozen=True)
+class Row:
+    """A row of a table of works."""
+
+    text: bytes
+    title: str
+    refusal: str | None = None
+
+
+def rows(content: bytes, suffix: str) -> Iterator[Row]:
+    """Every row of a table of works; nothing of a table of captions, which its first row tells. Raises Invalid."""
     text = decoded(content)
-    for row in json_rows(text) if suffix == ".jsonl" else table_rows(text, suffix):
-        if first_text(row, NAME_COLUMNS) is not None:
+    for number, row in enumerate(json_rows(text) if suffix == ".jsonl" else table_rows(text, suffix)):
+        if number == 0 and first_text(row, NAME_COLUMNS) is not None:
             return
         lines = next((row[column] for column in TEXT_COLUMNS if row.get(column)), None)
         work = "\n".join(map(str, lines)) if isinstance(lines, list) else lines
-        if not isinstance(work, str):
-            raise Invalid("Its rows need a text")
-        titles = [str(row[column]) for column in (*TITLE_COLUMNS, "author") if isinstance(row.get(column), str)]
-        yield work.encode(), tidy(" · ".join(titles))
+        if isinstance(work, str):
+            titles = [str(row[column]) for column in (*TITLE_COLUMNS, "author") if isinstance(row.get(column), str)]
+            yield Row(work.encode("utf-8", "replace"), tidy(" · ".join(titles)))
+        else:
+            yield Row(b"", "", "The row has no text")
 
 
 KIND = Kind(

@@ -39,6 +39,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("artwork_sources")
     for table, columns in COLUMNS.items():
-        with op.batch_alter_table(table) as batch:
-            for column in columns:
-                batch.drop_column(column.name)
+        for column in columns:  # not by a new table: dropping the old one would take rows that refer to it along
+            op.drop_column(table, column.name)
