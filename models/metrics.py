@@ -34,7 +34,11 @@ class IndependentFeatures:
             raise ValueError(f"{path} is not the pinned weights file")
         model = onnx.load_from_string(content)
         model.graph.output.append(onnx.ValueInfoProto(name=POOLED))
-        self.session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+        options = onnxruntime.SessionOptions()
+        # Threads that wait would keep cores from whoever draws or trains beside.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        content = model.SerializeToString()
+        self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
     def __call__(self, pictures: Tensor, batch: int = 16) -> npt.NDArray[np.float32]:
         """(N, 3, H, W) uint8 -> (N, 1024) of unit length."""
