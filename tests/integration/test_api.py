@@ -517,9 +517,16 @@ def test_the_openapi_document_is_valid_and_has_examples(artist: httpx.Client) ->
 
 
 def test_models_say_what_their_tasks_take(artist: httpx.Client) -> None:
-    (model,) = artist.get("/models").json()["items"]
-    task = model["tasks"][0]
-    assert (model["name"], task["name"]) == (MODEL, "text-to-image")
+    models = {model["name"]: model for model in artist.get("/models").json()["items"]}
+    faces = models["pixel-faces"]["tasks"]
+    assert [each["name"] for each in faces] == [
+        "unconditional-image-generation",
+        "image-variation",
+        "image-interpolation",
+    ]
+    assert faces[2]["images"] == {"least": 2, "most": 4} and faces[2]["live"]
+    task = models[MODEL]["tasks"][0]
+    assert task["name"] == "text-to-image" and not task["live"]
     assert task["params"]["properties"]["prompt"]["maxLength"] == 500
     assert task["params"]["additionalProperties"] is False
 

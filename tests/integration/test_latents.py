@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,10 @@ MODEL, CHANCE = "small-faces", "unconditional-image-generation"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def model(studio: Studio) -> None:
+def model(studio: Studio) -> Iterator[None]:
     publish(studio)
+    yield
+    shutil.rmtree(studio.folder / "data" / "checkpoints" / MODEL)  # other tests expect another first model
 
 
 def publish(studio: Studio) -> None:
