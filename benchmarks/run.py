@@ -25,6 +25,7 @@ from sqlalchemy import create_engine, insert
 from app.artworks.tables import Artwork
 from app.database import new_id
 from app.paging import encode
+from benchmarks.latents import sampling, sliding
 from benchmarks.training import cancelling, loop
 from models.transformer.sample import load, requests, sample_tokens
 from tests.app.test_datasets import drawing
@@ -197,6 +198,8 @@ def main(parts: list[str]) -> None:
                 "web": lambda: web_process(studio, table),
                 "gallery": lambda: gallery(studio, client, table),
                 "importing": lambda: importing(studio, table),
+                "sampling": lambda: sampling(table),
+                "sliding": lambda: sliding(client, table),
                 "training": lambda: loop(table),
                 "cancelling": lambda: cancelling(studio, table),
             }

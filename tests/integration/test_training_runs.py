@@ -453,8 +453,11 @@ def test_an_estimate_says_what_a_run_would_take(boss: httpx.Client, kites: str) 
     assert large["memory_bytes"] > small["memory_bytes"] > 0 and large["seconds"] == pytest.approx(8 * small["seconds"])
     huge = boss.post("/training-runs/estimates", json={**given, "params": {"batch_size": 4096}}).json()
     assert huge["pieces"] > 1, "a batch that does not fit is worked on in pieces"
-    presets = boss.get("/training-families").json()["items"][0]["presets"]
-    assert [preset["name"] for preset in presets] == ["quick", "good", "best"]
+    families = {family["name"]: family["presets"] for family in boss.get("/training-families").json()["items"]}
+    assert {"gan", "vae", "kl-autoencoder", "fsq-autoencoder", "text-to-image-transformer"} <= families.keys()
+    for presets in families.values():
+        assert {"quick", "good", "best"} <= {preset["name"] for preset in presets}
+        assert all(preset["estimate"]["seconds"] > 0 for preset in presets)
 
 
 # --- weights files --------------------------------------------------------------------------------------------------
