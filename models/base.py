@@ -32,16 +32,6 @@ class SamplingParams(BaseModel):
     count: int = Field(1, ge=1, le=16, title="Count", description="How many pictures", strict=True)
 
 
-def with_one_size(given: Any) -> Any:
-    """For a validator of what is given: `size` is a shorter way to say `network.size`, and patches grow with it."""
-    if not isinstance(given, dict) or not isinstance(network := given.get("network", {}), dict):
-        return given
-    if "size" not in given:
-        return {**given, "size": network.get("size", 32)}
-    patch = 1 if given["size"] == 16 else 2 if given["size"] == 32 else 4
-    return {**given, "network": {"patch": patch, **network, "size": given["size"]}}
-
-
 @dataclass(frozen=True)
 class Task:
     """One thing a family does. `name` is the field's own term, `media_type` what it returns, `images` how many

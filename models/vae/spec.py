@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from models.base import INTERPOLATION, VARIATION, Family, Preset, SamplingParams, Task, TrainingCost, with_one_size
+from models.base import INTERPOLATION, VARIATION, Family, Preset, SamplingParams, Task, TrainingCost
+from models.latent_spec import LatentConfig, LatentTraining, label_field
 
 IMAGES_PER_SECOND = 24.0  # measured: the default network at 64 px on two CPU cores
 BYTES_A_CHANNEL = 46  # measured at batches of 8 to 64: peak memory within a tenth
 
 
-SMALLEST_GRID = 4
 VAE_IMAGES_PER_SECOND = 150.0
 VAE_BYTES_A_CHANNEL = 60
 
@@ -103,48 +103,25 @@ def cost(params: SpatialTraining) -> TrainingCost:
 
 # --- one latent vector a picture ------------------------------------------------------------------------------------
 
-Size = Literal[16, 32, 64, 128, 256]
 
-
-class VAEConfig(BaseModel):
+class VAEConfig(LatentConfig):
     """Shape of a VAE with a global latent; encoder and decoder mirror each other."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    size: Size = Field(32, description="Side of a picture", json_schema_extra={"unit": "px"})
-    patch: Literal[1, 2, 4] = Field(2, description="The finest grid has one cell for so many pixels in each direction")
     latent: int = Field(128, ge=2, le=1024, multiple_of=2, description="Numbers that a picture becomes")
     width: Width = Field(64, description="Channels of the finest grid")
     max_width: Width = Field(192, description="Channels of the coarsest grid, at most")
-    blocks: int = Field(2, ge=1, le=8, description="Residual blocks a grid, in encoder and decoder each")
     likelihood: Literal["gaussian", "laplace", "discretised-logistic"] = Field(
         "discretised-logistic", description="Of a pixel around what the decoder says"
     )
     prior_width: int = Field(128, ge=16, le=2048, multiple_of=4, description="Hidden width of the prior's flow")
     prior_layers: int = Field(6, ge=2, le=32, description="Couplings of the flow")
-    classes: int = Field(0, ge=0, le=1000, description="Labels that a picture may be drawn for")
     directions: int = Field(0, ge=0, le=100, description="Attributes that a picture may have more or less of")
 
-    @property
-    def widths(self) -> list[int]:
-        """Channels of each grid, from 4 x 4 up; each grid has twice the side of the one before."""
-        grids = (self.size // self.patch // SMALLEST_GRID).bit_length()
-        return [min(self.max_width, self.width << (grids - 1 - i)) for i in range(grids)]
 
-    @model_validator(mode="after")
-    def enough_grids(self) -> VAEConfig:
-        if self.size // self.patch < 2 * SMALLEST_GRID:
-            raise ValueError("the picture is too small for patches of this size")
-        return self
-
-
-class VAETraining(BaseModel):
+class VAETraining(LatentTraining):
     """How a VAE is trained."""
 
-    model_config = ConfigDict(extra="forbid")
-
     network: VAEConfig = VAEConfig()
-    size: Size = Field(32, title="Size", description="Side of the pictures, in pixels; the same as the network's")
     batch_size: int = Field(64, ge=1, le=4096, title="Batch size", description="Pictures a step")
     learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")
     beta: float = Field(
@@ -172,25 +149,6 @@ class VAETraining(BaseModel):
         description="Share of the feature loss",
         json_schema_extra={"more": True},
     )
-    labels: bool = Field(
-        True,
-        title="Learn labels",
-        description="Where the collection has styles, draw each when asked for",
-        json_schema_extra={"more": True},
-    )
-    ema_decay: float = Field(
-        0.999,
-        ge=0,
-        lt=1,
-        title="EMA decay",
-        description="Of the weights that are kept",
-        json_schema_extra={"more": True},
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def one_size(cls, given: Any) -> Any:
-        return with_one_size(given)
 
 
 class DrawnFromPrior(SamplingParams):
@@ -203,25 +161,24 @@ class DrawnFromPrior(SamplingParams):
         title="Variety",
         description="Spread of the latents: less gives safer pictures",
     )
-    label: str | None = Field(
-        None,
-        max_length=80,
-        title="Style",
-        description="One of the styles that the model has learnt; empty draws one at random",
-        json_schema_extra={"choices_from": "labels"},
-    )
+    label: str | None = label_field()
 
 
 def vae_cost(params: VAETraining) -> TrainingCost:
     """Activations of encoder and decoder."""
     network = params.network
-    cells = sum((SMALLEST_GRID << i) ** 2 * width for i, width in enumerate(network.widths))
     return TrainingCost(
         fixed_bytes=480 * 2**20,
-        picture_bytes=round(cells * network.blocks * VAE_BYTES_A_CHANNEL),
+        picture_bytes=round(network.cells * network.blocks * VAE_BYTES_A_CHANNEL),
         images_per_second=VAE_IMAGES_PER_SECOND,
     )
 
+
+SPATIAL_PRESETS = (
+    Preset("quick", "Quick look", 400),
+    Preset("good", "Good", 4000),
+    Preset("best", "Best", 16000),
+)
 
 FAMILIES = [
     Family(
@@ -230,11 +187,7 @@ FAMILIES = [
         training=FSQTraining,
         trainer="models.vae.train_spatial",
         evaluator="models.vae.evaluate_spatial",
-        presets=(
-            Preset("quick", "Quick look", 400),
-            Preset("good", "Good", 4000),
-            Preset("best", "Best", 16000),
-        ),
+        presets=SPATIAL_PRESETS,
         picture_size=lambda params, card_of: int(params.network.size),
         cost=cost,
     ),
@@ -244,11 +197,7 @@ FAMILIES = [
         training=KLTraining,
         trainer="models.vae.train_spatial",
         evaluator="models.vae.evaluate_spatial",
-        presets=(
-            Preset("quick", "Quick look", 400),
-            Preset("good", "Good", 4000),
-            Preset("best", "Best", 16000),
-        ),
+        presets=SPATIAL_PRESETS,
         picture_size=lambda params, card_of: int(params.network.size),
         cost=cost,
     ),
