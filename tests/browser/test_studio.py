@@ -83,7 +83,7 @@ def test_many_waiting_jobs_do_not_block_the_page(open_page: Open) -> None:
 
 def test_style_chips_change_the_prompt_and_the_dice_rolls(open_page: Open) -> None:
     page = open_page()
-    page.goto("/create")
+    page.goto("/create?model=emoji-transformer")
     page.get_by_label("Prompt").fill("a fox")
     page.get_by_role("button", name="Noto").click()
     expect(page.get_by_label("Prompt")).to_have_value("a fox, noto style")
