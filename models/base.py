@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the web process declares models, it does not compute
 
 MAX_SEED = 2**53 - 1  # exact in JavaScript
 MOST_MIXED = 4  # pictures
+BATCHES = (1, 2, 4, 8, 16)  # a batch is padded to one of these, so that few shapes occur
 
 
 class SamplingParams(BaseModel):
@@ -176,8 +177,14 @@ class Output:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
+T = TypeVar("T")
 Previews: TypeAlias = "list[npt.NDArray[np.uint8]]"  # one unfinished picture a request
 OnStep: TypeAlias = "Callable[[int, int, Callable[[], Previews]], None]"
+
+
+def padded(batch: list[T]) -> list[T]:
+    """With its last entry repeated, up to the next of BATCHES."""
+    return [*batch, *[batch[-1]] * (next(size for size in BATCHES if size >= len(batch)) - len(batch))]
 
 
 class Sampler(Protocol):

@@ -19,12 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.base import INTERPOLATION, VARIATION, OnStep, Output, Request
+from models.base import BATCHES, INTERPOLATION, VARIATION, OnStep, Output, Request, padded
 from models.checkpoint import CheckpointError
 from models.data import Collection, contact_sheet, to_pixels, to_unit
 from models.likeness import MOST, likeness
 
-BATCHES = (1, 2, 4, 8, 16)  # a batch is padded to one of these, so that few shapes occur
 SHOWN, COLUMNS, SHOWN_SIDE = 60, 12, 96
 TASK = "unconditional-image-generation"
 REMEMBERED = 256  # given pictures
@@ -62,8 +61,7 @@ class LatentSampler:
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
         """One picture a request, each from its own seed and pictures alone."""
         encoded = self.encode_all(batch, on_step) if batch[0].images else {}
-        drawn = [self.draws(request, encoded) for request in batch]
-        drawn += [drawn[-1]] * (next(b for b in BATCHES if b >= len(batch)) - len(batch))
+        drawn = padded([self.draws(request, encoded) for request in batch])
         latents = torch.stack([latent for latent, _ in drawn]).to(self.device)
         labels = torch.tensor([label for _, label in drawn], device=self.device) if self.labels else None
         pictures = self.draw(latents, labels)[: len(batch)]
@@ -103,12 +101,13 @@ class LatentSampler:
         """By identity of the picture. Each is encoded once and remembered: a slider asks again and again."""
         keys = {id(image): fingerprint(image) for request in batch for image in request.images}
         images = {keys[id(image)]: image for request in batch for image in request.images}
-        known = {key: self.recall(key) for key in images}
-        for key, image in images.items():
-            if known[key] is None:  # one by one: its latents depend on no other picture, and are kept at once
-                known[key] = self.encode_one(image, len(batch), on_step)
-                self.remember(key, known[key])
-        return {identity: known[key] for identity, key in keys.items()}  # type: ignore[misc]
+        known = {}
+        for key, image in images.items():  # one by one: latents depend on no other picture, and are kept at once
+            if (found := self.recall(key)) is None:
+                found = self.encode_one(image, len(batch), on_step)
+                self.remember(key, found)
+            known[key] = found
+        return {identity: known[key] for identity, key in keys.items()}
 
     def encode_one(self, image: npt.NDArray[np.uint8], shown: int, on_step: OnStep) -> tuple[Tensor, int]:
         """(latent, label) of a picture; meanwhile it is what all `shown` requests see."""
@@ -126,10 +125,9 @@ class LatentSampler:
                 self.remembered.move_to_end(key)
             return self.remembered.get(key)
 
-    def remember(self, key: bytes, latent: tuple[Tensor, int] | None) -> None:
+    def remember(self, key: bytes, latent: tuple[Tensor, int]) -> None:
         with self.lock:
-            if latent is not None:
-                self.remembered[key] = latent
+            self.remembered[key] = latent
             while len(self.remembered) > REMEMBERED:
                 self.remembered.popitem(last=False)
 

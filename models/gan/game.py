@@ -56,7 +56,7 @@ class Game:
         if penalised:
             r1, r2 = gradient_penalty(real, real_scores).mean(), gradient_penalty(fake, fake_scores).mean()
             total = loss + self.gamma / 2 * self.penalty_every * (r1 + r2)
-        reference = 0 if self.rules.probability or self.objective == "hinge" else fake_scores
+        reference = fake_scores if self.rules.paired else 0
         signs = torch.sign(real_scores - reference).mean()
         shown = torch.sigmoid(scores) if self.rules.probability else scores
         parts = [loss, shown[: len(real)].mean(), shown[len(real) :].mean(), signs, r1, r2]
@@ -68,7 +68,7 @@ class Game:
         """Mean over the batch; the discriminator is to be frozen, so that no gradient is wasted on it."""
         given = () if labels is None else (labels,)
         fake = self.discriminator(change(self.generator(latents, *given)), *given)
-        if self.objective == "relativistic":
+        if self.rules.paired:
             with torch.no_grad():
                 beside = self.discriminator(change(real), *given)
         else:

@@ -21,11 +21,16 @@ Loss = Callable[[Tensor, Tensor], Tensor]  # (scores of real, scores of fake), b
 
 @dataclass(frozen=True)
 class GameOf:
-    """Losses of both players; `probability`: whether sigmoid(D) estimates p_data / (p_data + p_g)."""
+    """Losses of both players.
+
+    `probability`: whether sigmoid(D) estimates p_data / (p_data + p_g). `paired`: whether a fake is judged beside a
+    real one, so that only the difference of their scores means something.
+    """
 
     discriminator: Loss
     generator: Loss
-    probability: bool
+    probability: bool = False
+    paired: bool = False
 
 
 def cross_entropy(real: Tensor, fake: Tensor) -> Tensor:
@@ -39,11 +44,12 @@ OBJECTIVES = {
     # It maximises log sigmoid(D(G(z))) instead, which has a gradient where the discriminator is sure.
     "non-saturating": GameOf(cross_entropy, lambda real, fake: F.softplus(-fake), probability=True),
     "hinge": GameOf(
-        lambda real, fake: F.relu(1 - real) + F.relu(1 + fake), lambda real, fake: -fake, probability=False
+        lambda real, fake: F.relu(1 - real) + F.relu(1 + fake),
+        lambda real, fake: -fake,
     ),
     # Each fake is judged beside a real one, so no mode of the data can be dropped for free.
     "relativistic": GameOf(
-        lambda real, fake: F.softplus(fake - real), lambda real, fake: F.softplus(real - fake), probability=False
+        lambda real, fake: F.softplus(fake - real), lambda real, fake: F.softplus(real - fake), paired=True
     ),
 }
 

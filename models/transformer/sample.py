@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.base import OnStep, Output, Previews, Request
+from models.base import BATCHES, OnStep, Output, Previews, Request, padded
 from models.checkpoint import load_into, read_card, read_text, read_weights
 from models.data import to_pixels
 from models.transformer.network import TextToImageTransformer, drop_prompts
@@ -18,8 +18,6 @@ from models.transformer.spec import TextToImageParams, TransformerConfig
 from models.transformer.text import PromptEncoder
 from models.vae.fsq import FSQAutoencoder
 from models.vae.load import load_autoencoder
-
-BATCHES = (1, 2, 4, 8, 16)  # a batch is padded to one of these, so that few shapes occur
 
 
 class TransformerSampler:
@@ -75,15 +73,15 @@ def sample_tokens(
     `use_cache=False` recomputes the whole sequence for every token: the slow reference that benchmarks compare with.
     """
     count, length = len(batch), network.config.grid**2
-    padded = [*batch, *[batch[-1]] * (next(b for b in BATCHES if b >= count) - count)]
+    filled = padded(batch)
     device = network.start.device
-    params: list[TextToImageParams] = [request.params for request in padded]
+    params: list[TextToImageParams] = [request.params for request in filled]
     words, sentences = prompts.encode([p.prompt for p in params])
     tokens, sentence = torch.from_numpy(words).to(device), torch.from_numpy(sentences).to(device)
-    size = len(padded)
+    size = len(filled)
     dropped = torch.arange(2 * size, device=device) >= size  # the second half is the null prompt
     tokens, sentence = drop_prompts(tokens.repeat(2, 1), sentence.repeat(2, 1), dropped)
-    noise = torch.stack([gumbel(request.seed, length, network.config.image_vocabulary) for request in padded], 1)
+    noise = torch.stack([gumbel(request.seed, length, network.config.image_vocabulary) for request in filled], 1)
     noise = noise.to(device)  # (N, B, vocabulary)
     column = partial(torch.tensor, device=device)
     scale = column([p.guidance_scale for p in params])[:, None]

@@ -20,7 +20,7 @@ from models.vae.network import VAE
 from models.vae.objective import divergence, importance_weighted_bound
 from models.vae.sample import load, load_vae
 from models.vae.spec import DrawnFromPrior
-from models.vae.train import bits_a_number
+from models.vae.train import ACTIVE, bits_a_number
 
 DRAWS, BOUNDED, MEASURED = (1, 64, 512), 64, 512  # of the encoder a picture; pictures of bounds, and of the rest
 BATCH = 16
@@ -56,6 +56,6 @@ def bounds(network: VAE, pictures: Tensor) -> dict[str, Any]:
     return {
         **found,
         "kl_nats": rounded(float(divergences.sum(1).mean())),
-        "latents_in_use": int((divergences.mean(0) > 0.01).sum()),
+        "latents_in_use": int((divergences.mean(0) > ACTIVE).sum()),
         "psnr_reconstruction_db": rounded(psnr(rebuilt, pictures)),
     }
