@@ -15,7 +15,7 @@ class Field:
     name: str
     title: str
     description: str
-    widget: str  # prompt, text, integer, number, boolean, choice, checkpoint, lines
+    widget: str  # prompt, text, integer, number, boolean, choice, checkpoint, lines, weights
     default: Any
     minimum: float | None
     maximum: float | None
@@ -25,6 +25,7 @@ class Field:
     required: bool
     more: bool
     family: str = ""  # of the checkpoints to choose from
+    usual: str = ""  # of weights: which pictures weigh something at first, all, first or last
 
 
 def fields(params: type[BaseModel], choices: dict[str, list[str]] | None = None) -> list[Field]:
@@ -64,4 +65,5 @@ def field(name: str, schema: dict[str, Any], required: bool) -> Field:
         required=required,
         more=bool(merged.get("more")),
         family=family,
+        usual=str(merged.get("usual", "")),
     )

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the web process declares models, it does not compute
 
 MAX_SEED = 2**53 - 1  # exact in JavaScript
 MOST_MIXED = 4  # pictures
+Weights = list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]]
 BATCHES = (1, 2, 4, 8, 16)  # a batch is padded to one of these, so that few shapes occur
 
 
@@ -31,6 +32,12 @@ class SamplingParams(BaseModel):
         description="The same seed and prompt give the same picture; empty draws one at random",
     )
     count: int = Field(1, ge=1, le=16, title="Count", description="How many pictures", strict=True)
+
+    @classmethod
+    def weights_of_pictures(cls) -> list[str]:
+        """Names of the parameters that have one number for each picture that is given."""
+        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return [name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("widget") == "weights"]
 
 
 @dataclass(frozen=True)
@@ -76,12 +83,12 @@ class VariationParams(SamplingParams):
 class InterpolationParams(SamplingParams):
     """A mixture of pictures. With `path`, those of a job lie evenly on the way from the first given to the last."""
 
-    weights: list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]] | None = Field(
+    weights: Weights | None = Field(
         None,
         max_length=MOST_MIXED,
-        title="Weights",
+        title="Weight",
         description="How much of each picture; empty takes as much of each",
-        json_schema_extra={"widget": "weights"},
+        json_schema_extra={"widget": "weights", "usual": "all"},
     )
     variety: float = Field(
         0.0, ge=0, le=1, title="Variety", description="How far each picture strays from the mixture, by its seed"

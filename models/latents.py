@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +28,42 @@ SHOWN, COLUMNS, SHOWN_SIDE = 60, 12, 96
 TASK = "unconditional-image-generation"
 REMEMBERED = 256  # given pictures
 
+T = TypeVar("T")
 Encode = Callable[[Tensor, OnStep], tuple[Tensor, Tensor | None]]
+
+
+class Remembered(Generic[T]):
+    """What was made of the pictures that were given last. Jobs and live frames draw in threads of their own."""
+
+    def __init__(self, most: int = REMEMBERED) -> None:
+        self.most, self.lock = most, threading.Lock()
+        self.known: OrderedDict[bytes, T] = OrderedDict()
+
+    def of(self, image: npt.NDArray[np.uint8], make: Callable[[], T]) -> T:
+        """What `make` makes of a picture, made once: a slider asks again and again."""
+        key = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
+        with self.lock:
+            if key in self.known:
+                self.known.move_to_end(key)
+                return self.known[key]
+        made = make()
+        with self.lock:
+            self.known[key] = made
+            while len(self.known) > self.most:
+                self.known.popitem(last=False)
+        return made
+
+
+def fitted(image: npt.NDArray[np.uint8], size: int) -> Tensor:
+    """(1, 3, size, size) in [-1, 1]: the middle of a picture of any size."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    middle = torch.from_numpy(image[top : top + side, left : left + side].copy())
+    pictures = to_unit(middle.permute(2, 0, 1)[None])
+    if side == size:
+        return pictures
+    return F.interpolate(pictures, (size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
 @dataclass
@@ -46,8 +81,7 @@ class LatentSampler:
     labels: list[str]
     directions: dict[str | None, Tensor]  # by name (latent,), the step that is an amount of one
     batch_size: int = BATCHES[-1]
-    remembered: OrderedDict[bytes, tuple[Tensor, int]] = field(default_factory=OrderedDict)  # of given pictures
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    remembered: Remembered[tuple[Tensor, int]] = field(default_factory=lambda: Remembered())
 
     @property
     def memory_bytes(self) -> int:
@@ -98,49 +132,20 @@ class LatentSampler:
         return latent, self.labels.index(wanted) if wanted in self.labels else drawn
 
     def encode_all(self, batch: list[Request], on_step: OnStep) -> dict[int, tuple[Tensor, int]]:
-        """By identity of the picture. Each is encoded once and remembered: a slider asks again and again."""
-        keys = {id(image): fingerprint(image) for request in batch for image in request.images}
-        images = {keys[id(image)]: image for request in batch for image in request.images}
-        known = {}
-        for key, image in images.items():  # one by one: latents depend on no other picture, and are kept at once
-            if (found := self.recall(key)) is None:
-                found = self.encode_one(image, len(batch), on_step)
-                self.remember(key, found)
-            known[key] = found
-        return {identity: known[key] for identity, key in keys.items()}
+        """By identity of the picture: one by one, so that latents depend on no other picture and are kept at once."""
+        return {
+            id(image): self.remembered.of(image, lambda image=image: self.encode_one(image, len(batch), on_step))
+            for request in batch
+            for image in request.images
+        }
 
     def encode_one(self, image: npt.NDArray[np.uint8], shown: int, on_step: OnStep) -> tuple[Tensor, int]:
         """(latent, label) of a picture; meanwhile it is what all `shown` requests see."""
         latents, labels = self.encode(
-            self.fitted(image).to(self.device),
+            fitted(image, self.size).to(self.device),
             lambda step, total, previews: on_step(step, total, lambda: previews() * shown),
         )
         return latents[0].cpu(), 0 if labels is None else int(labels[0])
-
-    # Jobs and live frames draw in threads of their own.
-
-    def recall(self, key: bytes) -> tuple[Tensor, int] | None:
-        with self.lock:
-            if key in self.remembered:
-                self.remembered.move_to_end(key)
-            return self.remembered.get(key)
-
-    def remember(self, key: bytes, latent: tuple[Tensor, int]) -> None:
-        with self.lock:
-            self.remembered[key] = latent
-            while len(self.remembered) > REMEMBERED:
-                self.remembered.popitem(last=False)
-
-    def fitted(self, image: npt.NDArray[np.uint8]) -> Tensor:
-        """(1, 3, size, size) in [-1, 1]: the middle of a picture of any size."""
-        height, width = image.shape[:2]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        middle = torch.from_numpy(image[top : top + side, left : left + side].copy())
-        pictures = to_unit(middle.permute(2, 0, 1)[None])
-        if side == self.size:
-            return pictures
-        return F.interpolate(pictures, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False)
 
     def pictures(self, params: Any, count: int) -> Tensor:
         """(count, 3, H, W) uint8 from chance, of the seeds from 0 on."""
@@ -149,10 +154,6 @@ class LatentSampler:
             seeds = range(len(found), len(found) + self.batch_size)
             found += self.sample([Request(TASK, params, seed) for seed in seeds], lambda *_: None)
         return torch.from_numpy(np.stack([output.pixels for output in found[:count]])).permute(0, 3, 1, 2)
-
-
-def fingerprint(image: npt.NDArray[np.uint8]) -> bytes:
-    return hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
 
 
 def mixing_weights(request: Request) -> list[float]:

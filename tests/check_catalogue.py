@@ -29,8 +29,7 @@ ERRORS = {
     "Unavailable",
     "StorageFull",
 }
-# Words that templates translate by value: statuses, and the parameters' names on the artwork page.
-BY_VALUE = {"queued", "running", "paused", "succeeded", "failed", "cancelled", "Temperature", "Guidance scale", "Top k"}
+BY_VALUE = {"queued", "running", "paused", "succeeded", "failed", "cancelled"}  # statuses, in templates
 REASONS = {
     WRONG,
     *(table.given_up for table in JOBS),
@@ -48,10 +47,14 @@ def template_strings() -> set[str]:
 
 
 def schema_strings() -> set[str]:
-    """Of the fields of tasks and trainings, and the titles of trainable families and of their presets."""
+    """Of the fields of tasks and trainings, titles of tasks, of trainable families and of their presets, and what the
+    artwork page calls parameters."""
     known = families().values()
-    forms = [task.params for family in known for task in family.tasks] + [f.training for f in known if f.training]
+    tasks = [task for family in known for task in family.tasks]
+    forms = [task.params for task in tasks] + [f.training for f in known if f.training]
+    named = {name.replace("_", " ").capitalize() for task in tasks for name in task.params.model_fields}
     titles = {title for f in known if f.training for title in (f.title, *(preset.title for preset in f.presets))}
+    titles |= {task.title for task in tasks} | named
     return titles | {text for form in forms for f in fields(form) for text in (f.title, f.description) if text}
 
 

@@ -40,8 +40,9 @@ def subject(params: dict[str, Any], model: str) -> str:
 def request_params(artwork: Artwork) -> dict[str, Any]:
     """Parameters that give this very picture again, alone."""
     params = {**artwork.provenance.get("params", {}), "seed": artwork.seed, "count": 1}
-    if "weights" in artwork.provenance:  # its own place on a way
-        params |= {"weights": artwork.provenance["weights"], "path": False}
+    for name in ("weights", "style_weights"):
+        if name in artwork.provenance:  # its own place on a way
+            params |= {name: artwork.provenance[name], "path": False}
     return params
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from app.database import session_scope
 from app.datasets import service
+from app.datasets.labels import labelled
 from app.datasets.prepared import Item, write_prepared
 from app.datasets.tables import DatasetItem
 from app.errors import Conflict, Invalid
@@ -28,13 +29,23 @@ PATCHES = 2000  # in all, at least
 
 
 @dataclass(frozen=True)
+class Row:
+    """One picture of a dataset. `concept` is the same for drawings of one thing in several styles."""
+
+    digest: str
+    caption: str
+    style: str
+    concept: str
+
+
+@dataclass(frozen=True)
 class Snapshot:
-    """A dataset as it is at one moment: (digest, caption) of its pictures in the order of content."""
+    """A dataset as it is at one moment: its pictures in the order of content."""
 
     dataset: str
     name: str
     version: str
-    rows: list[tuple[str, str]]
+    rows: list[Row]
 
 
 def snapshot(dataset_id: str) -> Snapshot:
@@ -43,12 +54,18 @@ def snapshot(dataset_id: str) -> Snapshot:
         dataset = service.get(session, dataset_id)
         if dataset.kind != "pictures":
             raise Invalid(f"No family trains on {dataset.kind} yet; the dataset can be kept, looked at and exported")
-        rows = session.execute(service.accepted(select(DatasetItem.sha256, DatasetItem.caption), dataset_id))
-        found = [(digest, caption) for digest, caption in rows if digest]
+        columns = select(DatasetItem.sha256, DatasetItem.caption, DatasetItem.name)
+        kept = [
+            (digest, caption, name)
+            for digest, caption, name in session.execute(service.accepted(columns, dataset_id))
+            if digest
+        ]
         version = service.version(session, dataset_id)
-    if not found:
+    if not kept:
         raise Invalid("The dataset has no pictures yet")
-    return Snapshot(dataset.id, dataset.name, version, found)
+    styles, concepts = labelled({digest: name for digest, _, name in kept})
+    rows = [Row(digest, caption, styles[digest], concepts[digest]) for digest, caption, _ in kept]
+    return Snapshot(dataset.id, dataset.name, version, rows)
 
 
 def write(
@@ -56,8 +73,9 @@ def write(
 ) -> dict[str, Any]:
     """Write the pictures as squares of `size` pixels; returns the card.
 
-    Every 20th picture in the order of content is held out, at least one where there are two (see `items`). `look` is
-    called before each and may raise. Raises Conflict when a picture is gone.
+    Every 20th picture in the order of content is held out, with all other drawings of the same thing; at least one
+    where there are two (see `items`). `look` is called before each and may raise. Raises Conflict when a picture is
+    gone.
     """
     card = {"name": folder.name, "title": taken.name, "dataset": taken.dataset, "dataset_version": taken.version}
     return write_prepared(folder, items(taken.rows, size, fit, mirror, look), {**card, "fit": fit})
@@ -91,22 +109,29 @@ def slug(name: str, otherwise: str) -> str:
 
 
 def items(
-    rows: list[tuple[str, str]], size: int, fit: Fit, mirror: bool, look: Callable[[], None]
+    rows: list[Row], size: int, fit: Fit, mirror: bool, look: Callable[[], None]
 ) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """Squares of the pictures; with `patches` many of each: few large pictures, or one painting, are then enough."""
     if fit == "patches":
         yield from patches(rows, size, mirror, look)
         return
-    every = min(HELD_OUT_EVERY, len(rows))
-    for number, (digest, caption) in enumerate(rows):
+    numbers = {concept: number for number, concept in enumerate(dict.fromkeys(row.concept for row in rows))}
+    every = min(HELD_OUT_EVERY, len(numbers))
+    for row in rows:
         look()
-        split = "held_out" if number % every == every - 1 and len(rows) > 1 else "train"
-        item = Item(digest, digest, digest, "", split, caption, "", [caption], mirrorable=mirror)
-        yield item, square(stored(digest), size, fit)
+        held_out = numbers[row.concept] % every == every - 1 and len(numbers) > 1
+        yield (
+            described(row, row.digest, "held_out" if held_out else "train", mirror),
+            square(stored(row.digest), size, fit),
+        )
+
+
+def described(row: Row, name: str, split: str, mirror: bool) -> Item:
+    return Item(name, row.concept, row.concept, row.style, split, row.caption, "", [row.caption], mirrorable=mirror)
 
 
 def patches(
-    rows: list[tuple[str, str]], size: int, mirror: bool, look: Callable[[], None]
+    rows: list[Row], size: int, mirror: bool, look: Callable[[], None]
 ) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """Windows at chance places, from the size that is wanted up to the whole picture; the same in every build.
 
@@ -115,8 +140,8 @@ def patches(
     """
     count = max(1, -(-PATCHES // len(rows)))
     every = min(HELD_OUT_EVERY, len(rows))
-    for number, (digest, caption) in enumerate(rows):
-        picture = on_white(stored(digest))
+    for number, row in enumerate(rows):
+        picture = on_white(stored(row.digest))
         width, height = picture.size
         if len(rows) > 1:
             parts = [("held_out" if number % every == every - 1 else "train", (0, 0, width, height), count)]
@@ -124,14 +149,13 @@ def patches(
             cut = width - max(1, width // 6)
             held_out = max(1, count // HELD_OUT_EVERY)
             parts = [("train", (0, 0, cut, height), count - held_out), ("held_out", (cut, 0, width, height), held_out)]
-        random = np.random.default_rng(int(digest[:16], 16))
+        random = np.random.default_rng(int(row.digest[:16], 16))
         for split, box, windows in parts:
             part = picture.crop(box)
             for i in range(windows):
                 look()
-                name = f"{digest}/{split}/{i}"
-                item = Item(name, digest, digest, "", split, caption, "", [caption], mirrorable=mirror)
-                yield item, window(part, size, random)
+                name = f"{row.digest}/{split}/{i}"
+                yield described(row, name, split, mirror), window(part, size, random)
 
 
 def window(picture: Image.Image, size: int, random: np.random.Generator) -> npt.NDArray[np.uint8]:

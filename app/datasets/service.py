@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from app.database import session_scope
 from app.datasets.captions import tidy
 from app.datasets.kinds import KINDS
+from app.datasets.labels import place
 from app.datasets.schemas import DatasetChange, DatasetIn, DatasetOut, ItemChange, State, Statistics
 from app.datasets.tables import Dataset, DatasetItem
 from app.errors import Conflict, NotFound
@@ -188,10 +189,11 @@ def accepted(query: Select[*Row], dataset_id: str) -> Select[*Row]:
 
 
 def version(session: Session, dataset_id: str) -> str:
-    """SHA-256 over the files and captions, in an order that does not depend on how they came."""
+    """SHA-256 over files, captions, folders and names, in an order that does not depend on how they came."""
     digest = hashlib.sha256()
-    for sha256, caption in session.execute(accepted(select(DatasetItem.sha256, DatasetItem.caption), dataset_id)):
-        digest.update(f"{sha256}\t{caption}\n".encode())
+    columns = select(DatasetItem.sha256, DatasetItem.caption, DatasetItem.name)
+    for sha256, caption, name in session.execute(accepted(columns, dataset_id)):
+        digest.update(f"{sha256}\t{caption}\t{'/'.join(place(name))}\n".encode())
     return digest.hexdigest()
 
 
@@ -244,19 +246,27 @@ def coarse(colour: str) -> str:
 
 
 def export(dataset: Dataset) -> Iterator[bytes]:
-    """A zip in the imagefolder convention, as it is made: the files, `metadata.jsonl` and `dataset.json`."""
+    """A zip in the imagefolder convention, as it is made: the files, `metadata.jsonl` and `dataset.json`.
+
+    Files keep their names and their folders, which are labels (see `labels`); where two have one name, a part of the
+    digest follows.
+    """
     with session_scope(writing=False) as session:
-        columns = select(DatasetItem.sha256, DatasetItem.caption, DatasetItem.media_type)
+        columns = select(DatasetItem.sha256, DatasetItem.caption, DatasetItem.media_type, DatasetItem.name)
         rows = list(session.execute(accepted(columns, dataset.id)))
         card = {"name": dataset.name, "description": dataset.description, "kind": dataset.kind}
         card["version"] = version(session, dataset.id)
     buffer = Growing()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        lines = []
-        for digest, caption, media_type in rows:
+        lines, taken = [], set[str]()
+        for digest, caption, media_type, original in rows:
             with suppress(FileNotFoundError):
                 assert digest is not None  # accepted items have content
-                name = f"{digest}{SUFFIXES[media_type]}"
+                folder, stem = place(original)
+                name = f"{folder}/{stem}".removeprefix("/")
+                name = f"{name} {digest[:12]}" if name.casefold() in taken else name
+                taken.add(name.casefold())
+                name += SUFFIXES[media_type]
                 archive.writestr(name, get_storage().get(digest))
                 lines.append(json.dumps({"file_name": name, "text": caption}, ensure_ascii=False))
             yield buffer.take()

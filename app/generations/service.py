@@ -102,10 +102,10 @@ def resolved(session: Session, user: Principal, task: Task, params: BaseModel, g
         wanted = f"{least}" if least == most else f"{least} to {most}"
         why = f"This task takes {wanted} pictures" if most else "This task takes no pictures"
         raise Invalid(why, errors=[{"loc": ["body", "inputs", "images"], "msg": why}])
-    weights = getattr(params, "weights", None)
-    if weights is not None and len(weights) != len(given.images):
-        why = "There must be one weight for each picture"
-        raise Invalid(why, errors=[{"loc": ["body", "params", "weights"], "msg": why}])
+    for name in task.params.weights_of_pictures():
+        if (weights := getattr(params, name)) is not None and len(weights) != len(given.images):
+            why = "There must be one weight for each picture"
+            raise Invalid(why, errors=[{"loc": ["body", "params", name], "msg": why}])
     found = []
     for number, image in enumerate(given.images):
         try:

@@ -6,9 +6,8 @@ export class Pictures {
     this.place = place;
     this.list = place.querySelector("#chosen");
     this.most = Number(place.dataset.most);
-    this.weighted = place.dataset.weighted === "true";
-    const weights = JSON.parse(place.dataset.weights);
-    JSON.parse(place.dataset.given).slice(0, this.most).forEach((picture, i) => this.add(picture, weights[i] ?? 1));
+    this.weighted = JSON.parse(place.dataset.weights); // name, title, usual and values of each weight that a picture has
+    for (const picture of JSON.parse(place.dataset.given).slice(0, this.most)) this.add(picture);
     for (const kind of ["dragover", "dragleave", "drop"]) {
       place.addEventListener(kind, (event) => {
         event.preventDefault();
@@ -36,7 +35,7 @@ export class Pictures {
   }
 
   // One more than may be takes the place of the last.
-  add(picture, weight = 1) {
+  add(picture) {
     while (this.list.children.length >= this.most) this.list.lastElementChild.remove();
     const item = document.createElement("li");
     item.picture = picture;
@@ -51,11 +50,16 @@ export class Pictures {
     remove.title = this.place.dataset.remove;
     remove.setAttribute("aria-label", this.place.dataset.remove);
     item.append(shown, remove);
-    if (this.weighted) {
+    const place = this.list.children.length;
+    for (const { name, title, usual, values } of this.weighted) {
+      const label = document.createElement("label");
       const slider = document.createElement("input");
-      Object.assign(slider, { type: "range", min: 0, max: 1, step: 0.05, value: weight });
-      slider.setAttribute("aria-label", this.place.dataset.weight);
-      item.append(slider);
+      Object.assign(slider, { type: "range", min: 0, max: 1, step: 0.05, value: values[place] ?? Number(usual === "all") });
+      slider.dataset.weight = name;
+      slider.dataset.moved = place in values ? "true" : "";
+      slider.addEventListener("input", () => (slider.dataset.moved = "true"));
+      label.append(title, slider);
+      item.append(label);
     }
     this.list.append(item);
     this.changed();
@@ -63,6 +67,11 @@ export class Pictures {
 
   // A form hears of a change as of any of its fields.
   changed() {
+    for (const { name, usual } of this.weighted) {
+      const sliders = this.sliders(name);
+      if (usual === "all" || sliders.some((slider) => slider.dataset.moved)) continue;
+      sliders.forEach((slider, i) => (slider.value = Number(i === (usual === "first" ? 0 : sliders.length - 1))));
+    }
     this.list.dispatchEvent(new Event("change", { bubbles: true }));
   }
 
@@ -91,8 +100,12 @@ export class Pictures {
     return [...this.list.children].map((item) => item.picture);
   }
 
+  sliders(name) {
+    return [...this.list.querySelectorAll(`[data-weight="${name}"]`)];
+  }
+
   weights() {
-    if (!this.weighted || !this.list.children.length) return {};
-    return { weights: [...this.list.querySelectorAll("input")].map((slider) => Number(slider.value)) };
+    if (!this.list.children.length) return {};
+    return Object.fromEntries(this.weighted.map(({ name }) => [name, this.sliders(name).map((slider) => Number(slider.value))]));
   }
 }

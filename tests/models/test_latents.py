@@ -86,7 +86,7 @@ def test_mixtures_end_in_their_pictures_and_pictures_of_any_shape_are_taken(samp
         assert np.abs(end.pixels.astype(int) - pixels).max() <= 1
     first, second = sampler.sample(mix([wide, tall], count=2, variety=0.3), lambda *_: None)
     assert not np.array_equal(first.pixels, second.pixels) and first.metadata["weights"] == [0.5, 0.5]
-    assert len(sampler.remembered) == 2
+    assert len(sampler.remembered.known) == 2
 
 
 def test_the_projection_finds_a_picture_that_the_generator_can_draw(tmp_path: Path) -> None:

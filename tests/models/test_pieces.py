@@ -15,7 +15,14 @@ import torch
 from models.training import parallel
 from models.training.folder import RunFolder
 from models.training.run import Run, TooLarge, train_with_rollback
-from tests.models.test_training import FSQ_SMALL, GAN_SMALL, TRANSFORMER_SMALL, VAE_SMALL, collection
+from tests.models.test_training import (
+    FSQ_SMALL,
+    GAN_SMALL,
+    MIXING_SMALL,
+    TRANSFORMER_SMALL,
+    VAE_SMALL,
+    collection,
+)
 from tests.studio import ROOT
 
 __all__ = ["collection"]  # the fixture
@@ -24,6 +31,7 @@ FAMILIES = {
     "text-to-image-transformer": (TRANSFORMER_SMALL, "loss"),
     "gan": (GAN_SMALL, "loss_discriminator"),
     "vae": (VAE_SMALL, "loss"),
+    "mixing-vae": (MIXING_SMALL, "loss"),
 }
 
 

@@ -29,7 +29,17 @@ from models.transformer.spec import TransformerConfig, TransformerTraining
 from models.vae import train as vae_training
 from models.vae import train_spatial
 from models.vae.load import load_autoencoder
-from models.vae.spec import FSQConfig, FSQTraining, KLConfig, KLTraining, VAEConfig, VAETraining
+from models.vae.mixing import train as mixing_training
+from models.vae.spec import (
+    FSQConfig,
+    FSQTraining,
+    KLConfig,
+    KLTraining,
+    MixingConfig,
+    MixingTraining,
+    VAEConfig,
+    VAETraining,
+)
 
 FSQ_SMALL = FSQTraining(network=FSQConfig(widths=(32, 16, 16, 8), encoder_blocks=1, decoder_blocks=1), batch_size=4)
 KL_SMALL = KLTraining(
@@ -67,6 +77,11 @@ VAE_SMALL = VAETraining(
     batch_size=4,
     perceptual_weight=0.1,  # in bfloat16, where there is some, features of pieces differ a little
 )
+MIXING_SMALL = MixingTraining(
+    network=MixingConfig(size=64, content=2, style=4, widths=(16, 16, 8), decoder_blocks=1),
+    batch_size=4,
+    perceptual_weight=0.1,
+)
 
 
 @pytest.fixture
@@ -76,10 +91,10 @@ def collection(tmp_path: Path) -> Collection:
         (
             Item(
                 f"{i}",
-                f"{i}",
-                f"{i}",
-                "noto",
-                ["train", "train", "pair", "concept"][i % 4],
+                f"{i // 2}",
+                f"{i // 2}",
+                ["noto", "flat"][i % 2],
+                ["train", "train", "pair", "concept"][i // 2 % 4],
                 "a",
                 "甲",
                 [f"thing {i}", f"东西 {i}"],
@@ -105,6 +120,7 @@ TRAINERS = {
     "gan": (gan_training.train, GAN_SMALL),
     "projected gan": (gan_training.train, GAN_SMALL.model_copy(update={**FEW, "batch_size": 2})),
     "vae": (vae_training.train, VAE_SMALL),
+    "mixing": (mixing_training.train, MIXING_SMALL),
 }
 
 

@@ -1,0 +1,39 @@
+"""What the folders and names of files say of a dataset: which style each is in, and which show the same thing."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import PurePosixPath
+
+MOST_STYLES = 100  # more folders than this are an order of the files, not labels
+UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in the name of a file, somewhere
+
+
+def place(name: str) -> tuple[str, str]:
+    """(folder, stem) of the path that a file had in its upload; each a name that any system takes, or no folder."""
+    path = PurePosixPath(name)
+    return tame(path.parent.name), tame(path.stem) or "file"
+
+
+def tame(part: str) -> str:
+    return UNSAFE.sub("_", part).strip(". ")[:100]
+
+
+def labelled(names: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Styles and concepts, by digest, of the files of a dataset with their names.
+
+    Where every file lies in a folder, and not all in one, folders are styles, as imagefolder has it; files of one name
+    in several of them, `ink/fox.png` and `oil/fox.png`, are then drawings of one thing. Else there are no styles.
+    """
+    places = {digest: place(name) for digest, name in names.items()}
+    styles = {digest: folder for digest, (folder, _) in places.items()}
+    different = set(styles.values())
+    if "" in different or not 2 <= len(different) <= min(MOST_STYLES, len(places) // 2):
+        return dict.fromkeys(places, ""), {digest: digest for digest in places}
+    folders = defaultdict(list)
+    for folder, stem in places.values():
+        folders[stem.casefold()].append(folder)
+    shared = {stem for stem, found in folders.items() if 1 < len(found) == len(set(found))}
+    stems = {digest: stem.casefold() for digest, (_, stem) in places.items()}
+    return styles, {digest: stem if stem in shared else digest for digest, stem in stems.items()}

@@ -1,0 +1,147 @@
+"""Figures of content and style: concepts that training never saw, drawn in the style of another picture.
+
+Two judges that no training used say whether the drawing shows the concept and whether it is in the style: the nearest
+concept among real drawings, and a linear classifier of styles. Whoever only copies pleases one of them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from models.checkpoint import ZOO
+from models.data import Collection, contact_sheet, label_names, labels_of, to_pixels, to_unit
+from models.likeness import rounded, spread
+from models.metrics import FEATURES, IndependentFeatures, psnr
+from models.vae.mixing.network import MixingVAE
+from models.vae.mixing.pairs import Pairs
+from models.vae.mixing.sample import load_mixing
+from models.vae.mixing.train import translations
+
+MEASURED, LEARNT_FROM, BATCH = 500, 2400, 32
+SHOWN = 12
+RIDGE = 1e-2
+Rows = npt.NDArray[np.float32]
+
+
+def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+    """(figures, held-out concepts across, each in all styles down). Figures need a held-out concept in two styles."""
+    network, _ = load_mixing(folder, torch.device("cpu"))
+    train = data.indices("train", recoloured=False)
+    pairs = Pairs(data, train)
+    rows = translations(data, pairs)[:MEASURED]
+    return (figures(network, data, train, rows) if rows else {}), sheet(network, data, pairs, train)
+
+
+@torch.no_grad()
+def mixed(network: MixingVAE, contents: Tensor, styles: Tensor) -> Tensor:
+    """Two (N, 3, H, W) in [-1, 1] -> contents in the styles."""
+    return torch.cat(
+        [
+            network.decoder(network.content(content)[0], network.style(style)[0]).clamp(-1, 1)
+            for content, style in zip(contents.split(BATCH), styles.split(BATCH), strict=True)
+        ]
+    )
+
+
+def figures(
+    network: MixingVAE, data: Collection, train: npt.NDArray[np.int64], rows: list[tuple[int, int, int]]
+) -> dict[str, Any]:
+    """Beside the model's own: copies of either picture, their average, and the artist's own drawing as the ceiling."""
+    contents, styles, wanted = (np.array(column) for column in zip(*rows, strict=True))
+    content, style, truth = (to_unit(data.pictures(column)) for column in (contents, styles, wanted))
+    candidates = {
+        "mixed": mixed(network, content, style),
+        "copied_content": content,
+        "copied_style": style,
+        "pixel_average": (content + style) / 2,
+        "real_drawing": truth,
+    }
+    features = IndependentFeatures()
+    seen = {name: features(to_pixels(pictures)) for name, pictures in candidates.items()}
+    concepts = ConceptJudge(features, data, sorted({*contents.tolist(), *wanted.tolist()}))
+    judge = StyleJudge(features, data, spread(train, LEARNT_FROM))
+    found: dict[str, Any] = {"features": FEATURES, "pictures": len(rows), "concepts": len(concepts.names)}
+    for name, rows_of in seen.items():
+        rank = concepts.ranks(rows_of, wanted, contents)
+        right = judge(rows_of) == judge.labels_of(wanted)
+        found[name] = {
+            "concept_first": rounded(float((rank == 0).mean())),
+            "concept_in_ten": rounded(float((rank < 10).mean())),
+            "style": rounded(float(right.mean())),
+            "both": rounded(float((right & (rank < 10)).mean())),
+            "distance_to_real": rounded(float((1 - (rows_of * seen["real_drawing"]).sum(1)).mean())),
+            "psnr_to_real_db": rounded(psnr(candidates[name], truth)),
+        }
+    del found["real_drawing"]["distance_to_real"], found["real_drawing"]["psnr_to_real_db"]
+    return found
+
+
+class ConceptJudge:
+    """The rank of a concept among all held-out ones, by the mean similarity to its real drawings."""
+
+    def __init__(self, features: IndependentFeatures, data: Collection, items: list[int]) -> None:
+        self.items = data.items
+        self.names = sorted({data.items[i]["concept"] for i in items})
+        self.rows = features(data.pictures(np.array(items)))
+        self.concept = np.array([self.names.index(data.items[i]["concept"]) for i in items])
+        self.style = np.array([data.items[i]["style"] for i in items])
+
+    def ranks(
+        self, queries: Rows, wanted: npt.NDArray[np.int64], contents: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """(N,) from 0. Compared with no drawing in either style: neither a copy nor a style is a hint."""
+        found = []
+        for query, item, content in zip(queries, wanted, contents, strict=True):
+            others = ~np.isin(self.style, [self.items[item]["style"], self.items[content]["style"]])
+            similar = self.rows @ query
+            scores = np.array(
+                [
+                    similar[rows].mean() if (rows := others & (self.concept == c)).any() else -1
+                    for c in range(len(self.names))
+                ]
+            )
+            own = scores[self.names.index(self.items[item]["concept"])]
+            found.append(int((scores > own).sum()))
+        return np.array(found)
+
+
+class StyleJudge:
+    """Ridge regression from features to styles, of real training drawings."""
+
+    def __init__(self, features: IndependentFeatures, data: Collection, items: npt.NDArray[np.int64]) -> None:
+        self.data, self.names = data, label_names(data)
+        rows = self.with_one(features(data.pictures(items)))
+        wanted = np.eye(len(self.names))[self.labels_of(items)]
+        self.weights = np.linalg.solve(rows.T @ rows + RIDGE * np.eye(rows.shape[1]), rows.T @ wanted)
+
+    def labels_of(self, items: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return labels_of(self.data, items, self.names).numpy()
+
+    @staticmethod
+    def with_one(rows: Rows) -> npt.NDArray[np.float64]:
+        return np.concatenate([rows.astype(float), np.ones((len(rows), 1))], 1)
+
+    def __call__(self, rows: Rows) -> npt.NDArray[np.int64]:
+        return np.asarray((self.with_one(rows) @ self.weights).argmax(1))
+
+
+def sheet(network: MixingVAE, data: Collection, pairs: Pairs, train: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    """Pictures that nobody chose, above them in every style that one training picture a style has."""
+    splits = data.held_out[:1] or ["train"]
+    by_concept: dict[str, int] = {}
+    for i in data.indices(*splits, recoloured=False):
+        by_concept.setdefault(data.items[i]["concept"], int(i))
+    shown = spread(np.array(list(by_concept.values())), SHOWN)
+    contents = to_unit(data.pictures(shown))
+    rows = [contents]
+    for name in label_names(data):
+        own = pairs.of_style[name]
+        style = to_unit(data.pictures(np.array([own[len(own) // 2]])))
+        rows.append(mixed(network, contents, style.expand_as(contents)))
+    return contact_sheet(to_pixels(torch.cat(rows)), len(shown))

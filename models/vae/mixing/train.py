@@ -1,0 +1,224 @@
+"""Trains the mixing VAE: each picture is drawn from the content of another drawing of its concept and the style of
+another drawing in its style.
+
+The evidence lower bound holds for any posterior, so also for one that looks at other pictures than the one it explains;
+what these share is all that the latents can hold. After Bouchacourt et al., "Multi-Level Variational Autoencoder",
+2018, and Reed et al., "Deep Visual Analogy-Making", 2015.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from models.checkpoint import write_model
+from models.data import Collection, EpochOrder, augment, contact_sheet, label_names, labels_of, to_pixels, to_unit
+from models.features import PerceptualLoss
+from models.training import parallel
+from models.training.ema import EMA
+from models.training.run import Run, training_card
+from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.state import pack, unpack
+from models.vae.mixing.network import MixingVAE, drawn
+from models.vae.mixing.pairs import Pairs
+from models.vae.objective import beta_at, divergence, with_free_bits
+from models.vae.spec import MixingTraining
+
+MEASURED, SHOWN = 256, 16
+SHIFT = 2  # pixels, at most
+BATCH = 64
+
+
+@dataclass
+class Step:
+    """What a step looks at: (B, 3, H, W) each, and noise for both latents."""
+
+    wanted: Tensor
+    content: Tensor
+    style: Tensor
+    content_noise: Tensor
+    style_noise: Tensor
+
+    def share(self, rows: slice, device: torch.device) -> Step:
+        """Some of it, on the device."""
+        pictures = (
+            part[rows].to(device).contiguous(memory_format=torch.channels_last)
+            for part in (self.wanted, self.content, self.style)
+        )
+        return Step(*pictures, *(noise[rows].to(device) for noise in (self.content_noise, self.style_noise)))
+
+
+def drawn_step(
+    data: Collection, pairs: Pairs, params: MixingTraining, order: EpochOrder, step: int, seed: int, mirrorable: Tensor
+) -> Step:
+    random = step_generator(seed, step)
+    chosen = order.at(step)
+    contents, styles = pairs.partners(chosen, random)
+    wanted, content, style = (to_unit(data.pictures(rows)) for rows in (chosen, contents, styles))
+    # The wanted picture and that of its content are moved alike.
+    may = mirrorable[chosen] & mirrorable[contents]
+    wanted, content = augment(torch.cat([wanted, content], 1), random, may, SHIFT).chunk(2, 1)
+    network = params.network
+    side = network.size // 8
+    return Step(
+        wanted,
+        content,
+        style,
+        torch.randn(len(wanted), network.content, side, side, generator=random),
+        torch.randn(len(wanted), network.style, generator=random),
+    )
+
+
+def train(params: MixingTraining, data: Collection, run: Run) -> None:
+    """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself.
+
+    Raises ValueError where no concept is drawn in two styles.
+    """
+    torch.manual_seed(run.seed)
+    labels = label_names(data)
+    params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
+    train_items = data.indices("train")
+    pairs = Pairs(data, train_items)
+    network = MixingVAE(params.network).to(run.device, memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    ema = EMA(network, params.ema_decay)
+    perceptual = PerceptualLoss().to(run.device, memory_format=torch.channels_last)
+    done, tensors = run.restore()
+    if tensors:
+        unpack(tensors, network=network, ema=ema.average, optimizer=optimizer)
+    order = EpochOrder(train_items, params.batch_size, run.seed)
+    mirrorable = torch.tensor([bool(item["mirrorable"]) for item in data.items])
+    watched = Watched(params, data, run, pairs, perceptual)
+    numbers = 3 * params.network.size**2
+
+    for step in run.steps_from(done):
+        with run.spend("data"):
+            batch = drawn_step(data, pairs, params, order, step, run.seed, mirrorable)
+        factor = run.rate * warmup_stable_decay(step, run.progress(step), warmup=200)
+        set_learning_rate([optimizer], factor)
+        beta = beta_at(params.schedule, params.beta, run.progress(step))
+        optimizer.zero_grad(set_to_none=True)
+        parts = torch.zeros(5, device=run.device)
+        whole = whole_divergences(network, batch, run) if params.free_bits else None
+        for rows, weight in run.shares(len(batch.wanted)):
+            seen = batch.share(rows, run.device)
+            with mixed_precision(run.device):
+                content, style = network.content(seen.content), network.style(seen.style)
+                made = network.decoder(drawn(content, seen.content_noise), drawn(style, seen.style_noise))
+                reconstruction = -network.likelihood.log_prob(seen.wanted, made).mean()
+                features = perceptual(made, seen.wanted)
+                divergences = all_divergences(content, style)
+                bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
+                loss = bound / numbers + params.perceptual_weight * features
+            (weight * loss).backward()
+            kl = divergences.mean(0)
+            said = [
+                reconstruction,
+                kl[: -params.network.style].sum(),
+                kl[-params.network.style :].sum(),
+                features,
+                loss,
+            ]
+            parts += weight * torch.stack(said).detach()
+        run.add_up(network, parts)
+        done = step + 1
+        run.watch(done, parts[4])
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        ema.update(network, step)
+        if run.log_is_due(done):
+            names = ("reconstruction_nats", "kl_content_nats", "kl_style_nats", "perceptual", "loss")
+            figures = dict(zip(names, parts.tolist(), strict=True))
+            run.log_step(done, len(batch.wanted), **figures, beta=beta, learning_rate=factor * params.learning_rate)
+        if watched.count and run.measure_is_due(done):
+            with run.spend("measuring"):
+                watched.look(done, ema.average)
+        if run.checkpoint_is_due(done):
+            run.save(done, pack(network=network, ema=ema.average, optimizer=optimizer))
+    step, held_out_figures, best = run.outcome(done)
+    if best:
+        unpack(best, ema=ema.average)
+    run.finish()
+    if run.is_first:
+        posteriors = [
+            ema.average.style(to_unit(data.pictures(train_items[at])).to(run.device))
+            for at in torch.arange(len(train_items)).split(BATCH)
+        ]
+        means, log_variances = (torch.cat(part) for part in zip(*posteriors, strict=True))
+        ema.average.fit_styles(means, log_variances, labels_of(data, train_items, labels).to(run.device))
+        card = training_card("mixing-vae", params, data.card, run, step, held_out_figures)
+        write_model(run.folder.model, ema.average, {**card, "labels": labels})
+
+
+def all_divergences(content: tuple[Tensor, Tensor], style: tuple[Tensor, Tensor]) -> Tensor:
+    """(B, numbers of both latents) nats."""
+    return torch.cat([divergence(*content).flatten(1), divergence(*style)], 1)
+
+
+@torch.no_grad()
+def whole_divergences(network: MixingVAE, batch: Step, run: Run) -> Tensor | None:
+    """Means over a batch that is worked on in pieces or by several; None where one piece is the whole."""
+    if run.pieces == 1 and parallel.world() == 1:
+        return None
+    config = network.config
+    sums = torch.zeros(config.content * (config.size // 8) ** 2 + config.style, device=run.device)
+    for rows, weight in run.shares(len(batch.wanted)):
+        seen = batch.share(rows, run.device)
+        sums += weight * all_divergences(network.content(seen.content), network.style(seen.style)).mean(0)
+    parallel.add_up((), sums)
+    return sums
+
+
+class Watched:
+    """Held-out concepts in other styles: how far from the artist's own drawing of them, and a sheet."""
+
+    def __init__(
+        self, params: MixingTraining, data: Collection, run: Run, pairs: Pairs, perceptual: PerceptualLoss
+    ) -> None:
+        self.run, self.perceptual, self.piece = run, perceptual, max(1, params.batch_size // run.pieces)
+        rows = translations(data, pairs)[:MEASURED]
+        self.count = len(rows)
+        if rows:
+            self.content, self.style, self.wanted = (
+                to_unit(data.pictures(torch.tensor(column))).to(run.device) for column in zip(*rows, strict=True)
+            )
+
+    @torch.no_grad()
+    def look(self, done: int, network: MixingVAE) -> None:
+        made, distances = [], []
+        for at in torch.arange(self.count).split(self.piece):
+            part = network.decoder(network.content(self.content[at])[0], network.style(self.style[at])[0])
+            distances.append(float(self.perceptual(part, self.wanted[at])) * len(at))
+            made.append(part)
+        figure = sum(distances) / self.count
+        self.run.log(done, held_out_distance=figure)
+        self.run.measured(done, figure)
+        if self.run.is_first:
+            count = min(SHOWN, self.count)
+            columns = (self.content, self.style, torch.cat(made), self.wanted)
+            sheet = torch.cat([column[:count] for column in columns])
+            self.run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(sheet).cpu(), count)))
+
+
+def translations(data: Collection, pairs: Pairs) -> list[tuple[int, int, int]]:
+    """(content, style, wanted) items: a held-out concept as one style draws it, a training picture of another style,
+    and what that style makes of the concept. Each wanted drawing once, in an order of chance.
+    """
+    held_out = [int(i) for i in data.indices(*data.held_out[:1], recoloured=False)]
+    random = torch.Generator().manual_seed(0)
+    found = []
+    for i in held_out:
+        others = [
+            j
+            for j in held_out
+            if data.items[j]["concept"] == data.items[i]["concept"] and data.items[j]["style"] != data.items[i]["style"]
+        ]
+        beside = pairs.of_style.get(data.items[i]["style"], [])
+        if others and beside:
+            places = torch.rand(2, generator=random).tolist()
+            found.append((others[int(places[0] * len(others))], beside[int(places[1] * len(beside))], i))
+    order = torch.randperm(len(found), generator=random).tolist()
+    return [found[i] for i in order]
