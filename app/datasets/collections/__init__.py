@@ -7,8 +7,24 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-COLLECTIONS = {"emoji": 64, "pixel-faces": 32, "open-peeps": 64}  # side of the pictures, in pixels
-BUILDERS = {"emoji": "emoji", "pixel-faces": "portraits", "open-peeps": "portraits"}
+COLLECTIONS = {  # side of the pictures, in pixels
+    "emoji": 64,
+    "pixel-faces": 32,
+    "open-peeps": 64,
+    "fashion-mnist": 32,
+    "clip-art": 64,
+    "stamps": 64,
+    "paintings": 64,
+}
+BUILDERS = {
+    "emoji": "emoji",
+    "pixel-faces": "portraits",
+    "open-peeps": "portraits",
+    "fashion-mnist": "fashion",
+    "clip-art": "clipart",
+    "stamps": "stamps",
+    "paintings": "paintings",
+}
 
 
 def build(name: str, folder: Path, cache: Path, look: Callable[[], None] = lambda: None) -> dict[str, Any]:

@@ -6,7 +6,6 @@ concept (gender, skin, direction) share a group, and a group never straddles the
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import random
@@ -23,6 +22,7 @@ import numpy.typing as npt
 import resvg_py
 from PIL import Image
 
+from app.datasets.collections.parts import fraction, source
 from app.datasets.packages import NpmPackage, fetch_npm
 from app.datasets.prepared import Item, write_prepared
 
@@ -165,16 +165,11 @@ def group_of(hexcode: str) -> str:
     return "-".join(points).replace("-200D-200D", "-200D").removesuffix("-200D").removesuffix("-200D")
 
 
-def fraction(*parts: str) -> float:
-    """A number in [0, 1) that depends on the text alone: splits survive new versions of the packages."""
-    return int.from_bytes(hashlib.sha256("|".join((SALT, *parts)).encode()).digest()[:8]) / 2**64
-
-
 def split_of(concept: Concept, style: str) -> str:
     """`concept`: held out in every style; `pair`: held out in this style alone; else `train`."""
-    if fraction(concept.group) < HELD_OUT_CONCEPTS:
+    if fraction(SALT, concept.group) < HELD_OUT_CONCEPTS:
         return "concept"
-    return "pair" if fraction(concept.group, style) < HELD_OUT_PAIRS else "train"
+    return "pair" if fraction(SALT, concept.group, style) < HELD_OUT_PAIRS else "train"
 
 
 # --- drawings -------------------------------------------------------------------------------------------------------
@@ -366,9 +361,9 @@ def items(cache: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.NDA
                 captions=captions(concept, style, colour, 0.35),
             )
             yield item, pixels
-            if colour in HUES and fraction("recolour", item.id) < RECOLOURED:
+            if colour in HUES and fraction(SALT, "recolour", item.id) < RECOLOURED:
                 others = [name for name in HUES if name != colour]
-                new = others[int(fraction("colour", item.id) * len(others))]
+                new = others[int(fraction(SALT, "colour", item.id) * len(others))]
                 yield (
                     replace(item, id=f"{item.id}/{new}", recoloured=True, captions=captions(concept, style, new, 1.0)),
                     recolour(pixels, colour, new),
@@ -388,10 +383,7 @@ def build(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> dic
         {
             "name": name,
             "title": "Emoji in six open styles",
-            "sources": [
-                {"package": p.spec, "sha256": p.sha256, "license": p.license, "attribution": p.attribution}
-                for p in PACKAGES
-            ],
+            "sources": [source(package) for package in PACKAGES],
             "left_out": "skin tones, country flags, components",
             "styles": list(STYLES),
         },

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import resvg_py
 from PIL import Image
 
+from app.datasets.collections.parts import source
 from app.datasets.packages import FetchError, NpmPackage, fetch_npm, node_command
 from app.datasets.prepared import Item, write_prepared
 
@@ -224,9 +225,6 @@ def build(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> dic
         {
             "name": name,
             "title": style.title,
-            "sources": [
-                {"package": p.spec, "sha256": p.sha256, "license": p.license, "attribution": p.attribution}
-                for p in (CORE, style.package)
-            ],
+            "sources": [source(package) for package in (CORE, style.package)],
         },
     )
