@@ -1,6 +1,6 @@
 """`make bench`: speed on this machine, medians over several runs, as a table. Absolute times are its own.
 
-`make bench ARGS="cache importing"` runs some parts only.
+`make bench ARGS="cache importing"` runs some parts only; `ARGS=peers`, which takes an hour, runs when asked for.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from app.artworks.tables import Artwork
 from app.database import new_id
 from app.paging import encode
 from benchmarks.latents import sampling, sliding
+from benchmarks.peers.race import peers
 from benchmarks.training import cancelling, loop
 from models.transformer.sample import load, requests, sample_tokens
 from tests.app.test_datasets import drawing
@@ -202,8 +203,9 @@ def main(parts: list[str]) -> None:
                 "sliding": lambda: sliding(client, table),
                 "training": lambda: loop(table),
                 "cancelling": lambda: cancelling(studio, table),
+                "peers": lambda: peers(table),
             }
-            for part in parts or every:
+            for part in parts or [name for name in every if name != "peers"]:
                 every[part]()
         finally:
             studio.stop()

@@ -31,6 +31,11 @@ class Likelihood(nn.Module, ABC):
         super().__init__()
         self.log_scale = nn.Parameter(torch.tensor(math.log(scale)))
 
+    def fix(self, scale: float) -> None:
+        """Not learnt any more."""
+        self.log_scale.data.fill_(math.log(scale))
+        self.log_scale.requires_grad_(False)
+
     @abstractmethod
     def log_prob(self, x: Tensor, output: Tensor) -> Tensor:
         """(B, ...) and (B, ...) -> (B,): sum over all other dimensions."""

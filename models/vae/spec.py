@@ -165,6 +165,14 @@ class VAETraining(BoundTraining, LatentTraining):
     """How a VAE is trained."""
 
     network: VAEConfig = VAEConfig()
+    scale: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        title="Fixed scale",
+        description="Spread of a pixel around what the decoder says, in [-1, 1]; empty learns it",
+        json_schema_extra={"more": True},
+    )
 
 
 class MixingConfig(BaseModel):

@@ -70,7 +70,11 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
     labels = label_names(data) if params.labels else []
     params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
     network = VAE(params.network).to(run.device, memory_format=torch.channels_last)
-    trained = [weight for name, weight in network.named_parameters() if not name.startswith("prior.")]
+    if params.scale:
+        network.likelihood.fix(params.scale)
+    trained = [
+        weight for name, weight in network.named_parameters() if weight.requires_grad and not name.startswith("prior.")
+    ]
     optimizer = torch.optim.AdamW(trained, lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
     perceptual = PerceptualLoss().to(run.device) if params.perceptual_weight else None

@@ -27,7 +27,9 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
     network: SpatialAutoencoder = make(params).to(run.device, memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
-    perceptual = PerceptualLoss().to(run.device, memory_format=torch.channels_last)
+    perceptual = (
+        PerceptualLoss().to(run.device, memory_format=torch.channels_last) if params.perceptual_weight else no_loss
+    )
     done, tensors = run.restore()
     if tensors:
         unpack(tensors, network=network, ema=ema.average, optimizer=optimizer)
@@ -84,6 +86,10 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
     if run.is_first:
         card = training_card(family_of(params), params, data.card, run, step, figures)
         write_model(run.folder.model, ema.average, card)
+
+
+def no_loss(rebuilt: Tensor, pictures: Tensor) -> Tensor:
+    return rebuilt.new_zeros(())
 
 
 def make(params: FSQTraining | KLTraining) -> SpatialAutoencoder:
