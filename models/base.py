@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 if TYPE_CHECKING:  # the web process declares models, it does not compute
     import numpy as np
@@ -38,6 +38,31 @@ class SamplingParams(BaseModel):
         """Names of the parameters that have one number for each picture that is given."""
         extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
         return [name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("widget") == "weights"]
+
+
+def plain_text(text: str) -> str:
+    """Refuse what no text holds (NUL, lone surrogates) and what is blank; keep everything else exactly."""
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("must not hold NUL or unpaired surrogates")
+    if not text.strip():
+        raise ValueError("must not be blank")
+    return text
+
+
+PlainText = Annotated[str, AfterValidator(plain_text)]
+
+
+class PromptedParams(SamplingParams):
+    """What every task takes that draws after words."""
+
+    prompt: PlainText = Field(
+        min_length=1,
+        max_length=500,
+        title="Prompt",
+        strict=True,
+        description="What to draw, in English or Chinese",
+        json_schema_extra={"widget": "prompt"},
+    )
 
 
 @dataclass(frozen=True)
@@ -106,6 +131,7 @@ class InterpolationParams(SamplingParams):
         return self
 
 
+TEXT_TO_IMAGE = "text-to-image"
 VARIATION = Task("image-variation", "More like this", VariationParams, images=(1, 1), live=True)
 INTERPOLATION = Task("image-interpolation", "Mix works", InterpolationParams, images=(2, MOST_MIXED), live=True)
 

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.base import BATCHES, INTERPOLATION, VARIATION, OnStep, Output, Request, padded
+from models.base import BATCHES, INTERPOLATION, TEXT_TO_IMAGE, VARIATION, OnStep, Output, Request, padded
 from models.checkpoint import CheckpointError
 from models.data import Collection, contact_sheet, to_pixels, to_unit
 from models.likeness import MOST, likeness
@@ -29,6 +29,7 @@ TASK = "unconditional-image-generation"
 REMEMBERED = 256  # given pictures
 
 T = TypeVar("T")
+Prompted = Callable[[str, Tensor, Tensor | None], Tensor]
 Encode = Callable[[Tensor, OnStep], tuple[Tensor, Tensor | None]]
 
 
@@ -71,6 +72,7 @@ class LatentSampler:
     """`draw(latents, labels)` gives pictures in [-1, 1], `latent(random, params)` one request's numbers from chance.
 
     `encode(pictures, on_step)` gives (latents, labels) of (B, 3, size, size) pictures; it may take many steps.
+    `prompted(prompt, latents, labels)` gives those latents that chance and a prompt make.
     """
 
     network: nn.Module
@@ -80,6 +82,7 @@ class LatentSampler:
     encode: Encode
     labels: list[str]
     directions: dict[str | None, Tensor]  # by name (latent,), the step that is an amount of one
+    prompted: Prompted | None = None
     batch_size: int = BATCHES[-1]
     remembered: Remembered[tuple[Tensor, int]] = field(default_factory=lambda: Remembered())
 
@@ -124,12 +127,15 @@ class LatentSampler:
             mixed, label = mixture([latent for latent, _ in given], weights), given[int(np.argmax(weights))][1]
             chance = torch.from_numpy(random.standard_normal(mixed.shape)).float()
             return slerp(mixed, chance, request.params.variety), label
-        latent = torch.from_numpy(self.latent(random, request.params)).float()
-        if not self.labels:
-            return latent, 0
-        drawn = int(random.integers(len(self.labels)))
-        wanted = request.params.label
-        return latent, self.labels.index(wanted) if wanted in self.labels else drawn
+        latent, label = torch.from_numpy(self.latent(random, request.params)).float(), 0
+        if self.labels:
+            drawn, wanted = int(random.integers(len(self.labels))), request.params.label
+            label = self.labels.index(wanted) if wanted in self.labels else drawn
+        if request.task == TEXT_TO_IMAGE:
+            assert self.prompted is not None, "the family of the checkpoint has this task only with a prompted prior"
+            labels = torch.tensor([label], device=self.device) if self.labels else None
+            latent = self.prompted(request.params.prompt, latent[None].to(self.device), labels)[0].cpu()
+        return latent, label
 
     def encode_all(self, batch: list[Request], on_step: OnStep) -> dict[int, tuple[Tensor, int]]:
         """By identity of the picture: one by one, so that latents depend on no other picture and are kept at once."""

@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.base import Family, Preset, SamplingParams, Task, TrainingCost
+from models.base import TEXT_TO_IMAGE, Family, PlainText, Preset, PromptedParams, Task, TrainingCost
 
 IMAGES_PER_SECOND = 66.0  # measured: the default network on two CPU cores
 MORE = {"more": True}  # shown under "more" in a form
 
 
-def plain_text(text: str) -> str:
-    """Refuse what no text holds (NUL, lone surrogates) and what is blank; keep everything else exactly."""
-    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise ValueError("must not hold NUL or unpaired surrogates")
-    if not text.strip():
-        raise ValueError("must not be blank")
-    return text
-
-
-class TextToImageParams(SamplingParams):
+class TextToImageParams(PromptedParams):
     """A prompt, and how freely the transformer draws it."""
 
-    prompt: Annotated[str, AfterValidator(plain_text)] = Field(
-        min_length=1,
-        max_length=500,
-        title="Prompt",
-        strict=True,
-        description='What to draw, in English or Chinese; a style may follow: "a red fox, noto style"',
-        json_schema_extra={"widget": "prompt"},
-    )
     guidance_scale: float = Field(
         3.0,
         ge=1,
@@ -147,7 +130,7 @@ class TransformerTraining(BaseModel):
         description="Share trained on the picture itself",
         json_schema_extra=MORE,
     )
-    watched: list[Annotated[str, AfterValidator(plain_text)]] = Field(
+    watched: list[PlainText] = Field(
         [], max_length=48, title="Watched prompts", description="Drawn as it trains, one a line; none: some captions"
     )
     ema_decay: float = Field(
@@ -183,7 +166,7 @@ FAMILIES = [
     Family(
         "text-to-image-transformer",
         "Encoder-decoder text-to-image transformer",
-        tasks=(Task("text-to-image", "Text to image", TextToImageParams),),
+        tasks=(Task(TEXT_TO_IMAGE, "Text to image", TextToImageParams),),
         sampler="models.transformer.sample",
         training=TransformerTraining,
         trainer="models.transformer.train",

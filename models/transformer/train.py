@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
-import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +17,7 @@ from torch import Tensor, nn
 from models.checkpoint import find, load_into, read_card, read_text, read_weights, write_model
 from models.data import Collection, EpochOrder, augment, contact_sheet, to_unit
 from models.folders import whole_folder, write_atomically
+from models.sentences import cached, caption_sentences, captions_from, captions_of
 from models.training import parallel
 from models.training.ema import EMA
 from models.training.optimizers import muon_and_adamw
@@ -56,15 +53,10 @@ class Examples:
         plain_share: float = 0.0,
     ) -> None:
         self.plain_share = plain_share
-        counts = [len(item["captions"]) for item in data.items]
-        self.captions_from = np.concatenate([[0], np.cumsum(counts)])
+        self.captions_from = captions_from(data)
         self.images = cached(folder / "images.npy", lambda: encode_views(data, autoencoder, views, device))
-        texts = [caption for item in data.items for caption in item["captions"]]
-        self.tokens = cached(folder / "tokens.npy", lambda: prompts.tokens(texts).astype(np.int16))
-        known = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
-        self.sentences = cached(
-            data.folder / f"sentences-{known}.npy", lambda: prompts.sentences.encode(texts).astype(np.float16)
-        )
+        self.tokens = cached(folder / "tokens.npy", lambda: prompts.tokens(captions_of(data)).astype(np.int16))
+        self.sentences = caption_sentences(data, prompts.sentences)
 
     def batch(self, indices: npt.NDArray[np.int64], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Image tokens (B, N), prompt tokens (B, T) and sentences (B, 512): a view and a caption of each, at random."""
@@ -77,21 +69,6 @@ class Examples:
             torch.from_numpy(self.tokens[caption].astype(np.int64)),
             torch.from_numpy(self.sentences[caption].astype(np.float32)),
         )
-
-
-def cached(path: Path, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    """The array in `path`, computed once; it appears whole or not at all."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}-", delete=False) as temporary:
-            try:
-                np.save(temporary, compute())
-                temporary.close()
-                os.replace(temporary.name, path)
-            except BaseException:
-                Path(temporary.name).unlink(missing_ok=True)
-                raise
-    return np.load(path, mmap_mode="r")
 
 
 def encode_views(

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import ZOO
-from models.data import Collection, to_unit
+from models.data import Collection, label_names, labels_of, to_unit
 from models.latents import evaluate_chance
 from models.likeness import rounded, spread
 from models.metrics import psnr
+from models.sentences import SentenceEncoder
 from models.training.schedule import step_generator
 from models.vae.network import VAE
 from models.vae.objective import divergence, importance_weighted_bound
@@ -30,11 +31,25 @@ def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dic
     """(figures, contact sheet of pictures from chance). Where nothing is held out, training pictures are measured."""
     network, _ = load_vae(folder, torch.device("cpu"))
     splits = data.held_out[:1] or ["train"]
-    held_out = to_unit(data.pictures(spread(data.indices(*splits, recoloured=False), MEASURED)))
+    chosen = spread(data.indices(*splits, recoloured=False), MEASURED)
+    held_out = to_unit(data.pictures(chosen))
     drawn, sheet = evaluate_chance(
         load(folder, torch.device("cpu")), DrawnFromPrior(temperature=1.0), DrawnFromPrior(), data
     )
-    return {**bounds(network, held_out), **drawn}, sheet
+    found = {**bounds(network, held_out), **drawn}
+    if network.config.text and data.held_out:
+        found["nats_that_captions_tell"] = captions_tell(network, data, chosen)
+    return found, sheet
+
+
+@torch.no_grad()
+def captions_tell(network: VAE, data: Collection, chosen: npt.NDArray[np.int64]) -> float:
+    """Nats by which the latents of held-out pictures are likelier given their first captions than given nothing."""
+    sentences = torch.from_numpy(SentenceEncoder().encode([data.items[i]["captions"][0] for i in chosen]))
+    latents = torch.cat([network.encoder(part)[0] for part in to_unit(data.pictures(chosen)).split(64)])
+    styles = labels_of(data, chosen, label_names(data)) if network.config.classes else None
+    told, untold = network.prior.log_prob(latents, styles, sentences), network.prior.log_prob(latents, styles)
+    return rounded(float((told - untold).mean()))
 
 
 @torch.no_grad()

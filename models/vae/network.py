@@ -110,27 +110,35 @@ class FlowPrior(nn.Module):
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
-        self.embedding = nn.Embedding(config.classes, config.prior_width // 4) if config.classes else None
-        condition = config.prior_width // 4 if config.classes else 0
+        part = config.prior_width // 4
+        self.embedding = nn.Embedding(config.classes, part) if config.classes else None
+        self.sentence = nn.Linear(config.text, 2 * part, bias=False) if config.text else None
+        condition = (part if config.classes else 0) + (2 * part if config.text else 0)
         self.couplings = nn.ModuleList(
             Coupling(config.latent, config.prior_width, condition, swap=bool(i % 2)) for i in range(config.prior_layers)
         )
 
-    def condition(self, latents: Tensor, labels: Tensor | None) -> Tensor:
-        if self.embedding is None:
-            return latents.new_zeros(len(latents), 0)
-        found: Tensor = self.embedding(labels)
-        return found
+    def condition(self, latents: Tensor, labels: Tensor | None, sentences: Tensor | None = None) -> Tensor:
+        parts = [latents.new_zeros(len(latents), 0)]
+        if self.embedding is not None:
+            parts.append(self.embedding(labels))
+        if self.sentence is not None:
+            nothing = latents.new_zeros(len(latents), self.sentence.in_features)
+            # Sentences have unit length; each number is to be about one.
+            parts.append(self.sentence(nothing if sentences is None else sentences * nothing.size(1) ** 0.5))
+        return torch.cat(parts, 1)
 
-    def log_prob(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, latent), (B,) labels where it knows some -> (B,) nats."""
-        x, log_determinant = self.to_normal(latents, labels)
+    def log_prob(self, latents: Tensor, labels: Tensor | None = None, sentences: Tensor | None = None) -> Tensor:
+        """(B, latent), (B,) labels where it knows some, (B, text) sentences or none -> (B,) nats."""
+        x, log_determinant = self.to_normal(latents, labels, sentences)
         zeros = torch.zeros_like(x)
         return normal_log_prob(x, zeros, zeros) + log_determinant
 
-    def to_normal(self, latents: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def to_normal(
+        self, latents: Tensor, labels: Tensor | None = None, sentences: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """(B, latent) -> where they lie in the standard normal, and (B,) log-determinants."""
-        condition = self.condition(latents, labels)
+        condition = self.condition(latents, labels, sentences)
         x, log_determinant = latents, latents.new_zeros(len(latents))
         for coupling in self.couplings:
             x, change = coupling(x, condition)
@@ -144,9 +152,9 @@ class FlowPrior(nn.Module):
         scores = [self.log_prob(latents, style.expand(len(latents))) for style in styles]
         return torch.stack(scores, 1).argmax(1)
 
-    def forward(self, normal: Tensor, labels: Tensor | None = None) -> Tensor:
+    def forward(self, normal: Tensor, labels: Tensor | None = None, sentences: Tensor | None = None) -> Tensor:
         """(B, latent) of a standard normal -> latents."""
-        condition = self.condition(normal, labels)
+        condition = self.condition(normal, labels, sentences)
         for coupling in reversed(self.couplings):
             assert isinstance(coupling, Coupling)
             normal = coupling.inverse(normal, condition)

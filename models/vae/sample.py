@@ -12,6 +12,7 @@ from torch import Tensor
 from models.base import OnStep
 from models.checkpoint import CheckpointError, load_into, read_card, read_weights
 from models.latents import LatentSampler, label_list
+from models.sentences import SentenceEncoder
 from models.vae.network import VAE
 from models.vae.spec import DrawnFromPrior, VAEConfig
 
@@ -36,6 +37,14 @@ def load(folder: Path, device: torch.device) -> LatentSampler:
         pictures: Tensor = network.decoder(network.prior(normal, labels))
         return pictures
 
+    def prompted(prompt: str, normal: Tensor, labels: Tensor | None) -> Tensor:
+        """What a sentence makes of chance, as the latents that the flow has for it when it hears none."""
+        sentence = torch.from_numpy(sentences.encode([prompt])).to(device)
+        latents = network.prior(normal, labels, sentence)
+        return network.prior.to_normal(latents, labels)[0]
+
+    sentences = SentenceEncoder()
+
     def latent(random: np.random.Generator, params: DrawnFromPrior) -> npt.NDArray[np.float64]:
         return params.temperature * random.standard_normal(network.config.latent)
 
@@ -46,4 +55,13 @@ def load(folder: Path, device: torch.device) -> LatentSampler:
         return network.prior.to_normal(mean, styles)[0], styles
 
     directions = {name: vector.cpu() for name, vector in zip(named, network.directions, strict=True)}
-    return LatentSampler(network, network.config.size, draw, latent, encode, labels, directions)
+    return LatentSampler(
+        network,
+        network.config.size,
+        draw,
+        latent,
+        encode,
+        labels,
+        directions,
+        prompted if network.config.text else None,
+    )

@@ -9,9 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.base import (
     INTERPOLATION,
     MOST_MIXED,
+    TEXT_TO_IMAGE,
     VARIATION,
     Family,
     Preset,
+    PromptedParams,
     SamplingParams,
     Task,
     TrainingCost,
@@ -127,6 +129,7 @@ class VAEConfig(LatentConfig):
     prior_width: int = Field(128, ge=16, le=2048, multiple_of=4, description="Hidden width of the prior's flow")
     prior_layers: int = Field(6, ge=2, le=32, description="Couplings of the flow")
     directions: int = Field(0, ge=0, le=100, description="Attributes that a picture may have more or less of")
+    text: int = Field(0, ge=0, le=4096, description="Numbers of the sentence that the prior is given; 0 for none")
 
 
 class BoundTraining(BaseModel):
@@ -220,6 +223,31 @@ class DrawnFromPrior(SamplingParams):
     label: str | None = label_field()
 
 
+class PromptedFromPrior(PromptedParams):
+    """A picture from the prior that was fitted to pictures together with their captions."""
+
+    temperature: float = Field(
+        0.7,
+        ge=0,
+        le=1.5,
+        title="Variety",
+        description="Spread of the latents: less gives safer pictures",
+    )
+    label: str | None = label_field()
+
+
+class PromptedVAEConfig(VAEConfig):
+    """Shape of a VAE whose prior hears words."""
+
+    text: int = Field(512, ge=1, le=4096, description="Numbers of the sentence that the prior is given")
+
+
+class PromptedVAETraining(VAETraining):
+    """How it is trained."""
+
+    network: PromptedVAEConfig = PromptedVAEConfig()
+
+
 class MixParams(SamplingParams):
     """The contents of some pictures in the styles of some. With `path`, those of a job go from the first's style to
     the last's."""
@@ -292,6 +320,13 @@ SPATIAL_PRESETS = (
     Preset("best", "Best", 16000),
 )
 
+VAE_PRESETS = (
+    Preset("quick", "Quick look", 1000),
+    Preset("good", "Good", 8000),
+    Preset("best", "Best", 30_000),
+)
+CHANCE = Task("unconditional-image-generation", "Pictures from chance", DrawnFromPrior, live=True)
+
 FAMILIES = [
     Family(
         "fsq-autoencoder",
@@ -335,20 +370,24 @@ FAMILIES = [
     Family(
         "vae",
         "VAE",
-        tasks=(
-            Task("unconditional-image-generation", "Pictures from chance", DrawnFromPrior, live=True),
-            VARIATION,
-            INTERPOLATION,
-        ),
+        tasks=(CHANCE, VARIATION, INTERPOLATION),
         sampler="models.vae.sample",
         training=VAETraining,
         trainer="models.vae.train",
         evaluator="models.vae.evaluate",
-        presets=(
-            Preset("quick", "Quick look", 1000),
-            Preset("good", "Good", 8000),
-            Preset("best", "Best", 30_000),
-        ),
+        presets=VAE_PRESETS,
+        picture_size=lambda params, card_of: int(params.network.size),
+        cost=vae_cost,
+    ),
+    Family(
+        "prompted-vae",
+        "VAE with prompts",
+        tasks=(Task(TEXT_TO_IMAGE, "Text to image", PromptedFromPrior, live=True), CHANCE, VARIATION, INTERPOLATION),
+        sampler="models.vae.sample",
+        training=PromptedVAETraining,
+        trainer="models.vae.train",
+        evaluator="models.vae.evaluate",
+        presets=VAE_PRESETS,
         picture_size=lambda params, card_of: int(params.network.size),
         cost=vae_cost,
     ),

@@ -16,6 +16,7 @@ from models.checkpoint import write_model
 from models.data import Collection, EpochOrder, augment, contact_sheet, label_names, labels_of, to_pixels, to_unit
 from models.features import PerceptualLoss
 from models.metrics import psnr
+from models.sentences import SentenceEncoder, caption_sentences, captions_from
 from models.training import parallel
 from models.training.ema import EMA
 from models.training.run import Run, training_card
@@ -29,6 +30,7 @@ MEASURED, SHOWN = 512, 32
 ACTIVE = 0.01  # nats, beyond which a latent number is said to be in use
 FEWEST_TAGGED, MOST_TAGS = 20, 24
 PRIOR_STEPS, PRIOR_BATCH, PRIOR_RATE = 3000, 512, 1e-3
+CAPTION_DROP = 0.1
 
 
 @dataclass
@@ -126,11 +128,14 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
         run.beat("fitting", progress=1.0)
         means, log_variances = encoded(ema.average, data, train_items, run)
         styles = labels_of(data, train_items, labels).to(run.device) if labels else None
-        fit_prior(ema.average, means, log_variances, styles, run)
+        captions = Captions(data, train_items) if params.network.text else None
+        fit_prior(ema.average, means, log_variances, styles, captions, run)
         names = common_tags(data, train_items)
         params.network.directions = len(names)
         ema.average.directions = attribute_directions(ema.average, data, train_items, means, styles, names)
-        card = training_card("vae", params, data.card, run, step, held_out_figures)
+        card = training_card(
+            "prompted-vae" if params.network.text else "vae", params, data.card, run, step, held_out_figures
+        )
         write_model(run.folder.model, ema.average, {**card, "labels": labels, "directions": names})
 
 
@@ -199,17 +204,37 @@ def encoded(network: VAE, data: Collection, indices: npt.NDArray[np.int64], run:
     return torch.cat(means), torch.cat(log_variances)
 
 
-def fit_prior(network: VAE, means: Tensor, log_variances: Tensor, styles: Tensor | None, run: Run) -> None:
+class Captions:
+    """Sentences of the captions of some items; with a share of them left out, so that nothing may be said too."""
+
+    def __init__(self, data: Collection, indices: npt.NDArray[np.int64]) -> None:
+        self.sentences = caption_sentences(data, SentenceEncoder())
+        ranges = captions_from(data)
+        self.low, self.high = ranges[indices], ranges[indices + 1]
+
+    def draw(self, chosen: Tensor, random: torch.Generator) -> Tensor:
+        """(B, 512) of one caption each, of the items at (B,) places; zeros for those that are left out."""
+        low, high = self.low[chosen.numpy()], self.high[chosen.numpy()]
+        draws = torch.rand(2, len(chosen), generator=random, dtype=torch.float64).numpy()
+        rows = self.sentences[low + (draws[0] * (high - low)).astype(np.int64)].astype(np.float32)
+        return torch.from_numpy(rows * (draws[1] >= CAPTION_DROP)[:, None].astype(np.float32))
+
+
+def fit_prior(
+    network: VAE, means: Tensor, log_variances: Tensor, styles: Tensor | None, captions: Captions | None, run: Run
+) -> None:
     """Fit the flow to latents of the training pictures, drawn anew from the encoder at every step."""
     network.prior.requires_grad_(True).train()
     optimizer = torch.optim.Adam(network.prior.parameters(), lr=PRIOR_RATE)
     steps = min(PRIOR_STEPS, max(50, run.steps))
     for step in range(steps):
         random = step_generator(run.seed, step)
-        chosen = torch.randint(len(means), (PRIOR_BATCH,), generator=random).to(means.device)
+        chosen = torch.randint(len(means), (PRIOR_BATCH,), generator=random)
         noise = torch.randn(PRIOR_BATCH, means.size(1), generator=random).to(means)
+        sentences = captions.draw(chosen, random).to(means) if captions else None
+        chosen = chosen.to(means.device)
         latents = means[chosen] + torch.exp(0.5 * log_variances[chosen]) * noise
-        loss = -network.prior.log_prob(latents, None if styles is None else styles[chosen]).mean()
+        loss = -network.prior.log_prob(latents, None if styles is None else styles[chosen], sentences).mean()
         optimizer.param_groups[0]["lr"] = PRIOR_RATE * (1 - step / steps)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from models.base import Cancelled
+from models.sentences import normalize
 from models.transformer.network import TextToImageTransformer, drop_prompts
 from models.transformer.sample import TransformerSampler, requests, sample_tokens
 from models.transformer.spec import TransformerConfig
-from models.transformer.text import NULL, PAD, PromptEncoder, normalize, train_tokenizer
+from models.transformer.text import NULL, PAD, PromptEncoder, train_tokenizer
 from models.vae.fsq import FSQAutoencoder
 from models.vae.spec import FSQConfig
 

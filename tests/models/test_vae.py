@@ -14,6 +14,7 @@ from models.base import Request
 from models.checkpoint import write_model
 from models.data import Collection
 from models.latents import TASK
+from models.sentences import SentenceEncoder
 from models.training.run import Run
 from models.vae.network import VAE, FlowPrior
 from models.vae.objective import (
@@ -30,8 +31,8 @@ from models.vae.objective import (
     with_free_bits,
 )
 from models.vae.sample import load
-from models.vae.spec import DrawnFromPrior, VAEConfig
-from models.vae.train import attribute_directions, common_tags, encoded
+from models.vae.spec import DrawnFromPrior, PromptedFromPrior, VAEConfig
+from models.vae.train import Captions, attribute_directions, common_tags, encoded, fit_prior
 
 SMALL = VAEConfig(size=16, patch=1, latent=8, width=8, max_width=16, blocks=1, prior_width=32, prior_layers=4)
 
@@ -210,3 +211,47 @@ def test_a_picture_depends_on_its_seed_alone(tmp_path: Path) -> None:
     assert np.abs(several[2].pixels.astype(int) - alone.pixels).max() <= 1
     still = sampler.sample([Request(TASK, DrawnFromPrior(temperature=0), seed) for seed in (1, 2)], lambda *_: None)
     assert np.array_equal(still[0].pixels, still[1].pixels)
+
+
+class Words:
+    """A collection whose captions say which of two kinds a picture is of."""
+
+    def __init__(self, folder: Path, kinds: Tensor) -> None:
+        names = ["a red fox", "a blue boat"]
+        self.folder, self.items = folder, [{"captions": [names[kind], f"{names[kind]}!"]} for kind in kinds.tolist()]
+
+
+def test_a_prior_that_hears_words_draws_what_they_say(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    kinds = torch.arange(600) % 2
+    means = torch.randn(600, 4) * 0.3 + (2.0 * kinds - 1)[:, None]
+    network = VAE(SMALL.model_copy(update={"latent": 4, "text": 512}))
+    captions = Captions(Words(tmp_path, kinds), np.arange(600))  # type: ignore[arg-type]
+    fit_prior(network, means, torch.full((600, 4), -6.0), None, captions, Run(tmp_path / "run", steps=300, echo=False))
+    sentences = torch.from_numpy(SentenceEncoder().encode(["a red fox", "a blue boat", "eine rote Füchsin"]))
+    normal = torch.randn(3, 100, 4)
+    with torch.no_grad():
+        fox, boat, other = (
+            network.prior(normal[i], None, sentences[i].expand(100, -1)).mean() for i in range(len(sentences))
+        )
+        silent = network.prior(normal[0])
+    assert fox.item() < -0.7 and boat.item() > 0.7 and other.item() < 0
+    assert min((silent.mean(1) < -0.3).float().mean().item(), (silent.mean(1) > 0.3).float().mean().item()) > 0.15
+
+
+def test_a_prompt_is_drawn_by_its_seed_and_can_be_mixed(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = SMALL.model_copy(update={"text": 512})
+    network = VAE(config)
+    for coupling in network.prior.couplings:
+        torch.nn.init.normal_(coupling.net[-1].weight, std=0.3)  # type: ignore[union-attr,index,arg-type]
+    write_model(tmp_path / "words", network, {"family": "prompted-vae", "config": config.model_dump(), "labels": []})
+    sampler = load(tmp_path / "words", torch.device("cpu"))
+    asked = [
+        Request("text-to-image", PromptedFromPrior(prompt=prompt), seed)
+        for prompt, seed in (("a red fox", 1), ("a red fox", 1), ("a blue boat", 1), ("a red fox", 2))
+    ]
+    one, same, other, next_one = (output.pixels for output in sampler.sample(asked, lambda *_: None))
+    alone = sampler.sample(asked[:1], lambda *_: None)[0].pixels
+    assert np.array_equal(one, same) and np.abs(one.astype(int) - alone).max() <= 1
+    assert not np.array_equal(one, other) and not np.array_equal(one, next_one)
