@@ -14,7 +14,7 @@ from openapi_spec_validator import validate
 from PIL import Image
 
 from app.main import create_app
-from tests.studio import MODEL, Studio, finished, request, submit
+from tests.studio import MODEL, Studio, finished, request, submit, wait_until
 
 OPEN = {"/healthz", "/readyz", "/metrics", "/sign-in", "/link/{token}", "/language", "/api/v1/sessions"}
 
@@ -546,7 +546,10 @@ def test_logs_carry_the_requests_id_to_the_worker(studio: Studio, artist: httpx.
         "/generations", json=request("traced"), headers={"X-Request-Id": "trace-1", "Prefer": "wait=60"}
     )
     assert answer.headers["x-request-id"] == "trace-1"
-    assert any("trace-1" in line and "batch_done" in line for line in studio.log("worker").splitlines())
+    wait_until(
+        "the worker says that the batch is done",
+        lambda: any("trace-1" in line and "batch_done" in line for line in studio.log("worker").splitlines()),
+    )
     assert any(
         json.loads(line).get("request") == "trace-1" for line in studio.log("web").splitlines() if line[0] == "{"
     )

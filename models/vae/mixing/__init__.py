@@ -1,1 +1,0 @@
-"""A VAE of two latents, content and style, so that the content of one picture can be drawn in the style of another."""
