@@ -158,4 +158,4 @@ def failed(run: Run, reason: str, code: int = 1) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    parallel.end(main())

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from models.vae.spatial import SpatialAutoencoder, decoder, encoder
-from models.vae.spec import FSQConfig
+from models.vae.spatial_spec import FSQConfig
 
 
 class FSQ(nn.Module):

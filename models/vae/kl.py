@@ -10,7 +10,7 @@ from torch import Tensor
 
 from models.vae.objective import divergence
 from models.vae.spatial import SpatialAutoencoder, decoder, encoder
-from models.vae.spec import KLConfig
+from models.vae.spatial_spec import KLConfig
 
 LARGEST_LOG_VARIANCE = 10.0
 

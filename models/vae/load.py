@@ -10,7 +10,7 @@ from models.checkpoint import ZOO, CheckpointError, find, load_into, read_card, 
 from models.vae.fsq import FSQAutoencoder
 from models.vae.kl import KLAutoencoder
 from models.vae.spatial import SpatialAutoencoder
-from models.vae.spec import FSQConfig, KLConfig
+from models.vae.spatial_spec import FSQConfig, KLConfig
 
 
 def load_spatial(folder: Path, device: torch.device) -> SpatialAutoencoder:

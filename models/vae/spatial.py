@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.vae.spec import SpatialConfig
+from models.vae.spatial_spec import SpatialConfig
 
 
 class SpatialAutoencoder(nn.Module, ABC):

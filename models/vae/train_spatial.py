@@ -1,4 +1,5 @@
-"""Trains an autoencoder with a latent grid: L1, L2 and a perceptual loss on shifted pictures, and a small KL term."""
+"""Trains an autoencoder with a latent grid: L1, L2 and a perceptual loss on shifted pictures, a small KL
+term, and late a patch discriminator where it has a weight."""
 
 from __future__ import annotations
 
@@ -15,10 +16,11 @@ from models.training.ema import EMA
 from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.state import pack, unpack
+from models.vae.critic import Critic
 from models.vae.fsq import FSQAutoencoder
 from models.vae.kl import KLAutoencoder
 from models.vae.spatial import SpatialAutoencoder
-from models.vae.spec import FSQTraining, KLTraining
+from models.vae.spatial_spec import FSQTraining, KLTraining
 
 
 def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
@@ -30,9 +32,11 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
     perceptual = (
         PerceptualLoss().to(run.device, memory_format=torch.channels_last) if params.perceptual_weight else no_loss
     )
+    critic = Critic(params, run)
+    parts = {"network": network, "ema": ema.average, "optimizer": optimizer, **critic.parts}
     done, tensors = run.restore()
     if tensors:
-        unpack(tensors, network=network, ema=ema.average, optimizer=optimizer)
+        unpack(tensors, **parts)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
     held_out = to_unit(data.pictures(data.indices(*data.held_out[:1])[: measured_pictures(params)])).to(run.device)
 
@@ -44,7 +48,8 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
         factor = run.rate * warmup_stable_decay(step, run.progress(step), warmup=200)
         set_learning_rate([optimizer], factor)
         optimizer.zero_grad(set_to_none=True)
-        parts = torch.zeros(4, device=run.device)
+        sums, kept = torch.zeros(5, device=run.device), []
+        doubted = critic.weight(run.progress(step))
         for share, weight in run.shares(len(batch)):
             pictures = batch[share].to(run.device).contiguous(memory_format=torch.channels_last)
             with mixed_precision(run.device):
@@ -55,20 +60,24 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
                         F.mse_loss(rebuilt, pictures),
                         perceptual(rebuilt, pictures),
                         divergence.mean(),
+                        critic.doubt(pictures, rebuilt) if doubted else no_loss(rebuilt, pictures),
                     ]
                 )
-                loss = weight * total(losses, params)
+                loss = weight * total(losses, params, doubted)
             loss.backward()
-            parts += weight * losses.detach()
-        run.add_up(network, parts)
+            sums += weight * losses.detach()
+            kept.append(rebuilt.detach())
+        run.add_up(network, sums)
         done = step + 1
-        run.watch(done, total(parts, params))
+        run.watch(done, total(sums, params, doubted))
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         ema.update(network, step)
+        margin = critic.learn(batch, kept, step) if doubted else None
         if run.log_is_due(done, every=100):
-            l1, l2, features, kl = parts.tolist()
+            l1, l2, features, kl, doubt = sums.tolist()
             figures = {"l1": l1, "l2": l2, "perceptual": features, **({"kl_nats": kl} if kl else {})}
+            figures |= {} if margin is None else {"adversarial": doubt, "margin": margin}
             run.log_step(done, len(batch), **figures, learning_rate=factor * params.learning_rate)
         if len(held_out) and run.measure_is_due(done):
             with run.spend("measuring"):
@@ -79,7 +88,7 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
                 if run.is_first:
                     run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)))
         if run.checkpoint_is_due(done):
-            run.save(done, pack(network=network, ema=ema.average, optimizer=optimizer))
+            run.save(done, pack(**parts))
     step, figures, best = run.outcome(done)
     if best:
         unpack(best, ema=ema.average)
@@ -105,9 +114,9 @@ def measured_pictures(params: FSQTraining | KLTraining) -> int:
     return max(16, min(256, 256 * 64**2 // params.network.size**2))
 
 
-def total(losses: Tensor, params: FSQTraining | KLTraining) -> Tensor:
-    """The loss of (L1, L2, perceptual, KL in nats a picture)."""
-    loss = losses[0] + 2 * losses[1] + params.perceptual_weight * losses[2]
+def total(losses: Tensor, params: FSQTraining | KLTraining, doubted: float) -> Tensor:
+    """The loss of (L1, L2, perceptual, KL in nats a picture, adversarial)."""
+    loss = losses[0] + 2 * losses[1] + params.perceptual_weight * losses[2] + doubted * losses[4]
     return loss + params.kl_weight * losses[3] if isinstance(params, KLTraining) else loss
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from models.checkpoint import write_model
 from models.vae.mixing.network import MixingVAE
-from models.vae.spec import MixingConfig
+from models.vae.mixing.spec import MixingConfig
 from tests.integration.test_latents import pixels, upload
 from tests.studio import Studio, finished
 

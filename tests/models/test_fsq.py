@@ -5,7 +5,7 @@ import torch
 from models.vae.fsq import FSQ, FSQAutoencoder
 from models.vae.kl import KLAutoencoder
 from models.vae.objective import divergence
-from models.vae.spec import FSQConfig, KLConfig
+from models.vae.spatial_spec import FSQConfig, KLConfig
 
 
 def test_every_token_survives_the_way_to_latents_and_back() -> None:

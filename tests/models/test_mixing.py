@@ -18,8 +18,8 @@ from models.vae.mixing.evaluate import evaluate, mixed
 from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.sample import MixingSampler, load, load_mixing
+from models.vae.mixing.spec import MixingConfig, MixingTraining, MixParams, RestyleParams
 from models.vae.mixing.train import train, translations
-from models.vae.spec import MixingConfig, MixingTraining, MixParams, RestyleParams
 
 SIZE, CONCEPTS = 32, 40
 INKS = {

@@ -16,8 +16,8 @@ from models.training import parallel
 from models.training.folder import RunFolder
 from models.training.run import Run, TooLarge, train_with_rollback
 from tests.models.test_training import (
-    FSQ_SMALL,
     GAN_SMALL,
+    KL_SMALL,
     MIXING_SMALL,
     TRANSFORMER_SMALL,
     VAE_SMALL,
@@ -27,7 +27,7 @@ from tests.studio import ROOT
 
 __all__ = ["collection"]  # the fixture
 FAMILIES = {
-    "fsq-autoencoder": (FSQ_SMALL, "l1"),
+    "kl-autoencoder": (KL_SMALL, "l1"),
     "text-to-image-transformer": (TRANSFORMER_SMALL, "loss"),
     "gan": (GAN_SMALL, "loss_discriminator"),
     "vae": (VAE_SMALL, "loss"),

@@ -30,20 +30,17 @@ from models.vae import train as vae_training
 from models.vae import train_spatial
 from models.vae.load import load_autoencoder
 from models.vae.mixing import train as mixing_training
-from models.vae.spec import (
-    FSQConfig,
-    FSQTraining,
-    KLConfig,
-    KLTraining,
-    MixingConfig,
-    MixingTraining,
-    VAEConfig,
-    VAETraining,
-)
+from models.vae.mixing.spec import MixingConfig, MixingTraining
+from models.vae.spatial_spec import FSQConfig, FSQTraining, KLConfig, KLTraining
+from models.vae.spec import VAEConfig, VAETraining
 
 FSQ_SMALL = FSQTraining(network=FSQConfig(widths=(32, 16, 16, 8), encoder_blocks=1, decoder_blocks=1), batch_size=4)
 KL_SMALL = KLTraining(
-    network=KLConfig(widths=(32, 16, 16, 8), encoder_blocks=1, decoder_blocks=1), batch_size=4, kl_weight=1e-3
+    network=KLConfig(widths=(32, 16, 16, 8), encoder_blocks=1, decoder_blocks=1),
+    batch_size=4,
+    kl_weight=1e-3,
+    adversarial_weight=0.1,
+    adversarial_from=0.2,
 )
 TRANSFORMER_SMALL = TransformerTraining(
     network=TransformerConfig(
@@ -81,6 +78,8 @@ MIXING_SMALL = MixingTraining(
     network=MixingConfig(size=64, content=2, style=4, widths=(16, 16, 8), decoder_blocks=1),
     batch_size=4,
     perceptual_weight=0.1,
+    adversarial_weight=0.1,
+    adversarial_from=0.2,
 )
 
 

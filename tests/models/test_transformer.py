@@ -13,7 +13,7 @@ from models.transformer.sample import TransformerSampler, requests, sample_token
 from models.transformer.spec import TransformerConfig
 from models.transformer.text import NULL, PAD, PromptEncoder, train_tokenizer
 from models.vae.fsq import FSQAutoencoder
-from models.vae.spec import FSQConfig
+from models.vae.spatial_spec import FSQConfig
 
 TEXTS = ["a red fox, noto style", "红色的狐狸，noto风格", "grinning face", "火箭"]
 

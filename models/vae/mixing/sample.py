@@ -14,7 +14,7 @@ from models.checkpoint import load_into, read_card, read_weights
 from models.data import to_pixels
 from models.latents import Remembered, fitted, label_list
 from models.vae.mixing.network import MixingVAE
-from models.vae.spec import MixingConfig
+from models.vae.mixing.spec import MixingConfig
 
 Latents = tuple[Tensor, Tensor]  # of one picture: content (C, h, w), style (S,)
 

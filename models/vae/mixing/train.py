@@ -22,10 +22,11 @@ from models.training.ema import EMA
 from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.state import pack, unpack
+from models.vae.critic import Critic
 from models.vae.mixing.network import MixingVAE, drawn
 from models.vae.mixing.pairs import Pairs
+from models.vae.mixing.spec import MixingTraining
 from models.vae.objective import beta_at, divergence, with_free_bits
-from models.vae.spec import MixingTraining
 
 MEASURED, SHOWN = 256, 16
 SHIFT = 2  # pixels, at most
@@ -86,9 +87,11 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
     perceptual = PerceptualLoss().to(run.device, memory_format=torch.channels_last)
+    critic = Critic(params, run)
+    parts = {"network": network, "ema": ema.average, "optimizer": optimizer, **critic.parts}
     done, tensors = run.restore()
     if tensors:
-        unpack(tensors, network=network, ema=ema.average, optimizer=optimizer)
+        unpack(tensors, **parts)
     order = EpochOrder(train_items, params.batch_size, run.seed)
     mirrorable = torch.tensor([bool(item["mirrorable"]) for item in data.items])
     watched = Watched(params, data, run, pairs, perceptual)
@@ -101,7 +104,8 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
         set_learning_rate([optimizer], factor)
         beta = beta_at(params.schedule, params.beta, run.progress(step))
         optimizer.zero_grad(set_to_none=True)
-        parts = torch.zeros(5, device=run.device)
+        sums, kept = torch.zeros(6, device=run.device), []
+        doubted = critic.weight(run.progress(step))
         whole = whole_divergences(network, batch, run) if params.free_bits else None
         for rows, weight in run.shares(len(batch.wanted)):
             seen = batch.share(rows, run.device)
@@ -112,7 +116,8 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 features = perceptual(made, seen.wanted)
                 divergences = all_divergences(content, style)
                 bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
-                loss = bound / numbers + params.perceptual_weight * features
+                doubt = critic.doubt(seen.wanted, made) if doubted else features.new_zeros(())
+                loss = bound / numbers + params.perceptual_weight * features + doubted * doubt
             (weight * loss).backward()
             kl = divergences.mean(0)
             said = [
@@ -121,23 +126,27 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 kl[-params.network.style :].sum(),
                 features,
                 loss,
+                doubt,
             ]
-            parts += weight * torch.stack(said).detach()
-        run.add_up(network, parts)
+            sums += weight * torch.stack(said).detach()
+            kept.append(made.detach())
+        run.add_up(network, sums)
         done = step + 1
-        run.watch(done, parts[4])
+        run.watch(done, sums[4])
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         ema.update(network, step)
+        margin = critic.learn(batch.wanted, kept, step) if doubted else None
         if run.log_is_due(done):
             names = ("reconstruction_nats", "kl_content_nats", "kl_style_nats", "perceptual", "loss")
-            figures = dict(zip(names, parts.tolist(), strict=True))
+            figures = dict(zip(names, sums[:5].tolist(), strict=True))
+            figures |= {} if margin is None else {"adversarial": float(sums[5]), "margin": margin}
             run.log_step(done, len(batch.wanted), **figures, beta=beta, learning_rate=factor * params.learning_rate)
         if watched.count and run.measure_is_due(done):
             with run.spend("measuring"):
                 watched.look(done, ema.average)
         if run.checkpoint_is_due(done):
-            run.save(done, pack(network=network, ema=ema.average, optimizer=optimizer))
+            run.save(done, pack(**parts))
     step, held_out_figures, best = run.outcome(done)
     if best:
         unpack(best, ema=ema.average)

@@ -1,0 +1,89 @@
+"""A patch discriminator that joins an autoencoder's training late and sharpens what the other losses leave vague.
+
+Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks", 2017; Esser et al., "Taming
+Transformers for High-Resolution Image Synthesis", 2021. Each rebuilt patch is judged beside the one it rebuilds.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.gan.objective import OBJECTIVES, gradient_penalty
+from models.training.run import Run
+from models.training.schedule import mixed_precision
+from models.vae.shared_spec import SharpenedTraining
+
+WIDTH = 48
+LEARNING_RATE = 4e-4
+GAMMA, PENALTY_EVERY = 1.0, 8  # of R1 and R2, which keep the discriminator from being too sure
+RAMP = 0.1  # of the training, in which its weight rises
+GAME = OBJECTIVES["relativistic"]
+
+
+class PatchDiscriminator(nn.Module):
+    """(B, 3, H, W) in [-1, 1] -> (B, H/4, W/4) scores, each of a patch of 26 pixels' side."""
+
+    def __init__(self, width: int = WIDTH) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(3, width, 4, stride=2, padding=1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+            nn.GroupNorm(8, 2 * width),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * width, 4 * width, 3, padding=1),
+            nn.GroupNorm(8, 4 * width),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(4 * width, 1, 3, padding=1),
+        )
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        scores: Tensor = self.body(pictures)
+        return scores.squeeze(1).float()
+
+
+class Critic:
+    """The discriminator and its optimiser. Without a weight it is nothing, and costs nothing."""
+
+    def __init__(self, params: SharpenedTraining, run: Run) -> None:
+        self.params, self.run = params, run
+        self.parts: dict[str, nn.Module | torch.optim.Optimizer] = {}
+        if params.adversarial_weight:
+            self.network = PatchDiscriminator().to(run.device, memory_format=torch.channels_last)
+            self.optimizer = torch.optim.Adam(self.network.parameters(), LEARNING_RATE, betas=(0.0, 0.99))
+            self.parts = {"critic": self.network, "critic_optimizer": self.optimizer}
+
+    def weight(self, progress: float) -> float:
+        """Of `doubt` in the autoencoder's loss, at this part of the training."""
+        late = progress - self.params.adversarial_from
+        return self.params.adversarial_weight * min(1.0, late / RAMP) if late > 0 else 0.0
+
+    def doubt(self, pictures: Tensor, rebuilt: Tensor) -> Tensor:
+        """What the autoencoder is to lower: how much less real its patches look than those that they rebuild."""
+        self.network.requires_grad_(False)
+        with torch.no_grad():
+            real = self.network(pictures)
+        return GAME.generator(real, self.network(rebuilt)).mean()
+
+    def learn(self, pictures: Tensor, rebuilt: list[Tensor], step: int) -> float:
+        """One step on a whole batch, of which this process has rebuilt its shares. Returns the mean margin."""
+        self.network.requires_grad_(True)
+        self.optimizer.zero_grad(set_to_none=True)
+        penalised = step % PENALTY_EVERY == 0
+        margin = torch.zeros((), device=self.run.device)
+        for (share, weight), fake in zip(self.run.shares(len(pictures)), rebuilt, strict=True):
+            both = torch.cat([pictures[share].to(self.run.device), fake.detach()])
+            both = both.contiguous(memory_format=torch.channels_last).requires_grad_(penalised)
+            with mixed_precision(self.run.device):
+                scores = self.network(both)
+            real, made = scores.chunk(2)
+            loss = GAME.discriminator(real, made).mean()
+            if penalised:  # the mean of R1 and R2 is half of their sum
+                penalty = gradient_penalty(both, scores.flatten(1).mean(1)).mean()
+                loss = loss + GAMMA * PENALTY_EVERY * penalty
+            (weight * loss).backward()
+            margin += weight * (real - made).mean().detach()
+        self.run.add_up(self.network, margin)
+        self.optimizer.step()
+        return float(margin)

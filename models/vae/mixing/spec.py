@@ -1,0 +1,133 @@
+"""Parameters of the mixing VAE; torch-free."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.base import (
+    INTERPOLATION,
+    MOST_MIXED,
+    VARIATION,
+    Family,
+    Preset,
+    SamplingParams,
+    Task,
+    TrainingCost,
+    Weights,
+)
+from models.latent_spec import label_field
+from models.vae.shared_spec import BoundTraining, LikelihoodName, SharpenedTraining, Width
+
+IMAGES_PER_SECOND = 40.0
+BYTES_A_PIXEL, BYTES_A_CHANNEL = 600, 90
+
+
+class MixingConfig(BaseModel):
+    """Shape of a VAE of content, a grid of an eighth of the picture's side, and style, a vector."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size: Literal[32, 64, 128, 256] = Field(64, description="Side of a picture", json_schema_extra={"unit": "px"})
+    content: int = Field(8, ge=1, le=64, description="Channels of the content")
+    style: int = Field(32, ge=2, le=512, description="Numbers of the style")
+    widths: tuple[Width, Width, Width] = Field((160, 96, 48), description="Channels at 1/8, 1/4 and 1/2 of the size")
+    encoder_blocks: int = Field(1, ge=1, le=8, description="Residual blocks of the content's encoder, a grid")
+    decoder_blocks: int = Field(2, ge=1, le=8, description="Residual blocks of the decoder, at 1/8 and at 1/4")
+    likelihood: LikelihoodName = Field("laplace", description="Of a pixel around what the decoder says")
+    classes: int = Field(0, ge=0, le=1000, description="Styles that have a name")
+
+
+class MixingTraining(BoundTraining, SharpenedTraining):
+    """How content and style are learnt from drawings of the same things in several styles."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    network: MixingConfig = MixingConfig()
+    batch_size: int = Field(32, ge=1, le=4096, title="Batch size", description="Pictures a step")
+    ema_decay: float = Field(
+        0.999,
+        ge=0,
+        lt=1,
+        title="EMA decay",
+        description="Of the weights that are kept",
+        json_schema_extra={"more": True},
+    )
+
+
+class MixParams(SamplingParams):
+    """The contents of some pictures in the styles of some. With `path`, those of a job go from the first's style to
+    the last's."""
+
+    weights: Weights | None = Field(
+        None,
+        max_length=MOST_MIXED,
+        title="Content",
+        description="How much of what each picture shows; empty takes all of the first",
+        json_schema_extra={"widget": "weights", "usual": "first"},
+    )
+    style_weights: Weights | None = Field(
+        None,
+        max_length=MOST_MIXED,
+        title="Style",
+        description="How much of how each picture is drawn; empty takes all of the last",
+        json_schema_extra={"widget": "weights", "usual": "last"},
+    )
+    path: bool = Field(
+        False, title="The way between", description="Spread the pictures along the way from the first style to the last"
+    )
+
+    @model_validator(mode="after")
+    def something(self) -> MixParams:
+        for weights in (self.weights, self.style_weights):
+            if weights is not None and sum(weights) <= 0:
+                raise ValueError("at least one weight must be more than 0")
+        if self.count > 1 and not self.path:
+            raise ValueError("pictures of one mixture are all the same: choose the way between")
+        return self
+
+
+class RestyleParams(SamplingParams):
+    """A picture drawn again in another style, one that was learnt."""
+
+    label: str | None = label_field()
+    strength: float = Field(
+        1.0, ge=0, le=1, title="Strength", description="How far from the picture's own style: 0 keeps it"
+    )
+    variety: float = Field(
+        0.5, ge=0, le=1.5, title="Variety", description="How unlike one another drawings in this style are"
+    )
+
+
+def cost(params: MixingTraining) -> TrainingCost:
+    """Activations at half, a quarter and an eighth of the size, and the feature loss."""
+    network = params.network
+    eighth, quarter, half = network.widths
+    channels = half / 4 + quarter / 16 + eighth / 64
+    return TrainingCost(
+        fixed_bytes=480 * 2**20,
+        picture_bytes=round(network.size**2 * (BYTES_A_PIXEL + channels * BYTES_A_CHANNEL)),
+        images_per_second=IMAGES_PER_SECOND,
+    )
+
+
+MIXING = Family(
+    "mixing-vae",
+    "Mixing VAE",
+    tasks=(
+        Task(INTERPOLATION.name, "Content and style", MixParams, images=INTERPOLATION.images, live=True),
+        Task(VARIATION.name, "In another style", RestyleParams, images=VARIATION.images, live=True),
+    ),
+    sampler="models.vae.mixing.sample",
+    training=MixingTraining,
+    trainer="models.vae.mixing.train",
+    evaluator="models.vae.mixing.evaluate",
+    presets=(
+        Preset("quick", "Quick look", 1000),
+        Preset("good", "Good", 6000),
+        Preset("best", "Best", 30_000),
+    ),
+    picture_size=lambda params, card_of: int(params.network.size),
+    cost=cost,
+)
