@@ -14,7 +14,7 @@ from models.training.run import Run
 from models.training.schedule import mixed_precision
 from models.vae.shared_spec import SharpenedTraining
 
-WIDTH = 48
+WIDTH = 32
 LEARNING_RATE = 4e-4
 GAMMA, PENALTY_EVERY = 1.0, 8  # of R1 and R2, which keep the discriminator from being too sure
 RAMP = 0.1  # of the training, in which its weight rises
@@ -22,9 +22,13 @@ GAME = OBJECTIVES["relativistic"]
 
 
 class PatchDiscriminator(nn.Module):
-    """(B, 3, H, W) in [-1, 1] -> (B, H/4, W/4) scores, each of a patch of 26 pixels' side."""
+    """(B, 3, H, W) in [-1, 1] -> (B, H/4, W/4) scores, each of a patch of 26 pixels' side.
 
-    def __init__(self, width: int = WIDTH) -> None:
+    With classes also whether a patch is one of its class (Miyato and Koyama, "cGANs with Projection Discriminator",
+    2018).
+    """
+
+    def __init__(self, classes: int = 0, width: int = WIDTH) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Conv2d(3, width, 4, stride=2, padding=1),
@@ -35,22 +39,28 @@ class PatchDiscriminator(nn.Module):
             nn.Conv2d(2 * width, 4 * width, 3, padding=1),
             nn.GroupNorm(8, 4 * width),
             nn.LeakyReLU(0.2),
-            nn.Conv2d(4 * width, 1, 3, padding=1),
         )
+        self.score = nn.Conv2d(4 * width, 1, 3, padding=1)
+        self.of_class = nn.Embedding(classes, 4 * width) if classes else None
+        if self.of_class:
+            nn.init.zeros_(self.of_class.weight)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        scores: Tensor = self.body(pictures)
-        return scores.squeeze(1).float()
+    def forward(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:
+        seen = self.body(pictures)
+        scores = self.score(seen).squeeze(1)
+        if self.of_class and labels is not None:
+            scores = scores + torch.einsum("bchw,bc->bhw", seen, self.of_class(labels))
+        return scores.float()
 
 
 class Critic:
     """The discriminator and its optimiser. Without a weight it is nothing, and costs nothing."""
 
-    def __init__(self, params: SharpenedTraining, run: Run) -> None:
+    def __init__(self, params: SharpenedTraining, run: Run, classes: int = 0) -> None:
         self.params, self.run = params, run
         self.parts: dict[str, nn.Module | torch.optim.Optimizer] = {}
         if params.adversarial_weight:
-            self.network = PatchDiscriminator().to(run.device, memory_format=torch.channels_last)
+            self.network = PatchDiscriminator(classes).to(run.device, memory_format=torch.channels_last)
             self.optimizer = torch.optim.Adam(self.network.parameters(), LEARNING_RATE, betas=(0.0, 0.99))
             self.parts = {"critic": self.network, "critic_optimizer": self.optimizer}
 
@@ -59,14 +69,14 @@ class Critic:
         late = progress - self.params.adversarial_from
         return self.params.adversarial_weight * min(1.0, late / RAMP) if late > 0 else 0.0
 
-    def doubt(self, pictures: Tensor, rebuilt: Tensor) -> Tensor:
+    def doubt(self, pictures: Tensor, rebuilt: Tensor, labels: Tensor | None = None) -> Tensor:
         """What the autoencoder is to lower: how much less real its patches look than those that they rebuild."""
         self.network.requires_grad_(False)
         with torch.no_grad():
-            real = self.network(pictures)
-        return GAME.generator(real, self.network(rebuilt)).mean()
+            real = self.network(pictures, labels)
+        return GAME.generator(real, self.network(rebuilt, labels)).mean()
 
-    def learn(self, pictures: Tensor, rebuilt: list[Tensor], step: int) -> float:
+    def learn(self, pictures: Tensor, rebuilt: list[Tensor], step: int, labels: Tensor | None = None) -> float:
         """One step on a whole batch, of which this process has rebuilt its shares. Returns the mean margin."""
         self.network.requires_grad_(True)
         self.optimizer.zero_grad(set_to_none=True)
@@ -75,8 +85,9 @@ class Critic:
         for (share, weight), fake in zip(self.run.shares(len(pictures)), rebuilt, strict=True):
             both = torch.cat([pictures[share].to(self.run.device), fake.detach()])
             both = both.contiguous(memory_format=torch.channels_last).requires_grad_(penalised)
+            given = None if labels is None else labels[share].to(self.run.device).repeat(2)
             with mixed_precision(self.run.device):
-                scores = self.network(both)
+                scores = self.network(both, given)
             real, made = scores.chunk(2)
             loss = GAME.discriminator(real, made).mean()
             if penalised:  # the mean of R1 and R2 is half of their sum

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -35,11 +36,12 @@ BATCH = 64
 
 @dataclass
 class Step:
-    """What a step looks at: (B, 3, H, W) each, and noise for both latents."""
+    """What a step looks at: (B, 3, H, W) each, the numbers of the styles, and noise for both latents."""
 
     wanted: Tensor
     content: Tensor
     style: Tensor
+    labels: Tensor
     content_noise: Tensor
     style_noise: Tensor
 
@@ -49,11 +51,19 @@ class Step:
             part[rows].to(device).contiguous(memory_format=torch.channels_last)
             for part in (self.wanted, self.content, self.style)
         )
-        return Step(*pictures, *(noise[rows].to(device) for noise in (self.content_noise, self.style_noise)))
+        rest = (part[rows].to(device) for part in (self.labels, self.content_noise, self.style_noise))
+        return Step(*pictures, *rest)
 
 
 def drawn_step(
-    data: Collection, pairs: Pairs, params: MixingTraining, order: EpochOrder, step: int, seed: int, mirrorable: Tensor
+    data: Collection,
+    pairs: Pairs,
+    params: MixingTraining,
+    order: EpochOrder,
+    step: int,
+    seed: int,
+    mirrorable: Tensor,
+    labels: Tensor,
 ) -> Step:
     random = step_generator(seed, step)
     chosen = order.at(step)
@@ -68,6 +78,7 @@ def drawn_step(
         wanted,
         content,
         style,
+        labels[chosen],
         torch.randn(len(wanted), network.content, side, side, generator=random),
         torch.randn(len(wanted), network.style, generator=random),
     )
@@ -87,19 +98,20 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
     perceptual = PerceptualLoss().to(run.device, memory_format=torch.channels_last)
-    critic = Critic(params, run)
+    critic = Critic(params, run, len(labels))
     parts = {"network": network, "ema": ema.average, "optimizer": optimizer, **critic.parts}
     done, tensors = run.restore()
     if tensors:
         unpack(tensors, **parts)
     order = EpochOrder(train_items, params.batch_size, run.seed)
+    styles = labels_of(data, np.arange(len(data.items)), labels)
     mirrorable = torch.tensor([bool(item["mirrorable"]) for item in data.items])
     watched = Watched(params, data, run, pairs, perceptual)
     numbers = 3 * params.network.size**2
 
     for step in run.steps_from(done):
         with run.spend("data"):
-            batch = drawn_step(data, pairs, params, order, step, run.seed, mirrorable)
+            batch = drawn_step(data, pairs, params, order, step, run.seed, mirrorable, styles)
         factor = run.rate * warmup_stable_decay(step, run.progress(step), warmup=200)
         set_learning_rate([optimizer], factor)
         beta = beta_at(params.schedule, params.beta, run.progress(step))
@@ -116,7 +128,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 features = perceptual(made, seen.wanted)
                 divergences = all_divergences(content, style)
                 bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
-                doubt = critic.doubt(seen.wanted, made) if doubted else features.new_zeros(())
+                doubt = critic.doubt(seen.wanted, made, seen.labels) if doubted else features.new_zeros(())
                 loss = bound / numbers + params.perceptual_weight * features + doubted * doubt
             (weight * loss).backward()
             kl = divergences.mean(0)
@@ -136,7 +148,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         ema.update(network, step)
-        margin = critic.learn(batch.wanted, kept, step) if doubted else None
+        margin = critic.learn(batch.wanted, kept, step, batch.labels) if doubted else None
         if run.log_is_due(done):
             names = ("reconstruction_nats", "kl_content_nats", "kl_style_nats", "perceptual", "loss")
             figures = dict(zip(names, sums[:5].tolist(), strict=True))
