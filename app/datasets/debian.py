@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.datasets.packages import FetchError, run
+from app.datasets.packages import FetchError, run, verified
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,9 @@ def fetch_debian(package: DebianPackage, cache: Path, look: Callable[[], None] =
     with tempfile.TemporaryDirectory(dir=cache) as temporary:
         place = Path(temporary)
         said = download(package, place, look)
-        files = list(place.glob("*.deb"))
-        if len(files) != 1:
-            raise FetchError(f"apt could not fetch {package.spec}: {said.strip()[-500:]}")
-        digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
-        if digest != package.sha256:
-            raise FetchError(f"{package.spec} has SHA-256 {digest}, expected {package.sha256}")
+        file = verified(place, "*.deb", package, "apt", said)
         unpacked = place / "unpacked"
-        code, said = run(["dpkg-deb", "-x", str(files[0]), str(unpacked)], place, look)
+        code, said = run(["dpkg-deb", "-x", str(file), str(unpacked)], place, look)
         if code:
             raise FetchError(f"{package.spec} could not be unpacked: {said.strip()[-500:]}")
         unpacked.rename(folder)

@@ -9,9 +9,10 @@ from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
 from app.database import session_scope
-from app.datasets import service
+from app.datasets import service, starters
 from app.datasets.collections import COLLECTIONS
-from app.datasets.schemas import DatasetIn, State
+from app.datasets.schemas import DatasetIn, StarterName, State
+from app.datasets.starters import STARTERS
 from app.deps import Admin
 from app.errors import DomainError, Invalid
 from app.paging import Cursor, decode, encode
@@ -38,6 +39,7 @@ def listing(request: Request, error: DomainError | None = None, cursor: str | No
         "datasets": found,
         "covers": covers,
         "collections": list(COLLECTIONS),
+        "starters": STARTERS,
         "error": error,
         "next_cursor": encode(more) if more else None,
     }
@@ -60,6 +62,15 @@ def create(
     except DomainError as error:
         return listing(request, error)
     return RedirectResponse(f"/datasets/{made}", status_code=303)
+
+
+@router.post("/starters/{name}")
+def fetch_starter(request: Request, admin: Admin, name: StarterName) -> Response:
+    try:
+        fetched = starters.fetch(name, admin)
+    except DomainError as error:
+        return listing(request, error)
+    return RedirectResponse(f"/datasets/{fetched.dataset.id}", status_code=303)
 
 
 @router.post("/{dataset_id}/deletion")

@@ -14,6 +14,7 @@ Name = Annotated[
 ]
 Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(no_controls)]
 Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000), AfterValidator(no_controls)]
+StarterName = Literal["bach", "shakespeare", "song-ci", "tang-poems"]
 KindName = Literal["pictures", "music", "texts"]
 State = Literal["accepted", "refused", "similar", "uncaptioned"]
 
@@ -95,6 +96,12 @@ class ImportOut(BaseModel):
     captions: int = Field(0, description="Captions that went to files of earlier uploads")
     refused: int = 0
     refusals: list[Refusal] = []
+
+
+class FetchOut(ImportOut):
+    """What became of the files of a starter collection, and the dataset that has them."""
+
+    dataset: DatasetOut
 
 
 class Statistics(BaseModel):

