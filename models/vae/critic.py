@@ -59,7 +59,7 @@ class Critic:
     def __init__(self, params: SharpenedTraining, run: Run, classes: int = 0) -> None:
         self.params, self.run = params, run
         self.parts: dict[str, nn.Module | torch.optim.Optimizer] = {}
-        if params.adversarial_weight:
+        if params.is_sharpened:
             self.network = PatchDiscriminator(classes).to(run.device, memory_format=torch.channels_last)
             self.optimizer = torch.optim.Adam(self.network.parameters(), LEARNING_RATE, betas=(0.0, 0.99))
             self.parts = {"critic": self.network, "critic_optimizer": self.optimizer}

@@ -61,3 +61,8 @@ class SharpenedTraining(BaseModel):
         description="Part of the training after which it joins",
         json_schema_extra={"more": True},
     )
+
+    @property
+    def is_sharpened(self) -> bool:
+        """Then no distance to the originals says which state is the best: they rise as pictures get sharper."""
+        return self.adversarial_weight > 0

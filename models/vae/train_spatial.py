@@ -83,7 +83,8 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
             with run.spend("measuring"):
                 rebuilt = reconstruct(ema.average, held_out, max(1, params.batch_size // run.pieces))
                 run.log(done, held_out_psnr=(figure := psnr(rebuilt, held_out)))
-                run.measured(done, -figure)
+                if not params.is_sharpened:
+                    run.measured(done, -figure)
                 pairs = torch.stack([held_out[:32], rebuilt[:32]], 1).flatten(0, 1)
                 if run.is_first:
                     run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)))

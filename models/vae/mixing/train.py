@@ -200,6 +200,7 @@ class Watched:
         self, params: MixingTraining, data: Collection, run: Run, pairs: Pairs, perceptual: PerceptualLoss
     ) -> None:
         self.run, self.perceptual, self.piece = run, perceptual, max(1, params.batch_size // run.pieces)
+        self.sharpened = params.is_sharpened
         rows = translations(data, pairs)[:MEASURED]
         self.count = len(rows)
         if rows:
@@ -216,7 +217,8 @@ class Watched:
             made.append(part)
         figure = sum(distances) / self.count
         self.run.log(done, held_out_distance=figure)
-        self.run.measured(done, figure)
+        if not self.sharpened:
+            self.run.measured(done, figure)
         if self.run.is_first:
             count = min(SHOWN, self.count)
             columns = (self.content, self.style, torch.cat(made), self.wanted)
