@@ -9,6 +9,7 @@ from typing import Any
 
 COLLECTIONS = {  # side of the pictures, in pixels
     "emoji": 64,
+    "emoji-nine": 64,
     "pixel-faces": 32,
     "open-peeps": 64,
     "fashion-mnist": 32,
@@ -18,6 +19,7 @@ COLLECTIONS = {  # side of the pictures, in pixels
 }
 BUILDERS = {
     "emoji": "emoji",
+    "emoji-nine": "emoji",
     "pixel-faces": "portraits",
     "open-peeps": "portraits",
     "fashion-mnist": "fashion",

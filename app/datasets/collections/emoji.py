@@ -78,6 +78,28 @@ EMOJIBASE = NpmPackage(
     "emojibase, Copyright Miles Johnson",
 )
 PACKAGES = [NOTO, NOTO_V1, FLAT, FLUENT, TWEMOJI, FLUENT_3D, EMOJIBASE]
+OPENMOJI = NpmPackage(
+    "@iconify-json/openmoji",
+    "1.2.29",
+    "03181e2c156cab35cf4a62f1f7886bd971d59212e75ac3f189d5a4cae3930fc5",
+    "CC-BY-SA-4.0",
+    "OpenMoji, HfG Schwäbisch Gmünd",
+)
+EMOJITWO = NpmPackage(
+    "@iconify-json/emojione",
+    "1.2.3",
+    "26a14f44284407e8bcde91799388dca2bfd91dbcd55a97f425524a1c5b73610e",
+    "CC-BY-4.0",
+    "Emojitwo, Copyright its contributors",
+)
+EMOJIONE = NpmPackage(
+    "@iconify-json/emojione-v1",
+    "1.2.3",
+    "6641d59d48a42823fdc2b84e7427e9f302944eb98d2c7d94d6e67c139e7b37b3",
+    "CC-BY-SA-4.0",
+    "EmojiOne, Copyright Ranks.com Inc.",
+)
+MORE_PACKAGES = [OPENMOJI, EMOJITWO, EMOJIONE]  # share-alike: whatever is made of them says so
 
 SIZE = 64  # pixels; drawings are rendered smaller and padded, so that a shift by two pixels loses nothing
 MARGIN = 2
@@ -89,6 +111,8 @@ LEFT_OUT_GROUPS = {2: "components", 9: "flags"}
 
 # In Chinese prompts the style is written as here; in English as its key.
 STYLES = {"noto": "noto", "classic": "经典", "flat": "扁平", "fluent": "fluent", "twemoji": "twemoji", "3d": "立体"}
+MORE_STYLES = {"outlined": "描边", "emojitwo": "emojitwo", "emojione": "emojione"}
+NAMES_ZH = STYLES | MORE_STYLES
 
 COLOURS = {
     "red": "红色",
@@ -317,7 +341,7 @@ def captions(concept: Concept, style: str, colour: str | None, share: float) -> 
     for i in range(CAPTIONS):
         styled = rng.random() < 0.75
         if i % 2:
-            texts.append(chinese(rng, concept, colour, share) + (f"，{STYLES[style]}风格" if styled else ""))
+            texts.append(chinese(rng, concept, colour, share) + (f"，{NAMES_ZH[style]}风格" if styled else ""))
         else:
             suffix = rng.choice([f", {style} style", f", {style} style", f" in {style} style"])
             texts.append(english(rng, concept, colour, share) + (suffix if styled else ""))
@@ -327,9 +351,11 @@ def captions(concept: Concept, style: str, colour: str | None, share: float) -> 
 # --- the collection -------------------------------------------------------------------------------------------------
 
 
-def items(cache: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+def items(
+    packages: list[NpmPackage], cache: Path, look: Callable[[], None]
+) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """Every drawing of every concept, in an order that never changes."""
-    folders = {package.name: fetch_npm(package, cache, look) for package in PACKAGES}
+    folders = {package.name: fetch_npm(package, cache, look) for package in packages}
     sets: dict[str, dict[str, Draw]] = {
         "noto": iconify_drawings(folders[NOTO.name], folders[NOTO.name]),
         "classic": iconify_drawings(folders[NOTO_V1.name], folders[NOTO.name]),
@@ -341,6 +367,9 @@ def items(cache: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.NDA
             for path in sorted((folders[FLUENT_3D.name] / "assets").glob("*.webp"))
         },
     }
+    for style, package, named in zip(MORE_STYLES, MORE_PACKAGES, (OPENMOJI, TWEMOJI, TWEMOJI), strict=True):
+        if package in packages:
+            sets[style] = iconify_drawings(folders[package.name], folders[named.name])
     for concept in read_concepts(folders[EMOJIBASE.name]):
         for style, drawings in sets.items():
             draw = drawings.get(normal(concept.hexcode))
@@ -376,15 +405,17 @@ def may_be_mirrored(concept: Concept) -> bool:
 
 
 def build(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> dict[str, Any]:
-    """Build the prepared collection in `folder` (about 11,000 pictures of 64 px); returns its card."""
+    """Build `emoji` (about 11,000 pictures of 64 px) or `emoji-nine` in `folder`; returns its card."""
+    nine = name == "emoji-nine"
+    packages = PACKAGES + MORE_PACKAGES if nine else PACKAGES
     return write_prepared(
         folder,
-        items(cache, look),
+        items(packages, cache, look),
         {
             "name": name,
-            "title": "Emoji in six open styles",
-            "sources": [source(package) for package in PACKAGES],
+            "title": f"Emoji in {'nine' if nine else 'six'} open styles",
+            "sources": [source(package) for package in packages],
             "left_out": "skin tones, country flags, components",
-            "styles": list(STYLES),
+            "styles": list(NAMES_ZH if nine else STYLES),
         },
     )
