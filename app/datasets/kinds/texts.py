@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from app.datasets.captions import NAME_COLUMNS, first_text, json_rows, table_rows, tidy
-from app.datasets.kinds.kept import Kept, Kind
+from app.datasets.kinds.kept import Kept, Kind, Row, Tables
 from app.errors import Invalid, UnsupportedMedia
 
 SUFFIXES, TABLES = (".txt", ".md"), (".jsonl", ".csv", ".tsv")
@@ -48,15 +47,6 @@ def normal(text: str) -> str:
     return "\n".join(line.rstrip() for line in kept).strip("\n")
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row of a table of works."""
-
-    text: bytes
-    title: str
-    refusal: str | None = None
-
-
 def rows(content: bytes, suffix: str) -> Iterator[Row]:
     """Every row of a table of works; nothing of a table of captions, which its first row tells. Raises Invalid."""
     text = decoded(content)
@@ -80,4 +70,5 @@ KIND = Kind(
     unit="characters",
     totals=("characters", "lines"),
     sidecars=False,
+    tables=Tables(TABLES, rows, ".txt"),
 )

@@ -1,0 +1,39 @@
+"""What is read out of a piece of music, whatever its notation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from app.errors import Invalid
+
+MOST_NOTES = 100_000
+
+
+@dataclass(frozen=True)
+class Note:
+    """`start` and `duration` in beats, `pitch` as in MIDI: 60 is middle C."""
+
+    start: float
+    duration: float
+    pitch: int
+    part: int
+
+
+@dataclass(frozen=True)
+class Score:
+    notes: list[Note]  # by start, then from the top
+    seconds: float
+
+
+def few(notes: Iterator[Note]) -> list[Note]:
+    """Raises Invalid for more notes than a piece may have."""
+    found = list(islice(notes, MOST_NOTES + 1))
+    if len(found) > MOST_NOTES:
+        raise Invalid(f"It has more than {MOST_NOTES} notes")
+    return found
+
+
+def in_order(notes: list[Note]) -> list[Note]:
+    return sorted(notes, key=lambda note: (note.start, -note.pitch))
