@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from models.gan.objective import OBJECTIVES, gradient_penalty
 from models.training.run import Run
-from models.training.schedule import mixed_precision
+from models.training.schedule import mixed_precision, set_learning_rate
 from models.vae.shared_spec import SharpenedTraining
 
 WIDTH = 32
 LEARNING_RATE = 4e-4
-GAMMA, PENALTY_EVERY = 1.0, 8  # of R1 and R2, which keep the discriminator from being too sure
+GAMMA, PENALTY_EVERY = 0.03, 8  # of R1 and R2: without them it is soon too sure, and the pictures fall apart
 RAMP = 0.1  # of the training, in which its weight rises
 GAME = OBJECTIVES["relativistic"]
 
@@ -77,11 +77,15 @@ class Critic:
         return GAME.generator(real, self.network(rebuilt, labels)).mean()
 
     def learn(self, pictures: Tensor, rebuilt: list[Tensor], step: int, labels: Tensor | None = None) -> float:
-        """One step on a whole batch, of which this process has rebuilt its shares. Returns the mean margin."""
+        """One step on a whole batch, of which this process has rebuilt its shares. Returns the mean margin.
+
+        Raises Diverged.
+        """
         self.network.requires_grad_(True)
         self.optimizer.zero_grad(set_to_none=True)
         penalised = step % PENALTY_EVERY == 0
-        margin = torch.zeros((), device=self.run.device)
+        set_learning_rate([self.optimizer], self.run.rate)
+        sums = torch.zeros(2, device=self.run.device)
         for (share, weight), fake in zip(self.run.shares(len(pictures)), rebuilt, strict=True):
             both = torch.cat([pictures[share].to(self.run.device), fake.detach()])
             both = both.contiguous(memory_format=torch.channels_last).requires_grad_(penalised)
@@ -91,10 +95,11 @@ class Critic:
             real, made = scores.chunk(2)
             loss = GAME.discriminator(real, made).mean()
             if penalised:  # the mean of R1 and R2 is half of their sum
-                penalty = gradient_penalty(both, scores.flatten(1).mean(1)).mean()
+                penalty = gradient_penalty(both, scores.flatten(1).sum(1) / scores[0].numel() ** 0.5).mean()
                 loss = loss + GAMMA * PENALTY_EVERY * penalty
             (weight * loss).backward()
-            margin += weight * (real - made).mean().detach()
-        self.run.add_up(self.network, margin)
+            sums += weight * torch.stack([loss, (real - made).mean()]).detach()
+        self.run.add_up(self.network, sums)
+        self.run.watch(step + 1, sums[0])
         self.optimizer.step()
-        return float(margin)
+        return float(sums[1])
