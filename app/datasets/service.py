@@ -249,8 +249,8 @@ def coarse(colour: str) -> str:
 def export(dataset: Dataset) -> Iterator[bytes]:
     """A zip in the imagefolder convention, as it is made: the files, `metadata.jsonl` and `dataset.json`.
 
-    Files keep their names and their folders, which are labels (see `labels`); where two have one name, a part of the
-    digest follows.
+    Files keep their names and their folders, which are labels (see `labels`); where several have one name, a part of
+    the digest follows each: a name that is not one thing's alone aligns nothing, here or where it is imported.
     """
     with session_scope(writing=False) as session:
         columns = select(DatasetItem.sha256, DatasetItem.caption, DatasetItem.media_type, DatasetItem.name)
@@ -259,14 +259,13 @@ def export(dataset: Dataset) -> Iterator[bytes]:
         card["version"] = version(session, dataset.id)
     buffer = Growing()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        lines, taken = [], set[str]()
-        for digest, caption, media_type, original in rows:
+        lines = []
+        names = ["/".join(place(original)).removeprefix("/") for *_, original in rows]
+        uses = Counter(name.casefold() for name in names)
+        for name, (digest, caption, media_type, _) in zip(names, rows, strict=True):
             with suppress(FileNotFoundError):
                 assert digest is not None  # accepted items have content
-                folder, stem = place(original)
-                name = f"{folder}/{stem}".removeprefix("/")
-                name = f"{name} {digest[:12]}" if name.casefold() in taken else name
-                taken.add(name.casefold())
+                name = f"{name} {digest[:12]}" if uses[name.casefold()] > 1 else name
                 name += SUFFIXES[media_type]
                 archive.writestr(name, get_storage().get(digest))
                 lines.append(json.dumps({"file_name": name, "text": caption}, ensure_ascii=False))

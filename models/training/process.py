@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
+from models.base import may_get_flat
 from models.checkpoint import ZOO, CheckpointError
-from models.data import Collection, open_collection
+from models.data import Collection, Unsuitable, open_collection
 from models.evaluation import measure
 from models.folders import locked, write_atomically
 from models.registry import families
@@ -85,6 +86,8 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
         if arguments.collection:
             recipe.card = {"title": data.card.get("title", data.card["name"])}
         params = family.training.model_validate(recipe.params)
+        if recipe.patience and not may_get_flat(params):
+            raise ValueError("a run that a discriminator sharpens never gets flat: give steps or minutes")
     except FileNotFoundError as error:
         raise UsedWrongly(
             f"{error.filename} is missing; fetch the collection first: danqing dataset fetch NAME"
@@ -94,7 +97,7 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
     run.steps, run.seed = arguments.steps or recipe.steps, recipe.seed
     run.minutes, run.patience = arguments.minutes or recipe.minutes, recipe.patience
     settings = {"family": family.name, "collection_version": data.card["version"], **params.model_dump(mode="json")}
-    if changed := remember(run.path / "run.json", settings) if run.is_first else []:
+    if changed := remember(run.path / "run.json", settings, family.training) if run.is_first else []:
         raise UsedWrongly(f"The run in {run.path} has another {', '.join(changed)}; choose another folder")
     run.beat("preparing")
     train_with_rollback(importlib.import_module(family.trainer).train, params, data, run)
@@ -138,6 +141,8 @@ def main() -> int:
         return failed(run, str(error), 2)
     except Diverged as error:
         return failed(run, f"{error}, also with half the learning rate; the last good checkpoint stays")
+    except Unsuitable as error:
+        return failed(run, str(error), 2)
     except (CheckpointError, NotSaved, TooLarge) as error:
         return failed(run, str(error))
     except Exception as error:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.folders import write_atomically
 
@@ -42,10 +43,17 @@ def read_recipe(path: Path, size: str = "cpu") -> Recipe:
     return Recipe.model_validate({**recipe, **own, "params": {**recipe.get("params", {}), **own.get("params", {})}})
 
 
-def remember(path: Path, settings: dict[str, Any]) -> list[str]:
-    """Keep a run's settings beside it; names of those that differ from what an earlier sitting kept."""
+def remember(path: Path, settings: dict[str, Any], training: type[BaseModel] | None = None) -> list[str]:
+    """Keep a run's settings beside it; names of those that differ from what an earlier sitting kept.
+
+    Parameters of `training` that did not exist then count as their defaults.
+    """
     if path.exists():
         kept = json.loads(path.read_text("utf-8"))
+        if training:
+            own = {name: value for name, value in kept.items() if name in training.model_fields}
+            with suppress(ValidationError):
+                kept |= training.model_validate(own).model_dump(mode="json")
         return sorted(key for key in {*kept, *settings} if kept.get(key) != settings.get(key))
     write_atomically(path, json.dumps(settings, ensure_ascii=False, indent=1).encode(), 0o644)
     return []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from models.base import (
@@ -34,7 +36,7 @@ class VAEConfig(LatentConfig):
     prior_width: int = Field(128, ge=16, le=2048, multiple_of=4, description="Hidden width of the prior's flow")
     prior_layers: int = Field(6, ge=2, le=32, description="Couplings of the flow")
     directions: int = Field(0, ge=0, le=100, description="Attributes that a picture may have more or less of")
-    text: int = Field(0, ge=0, le=4096, description="Numbers of the sentence that the prior is given; 0 for none")
+    text: Literal[0, 512] = Field(0, description="Numbers of the sentence that the prior is given; 0 for none")
 
 
 class VAETraining(BoundTraining, LatentTraining):
@@ -80,7 +82,7 @@ class PromptedFromPrior(PromptedParams):
 class PromptedVAEConfig(VAEConfig):
     """Shape of a VAE whose prior hears words."""
 
-    text: int = Field(512, ge=1, le=4096, description="Numbers of the sentence that the prior is given")
+    text: Literal[512] = Field(512, description="Numbers of the sentence that the prior is given")
 
 
 class PromptedVAETraining(VAETraining):

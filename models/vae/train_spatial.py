@@ -66,7 +66,8 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
                 loss = weight * total(losses, params, doubted)
             loss.backward()
             sums += weight * losses.detach()
-            kept.append(rebuilt.detach())
+            if doubted:
+                kept.append(rebuilt.detach())
         run.add_up(network, sums)
         done = step + 1
         run.watch(done, total(sums, params, doubted))

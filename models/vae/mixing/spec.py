@@ -99,6 +99,12 @@ class RestyleParams(SamplingParams):
         0.5, ge=0, le=1.5, title="Variety", description="How unlike one another drawings in this style are"
     )
 
+    @model_validator(mode="after")
+    def something(self) -> RestyleParams:
+        if self.count > 1 and (self.strength == 0 or (self.label and self.variety == 0)):
+            raise ValueError("pictures of no strength, or of no variety in one style, are all the same: ask for one")
+        return self
+
 
 def cost(params: MixingTraining) -> TrainingCost:
     """Activations at half, a quarter and an eighth of the size, and the feature loss."""

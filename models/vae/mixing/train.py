@@ -8,6 +8,7 @@ what these share is all that the latents can hold. After Bouchacourt et al., "Mu
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,7 +88,7 @@ def drawn_step(
 def train(params: MixingTraining, data: Collection, run: Run) -> None:
     """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself.
 
-    Raises ValueError where no concept is drawn in two styles.
+    Raises Unsuitable where no concept is drawn in two styles.
     """
     torch.manual_seed(run.seed)
     labels = label_names(data)
@@ -125,7 +126,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 content, style = network.content(seen.content), network.style(seen.style)
                 made = network.decoder(drawn(content, seen.content_noise), drawn(style, seen.style_noise))
                 reconstruction = -network.likelihood.log_prob(seen.wanted, made).mean()
-                features = perceptual(made, seen.wanted)
+                features = perceptual(made, seen.wanted) if params.perceptual_weight else made.new_zeros(())
                 divergences = all_divergences(content, style)
                 bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
                 doubt = critic.doubt(seen.wanted, made, seen.labels) if doubted else features.new_zeros(())
@@ -141,7 +142,8 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 doubt,
             ]
             sums += weight * torch.stack(said).detach()
-            kept.append(made.detach())
+            if doubted:
+                kept.append(made.detach())
         run.add_up(network, sums)
         done = step + 1
         run.watch(done, sums[4])
@@ -165,8 +167,8 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     run.finish()
     if run.is_first:
         posteriors = [
-            ema.average.style(to_unit(data.pictures(train_items[at])).to(run.device))
-            for at in torch.arange(len(train_items)).split(BATCH)
+            ema.average.style(to_unit(data.pictures(train_items[at : at + BATCH])).to(run.device))
+            for at in range(0, len(train_items), BATCH)
         ]
         means, log_variances = (torch.cat(part) for part in zip(*posteriors, strict=True))
         ema.average.fit_styles(means, log_variances, labels_of(data, train_items, labels).to(run.device))
@@ -231,14 +233,13 @@ def translations(data: Collection, pairs: Pairs) -> list[tuple[int, int, int]]:
     and what that style makes of the concept. Each wanted drawing once, in an order of chance.
     """
     held_out = [int(i) for i in data.indices(*data.held_out[:1], recoloured=False)]
+    drawings: dict[str, list[int]] = defaultdict(list)
+    for i in held_out:
+        drawings[data.items[i]["concept"]].append(i)
     random = torch.Generator().manual_seed(0)
     found = []
     for i in held_out:
-        others = [
-            j
-            for j in held_out
-            if data.items[j]["concept"] == data.items[i]["concept"] and data.items[j]["style"] != data.items[i]["style"]
-        ]
+        others = [j for j in drawings[data.items[i]["concept"]] if data.items[j]["style"] != data.items[i]["style"]]
         beside = pairs.of_style.get(data.items[i]["style"], [])
         if others and beside:
             places = torch.rand(2, generator=random).tolist()
