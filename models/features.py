@@ -134,13 +134,26 @@ class PerceptualLoss(nn.Module):
 
     def forward(self, pictures: Tensor, targets: Tensor) -> Tensor:
         """Two (B, 3, H, W) in [-1, 1] -> scalar."""
+        return self.compared(pictures, targets)[0]
+
+    def compared(self, pictures: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """(distance place by place, distance of manner); the second knows no places: see `manner`."""
         with torch.no_grad():
             wanted = self.features(targets)
-        loss = pictures.new_zeros(())
+        by_place, by_manner = pictures.new_zeros(()), pictures.new_zeros(())
         for ours, theirs in zip(self.features(pictures), wanted, strict=True):
-            difference = unit(ours) - unit(theirs)
-            loss = loss + difference.square().sum(1).mean()
-        return loss / len(wanted)
+            by_place = by_place + (unit(ours) - unit(theirs)).square().sum(1).mean()
+            by_manner = by_manner + manner(ours.float(), theirs.float())
+        return by_place / len(wanted), by_manner / len(wanted)
+
+
+def manner(ours: Tensor, theirs: Tensor) -> Tensor:
+    """How unlike the means and spreads of each channel are, of what they are in all; of two (B, C, h, w) maps.
+
+    After Li et al., "Demystifying Neural Style Transfer", 2017: alike, the two are drawn alike, wherever things are.
+    """
+    said = [torch.cat([m.mean((2, 3)), m.std((2, 3), correction=0)], 1) for m in (ours, theirs)]
+    return ((said[0] - said[1]).square().sum(1) / (said[1].square().sum(1) + 1e-3)).mean()
 
 
 def unit(maps: Tensor) -> Tensor:

@@ -263,6 +263,19 @@ class Run:
         """After the backward passes: gradients and sums over all processes."""
         parallel.add_up(network.parameters(), *others)
 
+    @torch.no_grad()
+    def whole_mean(self, batch: int, numbers: int, of: Callable[[slice], Tensor]) -> Tensor | None:
+        """(numbers,) means over a batch of the (n, numbers) that `of` says of its rows, where it is worked on in pieces
+        or by several; None where one piece is the whole.
+        """
+        if self.pieces == 1 and parallel.world() == 1:
+            return None
+        sums = torch.zeros(numbers, device=self.device)
+        for rows, weight in self.shares(batch):
+            sums += weight * of(rows).mean(0)
+        parallel.add_up((), sums)
+        return sums
+
     # --- state ------------------------------------------------------------------------------------------------------
 
     def save(self, done: int, tensors: dict[str, Tensor]) -> None:

@@ -17,7 +17,6 @@ from models.vae.shared_spec import SharpenedTraining
 WIDTH = 32
 LEARNING_RATE = 4e-4
 GAMMA, PENALTY_EVERY = 0.03, 8  # of R1 and R2: without them it is soon too sure, and the pictures fall apart
-RAMP = 0.1  # of the training, in which its weight rises
 GAME = OBJECTIVES["relativistic"]
 
 
@@ -66,8 +65,7 @@ class Critic:
 
     def weight(self, progress: float) -> float:
         """Of `doubt` in the autoencoder's loss, at this part of the training."""
-        late = progress - self.params.adversarial_from
-        return self.params.adversarial_weight * min(1.0, late / RAMP) if late > 0 else 0.0
+        return self.params.adversarial_weight * self.params.late(progress)
 
     def doubt(self, pictures: Tensor, rebuilt: Tensor, labels: Tensor | None = None) -> Tensor:
         """What the autoencoder is to lower: how much less real its patches look than those that they rebuild."""

@@ -85,11 +85,12 @@ def cost(params: SpatialTraining) -> TrainingCost:
     assert isinstance(params, FSQTraining | KLTraining)
     wide, half, quarter, eighth = params.network.widths[::-1]
     channels = wide + half / 4 + quarter / 16 + eighth / 64
-    return TrainingCost(
+    without = TrainingCost(
         fixed_bytes=480 * 2**20,
         picture_bytes=round(params.network.size**2 * channels * BYTES_A_CHANNEL),
         images_per_second=IMAGES_PER_SECOND,
     )
+    return params.cost_of(params.network.size, without)
 
 
 SPATIAL_PRESETS = (

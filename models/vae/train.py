@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +18,6 @@ from models.data import Collection, EpochOrder, augment, contact_sheet, label_na
 from models.features import PerceptualLoss
 from models.metrics import psnr
 from models.sentences import SentenceEncoder, caption_sentences, captions_from
-from models.training import parallel
 from models.training.ema import EMA
 from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
@@ -99,7 +99,11 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
         beta = beta_at(params.schedule, params.beta, run.progress(step))
         optimizer.zero_grad(set_to_none=True)
         parts = torch.zeros(3 + params.network.latent, device=run.device)
-        whole = whole_divergences(network, batch, run) if params.free_bits else None
+        whole = None
+        if params.free_bits:
+            whole = run.whole_mean(
+                len(batch), params.network.latent, partial(divergences_of, network, batch, run.device)
+            )
         for share, weight in run.shares(len(batch)):
             pictures = batch[share].to(run.device).contiguous(memory_format=torch.channels_last)
             with mixed_precision(run.device):
@@ -139,16 +143,9 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
         write_model(run.folder.model, ema.average, {**card, "labels": labels, "directions": names})
 
 
-@torch.no_grad()
-def whole_divergences(network: VAE, batch: Tensor, run: Run) -> Tensor | None:
-    """(latent,) means over a batch that is worked on in pieces or by several; None where one piece is the whole."""
-    if run.pieces == 1 and parallel.world() == 1:
-        return None
-    sums = torch.zeros(network.config.latent, device=run.device)
-    for share, weight in run.shares(len(batch)):
-        sums += weight * divergence(*network.encoder(batch[share].to(run.device))).mean(0)
-    parallel.add_up((), sums)
-    return sums
+def divergences_of(network: VAE, batch: Tensor, device: torch.device, rows: slice) -> Tensor:
+    """(n, latent) nats."""
+    return divergence(*network.encoder(batch[rows].to(device)))
 
 
 def described(parts: Tensor, network: VAE, beta: float) -> dict[str, float]:

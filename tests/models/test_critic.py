@@ -25,7 +25,7 @@ def blurred(sharp: torch.Tensor) -> torch.Tensor:
 
 
 def test_its_weight_rises_once_its_part_of_the_training_has_come(tmp_path: Path) -> None:
-    critic = Critic(SharpenedTraining(adversarial_weight=0.2, adversarial_from=0.5), Run(tmp_path, steps=1))
+    critic = Critic(SharpenedTraining(adversarial_weight=0.2, late_from=0.5), Run(tmp_path, steps=1))
     weights = [critic.weight(progress) for progress in (0.0, 0.5, 0.55, 0.6, 1.0)]
     assert weights == pytest.approx([0, 0, 0.1, 0.2, 0.2])
     absent = Critic(SharpenedTraining(), Run(tmp_path, steps=1))

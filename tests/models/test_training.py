@@ -40,7 +40,7 @@ KL_SMALL = KLTraining(
     batch_size=4,
     kl_weight=1e-3,
     adversarial_weight=0.1,
-    adversarial_from=0.2,
+    late_from=0.2,
 )
 TRANSFORMER_SMALL = TransformerTraining(
     network=TransformerConfig(
@@ -79,7 +79,8 @@ MIXING_SMALL = MixingTraining(
     batch_size=4,
     perceptual_weight=0.1,
     adversarial_weight=0.1,
-    adversarial_from=0.2,
+    manner_weight=0.1,
+    late_from=0.2,
 )
 
 

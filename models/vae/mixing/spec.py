@@ -46,6 +46,14 @@ class MixingTraining(BoundTraining, SharpenedTraining):
 
     network: MixingConfig = MixingConfig()
     batch_size: int = Field(32, ge=1, le=4096, title="Batch size", description="Pictures a step")
+    manner_weight: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        title="Manner weight",
+        description="Late share of how alike features are on the whole, wherever things are drawn",
+        json_schema_extra={"more": True},
+    )
     ema_decay: float = Field(
         0.999,
         ge=0,
@@ -111,11 +119,12 @@ def cost(params: MixingTraining) -> TrainingCost:
     network = params.network
     eighth, quarter, half = network.widths
     channels = half / 4 + quarter / 16 + eighth / 64
-    return TrainingCost(
+    without = TrainingCost(
         fixed_bytes=480 * 2**20,
         picture_bytes=round(network.size**2 * (BYTES_A_PIXEL + channels * BYTES_A_CHANNEL)),
         images_per_second=IMAGES_PER_SECOND,
     )
+    return params.cost_of(network.size, without)
 
 
 MIXING = Family(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,7 +20,6 @@ from torch import Tensor
 from models.checkpoint import write_model
 from models.data import Collection, EpochOrder, augment, contact_sheet, label_names, labels_of, to_pixels, to_unit
 from models.features import PerceptualLoss
-from models.training import parallel
 from models.training.ema import EMA
 from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
@@ -109,6 +109,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     mirrorable = torch.tensor([bool(item["mirrorable"]) for item in data.items])
     watched = Watched(params, data, run, pairs, perceptual)
     numbers = 3 * params.network.size**2
+    latents = params.network.content * (params.network.size // 8) ** 2 + params.network.style
 
     for step in run.steps_from(done):
         with run.spend("data"):
@@ -117,20 +118,23 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
         set_learning_rate([optimizer], factor)
         beta = beta_at(params.schedule, params.beta, run.progress(step))
         optimizer.zero_grad(set_to_none=True)
-        sums, kept = torch.zeros(6, device=run.device), []
-        doubted = critic.weight(run.progress(step))
-        whole = whole_divergences(network, batch, run) if params.free_bits else None
+        sums, kept = torch.zeros(7, device=run.device), []
+        late, doubted = params.late(run.progress(step)), critic.weight(run.progress(step))
+        whole = None
+        if params.free_bits:
+            whole = run.whole_mean(len(batch.wanted), latents, partial(divergences_of, network, batch, run.device))
         for rows, weight in run.shares(len(batch.wanted)):
             seen = batch.share(rows, run.device)
             with mixed_precision(run.device):
                 content, style = network.content(seen.content), network.style(seen.style)
                 made = network.decoder(drawn(content, seen.content_noise), drawn(style, seen.style_noise))
                 reconstruction = -network.likelihood.log_prob(seen.wanted, made).mean()
-                features = perceptual(made, seen.wanted) if params.perceptual_weight else made.new_zeros(())
+                features, manner = perceptual.compared(made, seen.wanted)
                 divergences = all_divergences(content, style)
                 bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
                 doubt = critic.doubt(seen.wanted, made, seen.labels) if doubted else features.new_zeros(())
-                loss = bound / numbers + params.perceptual_weight * features + doubted * doubt
+                loss = bound / numbers + params.perceptual_weight * features
+                loss = loss + doubted * doubt + late * params.manner_weight * manner
             (weight * loss).backward()
             kl = divergences.mean(0)
             said = [
@@ -138,6 +142,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 kl[: -params.network.style].sum(),
                 kl[-params.network.style :].sum(),
                 features,
+                manner,
                 loss,
                 doubt,
             ]
@@ -146,15 +151,15 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 kept.append(made.detach())
         run.add_up(network, sums)
         done = step + 1
-        run.watch(done, sums[4])
+        run.watch(done, sums[5])
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         ema.update(network, step)
         margin = critic.learn(batch.wanted, kept, step, batch.labels) if doubted else None
         if run.log_is_due(done):
-            names = ("reconstruction_nats", "kl_content_nats", "kl_style_nats", "perceptual", "loss")
-            figures = dict(zip(names, sums[:5].tolist(), strict=True))
-            figures |= {} if margin is None else {"adversarial": float(sums[5]), "margin": margin}
+            names = ("reconstruction_nats", "kl_content_nats", "kl_style_nats", "perceptual", "manner", "loss")
+            figures = dict(zip(names, sums[:6].tolist(), strict=True))
+            figures |= {} if margin is None else {"adversarial": float(sums[6]), "margin": margin}
             run.log_step(done, len(batch.wanted), **figures, beta=beta, learning_rate=factor * params.learning_rate)
         if watched.count and run.measure_is_due(done):
             with run.spend("measuring"):
@@ -181,18 +186,9 @@ def all_divergences(content: tuple[Tensor, Tensor], style: tuple[Tensor, Tensor]
     return torch.cat([divergence(*content).flatten(1), divergence(*style)], 1)
 
 
-@torch.no_grad()
-def whole_divergences(network: MixingVAE, batch: Step, run: Run) -> Tensor | None:
-    """Means over a batch that is worked on in pieces or by several; None where one piece is the whole."""
-    if run.pieces == 1 and parallel.world() == 1:
-        return None
-    config = network.config
-    sums = torch.zeros(config.content * (config.size // 8) ** 2 + config.style, device=run.device)
-    for rows, weight in run.shares(len(batch.wanted)):
-        seen = batch.share(rows, run.device)
-        sums += weight * all_divergences(network.content(seen.content), network.style(seen.style)).mean(0)
-    parallel.add_up((), sums)
-    return sums
+def divergences_of(network: MixingVAE, batch: Step, device: torch.device, rows: slice) -> Tensor:
+    seen = batch.share(rows, device)
+    return all_divergences(network.content(seen.content), network.style(seen.style))
 
 
 class Watched:
