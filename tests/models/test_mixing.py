@@ -128,6 +128,16 @@ def test_the_figures_have_every_rival_and_the_ceiling(data: Collection, trained:
     assert figures["copied_content"]["psnr_to_real_db"] < figures["mixed"]["psnr_to_real_db"]
     assert figures["real_drawing"]["style"] > 0.9 > 0.1 > figures["copied_content"]["style"]
     assert sheet.shape == ((1 + len(INKS)) * SIZE, 8 * SIZE, 3)
+    assert "concept_first" in figures["mixed"] and "both" not in figures["mixed"], "eight concepts are all in ten"
+
+
+def test_two_styles_leave_nothing_to_tell_concepts_by(data: Collection, trained: Path) -> None:
+    """A concept is judged by its drawings in third styles: with two there is no figure, rather than a perfect one."""
+    some = [i for i, item in enumerate(data.items) if item["style"] != "night"]
+    two = Collection(data.folder, data.images[some], [data.items[i] for i in some], data.card)
+    figures, sheet = evaluate(trained, two)
+    assert "concept_first" not in figures["mixed"] and figures["mixed"]["style"] > 0.5
+    assert len(sheet) == 3 * SIZE
 
 
 def picture(data: Collection, concept: int, style: str) -> npt.NDArray[np.uint8]:
@@ -182,6 +192,22 @@ def test_a_picture_is_drawn_again_in_a_style_by_name(data: Collection, sampler: 
 def test_mixtures_that_make_no_sense_are_refused(given: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"all the same|more than 0|less than or equal|Extra inputs"):
         MixParams.model_validate(given)
+
+
+@pytest.mark.parametrize("given", [{"strength": 0}, {"variety": 0, "label": "red"}])
+def test_more_than_one_of_what_would_be_the_same_is_refused(given: dict[str, object]) -> None:
+    RestyleParams.model_validate(given)
+    with pytest.raises(ValueError, match="all the same"):
+        RestyleParams.model_validate({**given, "count": 2})
+
+
+def test_a_last_batch_of_one_picture_is_a_batch(data: Collection, tmp_path: Path) -> None:
+    """65 training pictures: styles are fitted in batches of 64."""
+    train_items = data.indices("train")
+    some = np.concatenate([train_items[:65], data.indices("concept")])
+    few = Collection(data.folder, data.images[some], [data.items[i] for i in some], data.card)
+    train(MixingTraining(network=SMALL, batch_size=4), few, Run(tmp_path, steps=1, echo=False))
+    assert (tmp_path / "model" / "card.json").exists()
 
 
 def test_a_checkpoint_that_names_other_styles_is_refused(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from models.vae.load import load_autoencoder
 from models.vae.mixing import train as mixing_training
 from models.vae.mixing.spec import MixingConfig, MixingTraining
 from models.vae.spatial_spec import FSQConfig, FSQTraining, KLConfig, KLTraining
-from models.vae.spec import VAEConfig, VAETraining
+from models.vae.spec import PromptedVAEConfig, PromptedVAETraining, VAEConfig, VAETraining
 
 FSQ_SMALL = FSQTraining(network=FSQConfig(widths=(32, 16, 16, 8), encoder_blocks=1, decoder_blocks=1), batch_size=4)
 KL_SMALL = KLTraining(
@@ -73,6 +73,10 @@ VAE_SMALL = VAETraining(
     ),
     batch_size=4,
     perceptual_weight=0.1,  # in bfloat16, where there is some, features of pieces differ a little
+)
+PROMPTED_SMALL = PromptedVAETraining(
+    **VAE_SMALL.model_dump(exclude={"network"}),
+    network=PromptedVAEConfig(**VAE_SMALL.network.model_dump(exclude={"text"})),
 )
 MIXING_SMALL = MixingTraining(
     network=MixingConfig(size=64, content=2, style=4, widths=(16, 16, 8), decoder_blocks=1),
@@ -120,6 +124,7 @@ TRAINERS = {
     "gan": (gan_training.train, GAN_SMALL),
     "projected gan": (gan_training.train, GAN_SMALL.model_copy(update={**FEW, "batch_size": 2})),
     "vae": (vae_training.train, VAE_SMALL),
+    "prompted vae": (vae_training.train, PROMPTED_SMALL),
     "mixing": (mixing_training.train, MIXING_SMALL),
 }
 
