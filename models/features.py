@@ -136,24 +136,30 @@ class PerceptualLoss(nn.Module):
         """Two (B, 3, H, W) in [-1, 1] -> scalar."""
         return self.compared(pictures, targets)[0]
 
-    def compared(self, pictures: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(distance place by place, distance of manner); the second knows no places: see `manner`."""
+    def compared(self, pictures: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(distance place by place, distance of manner, manner of the pictures); see `manners`."""
         with torch.no_grad():
             wanted = self.features(targets)
+        made = self.features(pictures)
         by_place, by_manner = pictures.new_zeros(()), pictures.new_zeros(())
-        for ours, theirs in zip(self.features(pictures), wanted, strict=True):
+        for ours, theirs in zip(made, wanted, strict=True):
             by_place = by_place + (unit(ours) - unit(theirs)).square().sum(1).mean()
-            by_manner = by_manner + manner(ours.float(), theirs.float())
-        return by_place / len(wanted), by_manner / len(wanted)
+            said, asked = manner(ours), manner(theirs)
+            by_manner = by_manner + ((said - asked).square().sum(1) / (asked.square().sum(1) + 1e-3)).mean()
+        return by_place / len(wanted), by_manner / len(wanted), manners(made)
 
 
-def manner(ours: Tensor, theirs: Tensor) -> Tensor:
-    """How unlike the means and spreads of each channel are, of what they are in all; of two (B, C, h, w) maps.
-
-    After Li et al., "Demystifying Neural Style Transfer", 2017: alike, the two are drawn alike, wherever things are.
+def manner(maps: Tensor) -> Tensor:
+    """(B, C, h, w) -> (B, 2C): mean and spread of each channel. Where these are alike, pictures are drawn alike,
+    wherever things are: Li et al., "Demystifying Neural Style Transfer", 2017.
     """
-    said = [torch.cat([m.mean((2, 3)), m.std((2, 3), correction=0)], 1) for m in (ours, theirs)]
-    return ((said[0] - said[1]).square().sum(1) / (said[1].square().sum(1) + 1e-3)).mean()
+    maps = maps.float()
+    return torch.cat([maps.mean((2, 3)), maps.std((2, 3), correction=0)], 1)
+
+
+def manners(maps: list[Tensor]) -> Tensor:
+    """(B, 288) of all maps of the first five blocks."""
+    return torch.cat([manner(m) for m in maps], 1)
 
 
 def unit(maps: Tensor) -> Tensor:

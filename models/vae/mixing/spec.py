@@ -54,6 +54,14 @@ class MixingTraining(BoundTraining, SharpenedTraining):
         description="Late share of how alike features are on the whole, wherever things are drawn",
         json_schema_extra={"more": True},
     )
+    guide_weight: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        title="Guide weight",
+        description="Late share of how well a classifier of features finds the wanted style",
+        json_schema_extra={"more": True},
+    )
     ema_decay: float = Field(
         0.999,
         ge=0,

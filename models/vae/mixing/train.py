@@ -14,6 +14,7 @@ from functools import partial
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.state import pack, unpack
 from models.vae.critic import Critic
+from models.vae.mixing.guide import fitted
 from models.vae.mixing.network import MixingVAE, drawn
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.spec import MixingTraining
@@ -33,6 +35,7 @@ from models.vae.objective import beta_at, divergence, with_free_bits
 MEASURED, SHOWN = 256, 16
 SHIFT = 2  # pixels, at most
 BATCH = 64
+LOGGED = ("reconstruction_nats", "kl_content_nats", "kl_style_nats", "perceptual", "manner", "style_missed", "loss")
 
 
 @dataclass
@@ -65,10 +68,11 @@ def drawn_step(
     seed: int,
     mirrorable: Tensor,
     labels: Tensor,
+    late: bool,
 ) -> Step:
     random = step_generator(seed, step)
     chosen = order.at(step)
-    contents, styles = pairs.partners(chosen, random)
+    contents, styles = pairs.partners(chosen, random, late)
     wanted, content, style = (to_unit(data.pictures(rows)) for rows in (chosen, contents, styles))
     # The wanted picture and that of its content are moved alike.
     may = mirrorable[chosen] & mirrorable[contents]
@@ -101,6 +105,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     perceptual = PerceptualLoss().to(run.device, memory_format=torch.channels_last)
     critic = Critic(params, run, len(labels))
     parts = {"network": network, "ema": ema.average, "optimizer": optimizer, **critic.parts}
+    guide = fitted(perceptual.features, data, labels, run.device) if params.guide_weight and labels else None
     done, tensors = run.restore()
     if tensors:
         unpack(tensors, **parts)
@@ -112,14 +117,14 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     latents = params.network.content * (params.network.size // 8) ** 2 + params.network.style
 
     for step in run.steps_from(done):
+        late, doubted = params.late(run.progress(step)), critic.weight(run.progress(step))
         with run.spend("data"):
-            batch = drawn_step(data, pairs, params, order, step, run.seed, mirrorable, styles)
+            batch = drawn_step(data, pairs, params, order, step, run.seed, mirrorable, styles, late > 0)
         factor = run.rate * warmup_stable_decay(step, run.progress(step), warmup=200)
         set_learning_rate([optimizer], factor)
         beta = beta_at(params.schedule, params.beta, run.progress(step))
         optimizer.zero_grad(set_to_none=True)
-        sums, kept = torch.zeros(7, device=run.device), []
-        late, doubted = params.late(run.progress(step)), critic.weight(run.progress(step))
+        sums, kept = torch.zeros(8, device=run.device), []
         whole = None
         if params.free_bits:
             whole = run.whole_mean(len(batch.wanted), latents, partial(divergences_of, network, batch, run.device))
@@ -129,12 +134,13 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 content, style = network.content(seen.content), network.style(seen.style)
                 made = network.decoder(drawn(content, seen.content_noise), drawn(style, seen.style_noise))
                 reconstruction = -network.likelihood.log_prob(seen.wanted, made).mean()
-                features, manner = perceptual.compared(made, seen.wanted)
+                features, manner, said = perceptual.compared(made, seen.wanted)
+                missed = F.cross_entropy(guide(said), seen.labels) if guide else manner.new_zeros(())
                 divergences = all_divergences(content, style)
                 bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
                 doubt = critic.doubt(seen.wanted, made, seen.labels) if doubted else features.new_zeros(())
                 loss = bound / numbers + params.perceptual_weight * features
-                loss = loss + doubted * doubt + late * params.manner_weight * manner
+                loss = loss + doubted * doubt + late * (params.manner_weight * manner + params.guide_weight * missed)
             (weight * loss).backward()
             kl = divergences.mean(0)
             said = [
@@ -143,6 +149,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 kl[-params.network.style :].sum(),
                 features,
                 manner,
+                missed,
                 loss,
                 doubt,
             ]
@@ -151,15 +158,23 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 kept.append(made.detach())
         run.add_up(network, sums)
         done = step + 1
-        run.watch(done, sums[5])
+        run.watch(done, sums[6])
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         ema.update(network, step)
         margin = critic.learn(batch.wanted, kept, step, batch.labels) if doubted else None
         if run.log_is_due(done):
-            names = ("reconstruction_nats", "kl_content_nats", "kl_style_nats", "perceptual", "manner", "loss")
-            figures = dict(zip(names, sums[:6].tolist(), strict=True))
-            figures |= {} if margin is None else {"adversarial": float(sums[6]), "margin": margin}
+            names = (
+                "reconstruction_nats",
+                "kl_content_nats",
+                "kl_style_nats",
+                "perceptual",
+                "manner",
+                "style_missed",
+                "loss",
+            )
+            figures = dict(zip(names, sums[:7].tolist(), strict=True))
+            figures |= {} if margin is None else {"adversarial": float(sums[7]), "margin": margin}
             run.log_step(done, len(batch.wanted), **figures, beta=beta, learning_rate=factor * params.learning_rate)
         if watched.count and run.measure_is_due(done):
             with run.spend("measuring"):
