@@ -37,13 +37,13 @@ class StyleGuide(nn.Module):
         nn.init.zeros_(self.linear.bias)
         optimizer = torch.optim.LBFGS(self.linear.parameters(), max_iter=200, line_search_fn="strong_wolfe")
 
-        def loss() -> float:
+        def loss() -> Tensor:
             optimizer.zero_grad()
             found = F.cross_entropy(self(said), labels) + DECAY * self.linear.weight.square().sum()
             found.backward()
-            return float(found)
+            return found.detach()
 
-        optimizer.step(loss)
+        optimizer.step(loss)  # type: ignore[arg-type]
         self.requires_grad_(False)
 
 
