@@ -136,17 +136,16 @@ class PerceptualLoss(nn.Module):
         """Two (B, 3, H, W) in [-1, 1] -> scalar."""
         return self.compared(pictures, targets)[0]
 
-    def compared(self, pictures: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(distance place by place, distance of manner, manner of the pictures); see `manners`."""
+    def compared(self, pictures: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """(distance place by place, distance of manner); see `manner`."""
         with torch.no_grad():
             wanted = self.features(targets)
-        made = self.features(pictures)
         by_place, by_manner = pictures.new_zeros(()), pictures.new_zeros(())
-        for ours, theirs in zip(made, wanted, strict=True):
+        for ours, theirs in zip(self.features(pictures), wanted, strict=True):
             by_place = by_place + (unit(ours) - unit(theirs)).square().sum(1).mean()
             said, asked = manner(ours), manner(theirs)
             by_manner = by_manner + ((said - asked).square().sum(1) / (asked.square().sum(1) + 1e-3)).mean()
-        return by_place / len(wanted), by_manner / len(wanted), manners(made)
+        return by_place / len(wanted), by_manner / len(wanted)
 
 
 def manner(maps: Tensor) -> Tensor:
@@ -155,11 +154,6 @@ def manner(maps: Tensor) -> Tensor:
     """
     maps = maps.float()
     return torch.cat([maps.mean((2, 3)), maps.std((2, 3), correction=0)], 1)
-
-
-def manners(maps: list[Tensor]) -> Tensor:
-    """(B, 288) of all maps of the first five blocks."""
-    return torch.cat([manner(m) for m in maps], 1)
 
 
 def unit(maps: Tensor) -> Tensor:

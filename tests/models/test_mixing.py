@@ -15,7 +15,6 @@ from models.checkpoint import write_model
 from models.data import Collection, open_collection, to_unit
 from models.training.run import Run
 from models.vae.mixing.evaluate import evaluate, mixed
-from models.vae.mixing.guide import StyleGuide
 from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.sample import MixingSampler, load, load_mixing
@@ -71,26 +70,8 @@ def test_partners_share_the_concept_and_the_style(data: Collection) -> None:
         assert data.items[content]["concept"] == data.items[i]["concept"]
         assert data.items[style]["style"] == data.items[i]["style"]
         assert "train" == data.items[content]["split"] == data.items[style]["split"]
-    assert 0.2 < (contents == wanted).mean() < 0.8 and 0.1 < (styles == wanted).mean() < 0.5
-
-
-def test_late_partners_are_others_and_contents_of_other_styles(data: Collection) -> None:
-    pairs = Pairs(data, data.indices("train"))
-    wanted = np.tile(data.indices("train"), 4)
-    contents, _ = pairs.partners(wanted, torch.Generator().manual_seed(0), late=True)
-    others = [data.items[i]["style"] != data.items[j]["style"] for i, j in zip(wanted, contents, strict=True)]
-    assert 0.8 < np.mean(others) < 1 and all(np.array(others) | (contents == wanted))
-
-
-def test_a_guide_tells_styles_that_differ_in_the_spread_of_features() -> None:
-    random = torch.Generator().manual_seed(0)
-    labels = torch.arange(300) % 3
-    said = torch.randn(300, 20, generator=random)
-    said[:, 4] += 3 * labels
-    guide = StyleGuide(3, 20)
-    guide.fit(said[:200], labels[:200])
-    assert (guide(said[200:]).argmax(1) == labels[200:]).float().mean() > 0.8
-    assert not any(weight.requires_grad for weight in guide.parameters())
+    others = np.array([data.items[i]["style"] != data.items[j]["style"] for i, j in zip(wanted, contents, strict=True)])
+    assert 0.7 < others.mean() < 0.9 and (others | (contents == wanted)).all() and not (styles == wanted).any()
 
 
 def test_a_collection_without_aligned_styles_is_refused(data: Collection) -> None:

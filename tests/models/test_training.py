@@ -84,7 +84,6 @@ MIXING_SMALL = MixingTraining(
     perceptual_weight=0.1,
     adversarial_weight=0.1,
     manner_weight=0.1,
-    guide_weight=0.1,
     late_from=0.2,
 )
 

@@ -125,6 +125,7 @@ class MixingVAE(nn.Module):
         self.config = config
         self.content, self.style = ContentEncoder(config), StyleEncoder(config)
         self.decoder = MixingDecoder(config)
+        self.tell = nn.Linear(config.style, config.classes) if config.classes else None  # names, while it is trained
         self.likelihood: Likelihood = LIKELIHOODS[config.likelihood]()
         # The aggregated posterior of each label's styles, as a normal: its mean and a root of its covariance.
         self.style_means: Tensor

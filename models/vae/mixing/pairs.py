@@ -10,10 +10,9 @@ import torch
 
 from models.data import Collection, Unsuitable
 
-# How often content, and style, come from another picture than the wanted one: early, it learns to draw as well.
-OTHER_CONTENT, OTHER_STYLE = 0.7, 0.8
-# Late only to translate: what the wanted picture says of itself would be more than its style.
-LATE_OTHER_CONTENT, LATE_OTHER_STYLE = 0.9, 1.0
+OTHER_CONTENT = (
+    0.8  # how often content comes from another style; else from the wanted picture: it learns to draw as well
+)
 
 
 class Pairs:
@@ -34,21 +33,21 @@ class Pairs:
             raise Unsuitable("nothing in this collection is drawn in two styles: put each style in a folder of its own")
 
     def partners(
-        self, wanted: npt.NDArray[np.int64], random: torch.Generator, late: bool = False
+        self, wanted: npt.NDArray[np.int64], random: torch.Generator
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """For each wanted picture one with its content and one with its style; at times the wanted one itself.
+        """For each wanted picture one with its content, of another style or at times itself, and one with its style.
 
-        `late`: that seldom or never, and content from another style wherever there is one.
+        The style is never its own, where there is another: what a picture says of itself is more than its style, and a
+        decoder that is misled by that, whenever the style is another's, learns to listen to no style at all.
         """
-        chances = (LATE_OTHER_CONTENT, LATE_OTHER_STYLE) if late else (OTHER_CONTENT, OTHER_STYLE)
-        draws = torch.rand(len(wanted), 4, generator=random).tolist()
+        draws = torch.rand(len(wanted), 3, generator=random).tolist()
         contents, styles = [], []
-        for i, (takes_content, place, takes_style, where) in zip(wanted.tolist(), draws, strict=True):
-            same_content, same_style = self.of_concept[self.concept_of[i]], self.of_style[self.style_of[i]]
-            if late:
-                same_content = [j for j in same_content if self.style_of[j] != self.style_of[i]] or [i]
-            contents.append(same_content[int(place * len(same_content))] if takes_content < chances[0] else i)
-            styles.append(same_style[int(where * len(same_style))] if takes_style < chances[1] else i)
+        for i, (takes_content, place, where) in zip(wanted.tolist(), draws, strict=True):
+            drawings = [j for j in self.of_concept[self.concept_of[i]] if self.style_of[j] != self.style_of[i]]
+            own = self.of_style[self.style_of[i]]
+            contents.append(drawings[int(place * len(drawings))] if drawings and takes_content < OTHER_CONTENT else i)
+            at = int(where * len(own))
+            styles.append(own[at] if own[at] != i else own[at - 1])
         return np.array(contents), np.array(styles)
 
 

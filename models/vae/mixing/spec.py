@@ -54,12 +54,12 @@ class MixingTraining(BoundTraining, SharpenedTraining):
         description="Late share of how alike features are on the whole, wherever things are drawn",
         json_schema_extra={"more": True},
     )
-    guide_weight: float = Field(
-        0.0,
+    label_weight: float = Field(
+        0.05,
         ge=0,
         le=100,
-        title="Guide weight",
-        description="Late share of how well a classifier of features finds the wanted style",
+        title="Label weight",
+        description="Share of how well the style's name is told from its latents",
         json_schema_extra={"more": True},
     )
     ema_decay: float = Field(

@@ -26,7 +26,6 @@ from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.state import pack, unpack
 from models.vae.critic import Critic
-from models.vae.mixing.guide import fitted
 from models.vae.mixing.network import MixingVAE, drawn
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.spec import MixingTraining
@@ -68,11 +67,10 @@ def drawn_step(
     seed: int,
     mirrorable: Tensor,
     labels: Tensor,
-    late: bool,
 ) -> Step:
     random = step_generator(seed, step)
     chosen = order.at(step)
-    contents, styles = pairs.partners(chosen, random, late)
+    contents, styles = pairs.partners(chosen, random)
     wanted, content, style = (to_unit(data.pictures(rows)) for rows in (chosen, contents, styles))
     # The wanted picture and that of its content are moved alike.
     may = mirrorable[chosen] & mirrorable[contents]
@@ -105,7 +103,6 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     perceptual = PerceptualLoss().to(run.device, memory_format=torch.channels_last)
     critic = Critic(params, run, len(labels))
     parts = {"network": network, "ema": ema.average, "optimizer": optimizer, **critic.parts}
-    guide = fitted(perceptual.features, data, labels, run.device) if params.guide_weight and labels else None
     done, tensors = run.restore()
     if tensors:
         unpack(tensors, **parts)
@@ -119,7 +116,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     for step in run.steps_from(done):
         late, doubted = params.late(run.progress(step)), critic.weight(run.progress(step))
         with run.spend("data"):
-            batch = drawn_step(data, pairs, params, order, step, run.seed, mirrorable, styles, late > 0)
+            batch = drawn_step(data, pairs, params, order, step, run.seed, mirrorable, styles)
         factor = run.rate * warmup_stable_decay(step, run.progress(step), warmup=200)
         set_learning_rate([optimizer], factor)
         beta = beta_at(params.schedule, params.beta, run.progress(step))
@@ -132,15 +129,16 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
             seen = batch.share(rows, run.device)
             with mixed_precision(run.device):
                 content, style = network.content(seen.content), network.style(seen.style)
-                made = network.decoder(drawn(content, seen.content_noise), drawn(style, seen.style_noise))
+                styled = drawn(style, seen.style_noise)
+                made = network.decoder(drawn(content, seen.content_noise), styled)
                 reconstruction = -network.likelihood.log_prob(seen.wanted, made).mean()
-                features, manner, said = perceptual.compared(made, seen.wanted)
-                missed = F.cross_entropy(guide(said), seen.labels) if guide else manner.new_zeros(())
+                features, manner = perceptual.compared(made, seen.wanted)
+                missed = F.cross_entropy(network.tell(styled), seen.labels) if network.tell else features.new_zeros(())
                 divergences = all_divergences(content, style)
                 bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
                 doubt = critic.doubt(seen.wanted, made, seen.labels) if doubted else features.new_zeros(())
-                loss = bound / numbers + params.perceptual_weight * features
-                loss = loss + doubted * doubt + late * (params.manner_weight * manner + params.guide_weight * missed)
+                loss = bound / numbers + params.perceptual_weight * features + params.label_weight * missed
+                loss = loss + doubted * doubt + late * params.manner_weight * manner
             (weight * loss).backward()
             kl = divergences.mean(0)
             said = [
