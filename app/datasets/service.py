@@ -218,9 +218,8 @@ def statistics(session: Session, dataset: Dataset) -> Statistics:
         size += size_bytes
         captioned += bool(caption)
         similar += twin is not None
-        words.update(
-            {w.strip(".;:!?。；：！？") for w in re.split(r"[\s,，、]+", caption.casefold())} - SMALL_WORDS - {""}
-        )
+        found = {w.strip(".;:!?。；：！？") for w in re.split(r"[\s,，、]+", caption.casefold())} - SMALL_WORDS
+        words.update(word for word in found if any(c.isalnum() for c in word))
         if colour:
             colours[coarse(colour)] += 1
     counts = described(session, dataset)
