@@ -133,7 +133,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 made = network.decoder(drawn(content, seen.content_noise), styled)
                 reconstruction = -network.likelihood.log_prob(seen.wanted, made).mean()
                 features, manner = perceptual.compared(made, seen.wanted)
-                missed = F.cross_entropy(network.tell(styled), seen.labels) if network.tell else features.new_zeros(())
+                missed = F.cross_entropy(network.tell(style[0]), seen.labels) if network.tell else features * 0
                 divergences = all_divergences(content, style)
                 bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
                 doubt = critic.doubt(seen.wanted, made, seen.labels) if doubted else features.new_zeros(())
