@@ -37,8 +37,7 @@ class Pairs:
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         """For each wanted picture one with its content, of another style or at times itself, and one with its style.
 
-        The style is never its own, where there is another: what a picture says of itself is more than its style, and a
-        decoder that is misled by that, whenever the style is another's, learns to listen to no style at all.
+        The style is never its own, where there is another: what a picture says of itself is more than its style.
         """
         draws = torch.rand(len(wanted), 3, generator=random).tolist()
         contents, styles = [], []
