@@ -134,18 +134,30 @@ class PerceptualLoss(nn.Module):
 
     def forward(self, pictures: Tensor, targets: Tensor) -> Tensor:
         """Two (B, 3, H, W) in [-1, 1] -> scalar."""
-        return self.compared(pictures, targets)[0]
+        return by_place(self.maps(pictures, targets))
 
     def compared(self, pictures: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """(distance place by place, distance of manner); see `manner`."""
+        maps = self.maps(pictures, targets)
+        return by_place(maps), by_manner(maps)
+
+    def maps(self, pictures: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
+        """Those of both, block by block."""
         with torch.no_grad():
             wanted = self.features(targets)
-        by_place, by_manner = pictures.new_zeros(()), pictures.new_zeros(())
-        for ours, theirs in zip(self.features(pictures), wanted, strict=True):
-            by_place = by_place + (unit(ours) - unit(theirs)).square().sum(1).mean()
-            said, asked = manner(ours), manner(theirs)
-            by_manner = by_manner + ((said - asked).square().sum(1) / (asked.square().sum(1) + 1e-3)).mean()
-        return by_place / len(wanted), by_manner / len(wanted)
+        return list(zip(self.features(pictures), wanted, strict=True))
+
+
+def by_place(maps: list[tuple[Tensor, Tensor]]) -> Tensor:
+    distances = [(unit(ours) - unit(theirs)).square().sum(1).mean() for ours, theirs in maps]
+    return torch.stack(distances).mean()
+
+
+def by_manner(maps: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Of each, how unlike `manner` is, of what it is in all."""
+    said = [(manner(ours), manner(theirs)) for ours, theirs in maps]
+    distances = [((a - b).square().sum(1) / (b.square().sum(1) + 1e-3)).mean() for a, b in said]
+    return torch.stack(distances).mean()
 
 
 def manner(maps: Tensor) -> Tensor:

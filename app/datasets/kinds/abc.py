@@ -11,11 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from app.datasets.kinds.kept import Row
-from app.datasets.kinds.score import Note, Score, few, in_order
+from app.datasets.kinds.score import STEPS, Note, Score, few, in_order
 from app.errors import Invalid
 
 MOST = 1 << 20
-LETTERS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 ACCIDENTALS = {"^^": 2, "^": 1, "=": 0, "_": -1, "__": -2}
 SHARPS = "FCGDAEB"
 MODES = {"lyd": 1, "maj": 0, "ion": 0, "": 0, "mix": -1, "dor": -2, "min": -3, "m": -3, "aeo": -3, "phr": -4, "loc": -5}
@@ -191,7 +190,7 @@ class Tune:
             self.voice.altered[upper] = ACCIDENTALS[sign]
         semitones = self.voice.altered.get(upper, self.key.get(upper, 0))
         height = (72 if letter.islower() else 60) + 12 * (octave.count("'") - octave.count(","))
-        return max(0, min(127, height + LETTERS[upper] + semitones))
+        return max(0, min(127, height + STEPS[upper] + semitones))
 
     def move(self, pitches: list[int], duration: float) -> Iterator[Note]:
         """The voice sounds these pitches, or rests, and goes on; what was held back is given out."""

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from app.datasets.kinds import abc
 from app.datasets.kinds.kept import Kept, Kind, Tables
-from app.datasets.kinds.score import Note, Score, few, in_order
+from app.datasets.kinds.score import STEPS, Note, Score, few, in_order
 from app.errors import Invalid, UnsupportedMedia
 
 MOST = 8 << 20
@@ -24,7 +24,6 @@ MOST_MIDI = 1 << 20  # each byte may become a message of half a kilobyte
 LONGEST = 100_000.0  # beats
 MIDI, MUSICXML, ABC = "audio/midi", "application/vnd.recordare.musicxml+xml", "text/vnd.abc"
 SUFFIXES = {".mid": MIDI, ".midi": MIDI, ".musicxml": MUSICXML, ".xml": MUSICXML, ".mxl": MUSICXML, ".abc": ABC}
-STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 DRUMS = 9  # channel
 ROLL = (512, 192)  # pixels
 PAPER, INKS = "#faf8f4", ("#b5402f", "#2f5d8a", "#4f7d4a", "#8a6a2f", "#6b4a8a", "#3f8a86")

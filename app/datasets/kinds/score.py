@@ -9,6 +9,7 @@ from itertools import islice
 from app.errors import Invalid
 
 MOST_NOTES = 100_000
+STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}  # semitones above C
 
 
 @dataclass(frozen=True)
