@@ -14,6 +14,7 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -36,6 +37,14 @@ RUNS = 15
 CONCURRENT = 64
 ARTWORKS = 10_000
 IMPORTED = int(os.environ.get("IMPORTED", "10000"))
+
+
+class Said(Table):
+    """Says each row as it comes, on stderr: what has been measured is not lost with what fails later."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        print(" | ".join(map(str, cells)), file=sys.stderr, flush=True)
+        super().add_row(*cells, **options)
 
 
 def median_ms(work: Callable[[], object], runs: int = RUNS, warm: int = 3) -> float:
@@ -182,7 +191,7 @@ def importing(studio: Studio, table: Table) -> None:
 
 def main(parts: list[str]) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # as a worker does
-    table = Table("what", "measured", "wanted", title=f"Danqing on {os.cpu_count()} cores, torch {torch.__version__}")
+    table = Said("what", "measured", "wanted", title=f"Danqing on {os.cpu_count()} cores, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as folder:
         studio = Studio(Path(folder), {"DANQING_LEASE_SECONDS": "30"})
         try:

@@ -17,12 +17,16 @@ import structlog
 from app.errors import Conflict, Invalid, NotFound
 from app.settings import ROOT, get_settings
 from app.storage import Growing
+from app.zips import Limits, open_archive
 from models.base import Family, Task
 from models.card import CheckpointError, problem
 from models.publication import PLAIN, publish
 from models.registry import families
 
 MAX_FILES, MAX_BYTES = 20, 8 * 2**30  # of an imported checkpoint
+PACKED = (
+    1100  # times smaller than it is, a checkpoint may be packed: all that deflate can, so nothing is refused for it
+)
 log = structlog.get_logger()
 
 
@@ -163,7 +167,10 @@ def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool) -> None:
 
 
 def collect(folder: Path, files: list[tuple[str, BinaryIO]]) -> None:
-    """Put uploaded files, or those inside of a zip, under their plain names into a folder. Raises CheckpointError."""
+    """Put uploaded files, or those inside of a zip, under their plain names into a folder.
+
+    Raises CheckpointError, Invalid.
+    """
     if len(files) == 1 and zipfile.is_zipfile(files[0][1]):
         try:
             unpack(folder, files[0][1])
@@ -177,11 +184,8 @@ def collect(folder: Path, files: list[tuple[str, BinaryIO]]) -> None:
 
 
 def unpack(folder: Path, archive: BinaryIO) -> None:
-    with zipfile.ZipFile(archive) as zipped:
-        entries = zipped.infolist()
-        if len(entries) > MAX_FILES or sum(entry.file_size for entry in entries) > MAX_BYTES:
-            raise CheckpointError("the archive is larger than a checkpoint may be")
-        for entry in entries:
+    with open_archive(archive, Limits(MAX_FILES, MAX_BYTES, PACKED)) as zipped:
+        for entry in zipped.infolist():
             if entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not entry.is_dir():
                 with zipped.open(entry) as source:
                     keep(folder, entry.filename, source, entry.file_size)

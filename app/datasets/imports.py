@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app.database import new_id, session_scope, storage_lock
-from app.datasets.archive import Limits, Source, clean_name, is_archive, opened
+from app.datasets.archive import Source, clean_name, is_archive, opened
 from app.datasets.captions import Captions, from_name, is_caption_file
 from app.datasets.kinds import KINDS, Kept, Kind
 from app.datasets.schemas import ImportOut, Refusal
@@ -25,6 +25,7 @@ from app.datasets.tables import DatasetItem
 from app.errors import Invalid, UnsupportedMedia
 from app.settings import get_settings
 from app.storage import get_storage
+from app.zips import Limits
 
 CHUNK = 32  # items a transaction: a reader of SQLite never waits long
 SHOWN_REFUSALS = 100

@@ -24,6 +24,7 @@ from app.datasets.schemas import DatasetIn, ItemChange
 from app.errors import Conflict, Invalid, NotFound
 from app.storage import get_storage
 from app.sweeper import collect_garbage
+from app.zips import Limits
 
 
 def drawing(number: int, mode: str = "RGB", form: str = "PNG", size: int = 48) -> bytes:
@@ -107,7 +108,7 @@ def test_file_names_speak_when_they_say_something() -> None:
 
 
 def names_and_refusals(file: io.BytesIO, **limits: int) -> list[tuple[str, str | None]]:
-    with archive.opened("x.zip", file, archive.Limits(**limits)) as found:
+    with archive.opened("x.zip", file, Limits(**limits)) as found:
         return [(source.name, source.refusal) for source in found()]
 
 

@@ -51,7 +51,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 
 @pytest.fixture(scope="module")
 def trained(data: Collection, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = Run(tmp_path_factory.mktemp("mixing"), steps=250, echo=False)
+    run = Run(tmp_path_factory.mktemp("mixing"), steps=500, echo=False)
     params = MixingTraining(network=SMALL, batch_size=16, learning_rate=4e-3, perceptual_weight=0.1, ema_decay=0.95)
     train(params, data, run)
     return run.folder.model

@@ -16,6 +16,7 @@ from models.vae.objective import LIKELIHOODS, Likelihood
 from models.vae.spatial import blocks
 
 LARGEST_LOG_VARIANCE = 8.0
+APART = 6.0
 Posterior = tuple[Tensor, Tensor]  # mean and log-variance
 
 
@@ -118,20 +119,29 @@ class MixingDecoder(nn.Module):
 
 
 class MixingVAE(nn.Module):
-    """Encoders, decoder, likelihood, and where the styles lie that it has learnt."""
+    """Encoders, decoder, likelihood, and where the styles lie that it has learnt.
+
+    Each label has a normal prior of its own, as in Kingma et al., "Semi-Supervised Learning with Deep Generative
+    Models", 2014: what a label says of a style costs no nats, and the decoder hears it from the first step.
+    """
 
     def __init__(self, config: MixingConfig) -> None:
         super().__init__()
         self.config = config
         self.content, self.style = ContentEncoder(config), StyleEncoder(config)
         self.decoder = MixingDecoder(config)
-        self.tell = nn.Linear(config.style, config.classes) if config.classes else None  # names, while it is trained
+        # Means of the labels' priors, far apart at their unit variance.
+        self.priors = nn.Parameter(APART * F.normalize(torch.randn(config.classes, config.style)))
         self.likelihood: Likelihood = LIKELIHOODS[config.likelihood]()
         # The aggregated posterior of each label's styles, as a normal: its mean and a root of its covariance.
         self.style_means: Tensor
         self.style_roots: Tensor
         self.register_buffer("style_means", torch.zeros(config.classes, config.style))
         self.register_buffer("style_roots", torch.zeros(config.classes, config.style, config.style))
+
+    def label_scores(self, styles: Tensor) -> Tensor:
+        """(B, style) -> (B, classes): log-densities under each label's prior, but for a constant."""
+        return styles @ self.priors.T - 0.5 * self.priors.square().sum(1)
 
     def fit_styles(self, means: Tensor, log_variances: Tensor, labels: Tensor) -> None:
         """(N, style) posteriors of pictures with (N,) labels: one normal a label."""

@@ -2,8 +2,10 @@
 another drawing in its style.
 
 The evidence lower bound holds for any posterior, so also for one that looks at other pictures than the one it explains;
-what these share is all that the latents can hold. After Bouchacourt et al., "Multi-Level Variational Autoencoder",
-2018, and Reed et al., "Deep Visual Analogy-Making", 2015.
+what these share is all that the latents can hold (Bouchacourt et al., "Multi-Level Variational Autoencoder", 2018; Reed
+et al., "Deep Visual Analogy-Making", 2015). Half of the styles are drawn from the prior of their label, the hybrid
+objective of Sohn et al., "Learning Structured Output Representation using Deep Conditional Generative Models", 2015:
+the decoder learns the labels before the encoder can tell them.
 """
 
 from __future__ import annotations
@@ -26,20 +28,22 @@ from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.state import pack, unpack
 from models.vae.critic import Critic
-from models.vae.mixing.network import MixingVAE, drawn
+from models.vae.mixing.network import MixingVAE, Posterior, drawn
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.spec import MixingTraining
 from models.vae.objective import beta_at, divergence, with_free_bits
 
 MEASURED, SHOWN = 256, 16
 SHIFT = 2  # pixels, at most
+OF_PRIOR = 0.5  # how often a picture's style is drawn from its label's prior
 BATCH = 64
 LOGGED = ("reconstruction_nats", "kl_content_nats", "kl_style_nats", "perceptual", "manner", "style_missed", "loss")
 
 
 @dataclass
 class Step:
-    """What a step looks at: (B, 3, H, W) each, the numbers of the styles, and noise for both latents."""
+    """What a step looks at: (B, 3, H, W) each, the numbers of the styles, noise for both latents, and whose style is
+    drawn from the prior of its label, (B, 1)."""
 
     wanted: Tensor
     content: Tensor
@@ -47,6 +51,7 @@ class Step:
     labels: Tensor
     content_noise: Tensor
     style_noise: Tensor
+    of_prior: Tensor
 
     def share(self, rows: slice, device: torch.device) -> Step:
         """Some of it, on the device."""
@@ -54,7 +59,8 @@ class Step:
             part[rows].to(device).contiguous(memory_format=torch.channels_last)
             for part in (self.wanted, self.content, self.style)
         )
-        rest = (part[rows].to(device) for part in (self.labels, self.content_noise, self.style_noise))
+        others = (self.labels, self.content_noise, self.style_noise, self.of_prior)
+        rest = (part[rows].to(device) for part in others)
         return Step(*pictures, *rest)
 
 
@@ -84,6 +90,7 @@ def drawn_step(
         labels[chosen],
         torch.randn(len(wanted), network.content, side, side, generator=random),
         torch.randn(len(wanted), network.style, generator=random),
+        torch.rand(len(wanted), 1, generator=random) < OF_PRIOR,
     )
 
 
@@ -129,12 +136,13 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
             seen = batch.share(rows, run.device)
             with mixed_precision(run.device):
                 content, style = network.content(seen.content), network.style(seen.style)
-                styled = drawn(style, seen.style_noise)
+                prior = network.priors[seen.labels]
+                styled = torch.where(seen.of_prior, prior + seen.style_noise, drawn(style, seen.style_noise))
                 made = network.decoder(drawn(content, seen.content_noise), styled)
                 reconstruction = -network.likelihood.log_prob(seen.wanted, made).mean()
                 features, manner = perceptual.compared(made, seen.wanted)
-                missed = F.cross_entropy(network.tell(style[0]), seen.labels) if network.tell else features * 0
-                divergences = all_divergences(content, style)
+                missed = F.cross_entropy(network.label_scores(style[0]), seen.labels)
+                divergences = all_divergences(content, style, prior)
                 bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
                 doubt = critic.doubt(seen.wanted, made, seen.labels) if doubted else features.new_zeros(())
                 loss = bound / numbers + params.perceptual_weight * features + params.label_weight * missed
@@ -194,14 +202,15 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
         write_model(run.folder.model, ema.average, {**card, "labels": labels})
 
 
-def all_divergences(content: tuple[Tensor, Tensor], style: tuple[Tensor, Tensor]) -> Tensor:
-    """(B, numbers of both latents) nats."""
-    return torch.cat([divergence(*content).flatten(1), divergence(*style)], 1)
+def all_divergences(content: Posterior, style: Posterior, prior: Tensor) -> Tensor:
+    """(B, numbers of both latents) nats; `prior` (B, style) are the means of the styles' priors."""
+    mean, log_variance = style
+    return torch.cat([divergence(*content).flatten(1), divergence(mean - prior, log_variance)], 1)
 
 
 def divergences_of(network: MixingVAE, batch: Step, device: torch.device, rows: slice) -> Tensor:
     seen = batch.share(rows, device)
-    return all_divergences(network.content(seen.content), network.style(seen.style))
+    return all_divergences(network.content(seen.content), network.style(seen.style), network.priors[seen.labels])
 
 
 class Watched:
