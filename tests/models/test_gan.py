@@ -290,3 +290,12 @@ def test_a_card_that_misnames_its_styles_is_refused(tmp_path: Path) -> None:
     (folder / "card.json").write_text(card.replace('"labels": [\n  "ink",\n  "oil"\n ]', '"labels": []'), "utf-8")
     with pytest.raises(CheckpointError, match="labels"):
         load(folder, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("growth", "widths"), [(1, [32] * 3), (2, [128, 64, 32]), (3, [288, 96, 32]), (4, [320, 128, 32])]
+)
+def test_coarser_grids_have_as_many_times_more_channels(growth: int, widths: list[int]) -> None:
+    config = GANConfig(size=32, width=32, growth=growth, max_width=320)
+    assert config.widths == widths
+    assert Generator(config)(torch.zeros(1, config.latent)).shape == (1, 3, 32, 32)

@@ -55,7 +55,7 @@ class MixingTraining(BoundTraining, SharpenedTraining):
         json_schema_extra={"more": True},
     )
     label_weight: float = Field(
-        0.05,
+        1.0,
         ge=0,
         le=100,
         title="Label weight",
