@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from app.errors import Invalid
 
+SMALL = 1 << 20  # bytes of a directory that are read whatever they hold
 END, END64, LOCATOR64 = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
 
 
@@ -24,7 +25,9 @@ class Limits:
 def open_archive(file: BinaryIO, limits: Limits) -> zipfile.ZipFile:
     """Raises Invalid for what is broken, a bomb, or beyond the limits."""
     count, directory_bytes = declared_directory(file)
-    if count > limits.entries or directory_bytes > limits.entries * 256:  # before zipfile reads it all into memory
+    if count > limits.entries or directory_bytes > max(
+        limits.entries * 256, SMALL
+    ):  # before zipfile reads it all into memory
         raise Invalid(f"The archive has too many entries; at most {limits.entries}")
     try:
         archive = zipfile.ZipFile(file)

@@ -24,9 +24,7 @@ from models.publication import PLAIN, publish
 from models.registry import families
 
 MAX_FILES, MAX_BYTES = 20, 8 * 2**30  # of an imported checkpoint
-PACKED = (
-    1100  # times smaller than it is, a checkpoint may be packed: all that deflate can, so nothing is refused for it
-)
+PACKED = 1100  # times smaller than it is, it may be packed: more than deflate can
 log = structlog.get_logger()
 
 
@@ -46,6 +44,12 @@ class Checkpoint:
     @property
     def title(self) -> str:
         return str(self.card.get("title", self.name))
+
+    @property
+    def place(self) -> tuple[bool, bool, str]:
+        """Where it stands among others: previews last, what takes a prompt first, then by name."""
+        takes_prompt = any("prompt" in task.params.model_fields for task in self.family.tasks)
+        return bool(self.card.get("preview")), not takes_prompt, self.name
 
     def task(self, name: str) -> Task:
         found = self.family.task(name)
@@ -107,13 +111,23 @@ def card_of(name: str) -> dict[str, Any]:
 
 
 def catalogue() -> dict[str, Checkpoint]:
-    """Every checkpoint whose family offers a task, by name."""
+    """Every checkpoint whose family offers a task. The first is what the create page opens with: one that draws from
+    a prompt and is no preview, where there is one.
+    """
     drawing = {}
     for folder, card in found():
         family = families().get(card["family"])
         if family and family.tasks:
             drawing[folder.name] = Checkpoint(folder.name, folder, family, card)
-    return drawing
+    return dict(sorted(drawing.items(), key=lambda entry: entry[1].place))
+
+
+def offering(task: str, model: str) -> str | None:
+    """A model that does this to the works of `model`: that one, one that learnt from the same collection, or any."""
+    able = [found for found in catalogue().values() if found.family.task(task)]
+    collection = cards().get(model, {}).get("collection")
+    able.sort(key=lambda found: (found.name != model, found.card.get("collection") != collection))
+    return able[0].name if able else None
 
 
 def get(name: str) -> Checkpoint:
@@ -167,13 +181,12 @@ def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool) -> None:
 
 
 def collect(folder: Path, files: list[tuple[str, BinaryIO]]) -> None:
-    """Put uploaded files, or those inside of a zip, under their plain names into a folder.
-
-    Raises CheckpointError, Invalid.
-    """
+    """Put uploaded files, or those inside of a zip, under their plain names into a folder. Raises CheckpointError."""
     if len(files) == 1 and zipfile.is_zipfile(files[0][1]):
         try:
             unpack(folder, files[0][1])
+        except Invalid as error:
+            raise CheckpointError(error.detail) from error
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
             raise CheckpointError(f"the archive is broken ({error})") from error
         return

@@ -42,8 +42,8 @@ def create(
         jobs, _ = service.page(session, user, None, RECENT)
         described = service.describe(session, jobs)
         recent, _ = artworks.page(session, user, artworks.Filter(), None, RECENT)
-    if image and task and not (model in catalogue and catalogue[model].family.task(task)):
-        model = next((name for name, found in catalogue.items() if found.family.task(task)), model)
+    if image and task:
+        model = checkpoints.offering(task, model or "") or model
     chosen = catalogue.get(model or "") or next(iter(catalogue.values()), None)
     wanted = (chosen.family.task(task or "") or chosen.family.tasks[0]) if chosen else None
     return render(

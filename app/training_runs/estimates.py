@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -57,8 +57,18 @@ def measured_here(session: Session, family: Family, params: Any) -> float | None
     query = select(TrainingRun).where(TrainingRun.family == family.name, TrainingRun.saved > 0)
     network = params.model_dump(mode="json").get("network")
     for run in session.scalars(query.order_by(TrainingRun.id.desc()).limit(LOOK_BACK)):
-        if run.params.get("network") == network:
+        if network_of(family, run.params) == network:
             points = RunFolder(get_settings().data / "runs" / run.id).curves().get("images_per_second")
             if points:
                 return sorted(value for _, value in points)[len(points) // 2]
     return None
+
+
+def network_of(family: Family, params: dict[str, Any]) -> Any:
+    """As it would be kept today: what could not be chosen then has its default."""
+    try:
+        return (
+            family.training.model_validate(params).model_dump(mode="json").get("network") if family.training else None
+        )
+    except ValidationError:
+        return params.get("network")

@@ -299,3 +299,14 @@ def test_coarser_grids_have_as_many_times_more_channels(growth: int, widths: lis
     config = GANConfig(size=32, width=32, growth=growth, max_width=320)
     assert config.widths == widths
     assert Generator(config)(torch.zeros(1, config.latent)).shape == (1, 3, 32, 32)
+
+
+def test_a_card_from_before_growth_could_be_chosen_has_doubled_widths() -> None:
+    assert GANConfig.model_validate({"width": 96, "max_width": 256}).widths == [256, 192, 96]
+    assert GANConfig.model_validate(GANConfig().model_dump()) == GANConfig()
+
+
+def test_a_cell_of_many_pixels_is_held_by_as_many_channels() -> None:
+    network = GANTraining.model_validate({"size": 64}).network
+    assert network.widths == [320, 192, 64]
+    assert network.widths[-1] >= 3 * network.patch**2

@@ -19,7 +19,8 @@ from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.sample import MixingSampler, load, load_mixing
 from models.vae.mixing.spec import MixingConfig, MixingTraining, MixParams, RestyleParams
-from models.vae.mixing.train import train, translations
+from models.vae.mixing.train import all_divergences, train, translations
+from models.vae.objective import normal_log_prob
 
 SIZE, CONCEPTS = 32, 40
 INKS = {
@@ -109,6 +110,20 @@ def test_styles_are_remembered_as_normals() -> None:
     root = network.style_roots[0]
     wanted = spread.T @ spread + torch.exp(torch.tensor(-2.0)) * torch.eye(8)
     assert torch.allclose(root @ root.T, wanted, atol=1.0)
+
+
+def test_labels_are_scored_by_their_priors() -> None:
+    network = MixingVAE(SMALL.model_copy(update={"classes": 3}))
+    styles = torch.randn(5, 8)
+    densities = torch.stack([normal_log_prob(styles, mean, torch.zeros(8)) for mean in network.priors], 1)
+    assert torch.allclose(network.label_scores(styles).log_softmax(1), densities.log_softmax(1), atol=1e-4)
+
+
+def test_a_style_at_its_prior_costs_nothing() -> None:
+    prior, none = torch.randn(4, 8), torch.zeros(4, 8)
+    content = torch.zeros(4, 2, 3, 3), torch.zeros(4, 2, 3, 3)
+    assert all_divergences(content, (prior, none), prior).abs().max() == 0
+    assert torch.allclose(all_divergences(content, (prior + 2, none), prior)[:, -8:], torch.tensor(2.0))
 
 
 def test_mixing_is_nearer_to_the_real_drawing_than_any_copy(data: Collection, trained: Path) -> None:
