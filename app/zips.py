@@ -25,9 +25,8 @@ class Limits:
 def open_archive(file: BinaryIO, limits: Limits) -> zipfile.ZipFile:
     """Raises Invalid for what is broken, a bomb, or beyond the limits."""
     count, directory_bytes = declared_directory(file)
-    if count > limits.entries or directory_bytes > max(
-        limits.entries * 256, SMALL
-    ):  # before zipfile reads it all into memory
+    # Before zipfile reads it all into memory.
+    if count > limits.entries or directory_bytes > max(limits.entries * 256, SMALL):
         raise Invalid(f"The archive has too many entries; at most {limits.entries}")
     try:
         archive = zipfile.ZipFile(file)

@@ -66,9 +66,9 @@ def measured_here(session: Session, family: Family, params: Any) -> float | None
 
 def network_of(family: Family, params: dict[str, Any]) -> Any:
     """As it would be kept today: what could not be chosen then has its default."""
+    if family.training is None:
+        return None
     try:
-        return (
-            family.training.model_validate(params).model_dump(mode="json").get("network") if family.training else None
-        )
+        return family.training.model_validate(params).model_dump(mode="json").get("network")
     except ValidationError:
         return params.get("network")

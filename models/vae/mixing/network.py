@@ -121,8 +121,8 @@ class MixingDecoder(nn.Module):
 class MixingVAE(nn.Module):
     """Encoders, decoder, likelihood, and where the styles lie that it has learnt.
 
-    Each label has a normal prior of its own, as in Kingma et al., "Semi-Supervised Learning with Deep Generative
-    Models", 2014: what a label says of a style costs no nats, and the decoder hears it from the first step.
+    The prior of styles is a mixture of normals (Jiang et al., "Variational Deep Embedding", 2017), here one a label:
+    what a label says of a style costs no nats, and the decoder hears it from the first step.
     """
 
     def __init__(self, config: MixingConfig) -> None:
