@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -60,3 +61,13 @@ def declared_directory(file: BinaryIO) -> tuple[int, int]:
         if (found := file.read(56)).startswith(END64):
             count, directory_bytes = struct.unpack_from("<QQ", found, 32)
     return count, directory_bytes
+
+
+def blocks_of(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, size: int) -> Iterator[bytes]:
+    """The entry's bytes, `size` at a time. Raises Invalid."""
+    try:
+        with archive.open(entry) as opened:
+            while block := opened.read(size):
+                yield block
+    except Exception as error:  # a hostile entry makes zipfile raise whatever it likes
+        raise Invalid("It is broken inside the archive") from error

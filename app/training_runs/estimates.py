@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -15,6 +15,7 @@ from app.training_runs.schemas import Estimate
 from app.training_runs.tables import TrainingRun
 from models.base import Family
 from models.training.folder import RunFolder
+from models.training.recipe import completed
 
 SHARE = 0.85  # of a worker's memory that a run may take
 LOOK_BACK = 20  # runs
@@ -57,18 +58,8 @@ def measured_here(session: Session, family: Family, params: Any) -> float | None
     query = select(TrainingRun).where(TrainingRun.family == family.name, TrainingRun.saved > 0)
     network = params.model_dump(mode="json").get("network")
     for run in session.scalars(query.order_by(TrainingRun.id.desc()).limit(LOOK_BACK)):
-        if network_of(family, run.params) == network:
+        if completed(run.params, type(params)).get("network") == network:
             points = RunFolder(get_settings().data / "runs" / run.id).curves().get("images_per_second")
             if points:
                 return sorted(value for _, value in points)[len(points) // 2]
     return None
-
-
-def network_of(family: Family, params: dict[str, Any]) -> Any:
-    """As it would be kept today: what could not be chosen then has its default."""
-    if family.training is None:
-        return None
-    try:
-        return family.training.model_validate(params).model_dump(mode="json").get("network")
-    except ValidationError:
-        return params.get("network")

@@ -43,6 +43,14 @@ def read_recipe(path: Path, size: str = "cpu") -> Recipe:
     return Recipe.model_validate({**recipe, **own, "params": {**recipe.get("params", {}), **own.get("params", {})}})
 
 
+def completed(kept: dict[str, Any], training: type[BaseModel]) -> dict[str, Any]:
+    """What an earlier version kept; parameters of `training` that did not exist then have their defaults."""
+    own = {name: value for name, value in kept.items() if name in training.model_fields}
+    with suppress(ValidationError):
+        return kept | training.model_validate(own).model_dump(mode="json")
+    return kept
+
+
 def remember(path: Path, settings: dict[str, Any], training: type[BaseModel] | None = None) -> list[str]:
     """Keep a run's settings beside it; names of those that differ from what an earlier sitting kept.
 
@@ -51,9 +59,7 @@ def remember(path: Path, settings: dict[str, Any], training: type[BaseModel] | N
     if path.exists():
         kept = json.loads(path.read_text("utf-8"))
         if training:
-            own = {name: value for name, value in kept.items() if name in training.model_fields}
-            with suppress(ValidationError):
-                kept |= training.model_validate(own).model_dump(mode="json")
+            kept = completed(kept, training)
         return sorted(key for key in {*kept, *settings} if kept.get(key) != settings.get(key))
     write_atomically(path, json.dumps(settings, ensure_ascii=False, indent=1).encode(), 0o644)
     return []
