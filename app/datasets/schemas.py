@@ -14,8 +14,8 @@ Name = Annotated[
 ]
 Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(no_controls)]
 Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000), AfterValidator(no_controls)]
-StarterName = Literal["bach", "fiddle", "shakespeare", "song-ci", "tang-poems"]
-KindName = Literal["pictures", "music", "texts"]
+StarterName = Literal["bach", "fiddle", "moving-emoji", "shakespeare", "song-ci", "tang-poems"]
+KindName = Literal["pictures", "films", "music", "texts"]
 State = Literal["accepted", "refused", "similar", "uncaptioned"]
 
 
@@ -72,7 +72,9 @@ class ItemOut(BaseModel):
     height: int | None
     size_bytes: int
     caption: str
-    facts: dict[str, Any] = Field(description="Of music: notes, parts, seconds, ...; of a text: characters, lines, ...")
+    facts: dict[str, Any] = Field(
+        description="Of music: notes, parts, seconds, ...; of a film: frames, seconds; of a text: ..."
+    )
     similar_to: str | None
     refusal: str | None
     created_at: datetime
@@ -116,7 +118,9 @@ class Statistics(BaseModel):
     smallest: int | None
     median: int | None
     largest: int | None
-    totals: dict[str, float] = Field(description="Of music: seconds and notes in all; of texts: characters and lines")
+    totals: dict[str, float] = Field(
+        description="Of films: seconds in all; of music: seconds and notes; of texts: characters and lines"
+    )
     words: list[tuple[str, int]] = Field(description="The commonest words of the captions, how often each")
     colours: list[tuple[str, int]] = Field(description="The commonest mean colours as RRGGBB, how often each")
     version: str = Field(description="SHA-256 over every file with its caption, folder and name")

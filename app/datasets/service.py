@@ -28,6 +28,9 @@ from app.users.service import Principal
 
 SUFFIXES = {
     "image/png": ".png",
+    "image/webp": ".webp",
+    "image/gif": ".gif",
+    "image/apng": ".png",
     "audio/midi": ".mid",
     "application/vnd.recordare.musicxml+xml": ".musicxml",
     "text/vnd.abc": ".abc",

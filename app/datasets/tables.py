@@ -1,4 +1,4 @@
-"""Datasets: named collections of captioned pictures, music or texts, and their items."""
+"""Datasets: named collections of captioned pictures, films, music or texts, and their items."""
 
 from __future__ import annotations
 

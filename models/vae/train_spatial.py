@@ -45,7 +45,7 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
             random = step_generator(run.seed, step)
             batch = augment(to_unit(data.pictures(order.at(step))), random)
             noise = network.noise(len(batch), random)
-        factor = run.rate * warmup_stable_decay(step, run.progress(step), warmup=200)
+        factor = params.calm(run.progress(step)) * warmup_stable_decay(step, run.progress(step), warmup=200) * run.rate
         set_learning_rate([optimizer], factor)
         optimizer.zero_grad(set_to_none=True)
         sums, kept = torch.zeros(5, device=run.device), []

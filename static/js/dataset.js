@@ -168,6 +168,16 @@ items.addEventListener("click", async ({ target }) => {
     report.textContent = error.message;
   }
 });
+// A film plays while it is pointed at or its caption is edited.
+for (const [kind, plays] of [["pointerover", true], ["focusin", true], ["pointerout", false], ["focusout", false]]) {
+  items.addEventListener(kind, ({ target }) => {
+    const film = target.closest(".item")?.querySelector("[data-film]");
+    if (!film || film.classList.contains("plays") === plays) return;
+    film.dataset.poster ??= film.src;
+    film.src = plays ? film.dataset.film : film.dataset.poster;
+    film.classList.toggle("plays", plays);
+  });
+}
 document.getElementById("deletion").addEventListener("submit", (event) => {
   if (!confirm(event.target.dataset.ask)) event.preventDefault();
 });

@@ -215,4 +215,4 @@ def test_files_and_rows_of_tables_are_works() -> None:
 
 
 def test_every_kind_says_how_large_its_items_are() -> None:
-    assert {kind.unit for kind in KINDS.values()} == {"px", "s", "characters"}
+    assert {kind.unit for kind in KINDS.values()} == {"px", "frames", "s", "characters"}

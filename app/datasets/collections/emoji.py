@@ -12,7 +12,7 @@ import random
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy.typing as npt
 import resvg_py
 from PIL import Image
 
+from app.datasets.collections.emojibase import EMOJIBASE, Concept, normal, read_concepts
 from app.datasets.collections.parts import fraction, source
 from app.datasets.packages import NpmPackage, fetch_npm
 from app.datasets.prepared import Item, write_prepared
@@ -70,13 +71,6 @@ FLUENT_3D = NpmPackage(
     "MIT",
     MICROSOFT,
 )
-EMOJIBASE = NpmPackage(
-    "emojibase-data",
-    "17.0.0",
-    "d01d0e2ca4e22cb402679532155342c71e2e871f25c32223c013b8b166ebdf5a",
-    "MIT",
-    "emojibase, Copyright Miles Johnson",
-)
 PACKAGES = [NOTO, NOTO_V1, FLAT, FLUENT, TWEMOJI, FLUENT_3D, EMOJIBASE]
 OPENMOJI = NpmPackage(
     "@iconify-json/openmoji",
@@ -107,7 +101,6 @@ CAPTIONS = 12  # a picture, half English and half Chinese
 HELD_OUT_CONCEPTS, HELD_OUT_PAIRS = 0.05, 0.03
 RECOLOURED = 0.3  # share of colourful drawings that appear once more in another colour, which their captions name
 SALT = "danqing-emoji-1"
-LEFT_OUT_GROUPS = {2: "components", 9: "flags"}
 
 # In Chinese prompts the style is written as here; in English as its key.
 STYLES = {"noto": "noto", "classic": "经典", "flat": "扁平", "fluent": "fluent", "twemoji": "twemoji", "3d": "立体"}
@@ -127,66 +120,6 @@ COLOURS = {
     "grey": "灰色",
 }
 HUES = {"red": 0, "orange": 28, "yellow": 50, "green": 120, "blue": 215, "purple": 272, "pink": 325}  # degrees
-
-
-@dataclass
-class Concept:
-    """One emoji: `group` names the variants that must stay together."""
-
-    hexcode: str
-    group: str
-    topic: int
-    label: str
-    tags: list[str]
-    label_zh: str
-    tags_zh: list[str] = field(default_factory=list)
-
-
-def read_concepts(folder: Path) -> list[Concept]:
-    """Every emoji without skin tones, flags or components, with its English and Chinese label and tags."""
-    english = json.loads((folder / "en/data.json").read_text("utf-8"))
-    chinese = {entry["hexcode"]: entry for entry in json.loads((folder / "zh/data.json").read_text("utf-8"))}
-    concepts = []
-    for entry in english:
-        topic, code = entry.get("group"), entry["hexcode"]
-        if topic is None or topic in LEFT_OUT_GROUPS or code not in chinese:
-            continue
-        translated = chinese[code]
-        concepts.append(
-            Concept(
-                code,
-                group_of(code),
-                topic,
-                entry["label"],
-                entry.get("tags", []),
-                translated["label"],
-                translated.get("tags", []),
-            )
-        )
-    return concepts
-
-
-_SAME = {
-    "1F468": "1F9D1",
-    "1F469": "1F9D1",
-    "1F474": "1F9D3",
-    "1F475": "1F9D3",
-    "1F466": "1F9D2",
-    "1F467": "1F9D2",
-    "1F934": "1FAC5",
-    "1F478": "1FAC5",
-    "1F936": "1F385",
-    "1F57A": "1F483",
-    "1F46C": "1F46B",
-    "1F46D": "1F46B",
-}
-_DROPPED = {"FE0F", "2640", "2642", "27A1", "1F3FB", "1F3FC", "1F3FD", "1F3FE", "1F3FF"}
-
-
-def group_of(hexcode: str) -> str:
-    """The code points that remain when gender, skin tone and direction are taken away."""
-    points = [_SAME.get(point, point) for point in hexcode.split("-") if point not in _DROPPED]
-    return "-".join(points).replace("-200D-200D", "-200D").removesuffix("-200D").removesuffix("-200D")
 
 
 def split_of(concept: Concept, style: str) -> str:
@@ -214,10 +147,6 @@ def iconify_drawings(folder: Path, names_folder: Path) -> dict[str, Draw]:
         box = [icon.get(k, icons.get(k, d)) for k, d in (("left", 0), ("top", 0), ("width", 16), ("height", 16))]
         drawings[normal(code)] = partial(draw_svg, icon["body"], box, bool(alias.get("hFlip")))
     return drawings
-
-
-def normal(code: str) -> str:
-    return "-".join(point for point in code.upper().split("-") if point != "FE0F")
 
 
 def draw_svg(body: str, box: list[int], flip: bool) -> Image.Image:

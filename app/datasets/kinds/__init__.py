@@ -1,10 +1,10 @@
-"""What a dataset may be of: pictures, music or texts. Each kind reads foreign files in a module of its own."""
+"""What a dataset may be of: pictures, films, music or texts. Each kind reads foreign files in a module of its own."""
 
 from __future__ import annotations
 
-from app.datasets.kinds import music, pictures, texts
+from app.datasets.kinds import films, music, pictures, texts
 from app.datasets.kinds.kept import Kept, Kind
 
 __all__ = ["KINDS", "Kept", "Kind"]
 
-KINDS = {kind.name: kind for kind in (pictures.KIND, music.KIND, texts.KIND)}
+KINDS = {kind.name: kind for kind in (pictures.KIND, films.KIND, music.KIND, texts.KIND)}

@@ -136,7 +136,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
         late, doubted = params.late(run.progress(step)), critic.weight(run.progress(step))
         with run.spend("data"):
             batch = drawn_step(data, pairs, params, order, step, run.seed, mirrorable, styles)
-        factor = run.rate * warmup_stable_decay(step, run.progress(step), warmup=200)
+        factor = params.calm(run.progress(step)) * warmup_stable_decay(step, run.progress(step), warmup=200) * run.rate
         set_learning_rate([optimizer], factor)
         beta = beta_at(params.schedule, params.beta, run.progress(step))
         optimizer.zero_grad(set_to_none=True)
