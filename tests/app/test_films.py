@@ -37,11 +37,19 @@ def claiming(frames: int) -> bytes:
     return content[:at] + body + struct.pack(">I", zlib.crc32(body)) + content[at + len(body) + 4 :]
 
 
+def beyond(gif: bytes, side: int) -> bytes:
+    """Its last frame is so large."""
+    at = gif.rindex(b"\x00,") + 2
+    return gif[: at + 4] + struct.pack("<HH", side, side) + gif[at + 8 :]
+
+
 @pytest.mark.parametrize(("form", "media_type"), [("WEBP", "image/webp"), ("GIF", "image/gif"), ("PNG", "image/apng")])
 def test_films_of_three_forms_are_played_and_kept_as_they_came(form: str, media_type: str) -> None:
     content = film([1, 2, 3, 4, 5], form)
     found = films.read(content, "a")
-    assert (found.content, found.media_type, found.width, found.height) == (content, media_type, 48, 48)
+    assert (found.media_type, found.width, found.height) == (media_type, 48, 48)
+    assert films.read(found.content, "again").content == found.content
+    assert frames_of(found.content) == frames_of(content)
     assert found.facts == {"frames": 5, "seconds": 0.2}
     poster = Image.open(io.BytesIO(films.poster(content, media_type)))
     assert poster.format == "PNG" and poster.size == (48, 48)
@@ -49,6 +57,35 @@ def test_films_of_three_forms_are_played_and_kept_as_they_came(form: str, media_
         "the first and the middle frame tell"
     )
     assert found.fingerprint != films.read(film([1, 2, 4, 4, 5]), "c").fingerprint
+
+
+def frames_of(content: bytes) -> list[bytes]:
+    played = Image.open(io.BytesIO(content))
+    found = []
+    for number in range(played.n_frames):  # type: ignore[attr-defined]
+        played.seek(number)
+        found.append(played.convert("RGBA").tobytes())
+    return found
+
+
+@pytest.mark.parametrize("form", ["WEBP", "GIF", "PNG"])
+def test_nothing_is_kept_beside_the_film(form: str) -> None:
+    first, second = (Image.open(io.BytesIO(drawing(number))) for number in (1, 2))
+    told = Image.Exif()
+    told[0x010E] = "at home"  # a description
+    buffer = io.BytesIO()
+    more = {"comment": b"at home"} if form == "GIF" else {"exif": told}
+    first.save(buffer, form, save_all=True, append_images=[second], duration=40, **more)
+    content = buffer.getvalue() + b"<script>at home</script>"
+    assert content.count(b"at home") > 1
+    assert b"at home" not in films.read(content, "a").content
+
+
+def test_a_still_picture_before_the_film_is_not_of_it() -> None:
+    first, *rest = (Image.open(io.BytesIO(drawing(number))) for number in (1, 2, 3))
+    buffer = io.BytesIO()
+    first.save(buffer, "PNG", save_all=True, append_images=rest, duration=40, default_image=True)
+    assert films.read(buffer.getvalue(), "a.png").facts == {"frames": 2, "seconds": 0.08}
 
 
 def test_a_frame_that_gives_no_time_is_shown_as_browsers_do() -> None:
@@ -67,8 +104,10 @@ def test_a_frame_that_gives_no_time_is_shown_as_browsers_do() -> None:
         (film([1, 2, 3], "GIF")[:-200], Invalid, "broken"),
         (film([1, 2, 3], "PNG")[:-100], Invalid, "broken"),
         (claiming(4), Invalid, "broken"),
-        (claiming(1 << 30), Invalid, "too many"),
-        (film([1, 2], size=1100), Invalid, "at most 1024 a side"),
+        (claiming(1 << 30), Invalid, "too long"),
+        (film([1, 2], size=1100), Invalid, "1024 pixels a side"),
+        (beyond(film([1, 2, 3], "GIF"), 3000), Invalid, "larger than the film"),
+        (film([1, 2, 3, 4], "GIF")[:-1], Invalid, "broken"),
     ],
 )
 def test_what_cannot_be_played_is_refused(content: bytes, error: type[Exception], reason: str) -> None:
