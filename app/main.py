@@ -33,6 +33,7 @@ from app.responses import (
     on_database_error,
     on_domain_error,
     on_http_error,
+    on_system_error,
     on_unexpected,
     on_validation_error,
 )
@@ -97,6 +98,7 @@ def create_app() -> FastAPI:
     application.add_exception_handler(RequestValidationError, on_validation_error)
     application.add_exception_handler(OperationalError, on_database_error)
     application.add_exception_handler(PoolTimeout, on_database_error)
+    application.add_exception_handler(OSError, on_system_error)
     application.add_exception_handler(Exception, on_unexpected)
     application.add_middleware(StudioMiddleware)
     application.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts, www_redirect=False)

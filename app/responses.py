@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
-from app.errors import DomainError, Invalid, NotFound, Unauthenticated, Unavailable
+from app.errors import DomainError, Invalid, NotFound, StorageFull, Unauthenticated, Unavailable
 
 TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 500: "Something went wrong"}
 LOCKED_RETRY_SECONDS = 5
@@ -81,6 +81,13 @@ def on_database_error(request: Request, error: Exception) -> Response:
         request.scope,
         Unavailable("The database is busy or away; try again in a few seconds", retry_after=LOCKED_RETRY_SECONDS),
     )
+
+
+def on_system_error(request: Request, error: Exception) -> Response:
+    """A full disk, wherever it was met; any other is a mistake of ours."""
+    if not StorageFull.is_why(error):
+        raise error
+    return error_response(request.scope, StorageFull("The disk is full; nothing was saved", retry_after=60))
 
 
 def on_unexpected(request: Request, error: Exception) -> Response:

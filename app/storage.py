@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import io
 import os
@@ -69,7 +68,7 @@ class LocalStorage:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if StorageFull.is_why(error):
                 raise StorageFull("The disk is full; nothing was saved", retry_after=60) from error
             raise
         return digest

@@ -23,11 +23,14 @@ def write_model(
 ) -> dict[str, Any]:
     """Write a network, its card and the text files that it needs; the folder appears whole or not at all.
 
-    Returns the card, with the SHA-256 of every file.
+    Returns the card, with the SHA-256 of every file. Raises CheckpointError for a weight beyond float16.
     """
+    weights_of = {name: half(tensor) for name, tensor in network.state_dict().items()}
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights_of.values()):
+        raise CheckpointError("some weights are too large for float16, or no numbers")
     with whole_folder(folder) as temporary:
         weights = temporary / "model.safetensors"
-        save_file({name: half(tensor) for name, tensor in network.state_dict().items()}, weights)
+        save_file(weights_of, weights)
         for name, text in (texts or {}).items():
             (temporary / name).write_text(text, "utf-8")
         card = {

@@ -22,6 +22,8 @@ from models.checkpoint import CheckpointError
 
 log = structlog.get_logger()
 _lock = threading.Lock()
+# Of a container, by the second version of control groups and by the first.
+LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 _loaded: OrderedDict[tuple[str, str], Sampler] = OrderedDict()
 
 
@@ -80,8 +82,9 @@ def memory() -> tuple[int, int]:
         free, total = torch.cuda.mem_get_info(where)
         return total, total - free
     total = psutil.virtual_memory().total
-    with contextlib.suppress(OSError, ValueError):  # a container's limit; "max" where there is none
-        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text("ascii")))
+    for limit in LIMITS:
+        with contextlib.suppress(OSError, ValueError):  # "max", or a very large number, where there is none
+            total = min(total, int(limit.read_text("ascii")))
     return total, psutil.Process(os.getpid()).memory_info().rss
 
 

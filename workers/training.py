@@ -44,9 +44,10 @@ from workers.lease import Heartbeat, Lease
 LOOK_SECONDS = 0.25
 # What the process gets to save its state and to end by itself; a worker that shuts down has 20 s in all.
 CANCEL_SECONDS, SHUTDOWN_SECONDS, PAUSE_SECONDS = 0.8, 14.0, 120.0
+SILENT_SECONDS = 3600.0  # how long a process may say nothing new: it speaks every second, but for its evaluation
 BUILD_SECONDS = 3600.0  # how long another worker may take to prepare the same pictures
 STOPPED, IN_USE, USED_WRONGLY = 130, 75, 2  # exit codes of the process
-MEMORY_EVENTS = Path("/sys/fs/cgroup/memory.events")
+KILLS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))  # of this container, else of the machine
 log = structlog.get_logger()
 
 
@@ -299,20 +300,27 @@ def devices() -> tuple[str | None, int]:
 
 
 def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> bool:
-    """Until the process has ended; True when that was wished: by a user, by a shutdown, or since the lease is lost."""
+    """Until the process has ended; True when that was wished: by a user, by a shutdown, or since the lease is lost.
+
+    One that hangs is ended.
+    """
     deadline: float | None = None
+    heard = time.monotonic()
     place, progress = service.folder(taken.job), dict[str, Any]()
     wishes: Wishes | None = Wishes(False, False, False)
     while process.poll() is None:
         time.sleep(LOOK_SECONDS)
         try:
             if (said := place.progress()) != progress:
-                progress = said
+                progress, heard = said, time.monotonic()
                 follow(taken, progress)
             with session_scope(writing=False) as session:
                 wishes = look(session, taken)
         except Exception as error:  # the database is away: the process goes on, the next look tries again
             log.warning("training_look_failed", run=taken.job, error=str(error))
+        if time.monotonic() - heard > SILENT_SECONDS:
+            log.warning("training_silent", run=taken.job, seconds=SILENT_SECONDS)
+            end_group(process)
         if (patience := patience_for(wishes)) is not None:
             if deadline is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -368,11 +376,9 @@ def smaller(taken: Lease[TrainingRun]) -> Outcome:
 
 
 def oom_kills() -> int:
-    """Processes of this control group that the kernel has killed for lack of memory; 0 where nothing counts them."""
-    try:
-        lines = MEMORY_EVENTS.read_text("ascii").splitlines()
-    except OSError:
-        return 0
+    """Processes that the kernel has killed for lack of memory; 0 where nothing counts them."""
+    counted = next((path for path in KILLS if path.is_file()), None)
+    lines = counted.read_text("ascii").splitlines() if counted else []
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 

@@ -8,7 +8,6 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import islice
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
@@ -27,7 +26,8 @@ from app.settings import get_settings
 from app.storage import get_storage
 from app.zips import Limits
 
-CHUNK = 32  # items a transaction: a reader of SQLite never waits long
+# Items and bytes a transaction: a reader of SQLite never waits long, and no more is in memory.
+CHUNK, CHUNK_BYTES = 32, 64 << 20
 SHOWN_REFUSALS = 100
 DECODERS = 2
 CAPTION_BYTES = 32 << 20
@@ -116,16 +116,22 @@ def add_group(
         for source in ([whole] if whole.refusal else rows_of(kind, whole))
         if source.name in spoilt or source.refusal or not is_caption_file(source.name, kind.sidecars)
     )
-    for chunk in chunks(works, CHUNK):
+    for chunk in chunks(works):
         keep(dataset_id, list(pool.map(partial(read_file, kind), chunk)), captions, result, pool)
         on_progress(result)
     if unused := captions.unused():
         caption_earlier(dataset_id, unused, result)
 
 
-def chunks(sources: Iterable[Source], size: int) -> Iterator[list[Source]]:
-    every = iter(sources)
-    while chunk := list(islice(every, size)):
+def chunks(sources: Iterable[Source]) -> Iterator[list[Source]]:
+    chunk, size = list[Source](), 0
+    for source in sources:
+        if chunk and (len(chunk) == CHUNK or size + source.size > CHUNK_BYTES):
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(source)
+        size += source.size
+    if chunk:
         yield chunk
 
 

@@ -7,11 +7,12 @@ another process has the folder. The folder's `progress.json` says the same, whic
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import json
 import os
 import sys
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,10 @@ def main() -> int:
         return failed(run, str(error), 2)
     except (CheckpointError, NotSaved, TooLarge) as error:
         return failed(run, str(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        return failed(run, "the disk is full; the last good checkpoint stays")
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -157,8 +162,10 @@ def main() -> int:
 
 
 def failed(run: Run, reason: str, code: int = 1) -> int:
-    print(reason, file=sys.stderr)
-    run.beat("failed", reason=reason)
+    with suppress(OSError):  # on a full disk neither may be possible
+        print(reason, file=sys.stderr)
+    with suppress(OSError):
+        run.beat("failed", reason=reason)
     return code
 
 

@@ -218,7 +218,7 @@ class Run:
 
         Every process calls it, and is told the same.
         """
-        if self.best is None or figure < self.best[1]:
+        if math.isfinite(figure) and (self.best is None or figure < self.best[1]):
             self.best, self._worse = (done, figure), 0
             self.best_figures = held_out(self.last)
         else:
@@ -281,8 +281,12 @@ class Run:
     def save(self, done: int, tensors: dict[str, Tensor]) -> None:
         """Write a checkpoint: it appears whole, with its hash, or not at all.
 
-        Raises Stopped when asked to stop, NotSaved when the disk is full or fails.
+        Raises Diverged where a number of it is not finite, Stopped when asked to stop, NotSaved when the disk is full
+        or fails.
         """
+        for name, tensor in tensors.items():  # a finite loss may have an infinite gradient
+            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+                raise Diverged(f"{name} at step {done} is not finite")
         if self.is_first:
             with self.spend("saving"):
                 facts = {

@@ -189,6 +189,25 @@ def test_a_run_that_diverges_goes_back_once_with_half_the_rate_and_then_stops(tm
     assert Run(tmp_path / "ever", steps=5).restore()[0] == 3
 
 
+def test_no_state_is_kept_that_has_diverged(tmp_path: Path) -> None:
+    run = Run(tmp_path, steps=9, echo=False)
+    run.save(1, {"x": torch.ones(1), "n": torch.tensor(3)})
+    with pytest.raises(Diverged, match="x at step 2 is not finite"):
+        run.save(2, {"x": torch.tensor([1.0, float("inf")])})
+    assert run.restore()[0] == 1
+    run.measured(3, float("nan"))
+    run.measured(4, 0.5)
+    assert run.best == (4, 0.5)
+
+
+def test_no_model_is_written_that_is_beyond_half_precision(tmp_path: Path) -> None:
+    network = torch.nn.Linear(1, 1)
+    network.weight.data.fill_(1e6)
+    with pytest.raises(checkpoint.CheckpointError, match="too large for float16"):
+        checkpoint.write_model(tmp_path / "model", network, {"family": "x"})
+    assert not (tmp_path / "model").exists()
+
+
 def test_a_full_disk_at_a_checkpoint_keeps_the_one_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run(tmp_path, steps=9, echo=False)
     run.save(1, {"x": torch.ones(1)})

@@ -65,7 +65,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., No
     """
     counter = tmp_path / "memory.events"
     counter.write_text("low 0\noom_kill 3\n")
-    monkeypatch.setattr(training, "MEMORY_EVENTS", counter)
+    monkeypatch.setattr(training, "KILLS", (counter,))
     monkeypatch.setattr(training, "prepared", lambda taken: tmp_path)
 
     def use(text: str, ready: str | None = None) -> None:
@@ -101,6 +101,17 @@ def test_runs_are_claimed_once_by_priority_and_age() -> None:
     urgent = add_run(priority=1)
     assert [taken.job for _ in range(3) if (taken := claim())] == [urgent, first, second]
     assert claim() is None
+
+
+def test_a_process_that_hangs_is_ended(process: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "SILENT_SECONDS", 1.0)
+    process('folder.say(phase="training")\nos.kill(os.getpid(), signal.SIGSTOP)\n')
+    run = add_run()
+    sitting()
+    assert (row(run).status, row(run).attempt) == ("queued", 1)
+    sitting()
+    sitting()
+    assert row(run).status == "failed" and "SIGKILL" in str(row(run).error)
 
 
 def test_the_fetch_of_a_starter_collection_hears_a_cancel(monkeypatch: pytest.MonkeyPatch) -> None:
