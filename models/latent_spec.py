@@ -34,6 +34,11 @@ class LatentConfig(BaseModel):
         """Channels of all cells of all grids: what the activations of one block a grid hold."""
         return sum((SMALLEST_GRID << i) ** 2 * width for i, width in enumerate(self.widths))
 
+    @property
+    def work(self) -> int:
+        """What a picture costs, in proportion: cells by the square of their channels."""
+        return self.blocks * sum((SMALLEST_GRID << i) ** 2 * width**2 for i, width in enumerate(self.widths))
+
     @model_validator(mode="after")
     def enough_grids(self) -> LatentConfig:
         if self.size // self.patch < 2 * SMALLEST_GRID:

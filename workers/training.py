@@ -207,6 +207,7 @@ def own(taken: Lease[TrainingRun]) -> tuple[Path, str]:
     with locked(place, BUILD_SECONDS, wanted):
         if not (place / "card.json").exists():
             prepare.write(place, snapshot, run.size, fit, run.mirror, wanted)
+        report(taken, prepared=str(place.relative_to(data)))  # from now on nobody else deletes it
     return place, snapshot.version
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.checkpoints import service as checkpoints
-from app.database import now
+from app.database import now, session_scope
 from app.datasets import service as datasets
 from app.datasets.collections import COLLECTIONS
 from app.errors import Conflict, Invalid, NotFound, invalid_params
@@ -22,6 +23,7 @@ from app.training_runs.tables import AT_REST, TrainingRun
 from app.users.service import Principal
 from models.base import Family, may_get_flat
 from models.card import CheckpointError
+from models.folders import locked
 from models.publication import publish as publish_checkpoint
 from models.registry import families
 from models.training.folder import RunFolder
@@ -238,10 +240,14 @@ AGAIN: dict[str, Any] = {
 
 
 def resume(session: Session, run: TrainingRun) -> TrainingRun:
-    """Go on from the newest checkpoint: after a pause, a failure or a cancellation. Raises Conflict."""
+    """Go on from the newest checkpoint: after a pause, also one that was only asked for, a failure or a cancellation.
+
+    Raises Conflict.
+    """
     if run.status == "succeeded":
         raise Conflict("The run is done; extend it to train further")
-    change(session, run, ("paused", "failed", "cancelled"), **AGAIN)
+    if not change(session, run, ("paused", "failed", "cancelled"), **AGAIN):
+        change(session, run, ("running",), pause_requested=False)  # it may be saving its state for a pause
     return run
 
 
@@ -281,10 +287,19 @@ def is_starter(run: TrainingRun) -> bool:
 
 
 def discard(run_id: str, pictures: str | None) -> None:
-    """Delete the files of a run whose row is gone. Call after the commit."""
+    """Delete the files of a run whose row is gone. Call after the commit.
+
+    Prepared pictures stay where another run has come to use them, or is just preparing the same.
+    """
     shutil.rmtree(folder(run_id).path, ignore_errors=True)
-    if pictures:
-        shutil.rmtree(get_settings().data / pictures, ignore_errors=True)
+    if not pictures:
+        return
+    place = get_settings().data / pictures
+    with suppress(TimeoutError), locked(place, 0):
+        with session_scope(writing=False) as session:
+            used = session.scalar(select(TrainingRun.id).where(TrainingRun.prepared == pictures).limit(1))
+        if used is None:
+            shutil.rmtree(place, ignore_errors=True)
 
 
 # --- publish --------------------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ def cost(params: GANTraining) -> TrainingCost:
     return TrainingCost(
         fixed_bytes=450 * 2**20,
         picture_bytes=round(network.cells * network.blocks * BYTES_A_CHANNEL) + features,
-        images_per_second=IMAGES_PER_SECOND,
+        images_per_second=IMAGES_PER_SECOND * GANConfig().work / network.work,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -11,6 +12,11 @@ from models.base import TrainingCost
 
 Width = Annotated[int, Field(ge=8, le=2048, multiple_of=8)]
 LikelihoodName = Literal["gaussian", "laplace", "discretised-logistic"]
+
+
+def grid_work(size: int, widths: Sequence[int]) -> float:
+    """What a picture costs, in proportion: cells of 1/8 of its side, 1/4, ... by the square of their channels."""
+    return sum((size >> 3 - i) ** 2 * width**2 for i, width in enumerate(widths))
 
 
 class BoundTraining(BaseModel):

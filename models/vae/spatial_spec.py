@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.base import Family, Preset, TrainingCost
-from models.vae.shared_spec import SharpenedTraining, Width
+from models.vae.shared_spec import SharpenedTraining, Width, grid_work
 
 IMAGES_PER_SECOND = 24.0  # measured: the default network at 64 px on two CPU cores
 BYTES_A_CHANNEL = 46  # measured at batches of 8 to 64: peak memory within a tenth
@@ -85,10 +85,11 @@ def cost(params: SpatialTraining) -> TrainingCost:
     assert isinstance(params, FSQTraining | KLTraining)
     wide, half, quarter, eighth = params.network.widths[::-1]
     channels = wide + half / 4 + quarter / 16 + eighth / 64
+    usual = grid_work(SpatialConfig().size, SpatialConfig().widths)
     without = TrainingCost(
         fixed_bytes=480 * 2**20,
         picture_bytes=round(params.network.size**2 * channels * BYTES_A_CHANNEL),
-        images_per_second=IMAGES_PER_SECOND,
+        images_per_second=IMAGES_PER_SECOND * usual / grid_work(params.network.size, params.network.widths),
     )
     return params.cost_of(params.network.size, without)
 

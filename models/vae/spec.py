@@ -97,7 +97,7 @@ def cost(params: VAETraining) -> TrainingCost:
     return TrainingCost(
         fixed_bytes=480 * 2**20,
         picture_bytes=round(network.cells * network.blocks * BYTES_A_CHANNEL),
-        images_per_second=IMAGES_PER_SECOND,
+        images_per_second=IMAGES_PER_SECOND * VAEConfig().work / network.work,
     )
 
 

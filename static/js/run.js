@@ -123,7 +123,8 @@ page.addEventListener("click", (event) => {
 document.getElementById("extension").addEventListener("submit", (event) => {
   event.preventDefault();
   act(event.submitter, async () => {
-    show(await call("POST", `/training-runs/${id}/extension`, { steps: Number(event.target.elements.steps.value) }));
+    const given = [...new FormData(event.target)].map(([name, value]) => [name, Number(value)]);
+    show(await call("POST", `/training-runs/${id}/extension`, Object.fromEntries(given)));
     follow();
   });
 });
@@ -133,8 +134,9 @@ document.getElementById("publication").addEventListener("submit", (event) => {
   const { name, replace } = event.target.elements;
   act(event.submitter, async () => {
     const made = await call("POST", `/training-runs/${id}/publication`, { name: name.value, replace: replace.checked });
-    const link = document.createElement("a");
-    link.href = `/models/${made.name}`;
+    const draws = "draws" in event.target.dataset; // else it has no page
+    const link = document.createElement(draws ? "a" : "span");
+    if (draws) link.href = `/models/${made.name}`;
     link.textContent = made.name;
     document.getElementById("published").replaceChildren(link);
   });

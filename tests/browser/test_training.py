@@ -99,7 +99,7 @@ def test_a_run_is_paused_resumed_compared_and_cancelled(open_page: Open) -> None
     follow(page.get_by_role("button", name="Compare", exact=True))
     expect(page.locator(".u-legend").first).to_contain_text("loss · Kites")
     page.get_by_label("Steps in all").fill("1")
-    page.get_by_role("button", name="Change the steps").click()
+    page.get_by_role("button", name="Change the budget").click()
     expect(page.locator("#problem")).to_contain_text("steps already")
     page.get_by_role("button", name="Cancel").click()
     expect(status).to_have_text("Cancelled", timeout=MINUTES)

@@ -13,6 +13,7 @@ from models import checkpoint
 from models.data import Collection, EpochOrder, open_collection
 from models.gan import train as gan_training
 from models.gan.spec import FEW, GANConfig, GANTraining
+from models.registry import families
 from models.training.ema import EMA
 from models.training.optimizers import Muon, orthogonalize
 from models.training.recipe import remember
@@ -187,6 +188,17 @@ def test_a_run_that_diverges_goes_back_once_with_half_the_rate_and_then_stops(tm
     with pytest.raises(Diverged, match="step 3 is nan"):
         train_with_rollback(train(9), None, None, Run(tmp_path / "ever", steps=5, echo=False))  # type: ignore[arg-type]
     assert Run(tmp_path / "ever", steps=5).restore()[0] == 3
+
+
+@pytest.mark.parametrize("name", sorted(name for name, family in families().items() if family.cost))
+def test_larger_networks_are_said_to_take_longer(name: str) -> None:
+    family = families()[name]
+    assert family.training is not None and family.cost is not None
+    usual = family.training.model_validate({"autoencoder": "emoji-fsq"} if "transformer" in name else {})
+    shape = usual.network  # type: ignore[attr-defined]
+    larger = shape.model_copy(update={"size": 256} if hasattr(shape, "size") else {"grid": 16})
+    slower = family.cost(usual.model_copy(update={"network": larger}))
+    assert slower.images_per_second < family.cost(usual).images_per_second / 3.5
 
 
 def test_no_state_is_kept_that_has_diverged(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from sqlalchemy import update
 
 from app import sweeper
 from app.database import now, session_scope
+from app.settings import get_settings
 from app.training_runs import service
 from app.training_runs.schemas import ExtensionIn
 from app.training_runs.tables import TrainingRun
@@ -101,6 +102,27 @@ def test_runs_are_claimed_once_by_priority_and_age() -> None:
     urgent = add_run(priority=1)
     assert [taken.job for _ in range(3) if (taken := claim())] == [urgent, first, second]
     assert claim() is None
+
+
+def test_a_pause_that_was_only_asked_for_can_be_taken_back() -> None:
+    run = add_run()
+    assert claim() is not None
+    with session_scope() as session:
+        service.pause(session, service.get(session, run))
+    with session_scope() as session:
+        service.resume(session, service.get(session, run))
+    assert (row(run).status, row(run).pause_requested) == ("running", False)
+
+
+def test_prepared_pictures_stay_while_a_run_uses_them() -> None:
+    first, second = (add_run(prepared="prepared/kites") for _ in range(2))
+    place = get_settings().data / "prepared" / "kites"
+    place.mkdir(parents=True)
+    for run, stays in ((first, True), (second, False)):
+        with session_scope() as session:
+            session.delete(service.get(session, run))
+        service.discard(run, "prepared/kites")
+        assert place.exists() == stays
 
 
 def test_a_process_that_hangs_is_ended(process: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ from models.base import (
     Weights,
 )
 from models.latent_spec import label_field
-from models.vae.shared_spec import BoundTraining, LikelihoodName, SharpenedTraining, Width
+from models.vae.shared_spec import BoundTraining, LikelihoodName, SharpenedTraining, Width, grid_work
 
 IMAGES_PER_SECOND = 40.0
 BYTES_A_PIXEL, BYTES_A_CHANNEL = 600, 90
@@ -127,10 +127,11 @@ def cost(params: MixingTraining) -> TrainingCost:
     network = params.network
     eighth, quarter, half = network.widths
     channels = half / 4 + quarter / 16 + eighth / 64
+    usual = grid_work(MixingConfig().size, MixingConfig().widths)
     without = TrainingCost(
         fixed_bytes=480 * 2**20,
         picture_bytes=round(network.size**2 * (BYTES_A_PIXEL + channels * BYTES_A_CHANNEL)),
-        images_per_second=IMAGES_PER_SECOND,
+        images_per_second=IMAGES_PER_SECOND * usual / grid_work(network.size, network.widths),
     )
     return params.cost_of(network.size, without)
 
