@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -51,12 +52,17 @@ DESCRIPTION = "A self-hosted studio for art with models that you train yourself.
 
 @asynccontextmanager
 async def lifespan(application: FastAPI) -> AsyncIterator[None]:
+    # Uploads wait where they will be kept: elsewhere may be little room, or memory.
+    spool = get_settings().data / "tmp"
+    spool.mkdir(parents=True, exist_ok=True)
+    tempfile.tempdir = str(spool)
     stop = threading.Event()
     sweeper = threading.Thread(target=sweep_forever, args=(stop,), daemon=True, name="sweeper")
     sweeper.start()
     yield
     stop.set()
     sweeper.join(timeout=5)
+    tempfile.tempdir = None
 
 
 def create_app() -> FastAPI:

@@ -34,7 +34,7 @@ def dataset_fetch(name: str) -> None:
         fail(f"there is no collection {name}; there are: {', '.join([*COLLECTIONS, *STARTERS])}", 2)
     try:
         card = build(name, get_settings().data / "datasets" / name, get_settings().data / "packages")
-    except FetchError as error:
+    except (FetchError, OSError) as error:  # the disk may be full
         fail(str(error))
     say(f"{card['count']} pictures of {card['size']} px, splits {card['splits']}, version {card['version'][:12]}")
     typer.echo(get_settings().data / "datasets" / name)
@@ -47,8 +47,8 @@ def fetch_starter(name: StarterName) -> None:
     run_migrations()
     try:
         fetched = fetch(name, None, progress)
-    except DomainError as error:
-        fail(error.detail)
+    except (DomainError, OSError) as error:  # the disk may be full
+        fail(str(error))
     say("")
     for refusal in fetched.refusals:
         say(f"{refusal.name}: {refusal.reason}")

