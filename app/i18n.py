@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gettext
 import io
+import re
 from functools import cache
 from pathlib import Path
 
@@ -29,6 +30,29 @@ def translations(language: str) -> gettext.NullTranslations:
     write_mo(compiled, catalogue)
     compiled.seek(0)
     return gettext.GNUTranslations(compiled)
+
+
+@cache
+def patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
+    """Sentences of the catalogue with something in their midst, which is written {} there, and their translations."""
+    known = getattr(translations(language), "_catalog", {})
+    return [
+        (re.compile("(.+?)".join(map(re.escape, text.split("{}"))), re.DOTALL), translated)
+        for text, translated in known.items()
+        if isinstance(text, str) and "{}" in text and translated
+    ]
+
+
+def said(language: str, words: str | None) -> str:
+    """What the studio says in English, errors above all, in the language; in English where that is not known."""
+    if not words:
+        return ""
+    if (translated := translations(language).gettext(words)) != words:
+        return translated
+    for pattern, sentence in patterns(language):
+        if found := pattern.fullmatch(words):
+            return sentence.format(*(said(language, part) for part in found.groups()))
+    return words
 
 
 def language_of(request: Request) -> str:

@@ -13,6 +13,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
 from app.errors import DomainError, Invalid, NotFound, StorageFull, Unauthenticated, Unavailable
+from app.i18n import language_of, said
 
 TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 500: "Something went wrong"}
 LOCKED_RETRY_SECONDS = 5
@@ -42,7 +43,9 @@ def error_response(scope: Scope, error: DomainError) -> Response:
     if wants_json(scope):
         if isinstance(error, Unauthenticated):
             headers["WWW-Authenticate"] = "Bearer"
-        return ProblemResponse(error.status, error.title, error.detail, error.errors, headers)
+        language = language_of(Request(scope))
+        title, detail = said(language, error.title), said(language, error.detail)
+        return ProblemResponse(error.status, title, detail, error.errors, headers)
     if isinstance(error, Unauthenticated) and scope["method"] in ("GET", "HEAD"):
         query = scope.get("query_string", b"").decode("latin-1")
         target = quote(scope["path"] + (f"?{query}" if query else ""), safe="/?=&")

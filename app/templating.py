@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from babel.dates import format_timedelta
@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse
 
 from app.artworks.service import subject
 from app.database import now
-from app.i18n import LANGUAGES, language_of, translations
+from app.i18n import LANGUAGES, language_of, said, translations
 from app.settings import ROOT
 from app.version import VERSION
 
@@ -38,7 +38,7 @@ def environment(language: str) -> Environment:
     made.filters["subject"] = subject
     made.filters["duration"] = lambda seconds: duration(seconds, language)
     # For texts that come from elsewhere: unlike `_()` it neither formats nor trusts them.
-    made.filters["t"] = lambda words: translations(language).gettext(words) if words else ""
+    made.filters["t"] = partial(said, language)
     made.globals["asset"] = asset
     return made
 

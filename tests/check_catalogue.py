@@ -60,17 +60,26 @@ def schema_strings() -> set[str]:
 
 
 def error_strings() -> set[str]:
-    """Literal first arguments of domain errors, and their titles."""
+    """First arguments of domain errors, what else is said as a reason, and titles; {} stands for what is put in."""
     found = set()
     for path in (ROOT / "app").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ERRORS and node.args:
-                first = node.args[0]
-                if isinstance(first, ast.Constant) and isinstance(first.value, str):
-                    found.add(first.value)
+            if isinstance(node, ast.Call):
+                raised = isinstance(node.func, ast.Name) and node.func.id in ERRORS
+                given = node.args[:1] if raised else []
+                given += [keyword.value for keyword in node.keywords if keyword.arg in ("why", "refusal")]
+                found |= {text for each in given if (text := spelt(each)).strip("{} :")}
             if isinstance(node, ast.Assign) and path.name == "errors.py" and isinstance(node.value, ast.Tuple):
                 found.add(node.value.elts[1].value)  # type: ignore[attr-defined]
     return found
+
+
+def spelt(node: ast.expr) -> str:
+    """A literal, or an f-string as the catalogue writes it; "" for any other expression."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    parts = node.values if isinstance(node, ast.JoinedStr) else []
+    return "".join(str(part.value) if isinstance(part, ast.Constant) else "{}" for part in parts)
 
 
 def missing(language: str) -> list[str]:

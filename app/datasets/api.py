@@ -29,6 +29,7 @@ from app.datasets.schemas import (
 from app.datasets.tables import DatasetItem
 from app.deps import Admin
 from app.errors import Invalid, NotFound
+from app.i18n import language_of, said
 from app.imaging import cached_preview
 from app.paging import Cursor, Limit, decode, encode
 from app.validation import Id, Text
@@ -117,7 +118,10 @@ async def add_items(admin: Admin, dataset_id: Id, request: Request) -> ImportOut
         files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
         if not files:
             raise Invalid("The form needs files", errors=[{"loc": ["body", "files"]}])
-        return await run_in_threadpool(add_files, dataset_id, [(file.filename or "", file.file) for file in files])
+        result = await run_in_threadpool(add_files, dataset_id, [(file.filename or "", file.file) for file in files])
+        for refusal in result.refusals:
+            refusal.reason = said(language_of(request), refusal.reason)
+        return result
 
 
 def exists(dataset_id: str) -> None:
