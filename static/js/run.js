@@ -123,7 +123,7 @@ page.addEventListener("click", (event) => {
 document.getElementById("extension").addEventListener("submit", (event) => {
   event.preventDefault();
   act(event.submitter, async () => {
-    const given = [...new FormData(event.target)].map(([name, value]) => [name, Number(value)]);
+    const given = [...new FormData(event.target)].filter(([, value]) => value).map(([name, value]) => [name, Number(value)]);
     show(await call("POST", `/training-runs/${id}/extension`, Object.fromEntries(given)));
     follow();
   });
@@ -131,9 +131,10 @@ document.getElementById("extension").addEventListener("submit", (event) => {
 
 document.getElementById("publication").addEventListener("submit", (event) => {
   event.preventDefault();
-  const { name, replace } = event.target.elements;
+  const given = [...new FormData(event.target)].filter(([name, value]) => value && name !== "replace");
+  const wanted = { ...Object.fromEntries(given), replace: event.target.elements.replace.checked };
   act(event.submitter, async () => {
-    const made = await call("POST", `/training-runs/${id}/publication`, { name: name.value, replace: replace.checked });
+    const made = await call("POST", `/training-runs/${id}/publication`, wanted);
     const draws = "draws" in event.target.dataset; // else it has no page
     const link = document.createElement(draws ? "a" : "span");
     if (draws) link.href = `/models/${made.name}`;
