@@ -68,9 +68,11 @@ def test_pictures_are_trained_on_watched_published_and_drawn_with(open_page: Ope
     assert violations(page) == []
 
     page.get_by_label("Name of the model").fill("browser-kites")
+    page.get_by_label("Description").fill("Kites, drawn small")
     page.get_by_role("button", name="Publish").click()
     follow(page.get_by_role("link", name="browser-kites"))
     expect(page.get_by_role("heading", level=1)).to_have_text("Kites")
+    expect(page.get_by_text("Kites, drawn small")).to_be_visible()
     follow(page.get_by_role("link", name="Create with this"))
     page.get_by_label("Prompt").fill("a red kite")
     page.get_by_label("Prompt").press("Enter")
