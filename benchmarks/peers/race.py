@@ -131,7 +131,8 @@ def vaes(table: Table, place: Path) -> None:
     """One likelihood for both, a normal around [0, 1] with all its constants, of variance one as pythae trains with it,
     and of the variance that suits each best; one judge for both."""
     data = open_collection(DATASETS / "fashion-mnist")
-    shape = {"size": 32, "latent": 64, "width": 24, "growth": 3, "max_width": 128, "likelihood": "gaussian"}
+    shape = {"size": 32, "patch": 4, "latent": 64, "width": 64, "growth": 3, "max_width": 184, "blocks": 1}
+    shape["likelihood"] = "gaussian"
     common = {"network": shape, "labels": False, "free_bits": 0.0, "perceptual_weight": 0.0, "schedule": "constant"}
     test = to_unit(data.pictures(spread(data.indices("held_out"), TESTED)))
     made, theirs = train_rival("pythae", data, MINUTES, "--mirrored")  # as ours
