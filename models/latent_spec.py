@@ -19,7 +19,7 @@ class LatentConfig(BaseModel):
     patch: Literal[1, 2, 4] = Field(2, description="The finest grid has one cell for so many pixels in each direction")
     width: int = Field(description="Channels of the finest grid")
     max_width: int = Field(description="Channels of the coarsest grid, at most")
-    growth: int = Field(2, ge=1, le=4, description="How many times more channels each coarser grid has")
+    growth: int = Field(2, ge=1, le=8, description="How many times more channels each coarser grid has")
     blocks: int = Field(2, ge=1, le=8, description="Residual blocks a grid")
     classes: int = Field(0, ge=0, le=1000, description="Labels that a picture may be drawn for")
 

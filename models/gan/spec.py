@@ -23,7 +23,7 @@ class GANConfig(LatentConfig):
     # Narrow where there are many cells: at 32 px as many weights as 96, 192 and 256 channels, at half of the time.
     width: int = Field(32, ge=16, le=1024, multiple_of=16, description="Channels of the finest grid")
     growth: int = Field(
-        4, ge=1, le=4, description="How many times more channels each coarser grid has; 2 where widths are given"
+        4, ge=1, le=8, description="How many times more channels each coarser grid has; 2 where widths are given"
     )
     max_width: int = Field(320, ge=16, le=2048, multiple_of=16, description="Channels of the coarsest grid, at most")
 
