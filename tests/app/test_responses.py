@@ -1,0 +1,28 @@
+"""Errors of the machine as answers."""
+
+from __future__ import annotations
+
+import errno
+import json
+
+import pytest
+from fastapi import Request
+
+from app.responses import on_system_error
+
+
+def request(language: str) -> Request:
+    headers = [(b"accept-language", language.encode())]
+    return Request({"type": "http", "method": "POST", "path": "/api/v1/uploads", "headers": headers})
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "The disk is full"), ("zh-CN", "磁盘已满")])
+def test_a_full_disk_is_said_wherever_it_is_met(language: str, words: str) -> None:
+    answer = on_system_error(request(language), OSError(errno.ENOSPC, "No space left on device"))
+    assert answer.status_code == 507 and answer.headers["retry-after"]
+    assert json.loads(bytes(answer.body))["detail"].startswith(words)
+
+
+def test_any_other_error_of_the_machine_is_a_mistake_of_ours() -> None:
+    with pytest.raises(PermissionError):
+        on_system_error(request("en"), PermissionError(errno.EACCES, "Permission denied"))
