@@ -109,8 +109,10 @@ def cost(params: GANTraining) -> TrainingCost:
     )
 
 
+# Of ten pictures, at equal minutes, the own discriminator drew faces while the projected one had learnt them by heart.
+FEW = {"augmentation": "fixed", "strength": 0.6}
 # DiffAugment on every picture, and no gradient penalty: Sauer et al., "Projected GANs Converge Faster", 2021.
-FEW = {
+PROJECTED = {
     "discriminator": "projected",
     "objective": "hinge",
     "gamma": 0.0,

@@ -12,7 +12,7 @@ from app.datasets.prepared import Item, write_prepared
 from models import checkpoint
 from models.data import Collection, EpochOrder, open_collection
 from models.gan import train as gan_training
-from models.gan.spec import FEW, GANConfig, GANTraining
+from models.gan.spec import PROJECTED, GANConfig, GANTraining
 from models.registry import families
 from models.training.ema import EMA
 from models.training.optimizers import Muon, orthogonalize
@@ -123,7 +123,7 @@ TRAINERS = {
     "kl": (train_spatial.train, KL_SMALL),
     "transformer": (transformer_training.train, TRANSFORMER_SMALL),
     "gan": (gan_training.train, GAN_SMALL),
-    "projected gan": (gan_training.train, GAN_SMALL.model_copy(update={**FEW, "batch_size": 2})),
+    "projected gan": (gan_training.train, GAN_SMALL.model_copy(update={**PROJECTED, "batch_size": 2})),
     "vae": (vae_training.train, VAE_SMALL),
     "prompted vae": (vae_training.train, PROMPTED_SMALL),
     "mixing": (mixing_training.train, MIXING_SMALL),
