@@ -53,7 +53,7 @@ DESCRIPTION = "A self-hosted studio for art with models that you train yourself.
 @asynccontextmanager
 async def lifespan(application: FastAPI) -> AsyncIterator[None]:
     # Uploads wait where they will be kept: elsewhere may be little room, or memory.
-    spool = get_settings().data / "tmp"
+    spool = get_settings().data / "spool"
     spool.mkdir(parents=True, exist_ok=True)
     tempfile.tempdir = str(spool)
     stop = threading.Event()
