@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from typing import ClassVar
 
 from pydantic import ValidationError
@@ -61,10 +60,6 @@ class Unavailable(DomainError):
 
 class StorageFull(DomainError):
     status, title = 507, "The storage is full"
-
-    @staticmethod
-    def is_why(error: BaseException) -> bool:
-        return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def invalid_params(error: ValidationError) -> Invalid:

@@ -14,6 +14,7 @@ from starlette.types import Scope
 
 from app.errors import DomainError, Invalid, NotFound, StorageFull, Unauthenticated, Unavailable
 from app.i18n import language_of, said
+from models.folders import is_full
 
 TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 500: "Something went wrong"}
 LOCKED_RETRY_SECONDS = 5
@@ -88,7 +89,7 @@ def on_database_error(request: Request, error: Exception) -> Response:
 
 def on_system_error(request: Request, error: Exception) -> Response:
     """A full disk, wherever it was met; any other is a mistake of ours."""
-    if not StorageFull.is_why(error):
+    if not is_full(error):
         raise error
     return error_response(request.scope, StorageFull("The disk is full; nothing was saved", retry_after=60))
 

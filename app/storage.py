@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from app.errors import StorageFull
 from app.settings import get_settings
-from models.folders import write_atomically
+from models.folders import is_full, write_atomically
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -68,7 +68,7 @@ class LocalStorage:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, content)
         except OSError as error:
-            if StorageFull.is_why(error):
+            if is_full(error):
                 raise StorageFull("The disk is full; nothing was saved", retry_after=60) from error
             raise
         return digest

@@ -26,7 +26,7 @@ def write_model(
     Returns the card, with the SHA-256 of every file. Raises CheckpointError for a weight beyond float16.
     """
     weights_of = {name: half(tensor) for name, tensor in network.state_dict().items()}
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in weights_of.values()):
+    if not_finite(weights_of):
         raise CheckpointError("some weights are too large for float16, or no numbers")
     with whole_folder(folder) as temporary:
         weights = temporary / "model.safetensors"
@@ -42,6 +42,11 @@ def write_model(
         }
         (temporary / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", "utf-8")
     return card
+
+
+def not_finite(tensors: dict[str, Tensor]) -> str | None:
+    """Name of the first that holds NaN or infinite numbers."""
+    return next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
 
 
 def half(tensor: Tensor) -> Tensor:
@@ -68,7 +73,7 @@ def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"the weights cannot be read ({error})") from error
     tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-    if any(not bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
+    if not_finite(tensors):
         raise CheckpointError("the weights hold NaN or infinite numbers")
     return tensors
 

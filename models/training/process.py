@@ -7,7 +7,6 @@ another process has the folder. The folder's `progress.json` says the same, whic
 from __future__ import annotations
 
 import argparse
-import errno
 import importlib
 import json
 import os
@@ -22,7 +21,7 @@ from models.base import may_get_flat
 from models.checkpoint import ZOO, CheckpointError
 from models.data import Collection, Unsuitable, open_collection
 from models.evaluation import measure
-from models.folders import locked, write_atomically
+from models.folders import is_full, locked, write_atomically
 from models.registry import families
 from models.training import parallel
 from models.training.folder import OUT_OF_MEMORY
@@ -147,7 +146,7 @@ def main() -> int:
     except (CheckpointError, NotSaved, TooLarge) as error:
         return failed(run, str(error))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_full(error):
             raise
         return failed(run, "the disk is full; the last good checkpoint stays")
     except Exception as error:

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.checkpoint import ZOO
+from models.checkpoint import ZOO, not_finite
 from models.training import parallel, state
 from models.training.folder import RunFolder
 
@@ -284,9 +284,10 @@ class Run:
         Raises Diverged where a number of it is not finite, Stopped when asked to stop, NotSaved when the disk is full
         or fails.
         """
-        for name, tensor in tensors.items():  # a finite loss may have an infinite gradient
-            if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-                raise Diverged(f"{name} at step {done} is not finite")
+        with self.spend("saving"):
+            wrong = not_finite(tensors)  # a finite loss may have an infinite gradient
+        if wrong:
+            raise Diverged(f"{wrong} at step {done} is not finite")
         if self.is_first:
             with self.spend("saving"):
                 facts = {

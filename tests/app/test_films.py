@@ -44,7 +44,7 @@ def beyond(gif: bytes, side: int) -> bytes:
 
 
 @pytest.mark.parametrize(("form", "media_type"), [("WEBP", "image/webp"), ("GIF", "image/gif"), ("PNG", "image/apng")])
-def test_films_of_three_forms_are_played_and_kept_as_they_came(form: str, media_type: str) -> None:
+def test_films_of_three_forms_are_played_and_kept(form: str, media_type: str) -> None:
     content = film([1, 2, 3, 4, 5], form)
     found = films.read(content, "a")
     assert (found.media_type, found.width, found.height) == (media_type, 48, 48)

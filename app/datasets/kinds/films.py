@@ -10,7 +10,7 @@ from PIL import Image
 from app.datasets.kinds.kept import Kept, Kind
 from app.datasets.kinds.moving import bare
 from app.datasets.looks import fingerprint
-from app.errors import Invalid, UnsupportedMedia
+from app.errors import Invalid
 from app.imaging import encode_png
 from app.settings import get_settings
 
@@ -39,7 +39,7 @@ def read(content: bytes, name: str) -> Kept:
                     looks.append(fingerprint(film))
     except Image.DecompressionBombError as error:
         raise Invalid(TOO_LARGE) from error
-    except (Invalid, UnsupportedMedia):
+    except Invalid:
         raise
     except Exception as error:  # decoders of foreign bytes raise whatever they like
         raise Invalid("The film is broken or cut off") from error
