@@ -58,6 +58,9 @@ class Unavailable(DomainError):
     status, title = 503, "Unavailable for the moment"
 
 
+DISK_IS_FULL = "The disk is full; nothing was saved"
+
+
 class StorageFull(DomainError):
     status, title = 507, "The storage is full"
 

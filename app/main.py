@@ -22,6 +22,7 @@ from app.admin.api import router as admin_api
 from app.artworks.api import router as artworks_api
 from app.checkpoints.api import checkpoints_router
 from app.checkpoints.api import router as models_api
+from app.datasets import fetching
 from app.datasets.api import router as datasets_api
 from app.deps import authenticate
 from app.errors import DomainError
@@ -57,10 +58,12 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
     spool.mkdir(parents=True, exist_ok=True)
     tempfile.tempdir = str(spool)
     stop = threading.Event()
+    fetching.stopping.clear()
     sweeper = threading.Thread(target=sweep_forever, args=(stop,), daemon=True, name="sweeper")
     sweeper.start()
     yield
     stop.set()
+    fetching.stopping.set()
     sweeper.join(timeout=5)
     tempfile.tempdir = None
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
-from app.errors import DomainError, Invalid, NotFound, StorageFull, Unauthenticated, Unavailable
+from app.errors import DISK_IS_FULL, DomainError, Invalid, NotFound, StorageFull, Unauthenticated, Unavailable
 from app.i18n import language_of, said
 from models.folders import is_full
 
@@ -91,7 +91,7 @@ def on_system_error(request: Request, error: Exception) -> Response:
     """A full disk, wherever it was met; any other is a mistake of ours."""
     if not is_full(error):
         raise error
-    return error_response(request.scope, StorageFull("The disk is full; nothing was saved", retry_after=60))
+    return error_response(request.scope, StorageFull(DISK_IS_FULL, retry_after=60))
 
 
 def on_unexpected(request: Request, error: Exception) -> Response:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from app.errors import StorageFull
+from app.errors import DISK_IS_FULL, StorageFull
 from app.settings import get_settings
 from models.folders import is_full, write_atomically
 
@@ -69,7 +69,7 @@ class LocalStorage:
             write_atomically(path, content)
         except OSError as error:
             if is_full(error):
-                raise StorageFull("The disk is full; nothing was saved", retry_after=60) from error
+                raise StorageFull(DISK_IS_FULL, retry_after=60) from error
             raise
         return digest
 

@@ -61,7 +61,7 @@ def locked(path: Path, seconds: float, look: Callable[[], None] = lambda: None) 
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + seconds
-    with path.with_name(f".{path.name}.lock").open("a") as lock:
+    with lock_of(path).open("a") as lock:
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,3 +72,19 @@ def locked(path: Path, seconds: float, look: Callable[[], None] = lambda: None) 
                 look()
                 time.sleep(0.2)
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether somebody is in such a block for `path`. Whoever asks holds it for a moment, if nobody does."""
+    try:
+        with lock_of(path).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def lock_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.lock")

@@ -10,6 +10,7 @@ from babel import Locale
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+from app.datasets.collections import COLLECTIONS
 from app.datasets.starters import STARTERS
 from app.forms import fields
 from app.responses import InternalError
@@ -55,7 +56,11 @@ def schema_strings() -> set[str]:
     forms = [task.params for task in tasks] + [f.training for f in known if f.training]
     named = {name.replace("_", " ").capitalize() for task in tasks for name in task.params.model_fields}
     titles = {title for f in known if f.training for title in (f.title, *(preset.title for preset in f.presets))}
-    titles |= {task.title for task in tasks} | named | {starter.title for starter in STARTERS.values()}
+    titles |= (
+        {task.title for task in tasks}
+        | named
+        | {starter.title for starter in (*STARTERS.values(), *COLLECTIONS.values())}
+    )
     return titles | {text for form in forms for f in fields(form) for text in (f.title, f.description) if text}
 
 

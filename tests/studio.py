@@ -54,6 +54,7 @@ class Studio:
             "DANQING_LEASE_SECONDS": "2",
             "DANQING_SWEEP_SECONDS": "0.5",
             "DANQING_LOG_FORMAT": "json",
+            "PIP_NO_INDEX": "1",  # a studio under test fetches nothing
             **self.environment,
         }
         (self.folder / "data").mkdir(parents=True, exist_ok=True)

@@ -20,3 +20,8 @@ class Worker(Base):
     models: Mapped[list[str]] = mapped_column(default=list)
     started_at: Mapped[datetime] = mapped_column(default=now)
     seen_at: Mapped[datetime] = mapped_column(default=now)
+
+    @property
+    def machine(self) -> str:
+        """Of the name that a worker gives itself: HOST-PID."""
+        return self.name.rpartition("-")[0] or self.name

@@ -45,7 +45,7 @@ def get_model(user: User, name: Name) -> ModelOut:
     responses={200: {"content": {"image/png": {}}}},
 )
 def get_samples(user: User, name: Name) -> Response:
-    path = service.get(name).folder / "samples.png"
+    path = service.checkpoint_of(name).folder / "samples.png"
     if not path.is_file():
         raise NotFound("This model has no contact sheet")
     return Response(path.read_bytes(), media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})

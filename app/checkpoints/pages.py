@@ -15,12 +15,12 @@ router = APIRouter()
 
 @router.get("/models")
 def index(request: Request, user: User) -> Response:
-    return render(request, "checkpoints/index.html", {"models": service.catalogue()})
+    return render(request, "checkpoints/index.html", {"models": service.checkpoints().values()})
 
 
 @router.get("/models/{name}")
 def show(request: Request, user: User, name: Name) -> Response:
-    found = service.get(name)
+    found = service.checkpoint_of(name)
     return render(request, "checkpoints/show.html", {"model": found, "card": found.card, "ships": service.ships(name)})
 
 

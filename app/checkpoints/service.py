@@ -31,7 +31,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that can draw. `sha256` is of its weights."""
+    """A checkpoint of a family that is known here. `sha256` is of its weights."""
 
     name: str
     folder: Path
@@ -111,16 +111,21 @@ def card_of(name: str) -> dict[str, Any]:
     return card
 
 
+def checkpoints() -> dict[str, Checkpoint]:
+    """Every checkpoint of a family that is known here, also those that draw nothing by themselves."""
+    known = [
+        Checkpoint(folder.name, folder, families()[card["family"]], card)
+        for folder, card in found()
+        if card["family"] in families()
+    ]
+    return {checkpoint.name: checkpoint for checkpoint in sorted(known, key=lambda checkpoint: checkpoint.place)}
+
+
 def catalogue() -> dict[str, Checkpoint]:
-    """Every checkpoint whose family offers a task. The first is what the create page opens with: one that draws from
-    a prompt and is no preview, where there is one.
+    """Those that draw. The first is what the create page opens with: one that draws from a prompt and is no preview,
+    where there is one.
     """
-    drawing = {}
-    for folder, card in found():
-        family = families().get(card["family"])
-        if family and family.tasks:
-            drawing[folder.name] = Checkpoint(folder.name, folder, family, card)
-    return dict(sorted(drawing.items(), key=lambda entry: entry[1].place))
+    return {name: checkpoint for name, checkpoint in checkpoints().items() if checkpoint.family.tasks}
 
 
 def offering(task: str, model: str) -> str | None:
@@ -132,7 +137,16 @@ def offering(task: str, model: str) -> str | None:
 
 
 def get(name: str) -> Checkpoint:
+    """One that draws."""
     checkpoint = catalogue().get(name)
+    if checkpoint is None:
+        raise NotFound(f"There is no model {name}")
+    return checkpoint
+
+
+def checkpoint_of(name: str) -> Checkpoint:
+    """One that may draw nothing by itself."""
+    checkpoint = checkpoints().get(name)
     if checkpoint is None:
         raise NotFound(f"There is no model {name}")
     return checkpoint

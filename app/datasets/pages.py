@@ -9,12 +9,10 @@ from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
 from app.database import session_scope
-from app.datasets import service, starters
-from app.datasets.collections import COLLECTIONS
+from app.datasets import fetching, service
 from app.datasets.schemas import DatasetIn, StarterName, State
-from app.datasets.starters import STARTERS
 from app.deps import Admin
-from app.errors import DomainError, Invalid
+from app.errors import Conflict, DomainError, Invalid
 from app.paging import Cursor, decode, encode
 from app.templating import render
 from app.validation import Id, Text
@@ -35,11 +33,11 @@ def listing(request: Request, error: DomainError | None = None, cursor: str | No
             dataset.id: [item.id for item in service.items(session, dataset.id, None, None, None, 4)[0]]
             for dataset in found
         }
+        offered = fetching.offers(session)
     context = {
         "datasets": found,
         "covers": covers,
-        "collections": list(COLLECTIONS),
-        "starters": STARTERS,
+        "starters": offered,
         "error": error,
         "next_cursor": encode(more) if more else None,
     }
@@ -64,13 +62,23 @@ def create(
     return RedirectResponse(f"/datasets/{made}", status_code=303)
 
 
+@router.get("/starters")
+def show_starters(request: Request, admin: Admin) -> Response:
+    """The collections alone, for a page that watches."""
+    with session_scope(writing=False) as session:
+        return render(request, "datasets/_starters.html", {"starters": fetching.offers(session)})
+
+
 @router.post("/starters/{name}")
 def fetch_starter(request: Request, admin: Admin, name: StarterName) -> Response:
+    """Begins, and answers at once."""
     try:
-        fetched = starters.fetch(name, admin)
-    except DomainError as error:
+        fetching.start(name, admin)
+    except Conflict as error:
         return listing(request, error)
-    return RedirectResponse(f"/datasets/{fetched.dataset.id}", status_code=303)
+    if request.headers.get("hx-request") == "true":
+        return show_starters(request, admin)
+    return RedirectResponse("/datasets#starters", status_code=303)
 
 
 @router.post("/{dataset_id}/deletion")

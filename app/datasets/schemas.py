@@ -14,7 +14,22 @@ Name = Annotated[
 ]
 Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(no_controls)]
 Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000), AfterValidator(no_controls)]
-StarterName = Literal["bach", "fiddle", "moving-emoji", "shakespeare", "song-ci", "tang-poems"]
+StarterName = Literal[
+    "emoji",
+    "emoji-nine",
+    "pixel-faces",
+    "open-peeps",
+    "fashion-mnist",
+    "clip-art",
+    "stamps",
+    "paintings",
+    "bach",
+    "fiddle",
+    "moving-emoji",
+    "shakespeare",
+    "song-ci",
+    "tang-poems",
+]
 KindName = Literal["pictures", "films", "music", "texts"]
 State = Literal["accepted", "refused", "similar", "uncaptioned"]
 
@@ -101,9 +116,30 @@ class ImportOut(BaseModel):
 
 
 class FetchOut(ImportOut):
-    """What became of the files of a starter collection, and the dataset that has them."""
+    """What became of the files of a starter collection."""
 
-    dataset: DatasetOut
+    dataset: DatasetOut | None = Field(
+        None, description="That has them; none for pictures, which are made ready for training under their own name"
+    )
+
+
+class StarterOut(BaseModel):
+    """A starter collection: `absent`, being fetched, `here`, or `failed` to be fetched the last time."""
+
+    name: str
+    title: str
+    kind: KindName
+    size: int | None = Field(None, description="Side of the pictures, in pixels")
+    megabytes: int = Field(0, description="That are fetched, where they are many")
+    needs_apt: bool = Field(False, description="Whether it comes from a package of Debian, by apt")
+    status: Literal["absent", "fetching", "here", "failed"]
+    works: int = Field(0, description="Of a fetch that goes on: how many are there")
+    error: str | None = None
+    dataset: str | None = Field(None, description="Id of the dataset that has its works")
+
+
+class StarterList(BaseModel):
+    items: list[StarterOut]
 
 
 class Statistics(BaseModel):

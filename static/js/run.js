@@ -135,9 +135,8 @@ document.getElementById("publication").addEventListener("submit", (event) => {
   const wanted = { ...Object.fromEntries(given), replace: event.target.elements.replace.checked };
   act(event.submitter, async () => {
     const made = await call("POST", `/training-runs/${id}/publication`, wanted);
-    const draws = "draws" in event.target.dataset; // else it has no page
-    const link = document.createElement(draws ? "a" : "span");
-    if (draws) link.href = `/models/${made.name}`;
+    const link = document.createElement("a");
+    link.href = `/models/${made.name}`;
     link.textContent = made.name;
     document.getElementById("published").replaceChildren(link);
   });

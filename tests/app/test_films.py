@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from app.database import session_scope
-from app.datasets import prepare, service, starters
+from app.datasets import fetching, prepare, service, starters
 from app.datasets.kinds import films
 from app.errors import Invalid, UnsupportedMedia
 from app.settings import get_settings
@@ -160,8 +160,9 @@ def test_moving_emoji_have_names_and_no_skin_tones(monkeypatch: pytest.MonkeyPat
     for language in (0, 1):
         rows = [{"hexcode": code, "label": said[language], "group": said[2]} for code, said in words.items()]
         put(names / ("en", "zh")[language] / "data.json", json.dumps(rows).encode())
-    monkeypatch.setattr(starters, "fetch_pypi", None)
-    fetched = starters.fetch("moving-emoji", None)
+    monkeypatch.setattr(fetching, "fetch_pypi", None)
+    fetched = fetching.fetch("moving-emoji", None)
+    assert fetched.dataset
     assert (fetched.accepted, fetched.refused, fetched.dataset.kind) == (3, 0, "films")
     captions = {item.name: item.caption for item in listed(fetched.dataset.id)}
     assert captions == {

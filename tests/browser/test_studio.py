@@ -173,7 +173,18 @@ def test_the_studio_speaks_chinese_by_itself_and_by_the_switch(open_page: Open) 
 
 @pytest.mark.parametrize(
     "path",
-    ["/create", "/", "/models", "/models/emoji-transformer", "/train", "/train/new", "/account", "/admin", "/nothing"],
+    [
+        "/create",
+        "/",
+        "/models",
+        "/models/emoji-transformer",
+        "/datasets",
+        "/train",
+        "/train/new",
+        "/account",
+        "/admin",
+        "/nothing",
+    ],
 )
 def test_pages_fit_a_phone_in_the_dark_and_are_accessible(open_page: Open, path: str) -> None:
     page = open_page(viewport={"width": 360, "height": 740}, color_scheme="dark")
@@ -184,6 +195,16 @@ def test_pages_fit_a_phone_in_the_dark_and_are_accessible(open_page: Open, path:
     page.evaluate(AXE.read_text("utf-8"))
     found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
     assert [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == []
+
+
+def test_what_draws_nothing_by_itself_has_a_page_too(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/models")
+    expect(page.get_by_role("heading", name="What others build on")).to_be_visible()
+    follow(page.get_by_role("link", name="Emoji autoencoder"))
+    expect(page.get_by_role("img", name="Contact sheet")).to_be_visible()
+    expect(page.get_by_role("link", name="Export")).to_be_visible()
+    expect(page.get_by_role("link", name="Create with this")).to_have_count(0)
 
 
 def test_pages_are_accessible_in_the_light(open_page: Open) -> None:

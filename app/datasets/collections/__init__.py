@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-COLLECTIONS = {  # side of the pictures, in pixels
-    "emoji": 64,
-    "emoji-nine": 64,
-    "pixel-faces": 32,
-    "open-peeps": 64,
-    "fashion-mnist": 32,
-    "clip-art": 64,
-    "stamps": 64,
-    "paintings": 64,
-}
-BUILDERS = {
-    "emoji": "emoji",
-    "emoji-nine": "emoji",
-    "pixel-faces": "portraits",
-    "open-peeps": "portraits",
-    "fashion-mnist": "fashion",
-    "clip-art": "clipart",
-    "stamps": "stamps",
-    "paintings": "paintings",
+
+@dataclass(frozen=True)
+class Pictures:
+    """A collection of pictures whose sides have `size` pixels, and the module here that builds it."""
+
+    title: str
+    size: int
+    builder: str
+    needs_apt: bool = False  # its package is one of Debian
+
+
+COLLECTIONS = {
+    "emoji": Pictures("Emoji", 64, "emoji"),
+    "emoji-nine": Pictures("Emoji in nine styles", 64, "emoji"),
+    "pixel-faces": Pictures("Pixel faces", 32, "portraits"),
+    "open-peeps": Pictures("Open peeps", 64, "portraits"),
+    "fashion-mnist": Pictures("Fashion-MNIST", 32, "fashion", needs_apt=True),
+    "clip-art": Pictures("Clip art", 64, "clipart", needs_apt=True),
+    "stamps": Pictures("Stamps", 64, "stamps", needs_apt=True),
+    "paintings": Pictures("Paintings", 64, "paintings", needs_apt=True),
 }
 
 
@@ -34,5 +36,5 @@ def build(name: str, folder: Path, cache: Path, look: Callable[[], None] = lambd
 
     `look` is called every now and then and may raise, to leave. Raises FetchError.
     """
-    module = importlib.import_module(f"app.datasets.collections.{BUILDERS[name]}")
+    module = importlib.import_module(f"app.datasets.collections.{COLLECTIONS[name].builder}")
     return dict(module.build(name, folder, cache, look))

@@ -1,0 +1,35 @@
+"""What a run may take of a machine's memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from app.admin.tables import Worker
+from app.database import session_scope
+from app.training_runs.estimates import SHARE, memory_of_workers
+
+GIB = 2**30
+
+
+@pytest.mark.usefixtures("in_process")
+def test_workers_of_one_machine_share_its_memory_but_not_their_gpus() -> None:
+    with session_scope() as session:
+        assert memory_of_workers(session) is None
+        session.add(worker("studio-1", "CPU, 1 threads", 16))
+        session.flush()
+        assert memory_of_workers(session) == round(16 * GIB * SHARE)
+        session.add(worker("studio-2", "CPU, 1 threads", 16))
+        session.add(worker("other-host-1", "CPU, 8 threads", 12))
+        session.flush()
+        assert memory_of_workers(session) == round(8 * GIB * SHARE), "either of two, and not the other machine"
+        for row in session.query(Worker):
+            row.device = "NVIDIA H200"
+        session.flush()
+        assert memory_of_workers(session) == round(12 * GIB * SHARE)
+        session.add(worker("studio-3", "CPU, 1 threads", 1, queue="generation"))
+        session.flush()
+        assert memory_of_workers(session) == round(12 * GIB * SHARE)
+
+
+def worker(name: str, device: str, gibibytes: int, queue: str = "training") -> Worker:
+    return Worker(name=name, queue=queue, device=device, memory_total=gibibytes * GIB, memory_used=0)
