@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.app.test_datasets import drawing, zipped
+from tests.app.test_films import film
 from tests.browser.pages import follow
 from tests.browser.test_studio import AXE
 
@@ -65,6 +67,23 @@ def test_a_zip_is_dropped_looked_at_and_captioned(open_page: Open, tmp_path: Pat
     expect(page.locator(".item").first.locator("input")).to_have_value("red kite")
     follow(page.get_by_role("link", name="Refused 1"))
     expect(page.locator(".refused")).to_contain_text("b.png")
+
+
+def test_a_film_plays_where_one_points_at_it(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    page.goto("/datasets")
+    page.get_by_label("Name of the new dataset").fill("Browser films")
+    page.get_by_label("What it holds").select_option("films")
+    follow(page.get_by_role("button", name="Make"))
+    path = tmp_path / "red ball.gif"
+    path.write_bytes(film([1, 2, 3], "GIF"))
+    page.get_by_label("Choose files").set_input_files(path)
+    shown = page.locator(".item img")
+    expect(shown).to_have_attribute("src", re.compile("/preview"))
+    shown.hover()
+    expect(shown).to_have_attribute("src", re.compile("/file$"))
+    page.locator("h1").hover()
+    expect(shown).to_have_attribute("src", re.compile("/preview"))
 
 
 def test_files_chosen_before_the_script_has_come_are_sent(open_page: Open, tmp_path: Path) -> None:

@@ -13,8 +13,11 @@ import pytest
 from PIL import Image
 
 from tests.app.test_datasets import drawing, zipped
+from tests.app.test_films import film
 from tests.app.test_kinds import TUNE, midi
 from tests.studio import Studio, finished
+
+MP4 = b"\0\0\0 ftypisom" + bytes(100)
 
 
 def make(admin: httpx.Client, name: str, kind: str = "pictures") -> str:
@@ -77,6 +80,23 @@ def test_music_is_kept_shown_as_a_piano_roll_given_back_and_not_yet_trained_on(a
     (item,) = admin.get(f"/datasets/{texts}/items").json()["items"]
     assert item["facts"]["excerpt"] == "静夜思"
     assert admin.get(f"/datasets/{texts}/items/{item['id']}/preview").status_code == 404
+
+
+def test_films_are_kept_shown_by_their_poster_given_back_and_exported(admin: httpx.Client) -> None:
+    dataset = make(admin, "Balls", "films")
+    ball = film([1, 2, 3], "GIF")
+    answer = send(admin, dataset, ("red ball.gif", ball), ("still.png", drawing(1)), ("clip.mp4", MP4)).json()
+    assert (answer["accepted"], answer["refused"]) == (1, 2)
+    assert {refusal["name"] for refusal in answer["refusals"]} == {"still.png", "clip.mp4"}
+    (item,) = admin.get(f"/datasets/{dataset}/items", params={"state": "accepted"}).json()["items"]
+    assert (item["media_type"], item["facts"]["frames"], item["caption"]) == ("image/gif", 3, "red ball")
+    at = f"/datasets/{dataset}/items/{item['id']}"
+    assert Image.open(io.BytesIO(admin.get(f"{at}/preview").content)).format == "WEBP"
+    file = admin.get(f"{at}/file")
+    assert file.headers["content-type"] == "image/gif" and Image.open(io.BytesIO(file.content)).n_frames == 3
+    assert admin.get(f"/datasets/{dataset}/statistics").json()["totals"]["seconds"] == pytest.approx(0.12)
+    with zipfile.ZipFile(io.BytesIO(admin.get(f"/datasets/{dataset}/export").content)) as made:
+        assert sum(name.endswith(".gif") for name in made.namelist()) == 1
 
 
 @pytest.mark.parametrize(
