@@ -7,7 +7,6 @@ The process writes curves, samples and checkpoints into the run's folder; this s
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import subprocess
@@ -24,8 +23,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.database import session_scope
-from app.datasets import prepare
-from app.datasets.collections import build
+from app.datasets import fetching, prepare
 from app.datasets.packages import FetchError
 from app.errors import Conflict, DomainError, NotFound
 from app.queue import ring
@@ -45,7 +43,6 @@ LOOK_SECONDS = 0.25
 # What the process gets to save its state and to end by itself; a worker that shuts down has 20 s in all.
 CANCEL_SECONDS, SHUTDOWN_SECONDS, PAUSE_SECONDS = 0.8, 14.0, 120.0
 SILENT_SECONDS = 3600.0  # how long a process may say nothing new: it speaks every second, but for its evaluation
-BUILD_SECONDS = 3600.0  # how long another worker may take to prepare the same pictures
 STOPPED, IN_USE, USED_WRONGLY = 130, 75, 2  # exit codes of the process
 KILLS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))  # of this container, else of the machine
 log = structlog.get_logger()
@@ -186,13 +183,8 @@ def prepared(taken: Lease[TrainingRun]) -> Path:
 
 def starter(taken: Lease[TrainingRun]) -> tuple[Path, str]:
     """(folder, version) of a starter collection, which is fetched if it is not there."""
-    run, data = taken.row, get_settings().data
-    place = data / "datasets" / run.collection
-    wanted = every(LOOK_SECONDS, lambda: check(taken))
-    with locked(place, BUILD_SECONDS, wanted):
-        if not (place / "card.json").exists():
-            build(run.collection, place, data / "packages", wanted)
-    return place, json.loads((place / "card.json").read_text("utf-8"))["version"]
+    card = fetching.pictures(taken.row.collection, every(LOOK_SECONDS, lambda: check(taken)))
+    return get_settings().data / "datasets" / taken.row.collection, card["version"]
 
 
 def own(taken: Lease[TrainingRun]) -> tuple[Path, str]:
@@ -204,7 +196,7 @@ def own(taken: Lease[TrainingRun]) -> tuple[Path, str]:
     place = data / "prepared" / f"{snapshot.version[:24]}-{run.size}-{run.fit}{'-mirrored' if run.mirror else ''}"
     fit = cast(prepare.Fit, run.fit)
     wanted = every(LOOK_SECONDS, lambda: check(taken))
-    with locked(place, BUILD_SECONDS, wanted):
+    with locked(place, fetching.BUILD_SECONDS, wanted):
         if not (place / "card.json").exists():
             prepare.write(place, snapshot, run.size, fit, run.mirror, wanted)
         report(taken, prepared=str(place.relative_to(data)))  # from now on nobody else deletes it

@@ -27,6 +27,7 @@ from app.users.service import Principal
 from models.folders import is_full, is_locked, locked, write_atomically
 
 Told = Callable[[ImportOut], None]
+BUILD_SECONDS = 3600.0  # that another process may take to prepare the same pictures
 log = structlog.get_logger()
 stopping = threading.Event()  # the studio is about to end
 
@@ -104,12 +105,27 @@ def write_notes(name: str, so_far: ImportOut, error: str | None = None) -> None:
 
 
 def gathered(name: str, told: Told) -> FetchOut:
-    """Raises FetchError."""
-    data = get_settings().data
-    card = build(name, data / "datasets" / name, data / "packages", look)
-    found = FetchOut(accepted=card["count"])
+    """Raises FetchError, Unavailable."""
+    found = FetchOut(accepted=pictures(name, look)["count"])
     told(found)
     return found
+
+
+def pictures(name: str, look: Callable[[], None]) -> dict[str, Any]:
+    """The card of a collection of pictures, which is made ready for training if it is not there yet.
+
+    `look` is called meanwhile and may raise, to leave. Raises FetchError; Unavailable when somebody else is at it for
+    too long.
+    """
+    data = get_settings().data
+    place = data / "datasets" / name
+    try:
+        with locked(place, BUILD_SECONDS, look):
+            if not (place / "card.json").exists():
+                build(name, place, data / "packages", look)
+    except TimeoutError as error:
+        raise Unavailable("This collection is being fetched already, and that takes long") from error
+    return dict(json.loads((place / "card.json").read_text("utf-8")))
 
 
 def filled(starter: Starter, owner: Principal | None, told: Told) -> FetchOut:

@@ -15,6 +15,7 @@ from sqlalchemy import update
 
 from app import sweeper
 from app.database import now, session_scope
+from app.datasets import fetching
 from app.settings import get_settings
 from app.training_runs import service
 from app.training_runs.schemas import ExtensionIn
@@ -147,7 +148,7 @@ def test_the_fetch_of_a_starter_collection_hears_a_cancel(monkeypatch: pytest.Mo
             look()
         pytest.fail("the cancel was not heard")
 
-    monkeypatch.setattr(training, "build", build)
+    monkeypatch.setattr(fetching, "build", build)
     sitting()
     assert row(run).status == "cancelled"
 
