@@ -95,11 +95,12 @@ def noted(name: StarterName, owner: Principal | None, on_progress: Told) -> Fetc
         with suppress(OSError):
             write_notes(name, ImportOut(), DISK_IS_FULL if is_full(error) else why)
         raise
-    write_notes(name, found)
+    write_notes(name, found, error=None)
     return found
 
 
-def write_notes(name: str, so_far: ImportOut, error: str | None = None) -> None:
+def write_notes(name: str, so_far: ImportOut, error: str | None = "The studio was stopped meanwhile") -> None:
+    """`error` is what is to be said when nobody fetches it any more: nothing once all is here."""
     notes = {"works": so_far.accepted + so_far.repeated, "error": error}
     write_atomically(place_of(name), json.dumps(notes).encode(), 0o644)
 

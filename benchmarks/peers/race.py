@@ -23,7 +23,7 @@ from torch import Tensor
 
 from benchmarks.peers.environment import python
 from models.data import Collection, open_collection, to_unit
-from models.gan.network import Discriminator, Generator
+from models.gan.network import discriminator_of, generator_of
 from models.gan.sample import load as load_gan
 from models.gan.spec import GANConfig, UnconditionalImage
 from models.likeness import likeness, spread
@@ -38,8 +38,7 @@ DATASETS = Path(os.environ.get("DATASETS", ROOT / "data" / "datasets"))
 RATED_SECONDS = 60.0  # for a race that only counts pictures a second
 BATCH, DRAWN, TESTED = 32, 1000, 2000
 Found = dict[str, Any]
-# As many weights as the rivals have, most of them where there are few cells, as in theirs.
-GAN_SHAPE = {"patch": 4, "width": 112, "growth": 5, "max_width": 496, "blocks": 1}
+# As many weights as the rival has, most of them where there are few cells, as in its.
 VAE_SHAPE = {"patch": 4, "width": 64, "growth": 3, "max_width": 184, "blocks": 1, "size": 32, "latent": 64}
 
 
@@ -91,7 +90,7 @@ def gans(table: Table, place: Path) -> None:
     rated: dict[str, float] = {}
     for name in ("fashion-mnist", "pixel-faces"):
         data = open_collection(DATASETS / name)
-        plain = {"network": GAN_SHAPE, "objective": "hinge", "gamma": 0.0, "augmentation": "none", "labels": False}
+        plain = {"objective": "hinge", "gamma": 0.0, "augmentation": "none", "labels": False}
         if not rated:
             _, said = train_ours(place / "plain", "gan", name, RATED_SECONDS / 60, **plain)
             rated["ours"] = said["images_per_second"]
@@ -108,10 +107,9 @@ def gans(table: Table, place: Path) -> None:
             "gan",
             name,
             MINUTES,
-            network=GAN_SHAPE,
             labels=False,
             penalty_every=8,
-            ema_decay=0.998,
+            augmentation="none",
         )
         drawn = load_gan(model, torch.device("cpu")).pictures(UnconditionalImage(truncation=4), DRAWN)
         add_gan(table, f"{name}, ours", likeness(drawn, data), said["images_per_second"])
@@ -123,8 +121,9 @@ def gans(table: Table, place: Path) -> None:
 
 def size_of_players() -> int:
     """Of both."""
-    shape = GANConfig.model_validate(GAN_SHAPE)
-    return sum(weight.numel() for player in (Generator(shape), Discriminator(shape)) for weight in player.parameters())
+    shape = GANConfig()
+    players = (generator_of(shape), discriminator_of(shape))
+    return sum(weight.numel() for player in players for weight in player.parameters())
 
 
 def add_gan(table: Table, title: str, found: Found, rate: float) -> None:

@@ -19,13 +19,13 @@ def unchanged(pictures: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Game:
-    """Two players and what they play for. Neither needs to know pictures: any data with a batch dimension will do.
+    """The judge of two players and what they play for. Nothing here knows pictures: any data with a batch dimension
+    will do; `fake` is what the generator has made of random numbers.
 
     `gamma / 2` weighs R1 + R2; where the penalty is taken every `penalty_every`-th step only, it weighs as many times
     more (Karras et al., "StyleGAN 2", 2020).
     """
 
-    generator: nn.Module
     discriminator: nn.Module
     objective: str = "relativistic"
     gamma: float = 0.0
@@ -39,16 +39,14 @@ class Game:
         return self.gamma > 0 and step % self.penalty_every == 0
 
     def discriminator_losses(
-        self, real: Tensor, latents: Tensor, labels: Tensor | None, step: int, change: Change = unchanged
+        self, real: Tensor, fake: Tensor, labels: tuple[Tensor, ...], step: int, change: Change = unchanged
     ) -> tuple[Tensor, Tensor]:
         """(loss to descend, diagnostics: loss, D(x), D(G(z)), share of pairs told right, R1, R2); means of a batch."""
-        given = () if labels is None else (labels,)
-        with torch.no_grad():
-            fake = self.generator(latents, *given)
+        fake = fake.detach()
         penalised = self.penalises(step)
         if penalised:
-            real, fake = real.detach().requires_grad_(), fake.detach().requires_grad_()
-        scores = self.discriminator(change(torch.cat([real, fake])), *(label.repeat(2) for label in given))
+            real, fake = real.detach().requires_grad_(), fake.requires_grad_()
+        scores = self.discriminator(change(torch.cat([real, fake])), *(label.repeat(2) for label in labels))
         real_scores, fake_scores = scores.chunk(2)
         loss = self.rules.discriminator(real_scores, fake_scores).mean()
         r1 = r2 = loss.new_zeros(())
@@ -63,14 +61,13 @@ class Game:
         return total, torch.stack([part.detach() for part in parts])
 
     def generator_loss(
-        self, real: Tensor, latents: Tensor, labels: Tensor | None, change: Change = unchanged
+        self, real: Tensor, fake: Tensor, labels: tuple[Tensor, ...] = (), change: Change = unchanged
     ) -> Tensor:
         """Mean over the batch; the discriminator is to be frozen, so that no gradient is wasted on it."""
-        given = () if labels is None else (labels,)
-        fake = self.discriminator(change(self.generator(latents, *given)), *given)
+        scores = self.discriminator(change(fake), *labels)
         if self.rules.paired:
             with torch.no_grad():
-                beside = self.discriminator(change(real), *given)
+                beside = self.discriminator(change(real), *labels)
         else:
-            beside = fake
-        return self.rules.generator(beside, fake).mean()
+            beside = scores
+        return self.rules.generator(beside, scores).mean()

@@ -1,5 +1,9 @@
-"""Generator and discriminator: residual networks without normalisation, after Huang et al., "The GAN is dead; long live
-the GAN! A Modern Baseline GAN" (R3GAN), 2024.
+"""Generator and discriminator: the convolutional architecture, and the choice between it and the residual one.
+
+The skeleton is that of Radford, Metz and Chintala, "Unsupervised Representation Learning with Deep Convolutional GANs"
+(DCGAN), 2016: strided convolutions from grid to grid. Between them the generator has residual blocks. Its normalisation
+knows no other picture, so that a batch can be worked on in pieces; the discriminator, whose gradient is penalised, has
+none.
 """
 
 from __future__ import annotations
@@ -10,84 +14,58 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.gan.residual import GROUP, SLOPE, ResidualDiscriminator, ResidualGenerator
 from models.gan.spec import GANConfig
 from models.latent_spec import SMALLEST_GRID
 
-GROUP = 16  # channels of a group of the 3x3 convolutions
-SLOPE = 0.2
+
+class CellNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of each cell (Ba, Kiros and Hinton, 2016)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
-class ResBlock(nn.Module):
-    """1x1 to twice the channels, grouped 3x3, 1x1 back. The last one starts at zero, so the block as the identity."""
+class Block(nn.Module):
+    """A residual block that is activated first (He et al., 2016): 1x1 to twice the channels, grouped 3x3, 1x1 back."""
 
-    def __init__(self, channels: int, blocks: int) -> None:
+    def __init__(self, channels: int, depth: int, normalised: bool) -> None:
         super().__init__()
         inner = 2 * channels
+        self.norm1, self.norm2 = (CellNorm(c) if normalised else nn.Identity() for c in (channels, inner))
         self.expand = nn.Conv2d(channels, inner, 1)
         self.spread = nn.Conv2d(inner, inner, 3, padding=1, groups=inner // GROUP)
         self.project = nn.Conv2d(inner, channels, 1, bias=False)
-        for layer in (self.expand, self.spread):
-            # Fixup (Zhang et al., 2019): what all blocks add up to does not grow with their number.
+        for layer in (self.expand, self.spread, self.project):
             nn.init.kaiming_normal_(layer.weight, SLOPE)
-            layer.weight.data *= blocks**-0.25
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
-        nn.init.zeros_(self.project.weight)
+        self.project.weight.data *= 0.5 * depth**-0.5  # what all blocks add up to does not grow with their number
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.leaky_relu(self.expand(x), SLOPE)
-        y = F.leaky_relu(self.spread(y), SLOPE)
-        return x + self.project(y)
+        """(B, channels, H, W) -> the same."""
+        y = self.expand(F.leaky_relu(self.norm1(x), SLOPE))
+        y = self.spread(F.leaky_relu(y, SLOPE))
+        return x + self.project(F.leaky_relu(self.norm2(y), SLOPE))
 
 
-class Upsample(nn.Module):
-    """Twice the side by bilinear interpolation, after a 1x1 convolution where the channels change."""
-
-    def __init__(self, channels: int, out: int) -> None:
-        super().__init__()
-        self.mix = nn.Conv2d(channels, out, 1, bias=False) if channels != out else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.interpolate(self.mix(x), scale_factor=2.0, mode="bilinear", align_corners=False)
-
-
-class Downsample(nn.Module):
-    """Half the side by averaging, before a 1x1 convolution where the channels change."""
-
-    def __init__(self, channels: int, out: int) -> None:
-        super().__init__()
-        self.mix = nn.Conv2d(channels, out, 1, bias=False) if channels != out else nn.Identity()
-
-    def forward(self, x: Tensor) -> Tensor:
-        mixed: Tensor = self.mix(F.avg_pool2d(x, 2))
-        return mixed
-
-
-def tower(widths: list[int], blocks: int, resample: type[Upsample] | type[Downsample]) -> nn.Sequential:
-    """Residual blocks on each grid, with a change of resolution between grids."""
-    layers: list[nn.Module] = []
-    for i, width in enumerate(widths):
-        if i:
-            layers.append(resample(widths[i - 1], width))
-        layers += [ResBlock(width, blocks * len(widths)) for _ in range(blocks)]
-    return nn.Sequential(*layers)
-
-
-class Generator(nn.Module):
+class ConvolutionalGenerator(nn.Module):
     """Latents, and labels where it has some, to pictures."""
 
     def __init__(self, config: GANConfig) -> None:
         super().__init__()
         self.config = config
-        first, last = config.widths[0], config.widths[-1]
+        widths = config.widths
         self.embedding = nn.Embedding(config.classes, config.latent) if config.classes else None
         inputs = config.latent * (2 if config.classes else 1)
-        self.scale = nn.Linear(inputs, first, bias=False)
-        nn.init.normal_(self.scale.weight, std=1 / math.sqrt(inputs))
-        self.basis = nn.Parameter(torch.randn(first, SMALLEST_GRID, SMALLEST_GRID))
-        self.tower = tower(config.widths, config.blocks, Upsample)
-        self.out = nn.Conv2d(last, 3 * config.patch**2, 1, bias=False)
-        nn.init.normal_(self.out.weight, std=1 / math.sqrt(last))
+        self.first_layer = nn.Linear(inputs, widths[0] * SMALLEST_GRID**2)
+        layers: list[nn.Module] = []
+        for i, width in enumerate(widths):
+            if i:
+                layers.append(nn.ConvTranspose2d(widths[i - 1], width, 4, stride=2, padding=1))
+            layers += [Block(width, config.blocks, normalised=True) for _ in range(config.blocks)]
+        self.tower = nn.Sequential(*layers, CellNorm(widths[-1]), nn.LeakyReLU(SLOPE))
+        self.out = nn.Conv2d(widths[-1], 3 * config.patch**2, 1)
+        nn.init.normal_(self.out.weight, std=0.5 / math.sqrt(widths[-1]))  # pictures begin at the spread of data
         self.to_pixels = nn.PixelShuffle(config.patch)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -95,34 +73,50 @@ class Generator(nn.Module):
         if self.embedding is not None:
             assert labels is not None, "this generator draws for labels"
             latents = torch.cat([latents, self.embedding(labels)], 1)
-        x = self.scale(latents)[:, :, None, None] * self.basis
+        x = self.first_layer(latents).view(len(latents), -1, SMALLEST_GRID, SMALLEST_GRID)
         x = x.contiguous(memory_format=torch.channels_last)
         pictures: Tensor = self.to_pixels(self.out(self.tower(x)))
         return pictures
 
 
-class Discriminator(nn.Module):
+class ConvolutionalDiscriminator(nn.Module):
     """Pictures, and labels where it has some, to how real they look: one unbounded number each."""
 
     def __init__(self, config: GANConfig) -> None:
         super().__init__()
-        last, first = config.widths[0], config.widths[-1]
-        self.to_patches = nn.PixelUnshuffle(config.patch)
-        self.enter = nn.Conv2d(3 * config.patch**2, first, 1)
-        self.tower = tower(config.widths[::-1], config.blocks, Downsample)
-        self.basis = nn.Conv2d(last, last, SMALLEST_GRID, groups=last, bias=False)
-        self.embedding = nn.Embedding(config.classes, last) if config.classes else None
-        self.out = nn.Linear(last, 1, bias=False)
+        widths = config.widths[::-1]
+        layers: list[nn.Module] = [
+            nn.PixelUnshuffle(config.patch),
+            nn.Conv2d(3 * config.patch**2, widths[0], 3, padding=1),
+        ]
+        for i, width in enumerate(widths):
+            if i:
+                layers += [nn.LeakyReLU(SLOPE), nn.Conv2d(widths[i - 1], width, 4, stride=2, padding=1)]
+        layers += [Block(widths[-1], config.blocks, normalised=False) for _ in range(config.blocks)]
+        self.tower = nn.Sequential(*layers, nn.LeakyReLU(SLOPE))
+        self.out = nn.Linear(widths[-1] * SMALLEST_GRID**2, 1)
+        self.embedding = nn.Embedding(config.classes, widths[-1]) if config.classes else None
 
     def advance(self) -> None:
         """Called once a step, whoever works on how many pieces of it."""
 
     def forward(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, 3, size, size) in [-1, 1] -> (B,)."""
-        x = self.tower(self.enter(self.to_patches(pictures)))
-        features = F.leaky_relu(self.basis(x), SLOPE).flatten(1)
-        scores = self.out(features).squeeze(1)
+        x = self.tower(pictures)
+        scores = self.out(x.flatten(1)).squeeze(1)
         if self.embedding is not None:
             # Projection discriminator (Miyato and Koyama, 2018).
-            scores = scores + (self.embedding(labels) * features).sum(1) / math.sqrt(features.size(1))
+            scores = scores + (self.embedding(labels) * x.mean((2, 3))).sum(1) / math.sqrt(x.size(1))
         return scores.float()
+
+
+Generator = ConvolutionalGenerator | ResidualGenerator
+Discriminator = ConvolutionalDiscriminator | ResidualDiscriminator
+
+
+def generator_of(config: GANConfig) -> Generator:
+    return (ConvolutionalGenerator if config.architecture == "convolutional" else ResidualGenerator)(config)
+
+
+def discriminator_of(config: GANConfig) -> Discriminator:
+    return (ConvolutionalDiscriminator if config.architecture == "convolutional" else ResidualDiscriminator)(config)

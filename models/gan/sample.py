@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import load_into, read_card, read_weights
-from models.gan.network import Generator
+from models.gan.network import Generator, generator_of
 from models.gan.project import projector
 from models.gan.spec import DIRECTIONS, GANConfig, UnconditionalImage
 from models.latents import LatentSampler, label_list
@@ -32,7 +32,7 @@ def directions(network: Generator, count: int = DIRECTIONS) -> dict[str | None, 
     They are the first right singular vectors of the first layer's weights: Shen and Zhou, "Closed-Form Factorization of
     Latent Semantics in GANs" (SeFa), 2021.
     """
-    weight = network.scale.weight[:, : network.config.latent].float().cpu()
+    weight = network.first_layer.weight[:, : network.config.latent].float().cpu()
     _, _, vectors = torch.linalg.svd(weight, full_matrices=False)
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
     vectors = vectors * largest.sign()  # an algorithm may give either sign
@@ -42,7 +42,7 @@ def directions(network: Generator, count: int = DIRECTIONS) -> dict[str | None, 
 def load(folder: Path, device: torch.device) -> LatentSampler:
     """Raises CheckpointError when the checkpoint is broken or another one."""
     card = read_card(folder)
-    network = Generator(GANConfig(**card["config"]))
+    network = generator_of(GANConfig(**card["config"]))
     load_into(network, read_weights(folder / "model.safetensors", card["sha256"]))
     labels = label_list(card, network.config.classes)
     network.to(device, memory_format=torch.channels_last)

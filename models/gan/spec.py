@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from models.base import INTERPOLATION, VARIATION, Family, Preset, SamplingParams, Task, TrainingCost
-from models.latent_spec import LatentConfig, LatentTraining, label_field
+from models.latent_spec import SMALLEST_GRID, LatentConfig, LatentTraining, label_field
 
 Objective = Literal["relativistic", "non-saturating", "minimax", "hinge"]
+NAMED_LATER = {"architecture", "growth"}
 DIRECTIONS = 8  # of the latent space, that are shown
 IMAGES_PER_SECOND = 83.0  # measured: the default network on two CPU cores, a penalty every eighth step
 BYTES_A_CHANNEL = 150
@@ -19,26 +21,33 @@ PROJECTED_BYTES_A_PIXEL, SMALLEST_JUDGED = 4000, 64
 class GANConfig(LatentConfig):
     """Shape of the generator; the discriminator is its mirror image."""
 
-    latent: int = Field(64, ge=2, le=1024, description="Numbers that a picture is drawn from")
-    # Narrow where there are many cells: at 32 px as many weights as 96, 192 and 256 channels, at half of the time.
-    width: int = Field(32, ge=16, le=1024, multiple_of=16, description="Channels of the finest grid")
-    growth: int = Field(
-        4, ge=1, le=8, description="How many times more channels each coarser grid has; 2 where widths are given"
+    architecture: Literal["convolutional", "residual"] = Field(
+        "convolutional", description="convolutional: normalised, soon good; residual: R3GAN's"
     )
-    max_width: int = Field(320, ge=16, le=2048, multiple_of=16, description="Channels of the coarsest grid, at most")
+    latent: int = Field(64, ge=2, le=1024, description="Numbers that a picture is drawn from")
+    width: int = Field(64, ge=16, le=1024, multiple_of=16, description="Channels of the finest grid")
+    max_width: int = Field(256, ge=16, le=2048, multiple_of=16, description="Channels of the coarsest grid, at most")
+    blocks: int = Field(
+        1, ge=1, le=8, description="Residual blocks a grid; of a convolutional discriminator, on the coarsest alone"
+    )
+
+    @property
+    def work(self) -> int:
+        """Of the blocks, and of the convolutions of 4 x 4 cells that lead from grid to grid."""
+        between = sum(
+            (SMALLEST_GRID << i) ** 2 * coarse * fine for i, (coarse, fine) in enumerate(pairwise(self.widths))
+        )
+        return super().work + (4 * between if self.architecture == "convolutional" else 0)
 
     @model_validator(mode="before")
     @classmethod
-    def doubled(cls, given: Any) -> Any:
-        """Cards and runs from before growth could be chosen name their widths, and doubled them.
-
-        A cell of 4 x 4 pixels has 48 numbers, which the finest grid must be able to hold.
+    def of_before(cls, given: Any) -> Any:
+        """What was kept, and so names all else, before there were two architectures is of the residual one; before
+        growth could be chosen, widths doubled.
         """
-        if not isinstance(given, dict) or "growth" in given:
-            return given
-        if "width" in given or "max_width" in given:
-            return {"growth": 2, "width": 96, "max_width": 256, **given}
-        return {"growth": 3, "width": 64, **given} if given.get("patch") == 4 else given
+        if isinstance(given, dict) and cls.model_fields.keys() - given.keys() in ({"architecture"}, NAMED_LATER):
+            return {"architecture": "residual", "growth": 2, **given}
+        return given
 
 
 class GANTraining(LatentTraining):

@@ -16,7 +16,7 @@ from models.data import Collection, EpochOrder, contact_sheet, label_names, labe
 from models.features import pooled_lite0
 from models.gan import augment
 from models.gan.game import Change, Game, unchanged
-from models.gan.network import Discriminator, Generator
+from models.gan.network import discriminator_of, generator_of
 from models.gan.objective import divergence_bound
 from models.gan.projected import ProjectedDiscriminator
 from models.gan.sample import directions
@@ -35,12 +35,12 @@ MEASURED = 1000  # pictures of each side
 class Draws:
     """All randomness of a step, for the whole batch."""
 
-    latents: Tensor  # (2, B, latent): the discriminator's and the generator's
+    latents: Tensor  # (B, latent), the same for both turns
     changes: Tensor  # (4, B, KINDS, 3): real and fake, for each of the two
 
     @staticmethod
     def of(params: GANTraining, count: int, random: torch.Generator) -> Draws:
-        latents = torch.randn(2, count, params.network.latent, generator=random)
+        latents = torch.randn(count, params.network.latent, generator=random)
         return Draws(latents, augment.draw(4 * count, random).view(4, count, augment.KINDS, 3))
 
     def change(self, rows: tuple[int, ...], share: slice, strength: float) -> Change:
@@ -61,8 +61,8 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     torch.manual_seed(run.seed)
     labels = label_names(data) if params.labels else []
     params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
-    generator = Generator(params.network).to(run.device, memory_format=torch.channels_last)
-    kind = ProjectedDiscriminator if params.discriminator == "projected" else Discriminator
+    generator = generator_of(params.network).to(run.device, memory_format=torch.channels_last)
+    kind = ProjectedDiscriminator if params.discriminator == "projected" else discriminator_of
     discriminator = kind(params.network).to(run.device, memory_format=torch.channels_last)
     judging = [weight for weight in discriminator.parameters() if weight.requires_grad]
     optimizers = [
@@ -82,7 +82,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     if tensors:
         strength = float(tensors["strength"])
         unpack(tensors, **parts)
-    game = Game(generator, discriminator, params.objective, params.gamma, params.penalty_every)
+    game = Game(discriminator, params.objective, params.gamma, params.penalty_every)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
     penalties: dict[str, float] = {}  # as last taken
     watched = Watched(params, data, run)
@@ -101,11 +101,14 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         learn(judging, True)
         optimizers[0].zero_grad(set_to_none=True)
         sums = torch.zeros(6, device=run.device)
+        # The generator has its turn with the same pictures. Those of many pieces are drawn again: one piece is held.
         for share, weight in run.shares(len(batch)):
-            real, latents, given = on_device(run, batch, draws.latents[0], styles, share)
+            real, latents, given = on_device(run, batch, draws.latents, styles, share)
             with mixed_precision(run.device):
+                with torch.set_grad_enabled(run.pieces == 1):
+                    fake = generator(latents, *given)
                 change = draws.change((0, 1), share, strength)
-                loss, said = game.discriminator_losses(real, latents, given, step, change)
+                loss, said = game.discriminator_losses(real, fake, given, step, change)
             (weight * loss).backward()
             sums += weight * said
         run.add_up(discriminator, sums)
@@ -115,9 +118,12 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         optimizers[1].zero_grad(set_to_none=True)
         generator_loss = torch.zeros((), device=run.device)
         for share, weight in run.shares(len(batch)):
-            real, latents, given = on_device(run, batch, draws.latents[1], styles, share)
+            real, latents, given = on_device(run, batch, draws.latents, styles, share)
             with mixed_precision(run.device):
-                loss = weight * game.generator_loss(real, latents, given, draws.change((3,), share, strength))
+                if run.pieces > 1:
+                    fake = generator(latents, *given)
+                change = draws.change((3,), share, strength)
+                loss = weight * game.generator_loss(real, fake, given, change)
             loss.backward()
             generator_loss += loss.detach()
         run.add_up(generator, generator_loss)
@@ -156,8 +162,9 @@ def learn(weights: list[nn.Parameter], wanted: bool) -> None:
 
 def on_device(
     run: Run, batch: Tensor, latents: Tensor, styles: Tensor | None, share: slice
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    given = None if styles is None else styles[share].to(run.device)
+) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+    """(real, latents, labels where there are some)."""
+    given = () if styles is None else (styles[share].to(run.device),)
     return batch[share].to(run.device), latents[share].to(run.device), given
 
 

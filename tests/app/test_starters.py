@@ -169,6 +169,10 @@ def test_a_studio_that_stops_leaves_a_fetch(wheel: PyPIPackage, monkeypatch: pyt
             fetching.fetch(name, None)
     finally:
         fetching.stopping.clear()
+    fetching.fetch(name, None)
+    assert offer(name).status == "here"
+    fetching.write_notes(name, ImportOut(accepted=1))  # as a process leaves them that is killed
+    assert offer(name).status == "failed" and offer(name).error == "The studio was stopped meanwhile"
 
 
 def full_disk(dataset_id: str, files: Iterable[tuple[str, BinaryIO]]) -> ImportOut:

@@ -15,9 +15,10 @@ from models.base import Request, VariationParams
 from models.checkpoint import CheckpointError, write_model
 from models.gan.augment import KINDS, adapted, augment, draw
 from models.gan.game import Game
-from models.gan.network import Discriminator, Generator
+from models.gan.network import ConvolutionalGenerator, discriminator_of, generator_of
 from models.gan.objective import OBJECTIVES, divergence_bound, gradient_penalty
 from models.gan.projected import ProjectedDiscriminator
+from models.gan.residual import ResidualGenerator
 from models.gan.sample import load, truncated_normal
 from models.gan.spec import GANConfig, GANTraining, UnconditionalImage
 from models.latents import TASK
@@ -82,10 +83,11 @@ def test_beside_a_frozen_generator_the_discriminator_learns_the_ratio_of_densiti
     torch.manual_seed(0)
     random, steps = torch.Generator().manual_seed(0), 3000
     judge = Judge()
-    game = Game(Frozen(), judge, objective)
+    generator, game = Frozen(), Game(judge, objective)
     optimizer = torch.optim.Adam(judge.parameters(), betas=(0.9, 0.99))
     for step in range(steps):
-        loss, _ = game.discriminator_losses(data(512, 0.6, random), torch.randn(512, 2, generator=random), None, step)
+        fake = generator(torch.randn(512, 2, generator=random))
+        loss, _ = game.discriminator_losses(data(512, 0.6, random), fake, (), step)
         descend(optimizer, loss, 5e-3 * min(1, 2 * (1 - step / steps)))
     p, q = density(GRID, CENTRES, 0.6), density(GRID, torch.zeros(1, 2), 1.3)
     divergence = jensen_shannon(p, q, CELL)
@@ -106,7 +108,7 @@ def test_taking_turns_brings_the_generator_to_the_data(objective: str) -> None:
     random, steps, batch = torch.Generator().manual_seed(0), 3000, 1024
     gamma = 0.0 if OBJECTIVES[objective].probability else 0.05
     generator, judge = perceptron(4, 2), Judge()
-    game = Game(generator, judge, objective, gamma, penalty_every=4)
+    game = Game(judge, objective, gamma, penalty_every=4)
     players = [torch.optim.Adam(net.parameters(), betas=(0.0, 0.99)) for net in (judge, generator)]
 
     def divergence(count: int = 400_000) -> float:
@@ -124,9 +126,10 @@ def test_taking_turns_brings_the_generator_to_the_data(objective: str) -> None:
     for step in range(steps):
         rate = 1e-3 * min(1, 2 * (1 - step / steps))
         real = data(batch, 0.75, random)
-        loss, _ = game.discriminator_losses(real, torch.randn(batch, 4, generator=random), None, step)
+        fake = generator(torch.randn(batch, 4, generator=random))
+        loss, _ = game.discriminator_losses(real, fake, (), step)
         descend(players[0], loss, 2 * rate)
-        descend(players[1], game.generator_loss(real, torch.randn(batch, 4, generator=random), None), rate)
+        descend(players[1], game.generator_loss(real, fake), rate)
     assert before > 0.2 and divergence() < 0.02
 
 
@@ -156,11 +159,11 @@ def test_the_penalty_is_the_squared_norm_of_each_pictures_own_gradient() -> None
 
 def test_a_seldom_penalty_weighs_as_many_times_more() -> None:
     torch.manual_seed(0)
-    real, latents, judge = torch.randn(8, 2), torch.randn(8, 2), Judge()
-    always, seldom = (Game(Frozen(), judge, "hinge", 1.0, every) for every in (1, 4))
-    loss, parts = always.discriminator_losses(real, latents, None, 0)
-    dear, same = seldom.discriminator_losses(real, latents, None, 0)
-    free, _ = seldom.discriminator_losses(real, latents, None, 1)
+    real, fake, judge = torch.randn(8, 2), torch.randn(8, 2), Judge()
+    always, seldom = (Game(judge, "hinge", 1.0, every) for every in (1, 4))
+    loss, parts = always.discriminator_losses(real, fake, (), 0)
+    dear, same = seldom.discriminator_losses(real, fake, (), 0)
+    free, _ = seldom.discriminator_losses(real, fake, (), 1)
     assert torch.equal(parts, same) and float(parts[4]) > 0
     once, four = (loss - free).item(), (dear - free).item()
     assert four == pytest.approx(4 * once, rel=1e-4)
@@ -170,26 +173,36 @@ def test_a_seldom_penalty_weighs_as_many_times_more() -> None:
 # --- networks -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("architecture", "blocks"), [("convolutional", 1), ("convolutional", 2), ("residual", 1)])
 @pytest.mark.parametrize(("size", "patch"), [(16, 1), (16, 2), (32, 2), (64, 4), (128, 4), (256, 4)])
-def test_pictures_of_every_size_are_drawn_and_judged(size: int, patch: int) -> None:
-    config = GANConfig(size=size, patch=patch, latent=8, width=16, max_width=32, blocks=1, classes=3)  # type: ignore[arg-type]
+def test_pictures_of_every_size_are_drawn_and_judged(size: int, patch: int, architecture: str, blocks: int) -> None:
+    shape = {"size": size, "patch": patch, "latent": 8, "width": 16, "max_width": 32, "classes": 3}
+    config = GANConfig.model_validate({**shape, "architecture": architecture, "blocks": blocks})
     labels = torch.tensor([0, 2])
-    pictures = Generator(config)(torch.randn(2, 8), labels)
+    pictures = generator_of(config)(torch.randn(2, 8), labels)
     assert pictures.shape == (2, 3, size, size)
-    scores = Discriminator(config)(pictures, labels)
+    scores = discriminator_of(config)(pictures, labels)
     assert scores.shape == (2,) and scores.dtype == torch.float32
 
 
-def test_at_the_start_pictures_have_about_the_scale_of_data() -> None:
+@pytest.mark.parametrize(("architecture", "blocks"), [("convolutional", 1), ("convolutional", 3), ("residual", 2)])
+def test_at_the_start_pictures_have_about_the_scale_of_data(architecture: str, blocks: int) -> None:
     torch.manual_seed(0)
-    generator = Generator(GANConfig())
+    generator = generator_of(GANConfig.model_validate({"architecture": architecture, "blocks": blocks}))
     pictures = generator(torch.randn(64, 64))
     assert 0.1 < pictures.std().item() < 2
 
 
 @pytest.mark.parametrize(
     "given",
-    [{"network": {"size": 16, "patch": 4}}, {"size": 48}, {"size": "32"}, {"network": 3}, {"objective": "wgan"}],
+    [
+        {"network": {"size": 16, "patch": 4}},
+        {"size": 48},
+        {"size": "32"},
+        {"network": 3},
+        {"objective": "wgan"},
+        {"network": {"architecture": "round"}},
+    ],
 )
 def test_parameters_that_do_not_fit_are_refused(given: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
@@ -212,8 +225,8 @@ def test_the_projected_discriminator_learns_in_its_heads_alone_and_lets_gradient
     assert pictures.grad is not None and float(pictures.grad.abs().sum()) > 0
     learning = {name.split(".")[0] for name, weight in judge.named_parameters() if weight.requires_grad}
     assert learning == {"heads"}
-    game = Game(Generator(SMALL), ProjectedDiscriminator(SMALL), "hinge")
-    loss, parts = game.discriminator_losses(torch.rand(4, 3, 16, 16), torch.randn(4, 8), None, 0)
+    game = Game(ProjectedDiscriminator(SMALL), "hinge")
+    loss, parts = game.discriminator_losses(torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16), (), 0)
     assert loss.ndim == 0 and torch.isfinite(parts).all()
 
 
@@ -247,7 +260,7 @@ def test_augmentation_adapts_between_nothing_and_the_most() -> None:
 def checkpoint(folder: Path, labels: list[str]) -> Path:
     torch.manual_seed(0)
     config = SMALL.model_copy(update={"classes": len(labels)})
-    write_model(folder, Generator(config), {"family": "gan", "config": config.model_dump(), "labels": labels})
+    write_model(folder, generator_of(config), {"family": "gan", "config": config.model_dump(), "labels": labels})
     return folder
 
 
@@ -267,7 +280,7 @@ def test_directions_are_those_that_change_the_first_layer_most(tmp_path: Path) -
     sampler = load(checkpoint(tmp_path / "m", []), torch.device("cpu"))
     found = torch.stack(list(sampler.directions.values()))
     assert found.shape == (8, 8) and torch.allclose(found @ found.T, torch.eye(8), atol=1e-5)
-    change = (sampler.network.scale.weight @ found.T).norm(dim=0)  # type: ignore[union-attr]
+    change = (sampler.network.first_layer.weight @ found.T).norm(dim=0)  # type: ignore[union-attr]
     assert torch.all(change[:-1] >= change[1:] - 1e-5)
     image = np.full((16, 16, 3), 128, np.uint8)
     given = [
@@ -298,15 +311,18 @@ def test_a_card_that_misnames_its_styles_is_refused(tmp_path: Path) -> None:
 def test_coarser_grids_have_as_many_times_more_channels(growth: int, widths: list[int]) -> None:
     config = GANConfig(size=32, width=32, growth=growth, max_width=320)
     assert config.widths == widths
-    assert Generator(config)(torch.zeros(1, config.latent)).shape == (1, 3, 32, 32)
+    assert generator_of(config)(torch.zeros(1, config.latent)).shape == (1, 3, 32, 32)
 
 
-def test_a_card_from_before_growth_could_be_chosen_has_doubled_widths() -> None:
-    assert GANConfig.model_validate({"width": 96, "max_width": 256}).widths == [256, 192, 96]
+def test_a_card_from_before_there_were_two_architectures_is_of_the_residual_one() -> None:
+    before = {"size": 32, "patch": 2, "latent": 64, "width": 96, "max_width": 256, "blocks": 2, "classes": 0}
+    config = GANConfig.model_validate(before)
+    assert config.widths == [256, 192, 96] and isinstance(generator_of(config), ResidualGenerator)
+    assert isinstance(generator_of(GANConfig(classes=2)), ConvolutionalGenerator)
     assert GANConfig.model_validate(GANConfig().model_dump()) == GANConfig()
 
 
 def test_a_cell_of_many_pixels_is_held_by_as_many_channels() -> None:
     network = GANTraining.model_validate({"size": 64}).network
-    assert network.widths == [320, 192, 64]
+    assert network.widths == [256, 128, 64]
     assert network.widths[-1] >= 3 * network.patch**2
