@@ -58,6 +58,7 @@ class Unavailable(DomainError):
     status, title = 503, "Unavailable for the moment"
 
 
+UNEXPECTED = "Something went wrong on our side; it is in the log"
 DISK_IS_FULL = "The disk is full; nothing was saved"
 
 

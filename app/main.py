@@ -63,7 +63,7 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
     sweeper.start()
     yield
     stop.set()
-    fetching.stopping.set()
+    fetching.stop()
     sweeper.join(timeout=5)
     tempfile.tempdir = None
 

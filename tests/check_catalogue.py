@@ -12,6 +12,7 @@ from babel.messages.pofile import read_po
 
 from app.datasets.collections import COLLECTIONS
 from app.datasets.starters import STARTERS
+from app.errors import DISK_IS_FULL, UNEXPECTED
 from app.forms import fields
 from app.responses import InternalError
 from app.sweeper import JOBS
@@ -30,10 +31,13 @@ ERRORS = {
     "TooMany",
     "Unavailable",
     "StorageFull",
+    "FetchError",
 }
 BY_VALUE = {"queued", "running", "paused", "succeeded", "failed", "cancelled"}  # statuses, in templates
 REASONS = {
     WRONG,
+    DISK_IS_FULL,
+    UNEXPECTED,
     *(table.given_up for table in JOBS),
     InternalError.title,
     "The disk of the studio is full; ask an admin to make room, then try again.",

@@ -55,6 +55,7 @@ class Studio:
             "DANQING_SWEEP_SECONDS": "0.5",
             "DANQING_LOG_FORMAT": "json",
             "PIP_NO_INDEX": "1",  # a studio under test fetches nothing
+            "npm_config_offline": "true",
             **self.environment,
         }
         (self.folder / "data").mkdir(parents=True, exist_ok=True)

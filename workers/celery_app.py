@@ -10,7 +10,8 @@ import warnings
 import structlog
 from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init, worker_process_shutdown, worker_shutdown, worker_shutting_down
-from sqlalchemy import delete
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
 
 import app.tables  # noqa: F401
 from app.admin.tables import Worker
@@ -96,9 +97,20 @@ def report() -> None:
         row = session.get(Worker, worker_name())
         if row is None:
             row = Worker(name=worker_name(), queue=os.environ.get("DANQING_QUEUE", "generation"))
+            forget_dead(session, row)
             session.add(row)
         row.device, row.memory_total, row.memory_used = model_cache.device_name(), total, used
         row.models, row.seen_at = model_cache.loaded(), now()
+
+
+def forget_dead(session: Session, beside: Worker) -> None:
+    """Workers of this machine that were killed: they would count as alive for a minute, and as sharing its memory."""
+    import psutil
+
+    for row in session.scalars(select(Worker).where(Worker.queue == beside.queue)):
+        process = row.name.rpartition("-")[2]
+        if row.machine == beside.machine and process.isdigit() and not psutil.pid_exists(int(process)):
+            session.delete(row)
 
 
 @worker_shutting_down.connect

@@ -153,13 +153,17 @@ def checkpoint_of(name: str) -> Checkpoint:
 
 
 def delete(name: str) -> None:
-    """Artists no longer see the model; what it drew stays. Raises NotFound, Conflict for one that the studio ships.
+    """Artists no longer see the model; what it drew stays. Raises NotFound; Conflict for one that the studio ships, and
+    for one that another builds on.
 
     Jobs that wait for it fail with the reason.
     """
     card_of(name)
     if ships(name):
         raise Conflict("This checkpoint came with the studio and stays")
+    for other, card in cards().items():
+        if isinstance(part := card.get("autoencoder"), dict) and part.get("name") == name:
+            raise Conflict(f"{other} builds on it; unpublish that first")
     shutil.rmtree(get_settings().data / "checkpoints" / name)
 
 

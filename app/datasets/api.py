@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response, status
 from fastapi.responses import StreamingResponse
@@ -58,16 +58,27 @@ def list_datasets(admin: Admin, cursor: Cursor = None, limit: Limit = 50) -> Dat
         return DatasetList(items=found, next_cursor=encode(more) if more else None)
 
 
+Result = TypeVar("Result", bound=ImportOut)
+
+
+def in_language(request: Request, result: Result) -> Result:
+    for refusal in result.refusals:
+        refusal.reason = said(language_of(request), refusal.reason)
+    return result
+
+
 @router.get("/starters", summary="Starter collections, and which of them are here")
-def list_starters(admin: Admin) -> StarterList:
+def list_starters(request: Request, admin: Admin) -> StarterList:
+    language = language_of(request)
     with session_scope(writing=False) as session:
-        return StarterList(items=fetching.offers(session))
+        found = fetching.offers(session)
+    return StarterList(items=[each.model_copy(update={"error": said(language, each.error) or None}) for each in found])
 
 
 @router.post("/starters/{name}", summary="Fetch a starter collection")
-def fetch_starter(admin: Admin, name: StarterName) -> FetchOut:
+def fetch_starter(request: Request, admin: Admin, name: StarterName) -> FetchOut:
     """Fetches public packages, then answers when everything was looked at. Again, it passes over what is there."""
-    return fetching.fetch(name, admin)
+    return in_language(request, fetching.fetch(name, admin))
 
 
 @router.get("/{dataset_id}", summary="One dataset")
@@ -126,9 +137,7 @@ async def add_items(admin: Admin, dataset_id: Id, request: Request) -> ImportOut
         if not files:
             raise Invalid("The form needs files", errors=[{"loc": ["body", "files"]}])
         result = await run_in_threadpool(add_files, dataset_id, [(file.filename or "", file.file) for file in files])
-        for refusal in result.refusals:
-            refusal.reason = said(language_of(request), refusal.reason)
-        return result
+        return in_language(request, result)
 
 
 def exists(dataset_id: str) -> None:

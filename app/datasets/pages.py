@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
@@ -62,22 +63,20 @@ def create(
     return RedirectResponse(f"/datasets/{made}", status_code=303)
 
 
-@router.get("/starters")
-def show_starters(request: Request, admin: Admin) -> Response:
-    """The collections alone, for a page that watches."""
+@router.get("/starters/{name}")
+def show_starter(request: Request, admin: Admin, name: StarterName) -> Response:
+    """One collection alone, for a page that watches it."""
     with session_scope(writing=False) as session:
-        return render(request, "datasets/_starters.html", {"starters": fetching.offers(session)})
+        return render(request, "datasets/_starter.html", {"starter": fetching.offer(session, name)})
 
 
 @router.post("/starters/{name}")
 def fetch_starter(request: Request, admin: Admin, name: StarterName) -> Response:
-    """Begins, and answers at once."""
-    try:
+    """Begins, unless it has begun, and answers at once."""
+    with suppress(Conflict):
         fetching.start(name, admin)
-    except Conflict as error:
-        return listing(request, error)
     if request.headers.get("hx-request") == "true":
-        return show_starters(request, admin)
+        return show_starter(request, admin, name)
     return RedirectResponse("/datasets#starters", status_code=303)
 
 

@@ -51,7 +51,8 @@ def estimate(session: Session, family: Family, params: BaseModel, steps: int, mi
 def memory_of_workers(session: Session) -> int | None:
     """What the smallest living training worker has for a run, in bytes; None when none has reported."""
     alive = [w for w in admin.workers(session) if w.queue == "training" and admin.is_alive(w)]
-    beside = Counter(w.machine for w in alive)  # workers of one machine's CPUs share its memory; a GPU is one's own
+    # Workers of one machine's CPUs share its memory; a GPU is one's own.
+    beside = Counter(w.machine for w in alive if w.device.startswith("CPU"))
     rooms = [w.memory_total / (beside[w.machine] if w.device.startswith("CPU") else 1) for w in alive]
     return round(min(rooms) * SHARE) if rooms else None
 

@@ -19,8 +19,8 @@ def unchanged(pictures: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Game:
-    """The judge of two players and what they play for. Nothing here knows pictures: any data with a batch dimension
-    will do; `fake` is what the generator has made of random numbers.
+    """The discriminator, and what it and a generator play for. Nothing here knows pictures: any data with a batch
+    dimension will do; `fake` is what the generator has made of random numbers.
 
     `gamma / 2` weighs R1 + R2; where the penalty is taken every `penalty_every`-th step only, it weighs as many times
     more (Karras et al., "StyleGAN 2", 2020).

@@ -13,16 +13,16 @@ from models.latent_spec import SMALLEST_GRID, LatentConfig, LatentTraining, labe
 Objective = Literal["relativistic", "non-saturating", "minimax", "hinge"]
 NAMED_LATER = {"architecture", "growth"}
 DIRECTIONS = 8  # of the latent space, that are shown
-IMAGES_PER_SECOND = 83.0  # measured: the default network on two CPU cores, a penalty every eighth step
-BYTES_A_CHANNEL = 150
+BYTES_A_CHANNEL = {"convolutional": 480, "residual": 150}  # measured, of a picture in training
 PROJECTED_BYTES_A_PIXEL, SMALLEST_JUDGED = 4000, 64
 
 
 class GANConfig(LatentConfig):
-    """Shape of the generator; the discriminator is its mirror image."""
+    """Shape of the generator; the discriminator has as many channels on the same grids."""
 
     architecture: Literal["convolutional", "residual"] = Field(
-        "convolutional", description="convolutional: normalised, soon good; residual: R3GAN's"
+        "convolutional",
+        description="residual is R3GAN's, and what a checkpoint is of that names all but its architecture",
     )
     latent: int = Field(64, ge=2, le=1024, description="Numbers that a picture is drawn from")
     width: int = Field(64, ge=16, le=1024, multiple_of=16, description="Channels of the finest grid")
@@ -48,6 +48,13 @@ class GANConfig(LatentConfig):
         if isinstance(given, dict) and cls.model_fields.keys() - given.keys() in ({"architecture"}, NAMED_LATER):
             return {"architecture": "residual", "growth": 2, **given}
         return given
+
+
+# Pictures a second on two CPU cores, a penalty every eighth step, and of which network.
+MEASURED = {
+    "convolutional": (119.0, GANConfig()),
+    "residual": (83.0, GANConfig(architecture="residual", width=32, growth=4, max_width=320, blocks=2)),
+}
 
 
 class GANTraining(LatentTraining):
@@ -109,12 +116,13 @@ def picture_size(params: GANTraining, card_of: Any) -> int:
 def cost(params: GANTraining) -> TrainingCost:
     """Activations of both networks, twice where gradients are penalised."""
     network = params.network
+    rate, measured = MEASURED[network.architecture]
     side = max(network.size, SMALLEST_JUDGED)
     features = PROJECTED_BYTES_A_PIXEL * side**2 if params.discriminator == "projected" else 0
     return TrainingCost(
         fixed_bytes=450 * 2**20,
-        picture_bytes=round(network.cells * network.blocks * BYTES_A_CHANNEL) + features,
-        images_per_second=IMAGES_PER_SECOND * GANConfig().work / network.work,
+        picture_bytes=round(network.cells * network.blocks * BYTES_A_CHANNEL[network.architecture]) + features,
+        images_per_second=rate * measured.work / network.work,
     )
 
 

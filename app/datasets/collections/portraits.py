@@ -9,6 +9,7 @@ import io
 import json
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ import resvg_py
 from PIL import Image
 
 from app.datasets.collections.parts import source
-from app.datasets.packages import FetchError, NpmPackage, fetch_npm, node_command
+from app.datasets.packages import PATIENCE_SECONDS, FetchError, NpmPackage, fetch_npm, node_command
 from app.datasets.prepared import Item, write_prepared
 
 CORE = NpmPackage(
@@ -181,12 +182,15 @@ def lines(style: Style, cache: Path, look: Callable[[], None]) -> Iterator[dict[
         command += [style.package.name, str(style.count), json.dumps(style.options)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
             assert process.stdout is not None
+            late = threading.Timer(PATIENCE_SECONDS, process.kill)  # then its output ends, and its exit code is no 0
+            late.start()
             try:
                 for line in process.stdout:
                     yield json.loads(line)
                 if process.wait() != 0:
                     raise FetchError(f"{style.package.name} ended with exit code {process.returncode}")
             finally:
+                late.cancel()
                 process.kill()
 
 
