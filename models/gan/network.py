@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.gan.residual import GROUP, SLOPE, ResidualDiscriminator, ResidualGenerator
+from models.gan.residual import GROUP, SLOPE, ResidualDiscriminator, ResidualGenerator, with_labels
 from models.gan.spec import GANConfig
 from models.latent_spec import SMALLEST_GRID
 
@@ -70,10 +70,9 @@ class ConvolutionalGenerator(nn.Module):
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent) of a standard normal, (B,) in [0, classes) -> (B, 3, size, size), about [-1, 1]."""
-        if self.embedding is not None:
-            assert labels is not None, "this generator draws for labels"
-            latents = torch.cat([latents, self.embedding(labels)], 1)
-        x = self.first_layer(latents).view(len(latents), -1, SMALLEST_GRID, SMALLEST_GRID)
+        x = self.first_layer(with_labels(self.embedding, latents, labels)).view(
+            len(latents), -1, SMALLEST_GRID, SMALLEST_GRID
+        )
         x = x.contiguous(memory_format=torch.channels_last)
         pictures: Tensor = self.to_pixels(self.out(self.tower(x)))
         return pictures

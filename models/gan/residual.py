@@ -73,6 +73,14 @@ def tower(widths: list[int], blocks: int, resample: type[Upsample] | type[Downsa
     return nn.Sequential(*layers)
 
 
+def with_labels(embedding: nn.Embedding | None, latents: Tensor, labels: Tensor | None) -> Tensor:
+    """(B, latent), (B,) -> (B, 2 latent) of a generator that draws for labels; else the latents alone."""
+    if embedding is None:
+        return latents
+    assert labels is not None, "this generator draws for labels"
+    return torch.cat([latents, embedding(labels)], 1)
+
+
 class ResidualGenerator(nn.Module):
     """Latents, and labels where it has some, to pictures."""
 
@@ -96,10 +104,7 @@ class ResidualGenerator(nn.Module):
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """(B, latent) of a standard normal, (B,) in [0, classes) -> (B, 3, size, size), about [-1, 1]."""
-        if self.embedding is not None:
-            assert labels is not None, "this generator draws for labels"
-            latents = torch.cat([latents, self.embedding(labels)], 1)
-        x = self.scale(latents)[:, :, None, None] * self.basis
+        x = self.scale(with_labels(self.embedding, latents, labels))[:, :, None, None] * self.basis
         x = x.contiguous(memory_format=torch.channels_last)
         pictures: Tensor = self.to_pixels(self.out(self.tower(x)))
         return pictures
