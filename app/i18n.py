@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from babel import Locale, negotiate_locale
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from fastapi import Request
@@ -19,15 +20,19 @@ FOLDER = Path(__file__).parent / "locales"
 
 
 @cache
-def translations(language: str) -> gettext.NullTranslations:
+def catalogue(language: str) -> Catalog:
     """Read straight from the .po file: nothing to compile, nothing to forget."""
     path = FOLDER / f"{language}.po"
     if not path.exists():
-        return gettext.NullTranslations()
+        return Catalog()
     with path.open("rb") as source:
-        catalogue = read_po(source, locale=Locale.parse(language, sep="-"))
+        return read_po(source, locale=Locale.parse(language, sep="-"))
+
+
+@cache
+def translations(language: str) -> gettext.NullTranslations:
     compiled = io.BytesIO()
-    write_mo(compiled, catalogue)
+    write_mo(compiled, catalogue(language))
     compiled.seek(0)
     return gettext.GNUTranslations(compiled)
 
@@ -35,11 +40,10 @@ def translations(language: str) -> gettext.NullTranslations:
 @cache
 def patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
     """Sentences of the catalogue with something in their midst, which is written {} there, and their translations."""
-    known = getattr(translations(language), "_catalog", {})
     return [
-        (re.compile("(.+?)".join(map(re.escape, text.split("{}"))), re.DOTALL), translated)
-        for text, translated in known.items()
-        if isinstance(text, str) and "{}" in text and translated
+        (re.compile("(.+?)".join(map(re.escape, message.id.split("{}"))), re.DOTALL), message.string)
+        for message in catalogue(language)
+        if isinstance(message.id, str) and isinstance(message.string, str) and "{}" in message.id and message.string
     ]
 
 

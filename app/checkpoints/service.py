@@ -137,15 +137,15 @@ def offering(task: str, model: str) -> str | None:
 
 
 def get(name: str) -> Checkpoint:
-    """One that draws."""
-    checkpoint = catalogue().get(name)
-    if checkpoint is None:
-        raise NotFound(f"There is no model {name}")
+    """One that draws. Raises NotFound."""
+    checkpoint = checkpoint_of(name)
+    if not checkpoint.family.tasks:
+        raise NotFound(f"{name} draws nothing by itself; other models may build on it")
     return checkpoint
 
 
 def checkpoint_of(name: str) -> Checkpoint:
-    """One that may draw nothing by itself."""
+    """One that may draw nothing by itself. Raises NotFound."""
     checkpoint = checkpoints().get(name)
     if checkpoint is None:
         raise NotFound(f"There is no model {name}")

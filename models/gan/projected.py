@@ -15,7 +15,6 @@ from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
 from models.features import BLOCKS, SMALLEST_SEEN, load_lite0
-from models.gan.spec import GANConfig
 
 MAPS = (0, 2, 4, 10)  # blocks at a half, a quarter, an eighth and a sixteenth of the side
 MIXED = (32, 48, 64, 96)  # channels after mixing
@@ -51,7 +50,7 @@ class Head(nn.Module):
 class ProjectedDiscriminator(nn.Module):
     """Pictures to one score a scale. Only the heads learn."""
 
-    def __init__(self, config: GANConfig) -> None:
+    def __init__(self, classes: int = 0) -> None:
         super().__init__()
         channels = [BLOCKS[i][1] for i in MAPS]
         self.features = load_lite0(MAPS[-1] + 1)
@@ -63,7 +62,7 @@ class ProjectedDiscriminator(nn.Module):
                 nn.init.kaiming_normal_(layer.weight)
         for part in (self.features, self.over_channels, self.over_scales):
             part.requires_grad_(False)
-        self.heads = nn.ModuleList(Head(m, 3 - i, config.classes) for i, m in enumerate(MIXED))
+        self.heads = nn.ModuleList(Head(m, 3 - i, classes) for i, m in enumerate(MIXED))
         self.eval()
 
     @torch.no_grad()

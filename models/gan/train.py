@@ -62,8 +62,9 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     labels = label_names(data) if params.labels else []
     params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
     generator = generator_of(params.network).to(run.device, memory_format=torch.channels_last)
-    kind = ProjectedDiscriminator if params.discriminator == "projected" else discriminator_of
-    discriminator = kind(params.network).to(run.device, memory_format=torch.channels_last)
+    projected = params.discriminator == "projected"
+    discriminator = ProjectedDiscriminator(len(labels)) if projected else discriminator_of(params.network)
+    discriminator = discriminator.to(run.device, memory_format=torch.channels_last)
     judging = [weight for weight in discriminator.parameters() if weight.requires_grad]
     optimizers = [
         torch.optim.Adam(weights, lr=params.learning_rate, betas=(0.0, 0.99), fused=True)

@@ -59,14 +59,14 @@ CALM = 0.3  # of the learning rate beside a discriminator, whose judgement waver
 
 
 class SharpenedTraining(BaseModel):
-    """How a patch discriminator joins the training of an autoencoder."""
+    """How a discriminator joins the training of an autoencoder."""
 
     adversarial_weight: float = Field(
         0.0,
         ge=0,
         le=10,
         title="Adversarial weight",
-        description="Share of a discriminator that looks at patches: sharper, less exact; 0 leaves it out",
+        description="Share of a discriminator of features: sharper, less exact; 0 leaves it out",
         json_schema_extra={"more": True},
     )
     late_from: float = Field(

@@ -1,5 +1,5 @@
 """Trains an autoencoder with a latent grid: L1, L2 and a perceptual loss on shifted pictures, a small KL
-term, and late a patch discriminator where it has a weight."""
+term, and late a discriminator where it has a weight."""
 
 from __future__ import annotations
 

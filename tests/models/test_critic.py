@@ -1,4 +1,4 @@
-"""The patch discriminator that sharpens autoencoders."""
+"""The discriminator that sharpens autoencoders."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def test_its_weight_rises_once_its_part_of_the_training_has_come(tmp_path: Path)
     assert absent.weight(1.0) == 0 and not absent.parts
 
 
-def test_it_learns_to_tell_blurred_patches_and_its_doubt_asks_for_sharper_ones(tmp_path: Path) -> None:
+def test_it_learns_to_tell_blurred_pictures_and_its_doubt_asks_for_sharper_ones(tmp_path: Path) -> None:
     torch.manual_seed(0)
     critic = Critic(SharpenedTraining(adversarial_weight=1.0), Run(tmp_path, steps=1))
     for step in range(40):
         sharp = pictures(8, step)
         margin = critic.learn(sharp, [blurred(sharp)], step)
-    assert margin > 1, "real patches score higher than blurred ones"
+    assert margin > 1, "real pictures score higher than blurred ones"
 
     sharp = pictures(8, 1000)
     made = blurred(sharp).requires_grad_()

@@ -217,7 +217,7 @@ def test_the_size_is_said_in_one_place() -> None:
 
 
 def test_the_projected_discriminator_learns_in_its_heads_alone_and_lets_gradients_through() -> None:
-    judge = ProjectedDiscriminator(SMALL.model_copy(update={"classes": 2}))
+    judge = ProjectedDiscriminator(classes=2)
     pictures, labels = torch.rand(2, 3, 16, 16, requires_grad=True), torch.tensor([0, 1])
     scores = judge(pictures, labels)
     assert scores.shape == (2, 4)
@@ -225,7 +225,7 @@ def test_the_projected_discriminator_learns_in_its_heads_alone_and_lets_gradient
     assert pictures.grad is not None and float(pictures.grad.abs().sum()) > 0
     learning = {name.split(".")[0] for name, weight in judge.named_parameters() if weight.requires_grad}
     assert learning == {"heads"}
-    game = Game(ProjectedDiscriminator(SMALL), "hinge")
+    game = Game(ProjectedDiscriminator(), "hinge")
     loss, parts = game.discriminator_losses(torch.rand(4, 3, 16, 16), torch.rand(4, 3, 16, 16), (), 0)
     assert loss.ndim == 0 and torch.isfinite(parts).all()
 

@@ -232,3 +232,13 @@ def test_a_checkpoint_that_names_other_styles_is_refused(tmp_path: Path) -> None
     write_model(tmp_path / "broken", MixingVAE(config), card)
     with pytest.raises(Exception, match="does not name the labels"):
         load(tmp_path / "broken", torch.device("cpu"))
+
+
+def test_a_checkpoint_from_before_decoders_went_to_the_whole_size_keeps_its_shape() -> None:
+    kept = SMALL.model_dump()
+    assert MixingConfig(**kept) == SMALL and SMALL.full
+    del kept["full"]
+    old = MixingConfig(**kept)
+    assert old.full == 0
+    drawn_by = [MixingVAE(config).decoder(torch.zeros(1, 4, 4, 4), torch.zeros(1, 8)).shape for config in (old, SMALL)]
+    assert drawn_by == [(1, 3, SIZE, SIZE)] * 2

@@ -104,9 +104,7 @@ class MixingDecoder(nn.Module):
                 *[StyledBlock(half, hidden) for _ in range(2)],
             ]
         )
-        self.out = nn.Sequential(
-            nn.GroupNorm(8, half), nn.SiLU(), nn.Conv2d(half, 12, 3, padding=1), nn.PixelShuffle(2)
-        )
+        self.out = nn.Sequential(nn.GroupNorm(8, half), nn.SiLU(), *ending(half, config.full))
 
     def forward(self, content: Tensor, style: Tensor) -> Tensor:
         """(B, content, h, w), (B, style) -> (B, 3, 8h, 8w), about [-1, 1]."""
@@ -116,6 +114,21 @@ class MixingDecoder(nn.Module):
             x = layer(x, hidden) if isinstance(layer, StyledBlock) else layer(x)
         pictures: Tensor = self.out(x)
         return pictures.float()
+
+
+def ending(half: int, full: int) -> list[nn.Module]:
+    """From half the size to pictures. Pixels that lie next to each other come from different channels of one cell; only
+    convolutions at the whole size keep a pattern of two pixels' width off plain areas.
+    """
+    if not full:
+        return [nn.Conv2d(half, 12, 3, padding=1), nn.PixelShuffle(2)]
+    return [
+        nn.Conv2d(half, 4 * full, 1),
+        nn.PixelShuffle(2),
+        nn.Conv2d(full, full, 3, padding=1),
+        nn.SiLU(),
+        nn.Conv2d(full, 3, 3, padding=1),
+    ]
 
 
 class MixingVAE(nn.Module):

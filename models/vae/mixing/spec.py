@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -33,10 +33,19 @@ class MixingConfig(BaseModel):
     content: int = Field(8, ge=1, le=64, description="Channels of the content")
     style: int = Field(32, ge=2, le=512, description="Numbers of the style")
     widths: tuple[Width, Width, Width] = Field((160, 96, 48), description="Channels at 1/8, 1/4 and 1/2 of the size")
+    full: int = Field(24, ge=0, le=1024, description="Channels at the whole size; 0 ends at half of it")
     encoder_blocks: int = Field(1, ge=1, le=8, description="Residual blocks of the content's encoder, a grid")
     decoder_blocks: int = Field(2, ge=1, le=8, description="Residual blocks of the decoder, at 1/8 and at 1/4")
     likelihood: LikelihoodName = Field("laplace", description="Of a pixel around what the decoder says")
     classes: int = Field(0, ge=0, le=1000, description="Styles that have a name")
+
+    @model_validator(mode="before")
+    @classmethod
+    def of_before(cls, given: Any) -> Any:
+        """What was kept, and so names all else, before decoders went to the whole size ends at half of it."""
+        if isinstance(given, dict) and cls.model_fields.keys() - given.keys() == {"full"}:
+            return {"full": 0, **given}
+        return given
 
 
 class MixingTraining(BoundTraining, SharpenedTraining):
@@ -123,15 +132,15 @@ class RestyleParams(SamplingParams):
 
 
 def cost(params: MixingTraining) -> TrainingCost:
-    """Activations at half, a quarter and an eighth of the size, and the feature loss."""
+    """Activations at the whole size, half, a quarter and an eighth of it, and the feature loss."""
     network = params.network
     eighth, quarter, half = network.widths
-    channels = half / 4 + quarter / 16 + eighth / 64
-    usual = grid_work(MixingConfig().size, MixingConfig().widths)
+    channels = network.full + half / 4 + quarter / 16 + eighth / 64
+    usual = grid_work(MixingConfig().size, (*MixingConfig().widths, MixingConfig().full))
     without = TrainingCost(
         fixed_bytes=480 * 2**20,
         picture_bytes=round(network.size**2 * (BYTES_A_PIXEL + channels * BYTES_A_CHANNEL)),
-        images_per_second=IMAGES_PER_SECOND * usual / grid_work(network.size, network.widths),
+        images_per_second=IMAGES_PER_SECOND * usual / grid_work(network.size, (*network.widths, network.full)),
     )
     return params.cost_of(network.size, without)
 
