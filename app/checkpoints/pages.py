@@ -7,6 +7,7 @@ from fastapi.responses import RedirectResponse
 
 from app.checkpoints import service
 from app.checkpoints.api import Name
+from app.checkpoints.figures import arranged
 from app.deps import Admin, User
 from app.templating import render
 
@@ -21,7 +22,9 @@ def index(request: Request, user: User) -> Response:
 @router.get("/models/{name}")
 def show(request: Request, user: User, name: Name) -> Response:
     found = service.checkpoint_of(name)
-    return render(request, "checkpoints/show.html", {"model": found, "card": found.card, "ships": service.ships(name)})
+    facts, tables = arranged(found.card.get("figures", {}))
+    context = {"model": found, "card": found.card, "facts": facts, "tables": tables, "ships": service.ships(name)}
+    return render(request, "checkpoints/show.html", context)
 
 
 @router.post("/models/{name}/deletion")

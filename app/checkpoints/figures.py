@@ -1,0 +1,43 @@
+"""A card's figures as people read them: facts, and tables of those that were measured alike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+ALIKE = 2  # names that two measurements have in common, to be rows of one table
+
+
+@dataclass
+class Table:
+    columns: list[str]
+    rows: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def takes(self, values: dict[str, Any]) -> bool:
+        return len(values.keys() & set(self.columns)) >= ALIKE
+
+    def add(self, name: str, values: dict[str, Any]) -> None:
+        self.columns += [column for column in values if column not in self.columns]
+        self.rows.append((name, values))
+
+
+def arranged(figures: dict[str, Any]) -> tuple[list[tuple[str, str]], list[Table]]:
+    """(facts, tables with two rows or more); names in words."""
+    facts: list[tuple[str, str]] = []
+    tables: list[Table] = []
+    for name, value in figures.items():
+        if not isinstance(value, dict):
+            facts.append((words(name), str(value)))
+            continue
+        values = {words(key): part for key, part in value.items()}
+        fitting = next((table for table in tables if table.takes(values)), None)
+        if fitting is None:
+            tables.append(fitting := Table([]))
+        fitting.add(words(name), values)
+    alone = [table.rows[0] for table in tables if len(table.rows) == 1]
+    facts += [(name, ", ".join(f"{key} {part}" for key, part in values.items())) for name, values in alone]
+    return facts, [table for table in tables if len(table.rows) > 1]
+
+
+def words(name: str) -> str:
+    return name.replace("_", " ")
