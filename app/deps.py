@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 
 from app.database import now, session_scope
 from app.errors import Forbidden, Unauthenticated
+from app.responses import wants_json
 from app.users import service
 from app.users.service import Principal
 
@@ -38,11 +39,13 @@ def authenticate(request: Request) -> Principal | None:
 
 
 def identify(request: Request) -> Principal | None:
-    header = request.headers.get("authorization")
-    if header is not None:
-        scheme, _, key = header.partition(" ")
+    """By an API key, or by the session of a browser. A key opens the API alone: pages make keys and set passwords, and
+    what a key makes must not outlive it. Other schemes are for whoever stands before the studio.
+    """
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and wants_json(request.scope):
         with session_scope(writing=False) as session:
-            found = service.from_key(session, key.strip()) if scheme.lower() == "bearer" else None
+            found = service.from_key(session, key.strip())
         if found is None:
             if is_public(request):
                 return None

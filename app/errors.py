@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pydantic import ValidationError
 
@@ -66,10 +67,22 @@ class StorageFull(DomainError):
     status, title = 507, "The storage is full"
 
 
+def sentence(problem: Mapping[str, Any]) -> str:
+    """What pydantic says of a field, in words also where it would show a pattern."""
+    if problem["type"] == "string_pattern_mismatch":
+        return "Some of its characters are not allowed"
+    return str(problem["msg"]).removeprefix("Value error, ")
+
+
+def first_of(error: ValidationError) -> Invalid:
+    """For a form that shows one problem at a time."""
+    return Invalid(sentence(error.errors()[0]))
+
+
 def invalid_params(error: ValidationError) -> Invalid:
     """A family's parameters that its own class refuses, each problem by its field."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     return Invalid(
         "Some parameters are not valid",
-        errors=[{"loc": ["body", "params", *p["loc"]], "msg": p["msg"], "type": p["type"]} for p in problems],
+        errors=[{"loc": ["body", "params", *p["loc"]], "msg": sentence(p), "type": p["type"]} for p in problems],
     )

@@ -12,7 +12,16 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
-from app.errors import DISK_IS_FULL, DomainError, Invalid, NotFound, StorageFull, Unauthenticated, Unavailable
+from app.errors import (
+    DISK_IS_FULL,
+    DomainError,
+    Invalid,
+    NotFound,
+    StorageFull,
+    Unauthenticated,
+    Unavailable,
+    sentence,
+)
 from app.i18n import language_of, said
 from models.folders import is_full
 
@@ -46,14 +55,16 @@ def error_response(scope: Scope, error: DomainError) -> Response:
             headers["WWW-Authenticate"] = "Bearer"
         language = language_of(Request(scope))
         title, detail = said(language, error.title), said(language, error.detail)
-        return ProblemResponse(error.status, title, detail, error.errors, headers)
+        errors = [{**each, "msg": said(language, str(each.get("msg", "")))} for each in error.errors]
+        return ProblemResponse(error.status, title, detail, errors, headers)
     if isinstance(error, Unauthenticated) and scope["method"] in ("GET", "HEAD"):
         query = scope.get("query_string", b"").decode("latin-1")
-        target = quote(scope["path"] + (f"?{query}" if query else ""), safe="/?=&")
+        target = quote(scope["path"]) + (f"?{query}" if query else "")  # a query is quoted as it comes
         return RedirectResponse(f"/sign-in?next={quote(target, safe='/')}", status_code=303)
     from app.templating import render
 
-    page = render(Request(scope), "error.html", {"error": error}, status=error.status)
+    shown = {"error": error} if scope["method"] == "GET" else {"error": error, "here": "/"}
+    page = render(Request(scope), "error.html", shown, status=error.status)
     page.headers.update(headers)
     return page
 
@@ -70,12 +81,20 @@ def on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return error_response(request.scope, NotFound("There is nothing at this address"))
     title = TITLES.get(error.status_code, "Error")
+    if not wants_json(request.scope):
+        return error_response(request.scope, problem(error.status_code, title))
     return ProblemResponse(error.status_code, title, str(error.detail), headers=dict(error.headers or {}))
+
+
+def problem(status: int, title: str) -> DomainError:
+    """One of the framework's own, as a page shows it."""
+    kind: type[DomainError] = type("Problem", (DomainError,), {"status": status, "title": title})
+    return kind()
 
 
 def on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = [{"loc": list(p["loc"]), "msg": p["msg"], "type": p["type"]} for p in error.errors()]
+    problems = [{"loc": list(p["loc"]), "msg": sentence(p), "type": p["type"]} for p in error.errors()]
     return error_response(request.scope, Invalid("Some fields are not valid", errors=problems))
 
 

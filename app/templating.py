@@ -1,6 +1,7 @@
 """Renders Jinja pages with the context that every template may rely on.
 
-Context: `user` (Principal or None), `language`, `languages`, `_` (translate), `nonce`, `path`, `version`.
+Context: `user` (Principal or None), `language`, `languages`, `_` (translate), `nonce`, `path`, `here` (path and
+query), `version`.
 """
 
 from __future__ import annotations
@@ -73,13 +74,16 @@ def size(number: int) -> str:
 
 
 def render(request: Request, name: str, context: dict[str, Any] | None = None, status: int = 200) -> HTMLResponse:
+    """A page that answers a form gives the `path` of what it shows, which a switch of the language comes back to."""
     language = language_of(request)
+    path = (context or {}).get("path", request.url.path)
     values = {
         "user": getattr(request.state, "user", None),
         "language": language,
         "languages": LANGUAGES,
         "nonce": getattr(request.state, "nonce", ""),
-        "path": request.url.path,
+        "path": path,
+        "here": path + (f"?{request.url.query}" if request.url.query and request.method == "GET" else ""),
         "version": VERSION,
         "request_id": getattr(request.state, "id", ""),
         **(context or {}),

@@ -150,17 +150,17 @@ def gallery(studio: Studio, client: httpx.Client, table: Table) -> None:
     engine.dispose()
     far = encode(ids[ARTWORKS - 9_990])
 
-    def get(path: str, **params: object) -> Callable[[], object]:
-        return lambda: client.get(path, params=params).raise_for_status()  # type: ignore[arg-type]
+    def get(path: str, by: httpx.Client = client, **params: object) -> Callable[[], object]:
+        return lambda: by.get(path, params=params).raise_for_status()  # type: ignore[arg-type]
 
     table.add_row("list API, first page of 10", f"{median_ms(get('/artworks', limit=10), 40):.1f} ms", "under 30 ms")
     table.add_row(
         "list API, 1,000th page of 10", f"{median_ms(get('/artworks', limit=10, cursor=far), 40):.1f} ms", "as quick"
     )
     table.add_row("list API, search", f"{median_ms(get('/artworks', limit=50, q='number 77'), 20):.1f} ms", "")
-    page = f"{studio.url}/"
-    table.add_row("gallery page", f"{median_ms(get(page), 40):.1f} ms", "under 30 ms")
-    table.add_row("gallery page, far down", f"{median_ms(get(page, cursor=far), 40):.1f} ms", "as quick")
+    browser = studio.signed_in(client.get("/users/me").json()["name"])
+    table.add_row("gallery page", f"{median_ms(get('/', browser), 40):.1f} ms", "under 30 ms")
+    table.add_row("gallery page, far down", f"{median_ms(get('/', browser, cursor=far), 40):.1f} ms", "as quick")
     resident = psutil.Process(studio.processes["web"].pid).memory_info().rss / 1e6
     table.add_row("web process, resident after all this", f"{resident:.0f} MB", "under 150 MB")
 

@@ -47,6 +47,30 @@ REASONS = {
 }
 
 
+OF_FIELDS = {  # what pydantic says of fields of forms
+    "Field required",
+    "Input should be a valid integer",
+    "Input should be a valid integer, unable to parse string as an integer",
+    "Input should be a valid integer, got a number with a fractional part",
+    "Input should be a valid number",
+    "Input should be a valid number, unable to parse string as a number",
+    "Input should be a finite number",
+    "Input should be a valid string",
+    "Input should be greater than or equal to {}",
+    "Input should be greater than {}",
+    "Input should be less than or equal to {}",
+    "Input should be less than {}",
+    "Input should be a multiple of {}",
+    "Input should be {}",
+    "String should have at least {} character",
+    "String should have at least {} characters",
+    "String should have at most {} characters",
+    "List should have at most {} items after validation, not {}",
+    "Extra inputs are not permitted",
+    "Some of its characters are not allowed",
+}
+
+
 def template_strings() -> set[str]:
     found = extract_from_dir(ROOT / "templates", [("**.html", "jinja2")], options_map={"**.html": {"trimmed": "true"}})
     return {message if isinstance(message, str) else message[0] for _, _, message, _, _ in found}
@@ -83,6 +107,16 @@ def error_strings() -> set[str]:
     return found
 
 
+def validators() -> set[str]:
+    """What our own validators say of a field."""
+    paths = [ROOT / "models" / "base.py", ROOT / "app" / "validation.py"]
+    paths += [*(ROOT / "models").rglob("*spec.py"), *(ROOT / "app").rglob("schemas.py")]
+    calls = [
+        node for path in paths for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)
+    ]
+    return {spelt(call.args[0]) for call in calls if isinstance(call.func, ast.Name) and call.func.id == "ValueError"}
+
+
 def spelt(node: ast.expr) -> str:
     """A literal, or an f-string as the catalogue writes it; "" for any other expression."""
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -94,7 +128,7 @@ def spelt(node: ast.expr) -> str:
 def missing(language: str) -> list[str]:
     with (ROOT / "app" / "locales" / f"{language}.po").open("rb") as source:
         catalogue = read_po(source, locale=Locale.parse(language, sep="-"))
-    wanted = template_strings() | schema_strings() | error_strings() | BY_VALUE | REASONS
+    wanted = template_strings() | schema_strings() | error_strings() | validators() | BY_VALUE | REASONS | OF_FIELDS
     return sorted(text for text in wanted if not (catalogue.get(text) and catalogue.get(text).string))
 
 

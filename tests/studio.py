@@ -18,6 +18,7 @@ import httpx
 
 ROOT = Path(__file__).parent.parent
 MODEL = "emoji-transformer"
+PASSWORD = "correct horse"
 
 
 def free_port() -> int:
@@ -121,7 +122,7 @@ class Studio:
 
     def client(self, name: str, role: str = "artist") -> httpx.Client:
         """A client with an API key of a new user."""
-        self.run("user", "add", name, "--role", role, text="correct horse\n")
+        self.run("user", "add", name, "--role", role, text=f"{PASSWORD}\n")
         key = self.run("key", "add", name).stdout.strip()
         made = httpx.Client(base_url=f"{self.url}/api/v1", headers={"Authorization": f"Bearer {key}"}, timeout=60)
         self.clients.append(made)
@@ -130,6 +131,14 @@ class Studio:
     def browserlike(self) -> httpx.Client:
         """A client without a key, which keeps cookies."""
         return httpx.Client(base_url=self.url, timeout=60)
+
+    def signed_in(self, name: str) -> httpx.Client:
+        """As a browser of a user that `client` has made: by a session, which opens the pages too."""
+        made = self.browserlike()
+        self.clients.append(made)
+        answer = made.post("/api/v1/sessions", json={"name": name, "password": PASSWORD})
+        assert answer.status_code == 201, answer.text
+        return made
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text("utf-8", "replace")

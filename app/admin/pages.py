@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from app.admin import service
 from app.database import session_scope
 from app.deps import Admin
-from app.errors import DomainError, Invalid
+from app.errors import DomainError, first_of
 from app.templating import render
 from app.users import service as users
 from app.users.schemas import UserChange, UserIn
@@ -29,6 +29,7 @@ def index(request: Request, admin: Admin) -> Response:
 def page(request: Request, error: DomainError | None = None, link: str | None = None) -> Response:
     with session_scope(writing=False) as session:
         context = {
+            "path": "/admin",
             "people": users.all_users(session),
             "jobs": service.unfinished(session),
             "link": link,
@@ -47,7 +48,7 @@ def add_user(request: Request, admin: Admin, name: Entry, role: Entry = "artist"
         with session_scope() as session:
             token = users.create_link(session, users.create(session, given).id)
     except ValidationError as error:
-        return page(request, Invalid(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}"))
+        return page(request, first_of(error))
     except DomainError as error:
         return page(request, error)
     return page(request, link=str(request.url_for("link_form", token=token)))
@@ -73,7 +74,7 @@ def change_user(
         with session_scope() as session:
             users.change(session, users.get(session, user_id), wanted)
     except ValidationError as error:
-        return page(request, Invalid(error.errors()[0]["msg"]))
+        return page(request, first_of(error))
     except DomainError as error:
         return page(request, error)
     return RedirectResponse("/admin", status_code=303)

@@ -59,6 +59,7 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
         found = service.get(session, user, artwork_id)
         newer, older = service.neighbours(session, user, found)
         derived = service.made_from(session, user, found)
+        inputs = generations.seen(session, user, found.provenance.get("inputs", {}))
         sisters = generations.artworks_of_job(session, found.generation_id) if found.generation_id else []
     return render(
         request,
@@ -68,7 +69,7 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
             "newer": newer,
             "older": older,
             "own": found.user_id == user.id,
-            "inputs": generations.named(found.provenance.get("inputs", {})),
+            "inputs": inputs,
             "derived": derived,
             "again": service.request_params(found),
             "variation": any(made.family.task("image-variation") for made in checkpoints.catalogue().values()),

@@ -13,7 +13,7 @@ from app.database import session_scope
 from app.datasets import fetching, service
 from app.datasets.schemas import DatasetIn, StarterName, State
 from app.deps import Admin
-from app.errors import Conflict, DomainError, Invalid
+from app.errors import Conflict, DomainError, first_of
 from app.paging import Cursor, decode, encode
 from app.templating import render
 from app.validation import Id, Text
@@ -36,6 +36,7 @@ def listing(request: Request, error: DomainError | None = None, cursor: str | No
         }
         offered = fetching.offers(session)
     context = {
+        "path": "/datasets",
         "datasets": found,
         "covers": covers,
         "starters": offered,
@@ -57,7 +58,7 @@ def create(
         with session_scope() as session:
             made = service.create(session, admin, wanted).id
     except ValidationError as error:
-        return listing(request, Invalid(error.errors()[0]["msg"]))
+        return listing(request, first_of(error))
     except DomainError as error:
         return listing(request, error)
     return RedirectResponse(f"/datasets/{made}", status_code=303)

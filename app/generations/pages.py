@@ -38,9 +38,10 @@ def create(
             made = artworks.get(session, user, artwork)
             values = dict(artworks.request_params(made))
             model, task = made.model, made.task
-            given = service.named(made.provenance.get("inputs", {})).images
-        jobs, _ = service.page(session, user, None, RECENT)
-        described = service.describe(session, jobs)
+            given = service.seen(session, user, made.provenance.get("inputs", {})).images
+        latest, _ = service.page(session, user, None, RECENT)
+        shown = {job.id: job for job in [*latest, *service.unfinished(session, user)]}
+        described = service.describe(session, sorted(shown.values(), key=lambda job: job.id, reverse=True))
         recent, _ = artworks.page(session, user, artworks.Filter(), None, RECENT)
     if image and task:
         model = checkpoints.offering(task, model or "") or model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -23,6 +24,7 @@ from app.generations.schemas import GenerationIn, GenerationOut, Inputs, Picture
 from app.generations.tables import FINISHED, UNFINISHED, Generation
 from app.settings import get_settings
 from app.uploads import service as uploads
+from app.uploads.tables import Upload
 from app.users.service import Principal
 from app.users.tables import User
 from models.base import SamplingParams, Task
@@ -109,16 +111,29 @@ def resolved(session: Session, user: Principal, task: Task, params: BaseModel, g
     found = []
     for number, image in enumerate(given.images):
         try:
-            source = (
-                artworks.get(session, user, image.artwork)
-                if image.artwork
-                else uploads.get(session, user, image.upload or "")
-            )
+            picture = source(session, user, image)
         except NotFound as error:
             place = ["body", "inputs", "images", number]
             raise Invalid(error.detail, errors=[{"loc": place, "msg": error.detail}]) from error
-        found.append({**image.model_dump(exclude_none=True), "sha256": source.sha256})
+        found.append({**image.model_dump(exclude_none=True), "sha256": picture.sha256})
     return {"images": found} if found else {}
+
+
+def source(session: Session, user: Principal, image: PictureIn) -> Artwork | Upload:
+    """The picture to work from. Raises NotFound."""
+    if image.artwork:
+        return artworks.get(session, user, image.artwork)
+    return uploads.get(session, user, image.upload or "")
+
+
+def seen(session: Session, user: Principal, inputs: dict[str, Any]) -> Inputs:
+    """Those that this user may look at: who sees a shared work does not see all that it was made from."""
+    images = []
+    for image in named(inputs).images:
+        with suppress(NotFound):
+            source(session, user, image)
+            images.append(image)
+    return Inputs(images=images)
 
 
 def named(inputs: dict[str, Any]) -> Inputs:

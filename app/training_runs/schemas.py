@@ -95,6 +95,10 @@ class TrainingRunOut(BaseModel):
     dataset: str | None = Field(description="Id of the dataset; none for a starter collection or a deleted dataset")
     collection: str = Field(description="Name of the dataset or starter collection")
     version: str | None = Field(description="SHA-256 of the pictures and captions that it sees, once they are prepared")
+    fit: str = Field(description="How pictures of a dataset became squares: crop, pad or patches")
+    mirror: bool = Field(
+        description="Whether pictures of a dataset may be mirrored; starter collections say by picture"
+    )
     params: dict[str, Any] = Field(description="Fully resolved")
     steps: int
     minutes: float | None

@@ -176,6 +176,8 @@ def describe(run: TrainingRun) -> TrainingRunOut:
         dataset=run.dataset_id,
         collection=run.collection,
         version=run.version,
+        fit=run.fit,
+        mirror=run.mirror,
         params=run.params,
         steps=run.steps,
         minutes=run.minutes,

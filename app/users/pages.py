@@ -10,13 +10,13 @@ from pydantic import ValidationError
 
 from app.database import session_scope
 from app.deps import COOKIE, User, public
-from app.errors import DomainError, Invalid
+from app.errors import DomainError, Invalid, first_of
 from app.security import local_path
 from app.templating import render
 from app.users import service
 from app.users.api import client_address, set_session_cookie
 from app.users.schemas import KeyIn, UserChange, UserIn
-from app.validation import Id, Text
+from app.validation import Id
 
 router = APIRouter()
 Entry = Annotated[str, Form(max_length=1000)]
@@ -30,7 +30,7 @@ def redirect_signed_in(token: str, target: str = "/") -> RedirectResponse:
 
 @router.get("/sign-in")
 @public
-def sign_in_form(request: Request, next: Text = None) -> Response:
+def sign_in_form(request: Request, next: str = "/") -> Response:
     if request.state.user:
         return RedirectResponse(local_path(next), status_code=303)
     return render(request, "users/sign_in.html", {"next": local_path(next), "error": None, "name": ""})
@@ -38,7 +38,7 @@ def sign_in_form(request: Request, next: Text = None) -> Response:
 
 @router.post("/sign-in")
 @public
-def sign_in(request: Request, name: Entry, password: Entry, next: Entry = "/") -> Response:
+def sign_in(request: Request, name: Entry, password: Entry, next: Annotated[str, Form()] = "/") -> Response:
     try:
         with session_scope(writing=False) as session:
             user = service.check_password(session, name, password, client_address(request))
@@ -86,11 +86,10 @@ def use_link(request: Request, token: str, name: Entry = "", password: Entry = "
             _, session_token = service.use_link(session, token, given)
         return redirect_signed_in(session_token, "/create")
     except ValidationError as error:
-        problem = Invalid(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}")
         return render(
             request,
             "users/link.html",
-            {"token": token, "person": None, "error": problem, "name": name[:200]},
+            {"token": token, "person": None, "error": first_of(error), "name": name[:200]},
             status=422,
         )
 
@@ -108,7 +107,7 @@ def account_page(
     return render(
         request,
         "users/account.html",
-        {"row": row, "keys": keys, "new_key": key, "error": error, "saved": saved},
+        {"path": "/account", "row": row, "keys": keys, "new_key": key, "error": error, "saved": saved},
         status=error.status if error else 200,
     )
 

@@ -36,14 +36,14 @@ class Head(nn.Module):
         self.body = nn.Sequential(*layers)
         last = WIDTH if halvings else channels
         self.out = spectral_norm(nn.Conv2d(last, 1, 3, padding=1))
-        self.embedding = nn.Embedding(classes, last) if classes else None
+        self.embedding = spectral_norm(nn.Embedding(classes, last)) if classes else None
 
     def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
         """(B, C, H, W) -> (B,)."""
         x = self.body(x)
         scores: Tensor = self.out(x).mean((1, 2, 3))
         if self.embedding is not None:
-            scores = scores + (self.embedding(labels) * x.mean((2, 3))).sum(1) / x.size(1) ** 0.5
+            scores = scores + (self.embedding(labels) * x.mean((2, 3))).sum(1)
         return scores
 
 

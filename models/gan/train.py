@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from models.checkpoint import write_model
 from models.data import Collection, EpochOrder, contact_sheet, label_names, labels_of, to_pixels, to_unit
+from models.data import augment as mirrored
 from models.features import pooled_lite0
 from models.gan import augment
 from models.gan.game import Change, Game, unchanged
@@ -85,16 +86,17 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         unpack(tensors, **parts)
     game = Game(discriminator, params.objective, params.gamma, params.penalty_every)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
+    mirrorable = torch.tensor([bool(item["mirrorable"]) for item in data.items])
     penalties: dict[str, float] = {}  # as last taken
     watched = Watched(params, data, run)
 
     for step in run.steps_from(done):
         with run.spend("data"):
-            chosen = order.at(step)
-            batch = to_unit(data.pictures(chosen))
+            chosen, random = order.at(step), step_generator(run.seed, step)
+            draws = Draws.of(params, len(chosen), random)
+            batch = mirrored(to_unit(data.pictures(chosen)), random, mirrorable[chosen], shift=0)
             batch = batch.contiguous(memory_format=torch.channels_last)
             styles = labels_of(data, chosen, labels) if labels else None
-            draws = Draws.of(params, len(batch), step_generator(run.seed, step))
         factor = run.rate * warmup_stable_decay(step, run.progress(step))
         set_learning_rate(optimizers, factor)
 

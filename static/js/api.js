@@ -10,6 +10,9 @@ export async function call(method, path, body, headers = {}) {
   return result;
 }
 
+// Whether an Enter only picks a candidate of an input method; Safari says so by the code alone.
+export const composes = (event) => event.isComposing || event.keyCode === 229;
+
 export class ApiError extends Error {
   constructor(status, problem) {
     super(problem?.detail ?? `HTTP ${status}`);

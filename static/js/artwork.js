@@ -12,7 +12,14 @@ document.addEventListener("keydown", (event) => {
 document.getElementById("favourite")?.addEventListener("click", async (event) => {
   const button = event.currentTarget;
   const on = button.getAttribute("aria-pressed") !== "true";
-  await call("PATCH", `/artworks/${id}`, { favourite: on });
+  const problem = document.getElementById("problem");
+  problem.textContent = "";
+  try {
+    await call("PATCH", `/artworks/${id}`, { favourite: on });
+  } catch (error) {
+    problem.textContent = error.message;
+    return;
+  }
   button.setAttribute("aria-pressed", String(on));
   button.textContent = `${on ? "★" : "☆"} ${button.textContent.trim().slice(2)}`;
 });
@@ -34,6 +41,13 @@ document.getElementById("curl")?.addEventListener("click", async (event) => {
   const button = event.currentTarget;
   const body = button.dataset.body.replaceAll("'", "\\u0027");
   const command = `curl -H 'Authorization: Bearer dq_...' -H 'Content-Type: application/json' -H 'Prefer: wait=30' -d '${body}' ${location.origin}/api/v1/generations`;
-  await navigator.clipboard.writeText(command);
-  button.textContent = button.dataset.done;
+  try {
+    await navigator.clipboard.writeText(command);
+    button.textContent = button.dataset.done;
+  } catch {
+    const shown = document.getElementById("command"); // a page that did not come over TLS has no clipboard
+    shown.hidden = false;
+    shown.textContent = command;
+    getSelection().selectAllChildren(shown);
+  }
 });

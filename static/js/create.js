@@ -1,11 +1,16 @@
 // The create page: submits jobs, draws them while they are drawn, survives a refresh.
-import { ApiError, call } from "./api.js";
+import { ApiError, call, composes } from "./api.js";
+import { carry } from "./draft.js";
 import { Pictures } from "./pictures.js";
 
 const form = document.getElementById("create");
 const jobs = document.getElementById("jobs");
 const words = jobs?.dataset;
+const ended = document.getElementById("ended"); // the one place that says so to who cannot see it
 const pictures = document.getElementById("pictures") ? new Pictures(document.getElementById("pictures")) : null;
+
+const left = form ? carry(form, ".models a, .task-tabs a", { others: () => ({ pictures: pictures?.inputs() ?? left.pictures }) }) : {};
+if (pictures && left.pictures?.length) pictures.take(left.pictures);
 
 // --- the form -------------------------------------------------------------------------------------------------------
 
@@ -32,22 +37,38 @@ function showProblem(error) {
   problem.textContent = "";
   if (!error) return;
   const named = error.fields?.filter((field) => form.querySelector(`[data-error="${CSS.escape(String(field.loc.at(-1)))}"]`)) ?? [];
-  for (const field of named) form.querySelector(`[data-error="${CSS.escape(String(field.loc.at(-1)))}"]`).textContent = field.msg;
+  for (const field of named) {
+    const place = form.querySelector(`[data-error="${CSS.escape(String(field.loc.at(-1)))}"]`);
+    place.textContent = field.msg;
+    const folded = place.closest("details");
+    if (folded) folded.open = true;
+  }
   if (!named.length) problem.textContent = error.message;
 }
 
+// A request whose answer was lost keeps its key, so that sent again, by us or by hand, it makes one job.
+let unanswered = { body: "", key: "" };
+let submitting = false;
+
 async function submit(given) {
+  if (submitting) return;
+  submitting = true;
   showProblem(null);
-  // A key of our own: a request that is sent again over a bad connection makes one job.
-  const key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+  const body = JSON.stringify(given);
+  if (unanswered.body !== body) unanswered = { body, key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` };
   try {
-    const job = await insist(() => call("POST", "/generations", given, { "Idempotency-Key": key }));
+    const job = await insist(() => call("POST", "/generations", given, { "Idempotency-Key": unanswered.key }));
+    unanswered = { body: "", key: "" };
+    const shown = await insist(() => card(job.id));
     document.getElementById("nothing")?.remove();
-    jobs.prepend(await card(job.id));
-    jobs.firstElementChild.scrollIntoView({ block: "nearest" });
+    jobs.prepend(shown);
+    shown.scrollIntoView({ block: "nearest" });
     for (const wait of [500, 3000]) setTimeout(recheck, wait, job.id); // it may have ended before its card was there
   } catch (error) {
+    if (error instanceof ApiError) unanswered = { body: "", key: "" };
     showProblem(error instanceof ApiError ? error : new Error(words.lost));
+  } finally {
+    submitting = false;
   }
 }
 
@@ -65,16 +86,15 @@ async function insist(send, tries = 4) {
 form?.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = document.getElementById("submit");
-  button.disabled = true;
+  button.setAttribute("aria-disabled", "true"); // and not disabled, which would take the focus from it
   await submit(request());
-  button.disabled = false;
+  button.removeAttribute("aria-disabled");
 });
 
 form?.querySelector("textarea")?.addEventListener("keydown", (event) => {
-  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
-    event.preventDefault();
-    form.requestSubmit();
-  }
+  if (event.key !== "Enter" || event.shiftKey || composes(event)) return;
+  event.preventDefault();
+  if (!event.repeat) form.requestSubmit();
 });
 
 form?.querySelector("[data-dice]")?.addEventListener("click", () => {
@@ -152,27 +172,44 @@ if (live) {
 
 async function card(id) {
   const answer = await fetch(`/create/jobs/${id}`);
-  if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+  if (!answer.ok || answer.redirected) throw new Error(`HTTP ${answer.status}`); // redirected: to the sign-in
   const holder = document.createElement("template");
   holder.innerHTML = await answer.text();
   return holder.content.firstElementChild;
 }
 
-async function replace(element) {
-  element.replaceWith(await card(element.dataset.job));
-}
-
-async function recheck(id) {
-  const fresh = await card(id);
-  const element = find(id);
-  if (element && hasEnded(fresh.dataset.status) && !hasEnded(element.dataset.status)) element.replaceWith(fresh);
-}
-
 const find = (id) => jobs.querySelector(`[data-job="${CSS.escape(id)}"]`);
 const hasEnded = (status) => ["succeeded", "failed", "cancelled"].includes(status);
 
+// Puts the card of a job that has ended in place, says so, and keeps the focus where it was.
+async function recheck(id) {
+  const fresh = await card(id);
+  const element = find(id);
+  if (!element || !hasEnded(fresh.dataset.status) || hasEnded(element.dataset.status)) return;
+  const focused = element.contains(document.activeElement);
+  element.replaceWith(fresh);
+  if (focused) fresh.querySelector("a, button")?.focus();
+  ended.textContent = [fresh.querySelector(".prompt"), fresh.querySelector("[data-text]")].map((part) => part.textContent.trim()).join(": ");
+}
+
+// However long the studio takes to answer.
+const settling = new Set();
+async function settle(id) {
+  if (settling.has(id)) return;
+  settling.add(id);
+  for (let wait = 500; find(id); wait = Math.min(2 * wait, 15000)) {
+    try {
+      await recheck(id);
+      break;
+    } catch {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+    }
+  }
+  settling.delete(id);
+}
+
 // One stream for all jobs: browsers allow few connections to a host. EventSource reconnects by itself, resumes by
-// Last-Event-ID, and the stream starts with the state of every unfinished job.
+// Last-Event-ID, and the stream starts with the state of every unfinished job; what ended in between is looked up.
 function follow() {
   const stream = new EventSource("/api/v1/events");
   const on = (type, handle) =>
@@ -182,11 +219,11 @@ function follow() {
       if (element && !hasEnded(element.dataset.status)) handle(element, data);
     });
   on("status", (element, { status, queue_position: place }) => {
+    if (hasEnded(status)) return settle(element.dataset.job);
     const text = element.querySelector("[data-text]");
-    if (status === "running") text.textContent = words.drawing;
-    if (status === "queued") text.textContent = place ? words.place.replace("0", place) : words.next;
+    const said = status === "running" ? words.drawing : place ? words.place.replace("0", place) : words.next;
+    if (text.textContent !== said) text.textContent = said;
     element.dataset.status = status;
-    if (hasEnded(status)) replace(element);
   });
   on("progress", (element, { step, total }) => {
     element.querySelector("progress").value = (100 * step) / total;
@@ -198,6 +235,9 @@ function follow() {
     picture.alt = "";
     picture.src = image;
   });
+  stream.addEventListener("open", () => {
+    for (const element of jobs.querySelectorAll("[data-job]")) if (!hasEnded(element.dataset.status)) recheck(element.dataset.job).catch(() => {});
+  });
   stream.addEventListener("error", () => {
     if (stream.readyState === EventSource.CLOSED) setTimeout(follow, 3000);
   });
@@ -206,12 +246,13 @@ function follow() {
 jobs?.addEventListener("click", async (event) => {
   const element = event.target.closest("[data-job]");
   if (event.target.closest("[data-cancel]")) {
-    event.target.disabled = true;
+    event.target.setAttribute("aria-disabled", "true");
     try {
-      const job = await call("POST", `/generations/${element.dataset.job}/cancellation`);
-      if (job.status === "cancelled") await replace(element);
-    } catch {
-      await replace(element); // it had ended already
+      const job = await insist(() => call("POST", `/generations/${element.dataset.job}/cancellation`));
+      if (job.status === "cancelled") settle(element.dataset.job);
+    } catch (error) {
+      if (error instanceof ApiError) settle(element.dataset.job); // it had ended already
+      else event.target.removeAttribute("aria-disabled");
     }
   }
   const again = event.target.closest("[data-again]");

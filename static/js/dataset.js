@@ -1,5 +1,5 @@
 // A dataset's page: send files, folders and zips; edit captions in place; delete items.
-import { call } from "./api.js";
+import { call, composes } from "./api.js";
 
 const drop = document.getElementById("drop");
 const id = drop.dataset.dataset;
@@ -11,6 +11,8 @@ const BATCH_FILES = 200;
 const BATCH_BYTES = 64 * 2 ** 20;
 const CAPTIONS = /\.(txt|caption|jsonl|csv|tsv)$/i;
 let busy = false;
+const waiting = []; // files that came while others were sent
+const saving = new Set(); // captions on their way
 
 // --- what was dropped -------------------------------------------------------------------------------------------------
 
@@ -82,6 +84,7 @@ function post(files, onSent) {
 }
 
 async function send(files) {
+  if (busy) waiting.push(...files);
   if (busy || !files.length) return;
   busy = true;
   const total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
@@ -119,6 +122,9 @@ async function send(files) {
     progress.hidden = true;
   }
   const text = Object.keys(sum).filter((key) => sum[key]).map((key) => `${sum[key]} ${words[key]}`).join(" · ");
+  if (waiting.length) return send(waiting.splice(0));
+  document.activeElement?.blur(); // a caption that is being typed is saved when it is left
+  await Promise.allSettled(saving);
   sessionStorage.setItem(`dataset-report-${id}`, JSON.stringify({ text, refusals: [...refusals.children].map((line) => line.textContent) }));
   location.assign(`/datasets/${id}`);
 }
@@ -143,7 +149,9 @@ items.addEventListener("change", async ({ target }) => {
   if (!item) return;
   target.removeAttribute("aria-invalid");
   try {
-    target.value = (await call("PATCH", `/datasets/${id}/items/${item.dataset.id}`, { caption: target.value })).caption;
+    const answer = call("PATCH", `/datasets/${id}/items/${item.dataset.id}`, { caption: target.value });
+    saving.add(answer);
+    target.value = (await answer.finally(() => saving.delete(answer))).caption;
     target.classList.add("saved");
     setTimeout(() => target.classList.remove("saved"), 1200);
   } catch (error) {
@@ -152,7 +160,7 @@ items.addEventListener("change", async ({ target }) => {
   }
 });
 items.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.isComposing || !event.target.matches(".item input")) return;
+  if (event.key !== "Enter" || composes(event) || !event.target.matches(".item input")) return;
   const inputs = [...items.querySelectorAll(".item input")];
   inputs[inputs.indexOf(event.target) + 1]?.focus(); // which saves this one
 });
@@ -178,6 +186,3 @@ for (const [kind, plays] of [["pointerover", true], ["focusin", true], ["pointer
     film.classList.toggle("plays", plays);
   });
 }
-document.getElementById("deletion").addEventListener("submit", (event) => {
-  if (!confirm(event.target.dataset.ask)) event.preventDefault();
-});

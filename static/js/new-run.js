@@ -1,5 +1,6 @@
 // The form of a new training run: presets fill it in, an estimate follows it, the launch leads to the run's page.
 import { ApiError, call } from "./api.js";
+import { carry } from "./draft.js";
 
 const form = document.getElementById("new-run"); // its field "dataset" hides form.dataset: use getAttribute
 const words = document.getElementById("estimate").dataset;
@@ -34,6 +35,11 @@ function usePreset() {
   const presets = [...form.querySelectorAll("[name=preset]")].map((preset) => JSON.parse(preset.dataset.params));
   for (const name of new Set(presets.flatMap(Object.keys))) reset(form.elements[name]); // what another preset has set
   for (const [name, given] of Object.entries(JSON.parse(params))) form.elements[name].value = given;
+}
+
+// A starter collection is square already, and says of each picture whether it may be mirrored.
+function showOwn() {
+  document.getElementById("own-pictures").hidden = form.elements.dataset.selectedOptions[0]?.hasAttribute("data-starter") ?? true;
 }
 
 function duration(seconds) {
@@ -76,6 +82,7 @@ function showProblem(error) {
 
 form.addEventListener("change", (event) => {
   if (event.target.name === "preset") usePreset();
+  showOwn();
   estimate();
 });
 form.addEventListener("submit", async (event) => {
@@ -91,4 +98,6 @@ form.addEventListener("submit", async (event) => {
   }
 });
 usePreset();
+carry(form, ".tabs a", { names: ["name", "dataset", "fit", "mirror", "minutes", "patience", "seed", "evaluate"] });
+showOwn();
 estimate();

@@ -7,7 +7,7 @@ export class Pictures {
     this.list = place.querySelector("#chosen");
     this.most = Number(place.dataset.most);
     this.weighted = JSON.parse(place.dataset.weights); // name, title, usual and values of each weight that a picture has
-    for (const picture of JSON.parse(place.dataset.given).slice(0, this.most)) this.add(picture);
+    this.take(JSON.parse(place.dataset.given));
     for (const kind of ["dragover", "dragleave", "drop"]) {
       place.addEventListener(kind, (event) => {
         event.preventDefault();
@@ -32,6 +32,12 @@ export class Pictures {
         this.changed();
       }
     });
+  }
+
+  // These instead of what there is.
+  take(given) {
+    this.list.replaceChildren();
+    for (const picture of given.slice(0, this.most)) this.add(picture);
   }
 
   // One more than may be takes the place of the last.

@@ -74,7 +74,9 @@ def test_pictures_from_chance_have_a_style_of_the_models_own(artist: httpx.Clien
     assert {work["id"] for work in job["artworks"]} <= {work["id"] for work in found}
 
 
-def test_a_work_is_varied_and_mixed_and_says_what_it_was_made_from(studio: Studio, artist: httpx.Client) -> None:
+def test_a_work_is_varied_and_mixed_and_says_what_it_was_made_from(
+    studio: Studio, artist: httpx.Client, other: httpx.Client
+) -> None:
     first = draw(artist, CHANCE, seed=3)["artworks"][0]
     assert artist.get(f"/models/{MODEL}").json()["tasks"][0]["choices"] == {"label": ["ink", "oil"]}
     varied = draw(artist, "image-variation", [{"artwork": first["id"]}], strength=0.3, count=2)
@@ -85,11 +87,18 @@ def test_a_work_is_varied_and_mixed_and_says_what_it_was_made_from(studio: Studi
     kept = work["provenance"]["inputs"]["images"]
     assert kept[0]["artwork"] == first["id"] and kept[1]["upload"] == kite["upload"] and len(kept[1]["sha256"]) == 64
 
-    with httpx.Client(base_url=studio.url, headers=artist.headers) as browser:
-        page = browser.get(f"/artworks/{work['id']}").text
-        assert "Made from" in page and f'href="/artworks/{first["id"]}"' in page and kite["upload"] in page
-        source = browser.get(f"/artworks/{first['id']}").text
+    browser = studio.signed_in("artist")
+    page = browser.get(f"/artworks/{work['id']}").text
+    assert "Made from" in page and f'href="/artworks/{first["id"]}"' in page and kite["upload"] in page
+    source = browser.get(f"/artworks/{first['id']}").text
     assert "Made from this" in source and all(made["id"] in source for made in varied["artworks"])
+
+    artist.patch(f"/artworks/{work['id']}", json={"visibility": "studio"})
+    guest = studio.signed_in("other")
+    for path in (f"/artworks/{work['id']}", f"/create?artwork={work['id']}"):
+        answer = guest.get(path)
+        assert answer.status_code == 200
+        assert kite["upload"] not in answer.text and first["id"] not in answer.text, "whose own they are sees them"
 
 
 def test_a_way_leads_from_one_picture_to_the_other(artist: httpx.Client) -> None:

@@ -51,7 +51,10 @@ def read(folder: Path, part: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np
 
 
 def items(folder: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
-    """The training pictures, then those of the test, which are held out. A kind is a style: a model may draw by it."""
+    """The training pictures, then those of the test, which are held out. A kind is a style: a model may draw by it.
+
+    None may be mirrored: all shoes point to the left.
+    """
     for part, split in (("train", "train"), ("t10k", "held_out")):
         for number, (picture, label) in enumerate(zip(*read(folder, part), strict=True)):
             if number % 1000 == 0:
@@ -60,7 +63,7 @@ def items(folder: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.ND
             key = f"{part}/{number}"
             pixels = np.pad(picture, MARGIN)[:, :, None].repeat(3, axis=2)
             captions = [f"a {name}", name_zh]
-            yield Item(key, key, key, name, split, name, name_zh, captions, mirrorable=True), pixels
+            yield Item(key, key, key, name, split, name, name_zh, captions), pixels
 
 
 def build(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> dict[str, Any]:

@@ -1,0 +1,33 @@
+// What was filled in goes along when a form is left for the same one of another model, task or family.
+const place = () => `draft ${location.pathname}`;
+
+// Fills in what the last form of this page has left, of all fields or of those named; returns what else it has left,
+// which `others` is asked for when this one is left by one of the links.
+export function carry(form, links, { names, others = () => ({}) }) {
+  const carried = () => [...form.elements].filter((input) => input.name && input.type !== "file" && (names?.includes(input.name) ?? true));
+  const { fields = {}, ...rest } = JSON.parse(sessionStorage.getItem(place()) ?? "{}");
+  sessionStorage.removeItem(place());
+  for (const input of carried()) {
+    if (!(input.name in fields)) continue;
+    const before = state(input);
+    set(input, fields[input.name]);
+    if (!input.checkValidity() || state(input) !== fields[input.name]) set(input, before); // not one of this form's choices
+  }
+  for (const link of document.querySelectorAll(links)) {
+    link.addEventListener("click", () => {
+      const changed = carried().filter((input) => state(input) !== initial(input));
+      const left = { fields: Object.fromEntries(changed.map((input) => [input.name, state(input)])), ...others() };
+      sessionStorage.setItem(place(), JSON.stringify(left));
+    });
+  }
+  return rest;
+}
+
+const state = (input) => (input.type === "checkbox" ? input.checked : input.value);
+const set = (input, to) => (input[input.type === "checkbox" ? "checked" : "value"] = to);
+
+function initial(input) {
+  if (input.type === "checkbox") return input.defaultChecked;
+  if (input instanceof HTMLSelectElement) return [...input.options].find((option) => option.defaultSelected)?.value ?? input.options[0]?.value;
+  return input.defaultValue;
+}
