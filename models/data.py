@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+FEWEST_MEASURED = 16
+
 
 class Unsuitable(ValueError):
     """A collection lacks what a family learns from."""
@@ -46,6 +48,17 @@ class Collection:
     def pictures(self, indices: npt.NDArray[np.int64] | Tensor) -> Tensor:
         """(B, 3, H, W) uint8."""
         return torch.from_numpy(self.images[np.asarray(indices)]).permute(0, 3, 1, 2)
+
+
+def spread(indices: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+    """At most so many, evenly from all."""
+    return indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).astype(int)] if len(indices) else indices
+
+
+def measured(data: Collection, most: int) -> npt.NDArray[np.int64]:
+    """Held-out items that a run measures itself on: at most so many of 64 px, of larger ones as many pixels."""
+    count = max(FEWEST_MEASURED, min(most, most * 64**2 // data.images.shape[1] ** 2))
+    return spread(data.indices(*data.held_out[:1], recoloured=False), count)
 
 
 def open_collection(folder: Path) -> Collection:

@@ -162,13 +162,18 @@ class LatentSampler:
         return torch.from_numpy(np.stack([output.pixels for output in found[:count]])).permute(0, 3, 1, 2)
 
 
+def on_the_way(request: Request) -> list[float]:
+    """Weights of a job's picture along a chain: from the first picture to the second, to the third ..."""
+    count = len(request.images)
+    place = request.index / (request.params.count - 1) * (count - 1)
+    return [max(0.0, 1 - abs(place - i)) for i in range(count)]
+
+
 def mixing_weights(request: Request) -> list[float]:
     """How much of each picture a request takes; they sum to one."""
     count = len(request.images)
     if request.params.path and request.params.count > 1:
-        # Along a chain: from the first picture to the second, to the third ...
-        place = request.index / (request.params.count - 1) * (count - 1)
-        return [max(0.0, 1 - abs(place - i)) for i in range(count)]
+        return on_the_way(request)
     weights = request.params.weights or [1.0] * count
     return [weight / sum(weights) for weight in weights]
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from models.data import Collection
+from models.data import Collection, spread
 from models.metrics import FEATURES, IndependentFeatures, coverage, kernel_distance, nearest
 
 MOST, FEWEST = 1000, 10  # pictures of each kind; of fewer the whole is not measured
@@ -38,13 +38,14 @@ def likeness(drawn: Tensor, data: Collection) -> dict[str, Any]:
         beside = features(data.pictures(others))
         every = np.concatenate([beside, features(data.pictures(training[::2]))]) if data.held_out else beside
         found["nearest_training_picture_cosine_distance"] = {
-            "drawn": median(nearest(ours, every)),
-            "real_held_out": median(nearest(theirs, every)),
+            "among": len(every),
+            **near("drawn", nearest(ours, every)),
+            **near("real_held_out", nearest(theirs, every)),
         }
         if min(count, len(beside)) >= FEWEST:
             found["kernel_distance_x1000"] = {
                 "drawn": thousandths(ours, theirs),
-                "real": thousandths(beside[: len(theirs)], theirs),
+                "real": thousandths(beside[spread(np.arange(len(beside)), len(theirs))], theirs),
                 "blurred": thousandths(features(blurred(real)), theirs),
                 "noise": thousandths(features(noise(real.shape)), theirs),
             }
@@ -58,11 +59,6 @@ def noise(shape: torch.Size) -> Tensor:
     return torch.randint(0, 256, (min(200, shape[0]), *shape[1:]), dtype=torch.uint8, generator=random)
 
 
-def spread(indices: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
-    """At most so many, evenly from all."""
-    return indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).astype(int)] if len(indices) else indices
-
-
 def blurred(pictures: Tensor) -> Tensor:
     """At a quarter of the resolution and back."""
     small = F.avg_pool2d(pictures.float(), 4)
@@ -73,8 +69,9 @@ def thousandths(ours: npt.NDArray[np.float32], theirs: npt.NDArray[np.float32]) 
     return rounded(1000 * kernel_distance(ours, theirs))
 
 
-def median(values: npt.NDArray[np.float32]) -> float:
-    return rounded(float(np.median(values)))
+def near(name: str, values: npt.NDArray[np.float32]) -> dict[str, float]:
+    """The median, and what one in twenty is nearer than: copies of some pictures show there first."""
+    return {name: rounded(float(np.median(values))), f"{name}_nearest_5_%": rounded(float(np.quantile(values, 0.05)))}
 
 
 def rounded(value: float) -> float:

@@ -22,11 +22,11 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.peers.environment import python
-from models.data import Collection, open_collection, to_unit
+from models.data import Collection, open_collection, spread, to_unit
 from models.gan.network import discriminator_of, generator_of
 from models.gan.sample import load as load_gan
 from models.gan.spec import GANConfig, UnconditionalImage
-from models.likeness import likeness, spread
+from models.likeness import likeness
 from models.metrics import psnr
 from models.vae.load import load_spatial
 from models.vae.sample import load_vae

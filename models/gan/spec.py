@@ -64,7 +64,8 @@ class GANTraining(LatentTraining):
     discriminator: Literal["own", "projected"] = Field(
         "own",
         title="Discriminator",
-        description="projected: judges features of a network that knows photographs; for fewer than 1,000 pictures",
+        description="projected: judges features of a network that knows photographs; for some hundreds of pictures, "
+        "with the hinge and no penalty",
     )
     objective: Objective = Field("relativistic", title="Objective", description="What the two networks play for")
     batch_size: int = Field(32, ge=2, le=4096, title="Batch size", description="Pictures a step")
@@ -114,7 +115,7 @@ def picture_size(params: GANTraining, card_of: Any) -> int:
 
 
 def cost(params: GANTraining) -> TrainingCost:
-    """Activations of both networks, twice where gradients are penalised."""
+    """Activations of both networks with penalised gradients; the speed is that with a penalty every eighth step."""
     network = params.network
     rate, measured = MEASURED[network.architecture]
     side = max(network.size, SMALLEST_JUDGED)

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models.checkpoint import write_model
-from models.data import Collection, EpochOrder, contact_sheet, label_names, labels_of, to_pixels, to_unit
+from models.data import Collection, EpochOrder, contact_sheet, label_names, labels_of, measured, to_pixels, to_unit
 from models.data import augment as mirrored
 from models.features import pooled_lite0
 from models.gan import augment
@@ -29,7 +29,7 @@ from models.training.schedule import mixed_precision, set_learning_rate, step_ge
 from models.training.state import pack, unpack
 
 SHOWN, COLUMNS = 64, 16
-MEASURED = 1000  # pictures of each side
+MEASURED = 1000  # pictures of each side, of 64 px
 
 
 @dataclass
@@ -37,24 +37,19 @@ class Draws:
     """All randomness of a step, for the whole batch."""
 
     latents: Tensor  # (B, latent), the same for both turns
-    changes: Tensor  # (4, B, KINDS, 3): real and fake, for each of the two
+    changes: Tensor  # (3, B, KINDS, 3): of real ones and of fakes when the discriminator learns, then of both alike
 
     @staticmethod
     def of(params: GANTraining, count: int, random: torch.Generator) -> Draws:
         latents = torch.randn(count, params.network.latent, generator=random)
-        return Draws(latents, augment.draw(4 * count, random).view(4, count, augment.KINDS, 3))
+        return Draws(latents, augment.draw(3 * count, random).view(3, count, augment.KINDS, 3))
 
     def change(self, rows: tuple[int, ...], share: slice, strength: float) -> Change:
         """What the discriminator sees of pictures, `rows` of them one after another."""
         if strength <= 0:
             return unchanged
         random = torch.cat([self.changes[row, share] for row in rows])
-        return partial(apply, strength=strength, random=random)
-
-
-def apply(pictures: Tensor, strength: float, random: Tensor) -> Tensor:
-    """The generator's turn looks at one side at a time: then `random` has the fakes first."""
-    return augment.augment(pictures, strength, random[: len(pictures)])
+        return partial(augment.augment, chance=strength, random=random)
 
 
 def train(params: GANTraining, data: Collection, run: Run) -> None:
@@ -125,7 +120,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
             with mixed_precision(run.device):
                 if run.pieces > 1:
                     fake = generator(latents, *given)
-                change = draws.change((3,), share, strength)
+                change = draws.change((2,), share, strength)
                 loss = weight * game.generator_loss(real, fake, given, change)
             loss.backward()
             generator_loss += loss.detach()
@@ -187,7 +182,7 @@ class Watched:
 
     def __init__(self, params: GANTraining, data: Collection, run: Run) -> None:
         self.run, self.piece = run, max(1, params.batch_size // run.pieces)
-        held_out = data.indices(*data.held_out[:1], recoloured=False)[:MEASURED]
+        held_out = measured(data, MEASURED)
         self.count = max(SHOWN, len(held_out))
         random = torch.Generator().manual_seed(run.seed)
         self.latents = torch.randn(self.count, params.network.latent, generator=random)

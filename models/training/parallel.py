@@ -63,6 +63,8 @@ def add_up(parameters: Iterable[nn.Parameter], *others: Tensor) -> None:
         return
     gradients = []
     for parameter in parameters:
+        if not parameter.requires_grad:
+            continue
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
         gradients.append(parameter.grad)

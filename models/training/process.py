@@ -76,9 +76,16 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
     """Read the recipe and train by it."""
     try:
         recipe = read_recipe(arguments.recipe, arguments.size)
-        family = families()[recipe.family]
-        if family.training is None or family.trainer is None:
-            raise ValueError(f"{family.name} is not trained")
+    except FileNotFoundError as error:
+        raise UsedWrongly(f"There is no recipe {arguments.recipe}") from error
+    except KeyError as error:
+        raise UsedWrongly(f"The recipe has no size {error}") from error
+    except ValueError as error:
+        raise UsedWrongly(f"The recipe is not valid: {error}") from error
+    try:
+        family = families().get(recipe.family)
+        if family is None or family.training is None or family.trainer is None:
+            raise ValueError(f"no family {recipe.family!r} is trained")
         if arguments.collection:  # the recipe's words and prompts are of its own collection
             recipe.collection = arguments.collection
             recipe.params.pop("watched", None)
@@ -92,7 +99,7 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
         raise UsedWrongly(
             f"{error.filename} is missing; fetch the collection first: danqing dataset fetch NAME"
         ) from error
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         raise UsedWrongly(f"The recipe is not valid: {error}") from error
     run.steps, run.seed = arguments.steps or recipe.steps, recipe.seed
     run.minutes, run.patience = arguments.minutes or recipe.minutes, recipe.patience

@@ -78,7 +78,7 @@ class Run:
     _saved: int = 0
     _saved_at: float = field(default_factory=time.monotonic)
     _beaten_at: float = 0.0
-    _decided: tuple[int, bool, bool] = (-1, False, False)
+    _decided: tuple[int, bool, bool, bool] = (-1, False, False, False)
     _time_spent: float = 0.0  # share of the minutes, as agreed at the last step
 
     def __post_init__(self) -> None:
@@ -152,17 +152,18 @@ class Run:
 
     def checkpoint_is_due(self, done: int) -> bool:
         """At the end, when asked to stop, at a new best figure, and every so many seconds."""
-        over, stop = self._decide(done)
+        over, stop, due = self._decide(done)
         best = self.best is not None and self.best[0] == done
-        return over or stop or best or time.monotonic() - self._saved_at >= self.checkpoint_seconds
+        return over or stop or best or due
 
-    def _decide(self, done: int) -> tuple[bool, bool]:
-        """(over, asked to stop), agreed among the processes once a step."""
+    def _decide(self, done: int) -> tuple[bool, bool, bool]:
+        """(over, asked to stop, long since a checkpoint), agreed among the processes once a step."""
         if self._decided[0] != done:
             spent = self.seconds / (60 * self.minutes) if self.minutes else 0.0
-            flat, stop, self._time_spent = parallel.largest(self._is_flat, self._stop, spent)
+            long_since = time.monotonic() - self._saved_at >= self.checkpoint_seconds
+            flat, stop, due, self._time_spent = parallel.largest(self._is_flat, self._stop, long_since, spent)
             over = done >= self.steps or bool(flat) or self._time_spent >= 1
-            self._decided = (done, over, bool(stop))
+            self._decided = (done, over, bool(stop), bool(due))
         return self._decided[1:]
 
     @property
@@ -225,8 +226,8 @@ class Run:
             self._worse += 1
         if self.patience:
             (flat,) = parallel.largest(self._is_flat)
-            over, stop = self._decide(done)
-            self._decided = (done, over or bool(flat), stop)
+            over, stop, due = self._decide(done)
+            self._decided = (done, over or bool(flat), stop, due)
 
     def beat(self, phase: str, **facts: Any) -> None:
         """Say where the run is, for whoever watches its folder; once the state is read, also how far."""
@@ -304,7 +305,8 @@ class Run:
                 state.write(self.folder.checkpoints, done, tensors, facts)
                 state.prune(self.folder.checkpoints, self.best[0] if self.best else None)
         self._saved, self._saved_at = done, time.monotonic()
-        if self._stop or (self._decided[0] == done and self._decided[2]):
+        agreed = self._decided[0] == done and self._decided[2]
+        if agreed or (self._stop and parallel.world() == 1):
             self.beat("stopped")
             raise Stopped(f"stopped at step {done}")
 

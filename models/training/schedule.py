@@ -29,7 +29,7 @@ def set_learning_rate(optimizers: list[torch.optim.Optimizer], factor: float) ->
 @cache
 def has_fast_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
+        return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_bf16_supported())
 
 

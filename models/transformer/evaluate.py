@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import ZOO
-from models.data import Collection, contact_sheet
+from models.data import Collection, contact_sheet, spread
+from models.likeness import near
 from models.metrics import FEATURES, IndependentFeatures, nearest, retrieval
 from models.transformer.sample import TransformerSampler, load, requests
 from models.transformer.train import Examples
@@ -141,16 +142,14 @@ def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dic
 
 def distances(data: Collection, features: IndependentFeatures, drawn: dict[str, Tensor]) -> dict[str, float]:
     """Of drawings, and of real pictures that were held out, to the nearest picture of the training."""
-    training = features(data.pictures(data.indices("train", recoloured=False)[::2][:MOST_SHOWN]))
-    found = {f"drawings_{name}": median(nearest(features(pictures), training)) for name, pictures in drawn.items()}
+    training = features(data.pictures(spread(data.indices("train", recoloured=False), MOST_SHOWN)))
+    found = {"among": float(len(training))}
+    for name, pictures in drawn.items():
+        found |= near(f"drawings_{name}", nearest(features(pictures), training))
     if data.held_out:
-        real = features(data.pictures(data.indices(*data.held_out[:1], recoloured=False)[:MOST_SHOWN]))
-        found["real_held_out"] = median(nearest(real, training))
+        held_out = spread(data.indices(*data.held_out[:1], recoloured=False), MOST_SHOWN)
+        found |= near("real_held_out", nearest(features(data.pictures(held_out)), training))
     return found
-
-
-def median(values: npt.NDArray[np.float32]) -> float:
-    return round(float(np.median(values)), 4)
 
 
 def losses(sampler: TransformerSampler, data: Collection) -> dict[str, float]:

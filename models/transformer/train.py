@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from models.checkpoint import find, load_into, read_card, read_text, read_weights, write_model
-from models.data import Collection, EpochOrder, augment, contact_sheet, to_unit
+from models.data import Collection, EpochOrder, augment, contact_sheet, spread, to_unit
 from models.folders import whole_folder, write_atomically
 from models.sentences import cached, caption_sentences, captions_from, captions_of
 from models.training import parallel
@@ -160,7 +160,9 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
             with run.spend("measuring"):
                 piece = max(1, len(images) // run.pieces)
                 held_out = {
-                    split: evaluate(ema.average, examples, spread(data.indices(split), MEASURED), piece)
+                    split: evaluate(
+                        ema.average, examples, spread(data.indices(split, recoloured=False), MEASURED), piece
+                    )
                     for split in data.held_out  # each split is held out for a reason of its own
                 }
                 run.log(done, **{f"held_out_loss_{split}": figure for split, figure in held_out.items()})
@@ -203,11 +205,6 @@ def draw(sampler: TransformerSampler, watched: list[str]) -> Image.Image:
     sheet = contact_sheet(torch.from_numpy(np.stack([d.pixels for d in drawn])).permute(0, 3, 1, 2), 6)
     double = (sheet.shape[1] * 2, sheet.shape[0] * 2)
     return Image.fromarray(sheet).resize(double, Image.Resampling.BICUBIC)
-
-
-def spread(indices: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
-    """So many of the indices at most, evenly spread."""
-    return indices if len(indices) <= most else indices[np.linspace(0, len(indices) - 1, most).astype(np.int64)]
 
 
 def some_captions(data: Collection) -> list[str]:

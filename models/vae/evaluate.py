@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import ZOO
-from models.data import Collection, label_names, labels_of, to_unit
+from models.data import Collection, label_names, labels_of, spread, to_unit
 from models.latents import evaluate_chance
-from models.likeness import rounded, spread
+from models.likeness import rounded
 from models.metrics import psnr
 from models.sentences import SentenceEncoder
 from models.training.schedule import step_generator
@@ -21,10 +21,11 @@ from models.vae.network import VAE
 from models.vae.objective import divergence, importance_weighted_bound
 from models.vae.sample import load, load_vae
 from models.vae.spec import DrawnFromPrior
-from models.vae.train import ACTIVE, bits_a_number
+from models.vae.train import bits_a_number
 
 DRAWS, BOUNDED, MEASURED = (1, 64, 512), 64, 512  # of the encoder a picture; pictures of bounds, and of the rest
 BATCH = 16
+ACTIVE = 0.01  # variance of the means of a latent in use (Burda et al., 2016)
 
 
 def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
@@ -71,6 +72,6 @@ def bounds(network: VAE, pictures: Tensor) -> dict[str, Any]:
     return {
         **found,
         "kl_nats": rounded(float(divergences.sum(1).mean())),
-        "latents_in_use": int((divergences.mean(0) > ACTIVE).sum()),
+        "latents_in_use": int((means.var(0) > ACTIVE).sum()),
         "psnr_reconstruction_db": rounded(psnr(rebuilt, pictures)),
     }

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import ZOO
-from models.data import Collection, contact_sheet, to_pixels, to_unit
+from models.data import Collection, contact_sheet, spread, to_pixels, to_unit
 from models.metrics import psnr
 from models.vae.fsq import FSQAutoencoder
 from models.vae.kl import KLAutoencoder
@@ -30,7 +30,7 @@ def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dic
     train = data.indices("train", recoloured=False)
     seen = to_unit(data.pictures(train[:: max(1, len(train) // MEASURED)]))
     splits = data.held_out[:1]
-    shown = to_unit(data.pictures(data.indices(*splits, recoloured=False)[:MEASURED])) if splits else seen
+    shown = to_unit(data.pictures(spread(data.indices(*splits, recoloured=False), MEASURED))) if splits else seen
     rebuilt = reconstruct(network, shown)
     figures = {
         **({NAMES.get(splits[0], "psnr_held_out_db"): round(psnr(rebuilt, shown), 2)} if splits else {}),

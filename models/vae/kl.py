@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.vae.objective import divergence
+from models.vae.objective import divergence, drawn
 from models.vae.spatial import SpatialAutoencoder, decoder, encoder
 from models.vae.spatial_spec import KLConfig
 
@@ -41,5 +41,5 @@ class KLAutoencoder(SpatialAutoencoder):
     def rebuild(self, pictures: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """(reconstruction from a drawn latent, (B,) KL divergence in nats)."""
         mean, log_variance = self.posterior(pictures)
-        rebuilt: Tensor = self.decoder(mean + torch.exp(0.5 * log_variance) * noise.to(mean))
+        rebuilt: Tensor = self.decoder(drawn(mean, log_variance, noise.to(mean)))
         return rebuilt, divergence(mean, log_variance).flatten(1).sum(1)

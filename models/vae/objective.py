@@ -111,6 +111,11 @@ def normal_log_prob(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * values.sum(-1)
 
 
+def drawn(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+    """A sample of a posterior from a standard normal one."""
+    return mean + torch.exp(0.5 * log_variance) * noise
+
+
 @torch.no_grad()
 def importance_weighted_bound(model: nn.Module, x: Tensor, samples: int, random: torch.Generator) -> Tensor:
     """(B,) lower bound of log p(x) from `samples` draws of the encoder: the ELBO for 1, tighter for more.
@@ -121,7 +126,7 @@ def importance_weighted_bound(model: nn.Module, x: Tensor, samples: int, random:
     mean, log_variance = model.encoder(x)
     bounds = []
     for _ in range(samples):
-        z = mean + torch.exp(0.5 * log_variance) * torch.randn(mean.shape, generator=random).to(mean)
+        z = drawn(mean, log_variance, torch.randn(mean.shape, generator=random).to(mean))
         weight = model.likelihood.log_prob(x, model.decoder(z))
         weight = weight + normal_log_prob(z, torch.zeros_like(mean), torch.zeros_like(mean))
         bounds.append(weight - normal_log_prob(z, mean, log_variance))

@@ -14,7 +14,17 @@ from PIL import Image
 from torch import Tensor
 
 from models.checkpoint import write_model
-from models.data import Collection, EpochOrder, augment, contact_sheet, label_names, labels_of, to_pixels, to_unit
+from models.data import (
+    Collection,
+    EpochOrder,
+    augment,
+    contact_sheet,
+    label_names,
+    labels_of,
+    measured,
+    to_pixels,
+    to_unit,
+)
 from models.features import PerceptualLoss
 from models.metrics import psnr
 from models.sentences import SentenceEncoder, caption_sentences, captions_from
@@ -23,7 +33,7 @@ from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.state import pack, unpack
 from models.vae.network import VAE
-from models.vae.objective import LEVEL, DiscretisedLogistic, beta_at, divergence, with_free_bits
+from models.vae.objective import LEVEL, DiscretisedLogistic, beta_at, divergence, drawn, with_free_bits
 from models.vae.spec import VAETraining
 
 MEASURED, SHOWN = 512, 32
@@ -57,7 +67,7 @@ def losses(
 ) -> Losses:
     """(B, 3, H, W) in [-1, 1], (B, latent) of a standard normal; `whole`: divergences of the whole batch."""
     mean, log_variance = network.encoder(pictures)
-    rebuilt = network.decoder(mean + torch.exp(0.5 * log_variance) * noise)
+    rebuilt = network.decoder(drawn(mean, log_variance, noise))
     reconstruction = -network.likelihood.log_prob(pictures, rebuilt).mean()
     divergences = divergence(mean, log_variance)
     features = perceptual(rebuilt, pictures) if perceptual else rebuilt.new_zeros(())
@@ -86,7 +96,7 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
     train_items = data.indices("train")
     order = EpochOrder(train_items, params.batch_size, run.seed)
     mirrorable = torch.tensor([bool(item["mirrorable"]) for item in data.items])
-    held_out = to_unit(data.pictures(data.indices(*data.held_out[:1], recoloured=False)[:MEASURED])).to(run.device)
+    held_out = to_unit(data.pictures(measured(data, MEASURED))).to(run.device)
 
     for step in run.steps_from(done):
         with run.spend("data"):
@@ -117,7 +127,7 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
         optimizer.step()
         ema.update(network, step)
         if run.log_is_due(done):
-            figures = described(parts, network, beta)
+            figures = described(parts, network, beta, params.free_bits)
             run.log_step(done, len(batch), **figures, learning_rate=factor * params.learning_rate)
         if len(held_out) and run.measure_is_due(done):
             with run.spend("measuring"):
@@ -148,14 +158,14 @@ def divergences_of(network: VAE, batch: Tensor, device: torch.device, rows: slic
     return divergence(*network.encoder(batch[rows].to(device)))
 
 
-def described(parts: Tensor, network: VAE, beta: float) -> dict[str, float]:
+def described(parts: Tensor, network: VAE, beta: float, free_bits: float) -> dict[str, float]:
     reconstruction, perceptual, objective = parts[:3].tolist()
     return {
         "loss": objective,
         "reconstruction_nats": reconstruction,
         "kl_nats": float(parts[3:].sum()),
         "perceptual": perceptual,
-        "active_latents": float((parts[3:] > ACTIVE).sum()),
+        "active_latents": float((parts[3:] > max(ACTIVE, 2 * free_bits)).sum()),
         "beta": beta,
         "scale": network.likelihood.log_scale.exp().item(),
     }
@@ -169,9 +179,7 @@ def measure(network: VAE, held_out: Tensor, batch: int, done: int, run: Run) -> 
     for pictures in held_out.split(batch):
         mean, log_variance = network.encoder(pictures)
         noise = torch.randn(mean.shape, generator=random).to(mean)
-        likelihood = network.likelihood.log_prob(
-            pictures, network.decoder(mean + torch.exp(0.5 * log_variance) * noise)
-        )
+        likelihood = network.likelihood.log_prob(pictures, network.decoder(drawn(mean, log_variance, noise)))
         bounds.append(likelihood - divergence(mean, log_variance).sum(1))
         rebuilt.append(network.decoder(mean))
     bits = bits_a_number(network, float(torch.cat(bounds).mean()), held_out[0].numel())
@@ -230,7 +238,7 @@ def fit_prior(
         noise = torch.randn(PRIOR_BATCH, means.size(1), generator=random).to(means)
         sentences = captions.draw(chosen, random).to(means) if captions else None
         chosen = chosen.to(means.device)
-        latents = means[chosen] + torch.exp(0.5 * log_variances[chosen]) * noise
+        latents = drawn(means[chosen], log_variances[chosen], noise)
         loss = -network.prior.log_prob(latents, None if styles is None else styles[chosen], sentences).mean()
         optimizer.param_groups[0]["lr"] = PRIOR_RATE * (1 - step / steps)
         optimizer.zero_grad(set_to_none=True)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.checkpoint import write_model
-from models.data import Collection, EpochOrder, augment, contact_sheet, to_pixels, to_unit
+from models.data import Collection, EpochOrder, augment, contact_sheet, measured, to_pixels, to_unit
 from models.features import PerceptualLoss
 from models.metrics import psnr
 from models.training.ema import EMA
@@ -21,6 +21,8 @@ from models.vae.fsq import FSQAutoencoder
 from models.vae.kl import KLAutoencoder
 from models.vae.spatial import SpatialAutoencoder
 from models.vae.spatial_spec import FSQTraining, KLTraining
+
+MEASURED = 256  # held-out pictures of 64 px
 
 
 def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
@@ -38,7 +40,7 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
     if tensors:
         unpack(tensors, **parts)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
-    held_out = to_unit(data.pictures(data.indices(*data.held_out[:1])[: measured_pictures(params)])).to(run.device)
+    held_out = to_unit(data.pictures(measured(data, MEASURED))).to(run.device)
 
     for step in run.steps_from(done):
         with run.spend("data"):
@@ -109,11 +111,6 @@ def make(params: FSQTraining | KLTraining) -> SpatialAutoencoder:
 
 def family_of(params: FSQTraining | KLTraining) -> str:
     return "fsq-autoencoder" if isinstance(params, FSQTraining) else "kl-autoencoder"
-
-
-def measured_pictures(params: FSQTraining | KLTraining) -> int:
-    """How many held-out pictures are measured: 256 of 64 px, or as many pixels in larger ones."""
-    return max(16, min(256, 256 * 64**2 // params.network.size**2))
 
 
 def total(losses: Tensor, params: FSQTraining | KLTraining, doubted: float) -> Tensor:

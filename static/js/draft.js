@@ -2,7 +2,7 @@
 const place = () => `draft ${location.pathname}`;
 
 // Fills in what the last form of this page has left, of all fields or of those named; returns what else it has left,
-// which `others` is asked for when this one is left by one of the links.
+// which `others` is asked for when this one is left by one of the links. What this form has no field for goes along too.
 export function carry(form, links, { names, others = () => ({}) }) {
   const carried = () => [...form.elements].filter((input) => input.name && input.type !== "file" && (names?.includes(input.name) ?? true));
   const { fields = {}, ...rest } = JSON.parse(sessionStorage.getItem(place()) ?? "{}");
@@ -16,7 +16,9 @@ export function carry(form, links, { names, others = () => ({}) }) {
   for (const link of document.querySelectorAll(links)) {
     link.addEventListener("click", () => {
       const changed = carried().filter((input) => state(input) !== initial(input));
-      const left = { fields: Object.fromEntries(changed.map((input) => [input.name, state(input)])), ...others() };
+      const own = new Set(carried().map((input) => input.name));
+      const foreign = Object.entries(fields).filter(([name]) => !own.has(name));
+      const left = { fields: Object.fromEntries([...foreign, ...changed.map((input) => [input.name, state(input)])]), ...others() };
       sessionStorage.setItem(place(), JSON.stringify(left));
     });
   }

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.pages import follow
 from tests.studio import ROOT, request
@@ -81,6 +81,55 @@ def test_many_waiting_jobs_do_not_block_the_page(open_page: Open) -> None:
         page.reload()
 
 
+def test_an_enter_that_is_held_or_picks_a_character_draws_nothing_more(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/create")
+    page.get_by_label("Prompt").fill("held down")
+    page.get_by_label("Prompt").evaluate("""(place) => {
+        const enter = { key: "Enter", cancelable: true, bubbles: true };
+        const press = (options) => place.dispatchEvent(new KeyboardEvent("keydown", { ...enter, ...options }));
+        press({ keyCode: 229 });
+        press({});
+        press({ repeat: true });
+        press({});
+    }""")
+    expect(page.locator(".job").first.locator(".prompt")).to_have_text("held down")
+    found = page.request.get("/api/v1/generations?limit=10").json()["items"]
+    assert len([job for job in found if job["params"]["prompt"] == "held down"]) == 1
+
+
+def test_a_request_whose_answer_is_lost_is_drawn_once_when_it_is_sent_again(open_page: Open) -> None:
+    page = open_page(expected="net::ERR_FAILED")
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.abort()
+
+    page.goto("/create")
+    page.route("**/api/v1/generations", lose)
+    page.get_by_label("Prompt").fill("lost on its way")
+    page.get_by_label("Prompt").press("Enter")
+    expect(page.locator("#problem")).to_contain_text("does not answer")
+    page.unroute("**/api/v1/generations")
+    page.get_by_role("button", name="Draw").click()
+    expect(page.locator(".job").first.locator(".prompt")).to_have_text("lost on its way")
+    found = page.request.get("/api/v1/generations?limit=10").json()["items"]
+    assert len([job for job in found if job["params"]["prompt"] == "lost on its way"]) == 1
+
+
+def test_what_was_filled_in_goes_along_to_another_model_and_back(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/create")
+    page.get_by_label("Prompt").fill("a kite")
+    page.get_by_label("Seed", exact=True).fill("7")
+    page.locator(".models a", has_text="Emoji mixing").click()
+    expect(page.get_by_label("Seed", exact=True)).to_have_value("7")
+    page.locator(".models a", has_text="Emoji transformer").click()
+    expect(page.get_by_label("Prompt")).to_have_value("a kite")
+    page.goto("/create")
+    expect(page.get_by_label("Prompt")).to_have_value("")
+
+
 def test_style_chips_change_the_prompt_and_the_dice_rolls(open_page: Open) -> None:
     page = open_page()
     page.goto("/create?model=emoji-transformer")
@@ -128,6 +177,18 @@ def test_the_gallery_scrolls_without_end_and_searches_as_one_types(open_page: Op
     assert "q=many+3" in page.url or "q=many%203" in page.url
     page.get_by_role("searchbox").fill("no such thing")
     expect(page.get_by_text("No work fits what you look for.")).to_be_visible()
+
+
+def test_a_search_stays_in_its_tab_and_a_model_is_chosen_at_once(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/?favourite=true")
+    page.get_by_role("searchbox").fill("nothing like it")
+    page.wait_for_url("**favourite=true**")
+    page.wait_for_url("**q=nothing**")
+    page.goto("/?q=fox")
+    page.get_by_label("Model").select_option("pixel-faces")
+    page.wait_for_url("**model=pixel-faces**")
+    expect(page.locator(".card")).to_have_count(0)
 
 
 def test_a_work_is_named_tagged_marked_trashed_and_taken_back(open_page: Open) -> None:

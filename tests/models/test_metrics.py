@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from models.likeness import blurred, spread
+from models.data import spread
+from models.likeness import blurred
 from models.metrics import coverage, kernel_distance, nearest, psnr
 
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import ZOO
-from models.data import Collection, contact_sheet, label_names, labels_of, to_pixels, to_unit
-from models.likeness import rounded, spread
+from models.data import Collection, contact_sheet, label_names, labels_of, spread, to_pixels, to_unit
+from models.likeness import rounded
 from models.metrics import FEATURES, IndependentFeatures, psnr
 from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.pairs import Pairs

@@ -163,9 +163,3 @@ class MixingVAE(nn.Module):
             covariance = torch.cov(means[own].T, correction=0) + torch.diag(log_variances[own].exp().mean(0))
             self.style_means[label] = means[own].mean(0)
             self.style_roots[label] = torch.linalg.cholesky(covariance.double()).float()
-
-
-def drawn(posterior: Posterior, noise: Tensor) -> Tensor:
-    """A sample of a posterior from a standard normal one."""
-    mean, log_variance = posterior
-    return mean + torch.exp(0.5 * log_variance) * noise

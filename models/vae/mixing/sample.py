@@ -12,7 +12,7 @@ from torch import Tensor
 from models.base import BATCHES, INTERPOLATION, OnStep, Output, Request, padded
 from models.checkpoint import load_into, read_card, read_weights
 from models.data import to_pixels
-from models.latents import Remembered, fitted, label_list
+from models.latents import Remembered, fitted, label_list, on_the_way
 from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.spec import MixingConfig
 
@@ -77,8 +77,7 @@ def style_weights(request: Request) -> list[float]:
     """How much of each picture's style; without any word of it, the last one's. On a way, from first to last."""
     count = len(request.images)
     if request.params.path and request.params.count > 1:
-        place = request.index / (request.params.count - 1) * (count - 1)
-        return [max(0.0, 1 - abs(place - i)) for i in range(count)]
+        return on_the_way(request)
     return shares(request.params.style_weights or one(count - 1, count))
 
 

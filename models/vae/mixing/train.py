@@ -38,10 +38,10 @@ from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.state import pack, unpack
 from models.vae.critic import Critic
-from models.vae.mixing.network import MixingVAE, Posterior, drawn
+from models.vae.mixing.network import MixingVAE, Posterior
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.spec import MixingTraining
-from models.vae.objective import beta_at, divergence, with_free_bits
+from models.vae.objective import beta_at, divergence, drawn, with_free_bits
 
 MEASURED, SHOWN = 256, 16
 SHIFT = 2  # pixels, at most
@@ -149,8 +149,8 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
             with mixed_precision(run.device):
                 content, style = network.content(seen.content), network.style(seen.style)
                 prior = network.priors[seen.labels]
-                styled = torch.where(seen.of_prior, prior + seen.style_noise, drawn(style, seen.style_noise))
-                made = network.decoder(drawn(content, seen.content_noise), styled)
+                styled = torch.where(seen.of_prior, prior + seen.style_noise, drawn(*style, seen.style_noise))
+                made = network.decoder(drawn(*content, seen.content_noise), styled)
                 reconstruction = -network.likelihood.log_prob(seen.wanted, made).mean()
                 features, manner = perceptual.compared(made, seen.wanted)
                 missed = F.cross_entropy(network.label_scores(style[0]), seen.labels)
