@@ -18,6 +18,8 @@ from app.checkpoints.service import cards
 from app.database import session_scope
 from app.deps import Admin
 from app.errors import NotFound
+from app.i18n import language_of
+from app.i18n import said as said_in
 from app.paging import Cursor, Limit, decode, encode
 from app.queue import TRAINING, ring
 from app.training_runs import service
@@ -220,7 +222,7 @@ async def events(
     Reads the run's row and files, so nothing is lost with Redis; an event's id is how far the curves were read.
     """
     offset = int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdigit() else 0
-    said, shown = "", list[int]()
+    said, shown, language = "", list[int](), language_of(request)
     began = time.monotonic()
     while True:
         now = await run_in_threadpool(look, run.id)
@@ -237,7 +239,8 @@ async def events(
             yield ServerSentEvent(data=shown, event="samples", id=str(offset))
         if (text := now.model_dump_json()) != said:
             said = text
-            yield ServerSentEvent(data=json.loads(text), event="run", id=str(offset))
+            spoken = {**json.loads(text), "error": said_in(language, now.error) or None}
+            yield ServerSentEvent(data=spoken, event="run", id=str(offset))
         if now.status in AT_REST or time.monotonic() - began > LONGEST_STREAM or await request.is_disconnected():
             return
         await asyncio.sleep(LOOK_SECONDS)

@@ -238,8 +238,11 @@ function follow() {
   stream.addEventListener("open", () => {
     for (const element of jobs.querySelectorAll("[data-job]")) if (!hasEnded(element.dataset.status)) recheck(element.dataset.job).catch(() => {});
   });
-  stream.addEventListener("error", () => {
-    if (stream.readyState === EventSource.CLOSED) setTimeout(follow, 3000);
+  stream.addEventListener("error", async () => {
+    if (stream.readyState !== EventSource.CLOSED) return;
+    const answer = await fetch("/api/v1/users/me").catch(() => null);
+    if (answer?.status === 401) showProblem(new Error(words.out));
+    setTimeout(follow, 3000);
   });
 }
 

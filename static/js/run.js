@@ -91,14 +91,16 @@ timeline.addEventListener("input", showSheet);
 
 async function act(button, work) {
   const problem = document.getElementById("problem");
+  if (button.getAttribute("aria-disabled")) return;
   problem.textContent = "";
-  button.disabled = true;
+  button.setAttribute("aria-disabled", "true"); // and not disabled, which would take the focus from it
   try {
     await work();
   } catch (error) {
     problem.textContent = error instanceof ApiError ? [error.message, ...error.fields.map((f) => f.msg)].filter(Boolean)[0] : words.lost;
   } finally {
-    button.disabled = false;
+    button.removeAttribute("aria-disabled");
+    if (!button.offsetParent) [...page.querySelectorAll("[data-act]")].find((other) => other.offsetParent)?.focus();
   }
 }
 
