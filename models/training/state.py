@@ -15,6 +15,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from models.checkpoint import CheckpointError
+
 KEEP = 2  # newest states on disk, besides the best
 
 
@@ -88,10 +90,12 @@ def pack(**parts: nn.Module | torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def unpack(tensors: dict[str, Tensor], **parts: nn.Module | torch.optim.Optimizer) -> None:
-    """The reverse of `pack`. Raises RuntimeError or KeyError where shapes or names do not fit."""
+    """The reverse of `pack`. Raises CheckpointError for what an earlier version of the modules has packed."""
     for name, part in parts.items():
         own = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
         if isinstance(part, nn.Module):
+            if own.keys() != part.state_dict().keys():
+                raise CheckpointError(f"the {name} that this run has saved is of an earlier version; start a new run")
             part.load_state_dict(own)
         else:
             state: dict[int, dict[str, Tensor]] = {}

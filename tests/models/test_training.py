@@ -25,7 +25,7 @@ from models.training.run import (
     train_with_rollback,
 )
 from models.training.schedule import step_generator, warmup_stable_decay
-from models.training.state import NotSaved
+from models.training.state import NotSaved, pack, unpack
 from models.transformer import train as transformer_training
 from models.transformer.spec import TransformerConfig, TransformerTraining
 from models.vae import train as vae_training
@@ -332,3 +332,9 @@ def test_an_autoencoder_of_other_weights_than_asked_for_is_refused() -> None:
         load_autoencoder("emoji-fsq", torch.device("cpu"), "0" * 64)
     with pytest.raises(checkpoint.CheckpointError, match="missing"):
         load_autoencoder("no-such", torch.device("cpu"))
+
+
+def test_a_state_of_an_earlier_version_is_refused_with_the_reason() -> None:
+    kept = pack(critic=torch.nn.Linear(2, 2))
+    with pytest.raises(checkpoint.CheckpointError, match="critic that this run has saved is of an earlier version"):
+        unpack(kept, critic=torch.nn.Sequential(torch.nn.Linear(2, 2)))
