@@ -28,6 +28,7 @@ from models.training import parallel, state
 from models.training.folder import RunFolder
 
 LOGS, SHEETS = 200, 10  # a short run logs and measures about so often in all
+LOG_SECONDS = 10.0
 BEAT_SECONDS = 1.0
 
 
@@ -173,8 +174,10 @@ class Run:
     # --- log --------------------------------------------------------------------------------------------------------
 
     def log_is_due(self, done: int, every: int = 50) -> bool:
-        """Every so many steps, oftener in a short run."""
-        return done % max(1, min(every, self.steps // LOGS)) == 0 or done >= self.steps
+        """Every so many steps, oftener in a short run, and after so many seconds where steps are slow."""
+        if done % max(1, min(every, self.steps // LOGS)) == 0 or done >= self.steps:
+            return True
+        return time.monotonic() - self._logged[1] >= LOG_SECONDS
 
     def measure_is_due(self, done: int, every: int = 500) -> bool:
         """When to measure on held-out items and to draw samples."""

@@ -125,6 +125,20 @@ def test_a_run_ends_by_its_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert 0 < done < 20 and run.restore()[0] == done and run.progress(done) == 1.0
 
 
+def test_slow_steps_are_logged_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Run(tmp_path, steps=100_000, echo=False)
+    now = [0.0]
+    monkeypatch.setattr("models.training.run.time.monotonic", lambda: now[0])
+    next(run.steps_from(0))
+    due = []
+    for done in range(1, 8):
+        now[0] += 4
+        if run.log_is_due(done):
+            run.log_step(done, batch=1)
+            due.append(done)
+    assert due == [3, 6] and not run.log_is_due(7) and run.log_is_due(50)
+
+
 def test_a_run_ends_when_its_held_out_figure_gets_no_better_and_shows_the_best(tmp_path: Path) -> None:
     figures = [5.0, 4.0, 3.0, 3.5, 3.2, 3.4, 1.0]
 
