@@ -101,6 +101,7 @@ async def subscribe(user: str, after: str, block_seconds: float) -> AsyncIterato
                 yield after, _adapter.validate_json(fields[b"event"])
     except (redis.RedisError, OSError) as error:
         log.warning("subscribe_failed", error=str(error))
+        yield None
     finally:
         await connection.aclose()
 

@@ -17,6 +17,12 @@ def unchanged(pictures: Tensor) -> Tensor:
     return pictures
 
 
+def learn(weights: list[nn.Parameter], wanted: bool) -> None:
+    """Whether these are to have gradients: who does not play must not pay for them."""
+    for weight in weights:
+        weight.requires_grad_(wanted)
+
+
 @dataclass(frozen=True)
 class Game:
     """The discriminator, and what it and a generator play for. Nothing here knows pictures: any data with a batch

@@ -16,7 +16,7 @@ from models.data import Collection, EpochOrder, contact_sheet, label_names, labe
 from models.data import augment as mirrored
 from models.features import pooled_lite0
 from models.gan import augment
-from models.gan.game import Change, Game, unchanged
+from models.gan.game import Change, Game, learn, unchanged
 from models.gan.network import discriminator_of, generator_of
 from models.gan.objective import divergence_bound
 from models.gan.projected import ProjectedDiscriminator
@@ -151,11 +151,6 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         write_model(
             run.folder.model, ema.average, {**card, "labels": labels, "directions": list(directions(ema.average))}
         )
-
-
-def learn(weights: list[nn.Parameter], wanted: bool) -> None:
-    for weight in weights:
-        weight.requires_grad_(wanted)
 
 
 def on_device(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.gan.game import Game
+from models.gan.game import Game, learn
 from models.gan.projected import ProjectedDiscriminator
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate
@@ -41,7 +41,7 @@ class Critic:
 
     def doubt(self, pictures: Tensor, rebuilt: Tensor, *labels: Tensor) -> Tensor:
         """What the autoencoder is to lower: how little real (B, 3, H, W) look, rebuilt from `pictures`."""
-        self.learns(False)
+        learn(self.judging, False)
         return self.game.generator_loss(pictures, rebuilt, labels)
 
     def learn(self, pictures: Tensor, rebuilt: list[Tensor], step: int, *labels: Tensor) -> float:
@@ -50,7 +50,7 @@ class Critic:
 
         Raises Diverged.
         """
-        self.learns(True)
+        learn(self.judging, True)
         self.network.advance()
         self.optimizer.zero_grad(set_to_none=True)
         set_learning_rate([self.optimizer], self.run.rate)
@@ -67,7 +67,3 @@ class Critic:
         self.run.watch(step + 1, loss_of_all)
         self.optimizer.step()
         return float(of_real - of_fake)
-
-    def learns(self, wanted: bool) -> None:
-        for weight in self.judging:
-            weight.requires_grad_(wanted)

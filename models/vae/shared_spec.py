@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from models.base import TrainingCost
+from models.gan.spec import SMALLEST_JUDGED
 
 Width = Annotated[int, Field(ge=8, le=2048, multiple_of=8)]
 LikelihoodName = Literal["gaussian", "laplace", "discretised-logistic"]
@@ -52,7 +53,7 @@ class BoundTraining(BaseModel):
 
 
 RAMP = 0.1  # of a training, in which the late losses rise
-CRITIC_BYTES_A_PIXEL, SMALLEST_JUDGED = 1300, 64  # measured: 159 MiB more at 32 pictures of 64 px
+CRITIC_BYTES_A_PIXEL = 1300  # measured: 159 MiB more at 32 pictures of 64 px
 CRITIC_SPEED = 0.77  # measured: of a run without it
 CALM = 0.3  # of the learning rate beside a discriminator, whose judgement wavers; seen in mixing, with one of patches:
 # at the whole of it the features' distance rose by a fifth, and fell again only as the rate did
