@@ -78,10 +78,15 @@ def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     return tensors
 
 
-def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
+def fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     """Raises CheckpointError when names or shapes differ from the network's."""
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError("the weights are of another architecture") from error
+
+
+def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
+    """Ready to draw. Raises CheckpointError when names or shapes differ from the network's."""
+    fill(network, tensors)
     return network.eval().requires_grad_(False)

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+CPU = torch.device("cpu")
 FEWEST_MEASURED = 16
 
 
@@ -45,9 +46,12 @@ class Collection:
         """The splits that are not trained on, by name."""
         return sorted({item["split"] for item in self.items} - {"train"})
 
-    def pictures(self, indices: npt.NDArray[np.int64] | Tensor) -> Tensor:
-        """(B, 3, H, W) uint8."""
-        return torch.from_numpy(self.images[np.asarray(indices)]).permute(0, 3, 1, 2)
+    def pictures(self, indices: npt.NDArray[np.int64] | Tensor, device: torch.device = CPU) -> Tensor:
+        """(B, 3, H, W) uint8. Without waiting for what a GPU is at: as bytes, and from pinned memory."""
+        pixels = torch.from_numpy(self.images[np.asarray(indices)])
+        if device.type == "cuda":
+            pixels = pixels.pin_memory().to(device, non_blocking=True)
+        return pixels.permute(0, 3, 1, 2)
 
 
 def spread(indices: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
@@ -131,9 +135,11 @@ def augment(pictures: Tensor, generator: torch.Generator, mirrorable: Tensor | N
     mirrored = torch.rand(count, generator=generator) < 0.5
     if mirrorable is not None:
         mirrored &= mirrorable
-    pictures = torch.where(mirrored.view(-1, 1, 1, 1), pictures.flip(-1), pictures)
+    mirrored = mirrored.view(-1, 1, 1, 1).to(pictures.device)
+    pictures = torch.where(mirrored, pictures.flip(-1), pictures)
     if not shift:
         return pictures
-    shifts = torch.randint(0, 2 * shift + 1, (count, 2), generator=generator).tolist()
+    shifts = torch.randint(0, 2 * shift + 1, (count, 2), generator=generator).to(pictures.device)
     padded = F.pad(pictures, (shift, shift, shift, shift), value=1.0)
-    return torch.stack([p[:, y : y + height, x : x + width] for p, (y, x) in zip(padded, shifts, strict=True)])
+    windows = padded.unfold(2, height, 1).unfold(3, width, 1)
+    return windows[torch.arange(count, device=pictures.device), :, shifts[:, 0], shifts[:, 1]]

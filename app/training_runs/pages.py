@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from app.checkpoints.service import cards
 from app.database import session_scope
 from app.datasets import service as datasets
 from app.datasets.collections import COLLECTIONS
@@ -33,10 +34,11 @@ def index(request: Request, admin: Admin, cursor: Cursor = None) -> Response:
 
 
 @router.get("/new")
-def new(request: Request, admin: Admin, family: Text = None, dataset: Text = None) -> Response:
-    """A form from the family's schema."""
+def new(request: Request, admin: Admin, family: Text = None, dataset: Text = None, start_from: Text = None) -> Response:
+    """A form from the family's schema; `start_from` is a checkpoint, whose family it is."""
     trainable = service.trainable()
-    chosen = trainable.get(family or "") or next(iter(trainable.values()))
+    start = cards().get(start_from or "")
+    chosen = trainable.get(start["family"] if start else family or "") or next(iter(trainable.values()))
     assert chosen.training is not None
     form = fields(chosen.training)
     with session_scope(writing=False) as session:
@@ -51,6 +53,7 @@ def new(request: Request, admin: Admin, family: Text = None, dataset: Text = Non
         "collections": list(COLLECTIONS),
         "dataset": dataset,
         "checkpoints": checkpoints,
+        "start": start_from if start else None,
     }
     return render(request, "training_runs/new.html", context)
 

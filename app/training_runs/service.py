@@ -23,6 +23,7 @@ from app.training_runs.tables import AT_REST, TrainingRun
 from app.users.service import Principal
 from models.base import Family, may_get_flat
 from models.card import CheckpointError
+from models.fine_tuning import OtherShape, validated
 from models.folders import locked
 from models.publication import publish as publish_checkpoint
 from models.registry import families
@@ -99,14 +100,17 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
             raise invalid("base_checkpoint", why="This family does not start from a checkpoint")
         own["start_from"] = given.base_checkpoint
     assert family.training is not None
+    for name, wanted in checkpoint_fields(family.training).items():
+        value = own.get(name, family.training.model_fields[name].default)
+        if isinstance(value, str) and value not in usable(wanted):
+            raise invalid("params", name, why=f"There is no checkpoint {value} of the family {wanted}")
     try:
-        params = family.training.model_validate(own)
+        params = validated(family.training, own, checkpoints.card_of)
     except ValidationError as error:
         raise invalid_params(error) from error
-    for name, wanted in checkpoint_fields(family.training).items():
-        value = getattr(params, name)
-        if value is not None and value not in usable(wanted):
-            raise invalid("params", name, why=f"There is no checkpoint {value} of the family {wanted}")
+    except OtherShape as error:
+        of_size = "size" in error.names and "size" in family.training.model_fields
+        raise invalid("params", "size" if of_size else "network", why=str(error)) from error
     if given.patience and not may_get_flat(params):
         raise invalid("patience", why="A run that a discriminator sharpens never gets flat: give steps or minutes")
     if family.problem and (why := family.problem(params, checkpoints.card_of)):

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from models.base import INTERPOLATION, VARIATION, Family, Preset, SamplingParams, Task, TrainingCost
+from models.fine_tuning import start_field
 from models.latent_spec import SMALLEST_GRID, LatentConfig, LatentTraining, label_field
 
 Objective = Literal["relativistic", "non-saturating", "minimax", "hinge"]
@@ -61,6 +62,7 @@ class GANTraining(LatentTraining):
     """How a GAN is trained."""
 
     network: GANConfig = GANConfig()
+    start_from: str | None = start_field("gan")
     discriminator: Literal["own", "projected"] = Field(
         "own",
         title="Discriminator",

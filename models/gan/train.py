@@ -12,7 +12,17 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models.checkpoint import write_model
-from models.data import Collection, EpochOrder, contact_sheet, label_names, labels_of, measured, to_pixels, to_unit
+from models.data import (
+    Collection,
+    EpochOrder,
+    Unsuitable,
+    contact_sheet,
+    label_names,
+    labels_of,
+    measured,
+    to_pixels,
+    to_unit,
+)
 from models.data import augment as mirrored
 from models.features import pooled_lite0
 from models.gan import augment
@@ -26,10 +36,12 @@ from models.metrics import kernel_distance
 from models.training.ema import EMA
 from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.start import begin, earlier, origin
 from models.training.state import pack, unpack
 
 SHOWN, COLUMNS = 64, 16
 MEASURED = 1000  # pictures of each side, of 64 px
+REST = 200  # steps in which a generator that knows something waits for a discriminator that knows nothing
 
 
 @dataclass
@@ -55,9 +67,13 @@ class Draws:
 def train(params: GANTraining, data: Collection, run: Run) -> None:
     """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself."""
     torch.manual_seed(run.seed)
+    before = earlier(params.start_from, run)
     labels = label_names(data) if params.labels else []
+    if before:
+        labels = labels_for(params.network.classes, labels)
     params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
     generator = generator_of(params.network).to(run.device, memory_format=torch.channels_last)
+    begin(generator, before, anew=("embedding.",))
     projected = params.discriminator == "projected"
     discriminator = ProjectedDiscriminator(len(labels)) if projected else discriminator_of(params.network)
     discriminator = discriminator.to(run.device, memory_format=torch.channels_last)
@@ -89,7 +105,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         with run.spend("data"):
             chosen, random = order.at(step), step_generator(run.seed, step)
             draws = Draws.of(params, len(chosen), random)
-            batch = mirrored(to_unit(data.pictures(chosen)), random, mirrorable[chosen], shift=0)
+            batch = mirrored(to_unit(data.pictures(chosen, run.device)), random, mirrorable[chosen], shift=0)
             batch = batch.contiguous(memory_format=torch.channels_last)
             styles = labels_of(data, chosen, labels) if labels else None
         factor = run.rate * warmup_stable_decay(step, run.progress(step))
@@ -127,8 +143,9 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         run.add_up(generator, generator_loss)
         done = step + 1
         run.watch(done, sums[0] + generator_loss)
-        optimizers[1].step()
-        ema.update(generator, step)
+        if before is None or step >= REST:
+            optimizers[1].step()
+            ema.update(generator, step)
 
         if params.augmentation == "adaptive":
             strength = augment.adapted(strength, float(sums[3]), len(batch), params.strength)
@@ -149,8 +166,17 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     if run.is_first:
         card = training_card("gan", params, data.card, run, step, figures)
         write_model(
-            run.folder.model, ema.average, {**card, "labels": labels, "directions": list(directions(ema.average))}
+            run.folder.model,
+            ema.average,
+            {**card, **origin(before), "labels": labels, "directions": list(directions(ema.average))},
         )
+
+
+def labels_for(known: int, labels: list[str]) -> list[str]:
+    """Which of these a generator that draws `known` styles can learn: all, or none. Raises Unsuitable."""
+    if known and not labels:
+        raise Unsuitable("this model draws in styles, and the pictures of this collection have none")
+    return labels if known else []
 
 
 def on_device(

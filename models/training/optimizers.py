@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,26 +13,29 @@ from models.training.schedule import has_fast_bfloat16
 
 
 def orthogonalize(update: Tensor, steps: int = 5) -> Tensor:
-    """Nearest semi-orthogonal matrix of `update` (rows, columns), by a quintic Newton-Schulz iteration.
+    """Nearest semi-orthogonal matrices of `update` (..., rows, columns), by a quintic Newton-Schulz iteration.
 
     Runs in bfloat16 where that is fast, which is exact enough here; it is very slow on CPUs that lack it.
     Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    x = update / (update.norm() + 1e-7)
+    x = update / (update.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     if has_fast_bfloat16(update.device):
         x = x.bfloat16()
-    tall = x.size(0) > x.size(1)
+    tall = x.size(-2) > x.size(-1)
     if tall:
-        x = x.T
+        x = x.mT
     for _ in range(steps):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return (x.T if tall else x).type_as(update)
+    return (x.mT if tall else x).type_as(update)
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose every update is orthogonalised; for matrices inside a network only."""
+    """Momentum whose every update is orthogonalised; for matrices inside a network only.
+
+    Those of one shape go together: a GPU would spend the time on starting small products.
+    """
 
     def __init__(
         self, params: Iterable[nn.Parameter], lr: float = 0.02, momentum: float = 0.95, weight_decay: float = 0.0
@@ -41,18 +45,25 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
+            alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
             for p in group["params"]:
-                if p.grad is None:
-                    continue
-                state = self.state[p]
-                if "momentum_buffer" not in state:
-                    state["momentum_buffer"] = torch.zeros_like(p)
-                buffer = state["momentum_buffer"]
-                buffer.lerp_(p.grad, 1 - group["momentum"])
-                update = orthogonalize(p.grad.lerp(buffer, group["momentum"]))  # Nesterov
-                p.mul_(1 - group["lr"] * group["weight_decay"])
+                if p.grad is not None:
+                    alike[p.shape].append(p)
+            for (rows, columns), matrices in alike.items():
+                updates = orthogonalize(torch.stack([self.momentum(p, group["momentum"]) for p in matrices]))
+                torch._foreach_mul_(matrices, 1 - group["lr"] * group["weight_decay"])
                 # The scale keeps the root mean square of an update the same for every shape.
-                p.add_(update, alpha=-group["lr"] * max(1.0, p.size(0) / p.size(1)) ** 0.5)
+                rate = group["lr"] * max(1.0, rows / columns) ** 0.5
+                torch._foreach_add_(matrices, list(updates.unbind()), alpha=-rate)
+
+    def momentum(self, p: nn.Parameter, share: float) -> Tensor:
+        """Nesterov's."""
+        assert p.grad is not None
+        state = self.state[p]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(p)
+        buffer: Tensor = state["momentum_buffer"].lerp_(p.grad, 1 - share)
+        return p.grad.lerp(buffer, share)
 
 
 def muon_and_adamw(

@@ -21,15 +21,18 @@ from models.base import may_get_flat
 from models.checkpoint import ZOO, CheckpointError
 from models.data import Collection, Unsuitable, open_collection
 from models.evaluation import measure
+from models.fine_tuning import validated
 from models.folders import is_full, locked, write_atomically
 from models.registry import families
 from models.training import parallel
 from models.training.folder import OUT_OF_MEMORY
 from models.training.recipe import read_recipe, remember
 from models.training.run import Diverged, Run, Stopped, TooLarge, is_out_of_memory, train_with_rollback
+from models.training.start import cards
 from models.training.state import NotSaved
 
 IN_USE = 75
+BESIDE_A_GPU = 4  # threads: there is little for them, and many wait for one another longer than they work
 LOCK_SECONDS = 60.0  # how long to wait for an earlier process of this run to end
 
 
@@ -92,7 +95,7 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
         data = open_collection(arguments.datasets / recipe.collection)
         if arguments.collection:
             recipe.card = {"title": data.card.get("title", data.card["name"])}
-        params = family.training.model_validate(recipe.params)
+        params: Any = validated(family.training, recipe.params, cards(run))
         if recipe.patience and not may_get_flat(params):
             raise ValueError("a run that a discriminator sharpens never gets flat: give steps or minutes")
     except FileNotFoundError as error:
@@ -121,7 +124,8 @@ def main() -> int:
     if device:
         torch.cuda.set_device(device)
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
+    threads = max(1, (os.cpu_count() or 1) // processes)
+    torch.set_num_threads(min(threads, BESIDE_A_GPU) if device else threads)
     os.nice(10)  # whoever draws comes first
     parallel.join(device or torch.device("cpu"))
     run = Run(

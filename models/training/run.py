@@ -28,6 +28,7 @@ from models.training import parallel, state
 from models.training.folder import RunFolder
 
 LOGS, SHEETS = 200, 10  # a short run logs and measures about so often in all
+MOST_SHEETS = 25  # of a long one
 LOG_SECONDS = 10.0
 BEAT_SECONDS = 1.0
 
@@ -180,8 +181,9 @@ class Run:
         return time.monotonic() - self._logged[1] >= LOG_SECONDS
 
     def measure_is_due(self, done: int, every: int = 500) -> bool:
-        """When to measure on held-out items and to draw samples."""
-        return done % max(1, min(every, self.steps // SHEETS)) == 0 or self.is_over(done)
+        """When to measure on held-out items and to draw samples: not too often in a long run, nor seldom in a short."""
+        every = min(max(every, self.steps // MOST_SHEETS), self.steps // SHEETS)
+        return done % max(1, every) == 0 or self.is_over(done)
 
     @contextlib.contextmanager
     def spend(self, kind: str) -> Iterator[None]:

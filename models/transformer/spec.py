@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.base import TEXT_TO_IMAGE, Family, PlainText, Preset, PromptedParams, Task, TrainingCost
+from models.fine_tuning import start_field
 
 IMAGES_PER_SECOND = 66.0  # measured: the default network on two CPU cores
 MORE = {"more": True}  # shown under "more" in a form
@@ -82,12 +83,7 @@ class TransformerTraining(BaseModel):
         description="Checkpoint that turns pictures into tokens",
         json_schema_extra={"checkpoint": "fsq-autoencoder", "more": True},
     )
-    start_from: str | None = Field(
-        None,
-        title="Start from",
-        description="Checkpoint whose weights training starts from; empty: from nothing",
-        json_schema_extra={"checkpoint": "text-to-image-transformer"},
-    )
+    start_from: str | None = start_field("text-to-image-transformer")
     batch_size: int = Field(96, ge=1, le=4096, title="Batch size", description="Pictures a step")
     muon_learning_rate: float = Field(
         0.02,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,15 +12,16 @@ from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from models.checkpoint import find, load_into, read_card, read_text, read_weights, write_model
+from models.checkpoint import read_card, read_text, write_model
 from models.data import Collection, EpochOrder, augment, contact_sheet, spread, to_unit
-from models.folders import whole_folder, write_atomically
+from models.folders import write_atomically
 from models.sentences import cached, caption_sentences, captions_from, captions_of
 from models.training import parallel
 from models.training.ema import EMA
 from models.training.optimizers import muon_and_adamw
 from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.start import begin, earlier, origin, own_copy
 from models.training.state import pack, unpack
 from models.transformer.network import TextToImageTransformer, drop_prompts
 from models.transformer.sample import TransformerSampler, requests
@@ -80,11 +79,11 @@ def encode_views(
     for view in range(views):
         for start in range(0, len(data.items), 256):
             chosen = np.arange(start, min(start + 256, len(data.items)))
-            pictures = to_unit(data.pictures(chosen))
+            pictures = to_unit(data.pictures(chosen, device))
             if view:
                 pictures = augment(pictures, step_generator(view, start), mirrorable[chosen])
             with mixed_precision(device):
-                rows.append(autoencoder.encode(pictures.to(device)).flatten(1).cpu().numpy().astype(np.int16))
+                rows.append(autoencoder.encode(pictures).flatten(1).cpu().numpy().astype(np.int16))
     return np.concatenate(rows).reshape(views, len(data.items), -1).transpose(1, 0, 2)
 
 
@@ -94,19 +93,17 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     Raises CheckpointError when the autoencoder or the checkpoint to start from is missing, broken or of another shape.
     """
     torch.manual_seed(run.seed)
+    before = earlier(params.start_from, run)
     with parallel.first_alone():
         own = own_copy(params.autoencoder, run, Path("autoencoder") / params.autoencoder)
         autoencoder, autoencoder_folder = load_autoencoder(params.autoencoder, run.device, beside=own.parent)
-        earlier = own_copy(params.start_from, run, Path("start")) if params.start_from else None
-        tokenizer = tokenizer_of(earlier) if earlier else tokenizer_for(data, params, run.path / "tokenizer.json")
+        tokenizer = tokenizer_of(before) if before else tokenizer_for(data, params, run.path / "tokenizer.json")
         prompts = PromptEncoder(tokenizer, params.network.prompt_length)
         examples = Examples(
             data, autoencoder, prompts, params.views, run.path / "cache", run.device, params.plain_share
         )
     network = TextToImageTransformer(params.network).to(run.device)
-    if earlier:
-        load_into(network, read_weights(earlier / "model.safetensors", read_card(earlier)["sha256"]))
-        network.train().requires_grad_(True)
+    begin(network, before)
     optimizers = muon_and_adamw(
         *split_parameters(network),
         muon_lr=params.muon_learning_rate,
@@ -182,7 +179,7 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
             {
                 **training_card("text-to-image-transformer", params, data.card, run, step, figures),
                 "autoencoder": {"name": params.autoencoder, "sha256": read_card(autoencoder_folder)["sha256"]},
-                **({"started_from": origin(read_card(earlier))} if earlier else {}),
+                **origin(before),
             },
             {"tokenizer.json": prompts.tokenizer.to_str()},
         )
@@ -211,20 +208,6 @@ def some_captions(data: Collection) -> list[str]:
     """A caption each of pictures that are trained on, spread over the collection."""
     chosen = [data.items[i] for i in spread(data.indices("train", recoloured=False), WATCHED)]
     return [caption for item in chosen if (caption := item["captions"][0].strip())] or ["?"]
-
-
-def own_copy(name: str, run: Run, place: Path) -> Path:
-    """A checkpoint that the run builds on, kept in its folder: it resumes after that was replaced or deleted."""
-    copy = run.path / place
-    if not copy.exists():
-        with whole_folder(copy) as temporary:
-            shutil.copytree(find(name, run.published), temporary, dirs_exist_ok=True)
-    return copy
-
-
-def origin(card: dict[str, Any]) -> dict[str, Any]:
-    """What a checkpoint was before: its steps and seconds add to those of what is trained on from it."""
-    return {key: card[key] for key in ("sha256", "steps", "seconds", "started_from") if key in card}
 
 
 def tokenizer_of(checkpoint: Path) -> Tokenizer:

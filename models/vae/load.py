@@ -32,10 +32,11 @@ def load_autoencoder(
 ) -> tuple[FSQAutoencoder, Path]:
     """The FSQ checkpoint `name`, from the folder `beside` or from the zoo, and its folder.
 
-    Raises CheckpointError when it is missing, broken, or not the one with this SHA-256.
+    Raises CheckpointError when it is missing, broken, or neither the one with this SHA-256 nor one of the same tokens.
     """
     folder = find(name, beside)
-    if sha256 and read_card(folder)["sha256"] != sha256:
+    card = read_card(folder)
+    if sha256 and sha256 not in (card["sha256"], *card.get("same_latents_as", [])):
         raise CheckpointError(f"the autoencoder {name} is not the one that this model was trained with")
     network = load_spatial(folder, device)
     if not isinstance(network, FSQAutoencoder):

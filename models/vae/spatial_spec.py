@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.base import Family, Preset, TrainingCost
+from models.fine_tuning import start_field
 from models.vae.shared_spec import SharpenedTraining, Width, grid_work
 
 IMAGES_PER_SECOND = 24.0  # measured: the default network at 64 px on two CPU cores
@@ -57,6 +58,12 @@ class SpatialTraining(SharpenedTraining):
         description="Share of the feature loss",
         json_schema_extra={"more": True},
     )
+    decoder_only: bool = Field(
+        False,
+        title="Decoder only",
+        description="Keeps the encoder that training starts from: what draws with its latents goes on fitting",
+        json_schema_extra={"more": True},
+    )
     ema_decay: float = Field(
         0.999,
         ge=0,
@@ -66,17 +73,25 @@ class SpatialTraining(SharpenedTraining):
         json_schema_extra={"more": True},
     )
 
+    @model_validator(mode="after")
+    def an_encoder(self) -> SpatialTraining:
+        if self.decoder_only and not getattr(self, "start_from", None):
+            raise ValueError("a decoder alone is trained from a checkpoint only: choose one to start from")
+        return self
+
 
 class FSQTraining(SpatialTraining):
     """How an FSQ autoencoder is trained."""
 
     network: FSQConfig = FSQConfig()
+    start_from: str | None = start_field("fsq-autoencoder")
 
 
 class KLTraining(SpatialTraining):
     """How a KL autoencoder is trained."""
 
     network: KLConfig = KLConfig()
+    start_from: str | None = start_field("kl-autoencoder")
     kl_weight: float = Field(1e-5, ge=0, le=1, title="KL weight", description="Of a picture's divergence in nats")
 
 

@@ -17,6 +17,7 @@ from models.base import (
     Task,
     TrainingCost,
 )
+from models.fine_tuning import start_field
 from models.latent_spec import LatentConfig, LatentTraining, label_field
 from models.vae.mixing.spec import MIXING
 from models.vae.shared_spec import BoundTraining, LikelihoodName, Width
@@ -43,6 +44,7 @@ class VAETraining(BoundTraining, LatentTraining):
     """How a VAE is trained."""
 
     network: VAEConfig = VAEConfig()
+    start_from: str | None = start_field("vae")
     scale: float | None = Field(
         None,
         gt=0,
@@ -89,6 +91,7 @@ class PromptedVAETraining(VAETraining):
     """How it is trained."""
 
     network: PromptedVAEConfig = PromptedVAEConfig()
+    start_from: str | None = start_field("prompted-vae")
 
 
 def cost(params: VAETraining) -> TrainingCost:

@@ -31,6 +31,7 @@ from models.sentences import SentenceEncoder, caption_sentences, captions_from
 from models.training.ema import EMA
 from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.start import begin, earlier, origin
 from models.training.state import pack, unpack
 from models.vae.network import VAE
 from models.vae.objective import LEVEL, DiscretisedLogistic, beta_at, divergence, drawn, with_free_bits
@@ -82,6 +83,8 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
     labels = label_names(data) if params.labels else []
     params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
     network = VAE(params.network).to(run.device, memory_format=torch.channels_last)
+    before = earlier(params.start_from, run)
+    begin(network, before, anew=("prior.", "directions"))
     if params.scale:
         network.likelihood.fix(params.scale)
     trained = [
@@ -102,7 +105,7 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
         with run.spend("data"):
             random = step_generator(run.seed, step)
             chosen = order.at(step)
-            batch = augment(to_unit(data.pictures(chosen)), random, mirrorable[chosen], shift=0)
+            batch = augment(to_unit(data.pictures(chosen, run.device)), random, mirrorable[chosen], shift=0)
             noise = torch.randn(len(batch), params.network.latent, generator=random)
         factor = run.rate * warmup_stable_decay(step, run.progress(step), warmup=200)
         set_learning_rate([optimizer], factor)
@@ -150,7 +153,7 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
         card = training_card(
             "prompted-vae" if params.network.text else "vae", params, data.card, run, step, held_out_figures
         )
-        write_model(run.folder.model, ema.average, {**card, "labels": labels, "directions": names})
+        write_model(run.folder.model, ema.average, {**card, **origin(before), "labels": labels, "directions": names})
 
 
 def divergences_of(network: VAE, batch: Tensor, device: torch.device, rows: slice) -> Tensor:

@@ -3,18 +3,21 @@ term, and late a discriminator where it has a weight."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from models.checkpoint import write_model
+from models.checkpoint import read_card, write_model
 from models.data import Collection, EpochOrder, augment, contact_sheet, measured, to_pixels, to_unit
 from models.features import PerceptualLoss
 from models.metrics import psnr
 from models.training.ema import EMA
 from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.start import begin, earlier, origin
 from models.training.state import pack, unpack
 from models.vae.critic import Critic
 from models.vae.fsq import FSQAutoencoder
@@ -29,6 +32,9 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
     """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself."""
     torch.manual_seed(run.seed)
     network: SpatialAutoencoder = make(params).to(run.device, memory_format=torch.channels_last)
+    before = earlier(params.start_from, run)
+    begin(network, before)
+    network.encoder.requires_grad_(not params.decoder_only)
     optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
     perceptual = (
@@ -45,7 +51,7 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
     for step in run.steps_from(done):
         with run.spend("data"):
             random = step_generator(run.seed, step)
-            batch = augment(to_unit(data.pictures(order.at(step))), random)
+            batch = augment(to_unit(data.pictures(order.at(step), run.device)), random)
             noise = network.noise(len(batch), random)
         factor = params.calm(run.progress(step)) * warmup_stable_decay(step, run.progress(step), warmup=200) * run.rate
         set_learning_rate([optimizer], factor)
@@ -98,7 +104,15 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
         unpack(best, ema=ema.average)
     if run.is_first:
         card = training_card(family_of(params), params, data.card, run, step, figures)
-        write_model(run.folder.model, ema.average, card)
+        write_model(run.folder.model, ema.average, {**card, **origin(before), **same_latents(params, before)})
+
+
+def same_latents(params: FSQTraining | KLTraining, before: Path | None) -> dict[str, list[str]]:
+    """For the card of a new decoder: the checkpoints, by their SHA-256, whose latents it draws as well."""
+    if before is None or not params.decoder_only:
+        return {}
+    card = read_card(before)
+    return {"same_latents_as": [card["sha256"], *card.get("same_latents_as", [])]}
 
 
 def no_loss(rebuilt: Tensor, pictures: Tensor) -> Tensor:

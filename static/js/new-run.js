@@ -17,7 +17,7 @@ function value(input) {
 function request() {
   const made = { family: form.getAttribute("data-family"), params: {} };
   for (const input of form.elements) {
-    if (!input.name || (input.type === "radio" && !input.checked)) continue;
+    if (!input.name || input.disabled || (input.type === "radio" && !input.checked)) continue;
     const given = value(input);
     if (given !== undefined) (OWN.includes(input.name) ? made : made.params)[input.name] = given;
   }
@@ -40,6 +40,12 @@ function usePreset() {
 // A starter collection is square already, and says of each picture whether it may be mirrored.
 function showOwn() {
   document.getElementById("own-pictures").hidden = form.elements.dataset.selectedOptions[0]?.hasAttribute("data-starter") ?? true;
+}
+
+// The checkpoint that a run starts from says how large its pictures are.
+function followStart() {
+  const { start_from: start, size } = form.elements;
+  if (start && size) size.disabled = start.value !== "";
 }
 
 function duration(seconds) {
@@ -83,6 +89,7 @@ function showProblem(error) {
 form.addEventListener("change", (event) => {
   if (event.target.name === "preset") usePreset();
   showOwn();
+  followStart();
   estimate();
 });
 form.addEventListener("submit", async (event) => {
@@ -100,4 +107,5 @@ form.addEventListener("submit", async (event) => {
 usePreset();
 carry(form, ".tabs a", { names: ["name", "dataset", "fit", "mirror", "minutes", "patience", "seed", "evaluate"] });
 showOwn();
+followStart();
 estimate();

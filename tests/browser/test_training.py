@@ -73,6 +73,7 @@ def test_pictures_are_trained_on_watched_published_and_drawn_with(open_page: Ope
     follow(page.get_by_role("link", name="browser-kites"))
     expect(page.get_by_role("heading", level=1)).to_have_text("Kites")
     expect(page.get_by_text("Kites, drawn small")).to_be_visible()
+    expect(page.get_by_text("Fine-tuned from")).to_be_visible()
     follow(page.get_by_role("link", name="Create with this"))
     page.get_by_label("Prompt").fill("a red kite")
     page.get_by_label("Prompt").press("Enter")
@@ -122,6 +123,18 @@ def test_what_cannot_be_launched_is_said_beside_its_field(open_page: Open) -> No
     expect(page.locator("[data-error=name]")).not_to_be_empty()
     expect(page.locator("[data-error=steps]")).not_to_be_empty()
     assert "/train/new" in page.url
+
+
+def test_a_model_is_trained_on_from_its_page(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/models/open-peeps")
+    follow(page.get_by_role("link", name="Train on from this"))
+    start, size = page.get_by_label("Start from"), page.get_by_label("Size", exact=True)
+    expect(start).to_have_value("open-peeps")
+    expect(size).to_be_disabled()
+    expect(page.locator("#estimate")).to_contain_text("GiB of memory")
+    start.select_option("")
+    expect(size).to_be_enabled()
 
 
 @pytest.mark.parametrize("path", ["/train", "/train/new"])

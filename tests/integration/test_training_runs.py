@@ -202,6 +202,19 @@ def test_one_run_fine_tunes_what_another_has_trained(boss: httpx.Client, kites: 
     assert card["started_from"]["sha256"] == sha256
 
 
+def test_a_shipped_gan_is_trained_on_in_its_own_shape(boss: httpx.Client, kites: str) -> None:
+    params = {"batch_size": 2}
+    given = {"name": "Kites", "family": "gan", "dataset": kites, "steps": 3, "evaluate": False, "params": params}
+    answer = boss.post("/training-runs", json={**given, "base_checkpoint": "pixel-faces"})
+    assert answer.status_code == 202, answer.text
+    run = answer.json()["id"]
+    assert rested(boss, run)["status"] == "succeeded"
+    published = boss.post(f"/training-runs/{run}/publication", json={"name": "kites-of-faces"})
+    assert published.status_code in (200, 201), published.text
+    faces, card = (boss.get(f"/checkpoints/{name}").json()["card"] for name in ("pixel-faces", "kites-of-faces"))
+    assert card["started_from"]["sha256"] == faces["sha256"] and card["config"] == faces["config"]
+
+
 # --- wishes ---------------------------------------------------------------------------------------------------------
 
 
@@ -404,7 +417,9 @@ def test_a_run_whose_pictures_were_deleted_fails_with_the_reason(training: Studi
         ({"params": {"network": {"grid": 4}}}, "network"),
         ({"params": {"network": {"width": 4096, "decoder_layers": 10**6}}}, "params"),
         ({"base_checkpoint": "emoji-fsq"}, "start_from"),
-        ({"family": "fsq-autoencoder", "params": {}, "base_checkpoint": "emoji-fsq"}, "base_checkpoint"),
+        ({"family": "fsq-autoencoder", "params": {}, "base_checkpoint": "pixel-faces"}, "start_from"),
+        ({"family": "gan", "params": {"size": 64}, "base_checkpoint": "pixel-faces"}, "size"),
+        ({"family": "gan", "params": {"network": {"width": 16}}, "base_checkpoint": "pixel-faces"}, "network"),
         ({"family": "fsq-autoencoder", "params": {"network": {"size": 32}}, "dataset": "emoji"}, "dataset"),
     ],
 )

@@ -17,6 +17,7 @@ from models.base import (
     TrainingCost,
     Weights,
 )
+from models.fine_tuning import start_field
 from models.latent_spec import label_field
 from models.vae.shared_spec import BoundTraining, LikelihoodName, SharpenedTraining, Width, grid_work
 
@@ -54,6 +55,7 @@ class MixingTraining(BoundTraining, SharpenedTraining):
     model_config = ConfigDict(extra="forbid")
 
     network: MixingConfig = MixingConfig()
+    start_from: str | None = start_field("mixing-vae")
     batch_size: int = Field(32, ge=1, le=4096, title="Batch size", description="Pictures a step")
     manner_weight: float = Field(
         0.0,

@@ -36,6 +36,7 @@ from models.features import PerceptualLoss
 from models.training.ema import EMA
 from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.start import begin, earlier, origin
 from models.training.state import pack, unpack
 from models.vae.critic import Critic
 from models.vae.mixing.network import MixingVAE, Posterior
@@ -80,14 +81,14 @@ def drawn_step(
     params: MixingTraining,
     order: EpochOrder,
     step: int,
-    seed: int,
+    run: Run,
     mirrorable: Tensor,
     labels: Tensor,
 ) -> Step:
-    random = step_generator(seed, step)
+    random = step_generator(run.seed, step)
     chosen = order.at(step)
     contents, styles = pairs.partners(chosen, random)
-    wanted, content, style = (to_unit(data.pictures(rows)) for rows in (chosen, contents, styles))
+    wanted, content, style = (to_unit(data.pictures(rows, run.device)) for rows in (chosen, contents, styles))
     # The wanted picture and that of its content are moved alike.
     may = mirrorable[chosen] & mirrorable[contents]
     wanted, content = augment(torch.cat([wanted, content], 1), random, may, SHIFT).chunk(2, 1)
@@ -117,6 +118,8 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     train_items = data.indices("train")
     pairs = Pairs(data, train_items)
     network = MixingVAE(params.network).to(run.device, memory_format=torch.channels_last)
+    before = earlier(params.start_from, run)
+    begin(network, before, anew=("priors", "style_means", "style_roots"))
     optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
     perceptual = PerceptualLoss().to(run.device, memory_format=torch.channels_last)
@@ -135,7 +138,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     for step in run.steps_from(done):
         late, doubted = params.late(run.progress(step)), critic.weight(run.progress(step))
         with run.spend("data"):
-            batch = drawn_step(data, pairs, params, order, step, run.seed, mirrorable, styles)
+            batch = drawn_step(data, pairs, params, order, step, run, mirrorable, styles)
         factor = params.calm(run.progress(step)) * warmup_stable_decay(step, run.progress(step), warmup=200) * run.rate
         set_learning_rate([optimizer], factor)
         beta = beta_at(params.schedule, params.beta, run.progress(step))
@@ -202,7 +205,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
         means, log_variances = (torch.cat(part) for part in zip(*posteriors, strict=True))
         ema.average.fit_styles(means, log_variances, labels_of(data, train_items, labels).to(run.device))
         card = training_card("mixing-vae", params, data.card, run, step, held_out_figures)
-        write_model(run.folder.model, ema.average, {**card, "labels": labels})
+        write_model(run.folder.model, ema.average, {**card, **origin(before), "labels": labels})
 
 
 def all_divergences(content: Posterior, style: Posterior, prior: Tensor) -> Tensor:

@@ -1,0 +1,46 @@
+"""Training that starts from a checkpoint instead of from nothing, and what follows for its parameters. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, Field
+
+LEARNT = {"classes", "directions"}  # of a network's shape: what comes from the collection, and may change with it
+Training = TypeVar("Training", bound=BaseModel)
+
+
+class OtherShape(ValueError):
+    """The parameters want a network of another shape than the checkpoint's; `names` say in what."""
+
+    def __init__(self, checkpoint: str, names: list[str]) -> None:
+        super().__init__(f"{checkpoint} has another {', '.join(names)}")
+        self.checkpoint, self.names = checkpoint, names
+
+
+def start_field(family: str) -> Any:
+    return Field(
+        None,
+        title="Start from",
+        description="Checkpoint whose weights training starts from; empty: from nothing",
+        json_schema_extra={"checkpoint": family},
+    )
+
+
+def validated(training: type[Training], given: dict[str, Any], card_of: Callable[[str], dict[str, Any]]) -> Training:
+    """The parameters of a training. Where it starts from a checkpoint, its network has that one's shape.
+
+    Raises ValidationError, and OtherShape where another shape was asked for.
+    """
+    start, network = given.get("start_from"), given.get("network", {})
+    if not isinstance(start, str) or not isinstance(network, dict):
+        return training.model_validate(given)
+    shape = card_of(start)["config"]
+    of_before = {name: value for name, value in shape.items() if name in LEARNT}
+    params = training.model_validate({**given, "network": {**shape, **network, **of_before}})
+    asked: BaseModel = params.network  # type: ignore[attr-defined]
+    whole, own = type(asked).model_validate(shape).model_dump(), asked.model_dump()
+    if others := sorted(name for name in whole.keys() - LEARNT if own[name] != whole[name]):
+        raise OtherShape(start, others)
+    return params

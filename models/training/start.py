@@ -1,0 +1,65 @@
+"""The checkpoints that a run builds on: kept in its folder, and loaded into the network that it trains."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from models.checkpoint import fill, find, read_card, read_weights
+from models.folders import whole_folder
+from models.training import parallel
+from models.training.run import Run
+
+PLACE = Path("start")
+
+
+def own_copy(name: str, run: Run, place: Path) -> Path:
+    """A checkpoint that the run builds on, kept in its folder: it resumes after that was replaced or deleted."""
+    copy = run.path / place
+    if not copy.exists():
+        with whole_folder(copy) as temporary:
+            shutil.copytree(find(name, run.published), temporary, dirs_exist_ok=True)
+    return copy
+
+
+def cards(run: Run) -> Callable[[str], dict[str, Any]]:
+    """Reads the card of the checkpoint that the run starts from: of its own copy, once there is one."""
+    return lambda name: read_card(run.path / PLACE if (run.path / PLACE).exists() else find(name, run.published))
+
+
+def earlier(name: str | None, run: Run) -> Path | None:
+    """Folder of the run's own copy of the checkpoint that it starts from, if it does. Raises CheckpointError."""
+    if name is None:
+        return None
+    with parallel.first_alone():
+        return own_copy(name, run, PLACE)
+
+
+def begin(network: nn.Module, checkpoint: Path | None, anew: tuple[str, ...] = ()) -> None:
+    """Give a network the weights of a checkpoint, if there is one.
+
+    What begins with one of `anew` keeps its own where the shapes differ: it is of the collection. Raises
+    CheckpointError.
+    """
+    if checkpoint is None:
+        return
+    own = network.state_dict()
+    found = read_weights(checkpoint / "model.safetensors", read_card(checkpoint)["sha256"])
+    for name in [name for name in own.keys() | found.keys() if name.startswith(anew)] if anew else []:
+        if name not in own:
+            del found[name]
+        elif name not in found or found[name].shape != own[name].shape:
+            found[name] = own[name]
+    fill(network, found)
+
+
+def origin(checkpoint: Path | None) -> dict[str, Any]:
+    """What a card says of the checkpoint before: its steps and seconds add to those of what is trained on from it."""
+    if checkpoint is None:
+        return {}
+    card = read_card(checkpoint)
+    return {"started_from": {key: card[key] for key in ("sha256", "steps", "seconds", "started_from") if key in card}}
