@@ -193,6 +193,7 @@ def train(
 def evaluate(
     name: str,
     collection: Annotated[str | None, typer.Option(help="Another collection than that of its training")] = None,
+    write: Annotated[bool, typer.Option("--write", help="Put figures and contact sheet into the checkpoint")] = False,
 ) -> None:
     """Measure a checkpoint again: the figures of its card, as JSON."""
     import subprocess
@@ -208,6 +209,7 @@ def evaluate(
     chosen = collection or (str(own.resolve()) if own.is_dir() else str(seen))
     command = [sys.executable, "-m", "models.evaluation", name, "--datasets", str((data / "datasets").resolve())]
     command += ["--checkpoints", str((data / "checkpoints").resolve()), "--collection", chosen]
+    command += ["--write"] if write else []
     raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
 
 

@@ -39,6 +39,8 @@ class Card(BaseModel):
     lacks_zh: str = ""
     styles: list[dict[str, str]] = []
     labels: list[str] = []
+    training: dict[str, Any] = {}
+    same_latents_as: list[str] = []
     directions: list[str] = []
     preview: bool = False
 

@@ -47,11 +47,13 @@ class Collection:
         return sorted({item["split"] for item in self.items} - {"train"})
 
     def pictures(self, indices: npt.NDArray[np.int64] | Tensor, device: torch.device = CPU) -> Tensor:
-        """(B, 3, H, W) uint8. Without waiting for what a GPU is at: as bytes, and from pinned memory."""
-        pixels = torch.from_numpy(self.images[np.asarray(indices)])
-        if device.type == "cuda":
-            pixels = pixels.pin_memory().to(device, non_blocking=True)
-        return pixels.permute(0, 3, 1, 2)
+        """(B, 3, H, W) uint8."""
+        return sent(torch.from_numpy(self.images[np.asarray(indices)]), device).permute(0, 3, 1, 2)
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """On the device. From pinned memory a copy does not wait for what a GPU is at."""
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
 def spread(indices: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
@@ -135,11 +137,11 @@ def augment(pictures: Tensor, generator: torch.Generator, mirrorable: Tensor | N
     mirrored = torch.rand(count, generator=generator) < 0.5
     if mirrorable is not None:
         mirrored &= mirrorable
-    mirrored = mirrored.view(-1, 1, 1, 1).to(pictures.device)
+    mirrored = sent(mirrored, pictures.device).view(-1, 1, 1, 1)
     pictures = torch.where(mirrored, pictures.flip(-1), pictures)
     if not shift:
         return pictures
-    shifts = torch.randint(0, 2 * shift + 1, (count, 2), generator=generator).to(pictures.device)
+    shifts = sent(torch.randint(0, 2 * shift + 1, (count, 2), generator=generator), pictures.device)
     padded = F.pad(pictures, (shift, shift, shift, shift), value=1.0)
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)
     return windows[torch.arange(count, device=pictures.device), :, shifts[:, 0], shifts[:, 1]]

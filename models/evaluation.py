@@ -40,7 +40,13 @@ def measure(folder: Path, data: Collection, published: Path = ZOO) -> dict[str, 
     Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
     write_atomically(folder / "samples.png", buffer.getvalue(), 0o644)
     text = json.dumps(
-        {**card, "figures": {**card.get("figures", {}), **figures}}, ensure_ascii=False, indent=1, allow_nan=False
+        {
+            **{key: card[key] for key in card if key != "not_measured"},
+            "figures": {**card.get("figures", {}), **figures},
+        },
+        ensure_ascii=False,
+        indent=1,
+        allow_nan=False,
     )
     write_atomically(folder / "card.json", f"{text}\n".encode(), 0o644)
     return dict(figures)

@@ -15,7 +15,7 @@ class OtherShape(ValueError):
     """The parameters want a network of another shape than the checkpoint's; `names` say in what."""
 
     def __init__(self, checkpoint: str, names: list[str]) -> None:
-        super().__init__(f"{checkpoint} has another {', '.join(names)}")
+        super().__init__(f"The checkpoint {checkpoint} has another {', '.join(names)}")
         self.checkpoint, self.names = checkpoint, names
 
 
@@ -29,16 +29,23 @@ def start_field(family: str) -> Any:
 
 
 def validated(training: type[Training], given: dict[str, Any], card_of: Callable[[str], dict[str, Any]]) -> Training:
-    """The parameters of a training. Where it starts from a checkpoint, its network has that one's shape.
+    """The parameters of a training. Where it starts from a checkpoint, its network has that one's shape, and what that
+    one builds on is beneath it.
 
     Raises ValidationError, and OtherShape where another shape was asked for.
     """
     start, network = given.get("start_from"), given.get("network", {})
     if not isinstance(start, str) or not isinstance(network, dict):
         return training.model_validate(given)
-    shape = card_of(start)["config"]
+    card = card_of(start)
+    shape = card.get("config", {})
+    beneath = {
+        name: part["name"]
+        for name in training.model_fields.keys() - given.keys()
+        if isinstance(part := card.get(name), dict) and "name" in part
+    }
     of_before = {name: value for name, value in shape.items() if name in LEARNT}
-    params = training.model_validate({**given, "network": {**shape, **network, **of_before}})
+    params = training.model_validate({**beneath, **given, "network": {**shape, **network, **of_before}})
     asked: BaseModel = params.network  # type: ignore[attr-defined]
     whole, own = type(asked).model_validate(shape).model_dump(), asked.model_dump()
     if others := sorted(name for name in whole.keys() - LEARNT if own[name] != whole[name]):

@@ -6,29 +6,13 @@ The weights are read (safetensors only, hashes held, finite) and loaded into the
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from pathlib import Path
 
-import torch
-
 from models.card import CheckpointError, read_card
-from models.checkpoint import read_weights
+from models.prove import prove
 from models.publication import publish
 from models.registry import families
-
-
-def prove(folder: Path) -> None:
-    """Load it as a worker would. Raises CheckpointError."""
-    card = read_card(folder)
-    family = families()[card["family"]]
-    try:
-        if family.sampler:
-            importlib.import_module(family.sampler).load(folder, torch.device("cpu"))
-        else:
-            read_weights(folder / "model.safetensors", card["sha256"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"the card does not describe the weights ({error})") from error
 
 
 def main() -> int:

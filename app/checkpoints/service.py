@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -24,6 +27,7 @@ from models.publication import PLAIN, publish
 from models.registry import families
 
 MAX_FILES, MAX_BYTES = 20, 8 * 2**30  # of an imported checkpoint
+PROOF_SECONDS = 300
 BLOCK = 1 << 20  # bytes that are copied at once
 PACKED = 1100  # times smaller than it is, it may be packed: more than deflate can
 log = structlog.get_logger()
@@ -194,9 +198,24 @@ def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool) -> None:
         folder.mkdir()
         try:
             collect(folder, files)
-            publish(folder, get_settings().data / "checkpoints", name, replace)
+            publish(folder, get_settings().data / "checkpoints", name, replace, prove=prove)
         except CheckpointError as error:
             raise Invalid(f"The checkpoint cannot be taken: {error}", errors=[{"loc": ["body", "files"]}]) from error
+
+
+def prove(folder: Path) -> None:
+    """Load it as a worker would, in a process of its own: this one has no torch. Where none is installed, the first
+    worker that loads it will tell. Raises CheckpointError.
+    """
+    if find_spec("torch") is None:
+        return
+    command = [sys.executable, "-m", "models.prove", str(folder.resolve())]
+    try:
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PROOF_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise CheckpointError("it takes too long to load") from error
+    if done.returncode:
+        raise CheckpointError(done.stderr.strip().rpartition("\n")[2] or "it cannot be loaded")
 
 
 def collect(folder: Path, files: list[tuple[str, BinaryIO]]) -> None:

@@ -152,6 +152,15 @@ def resume(admin: Admin, run_id: Id) -> TrainingRunOut:
     return run
 
 
+@router.post("/{run_id}/conclusion", summary="End a run at rest with its newest checkpoint", responses=CONFLICT)
+def conclude(admin: Admin, run_id: Id) -> TrainingRunOut:
+    """It makes its model of what is saved, and measures it."""
+    with session_scope() as session:
+        run = service.describe(service.conclude(session, service.get(session, run_id)))
+    ring(TRAINING, run.id)
+    return run
+
+
 @router.post("/{run_id}/extension", summary="Change the budget of a run")
 def extend(admin: Admin, run_id: Id, given: ExtensionIn) -> TrainingRunOut:
     with session_scope() as session:

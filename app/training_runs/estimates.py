@@ -15,6 +15,7 @@ from app.settings import get_settings
 from app.training_runs.schemas import Estimate
 from app.training_runs.tables import TrainingRun
 from models.base import Family
+from models.fine_tuning import LEARNT
 from models.training.folder import RunFolder
 from models.training.recipe import completed
 
@@ -57,12 +58,18 @@ def memory_of_workers(session: Session) -> int | None:
     return round(min(rooms) * SHARE) if rooms else None
 
 
+def work(params: dict[str, Any]) -> tuple[Any, ...]:
+    """What of a run's parameters its speed depends on, as far as runs are compared."""
+    network = {name: value for name, value in (params.get("network") or {}).items() if name not in LEARNT}
+    return network, params.get("decoder_only", False)
+
+
 def measured_here(session: Session, family: Family, params: Any) -> float | None:
     """Pictures a second of the latest run with the same network."""
     query = select(TrainingRun).where(TrainingRun.family == family.name, TrainingRun.saved > 0)
-    network = params.model_dump(mode="json").get("network")
+    alike = work(params.model_dump(mode="json"))
     for run in session.scalars(query.order_by(TrainingRun.id.desc()).limit(LOOK_BACK)):
-        if completed(run.params, type(params)).get("network") == network:
+        if work(completed(run.params, type(params))) == alike:
             points = RunFolder(get_settings().data / "runs" / run.id).curves().get("images_per_second")
             if points:
                 return sorted(value for _, value in points)[len(points) // 2]

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from app.checkpoints.figures import arranged
 from app.checkpoints.service import cards
 from app.database import session_scope
 from app.datasets import service as datasets
@@ -37,7 +38,8 @@ def index(request: Request, admin: Admin, cursor: Cursor = None) -> Response:
 def new(request: Request, admin: Admin, family: Text = None, dataset: Text = None, start_from: Text = None) -> Response:
     """A form from the family's schema; `start_from` is a checkpoint, whose family it is."""
     trainable = service.trainable()
-    start = cards().get(start_from or "")
+    known = cards()
+    start = known.get(start_from or "")
     chosen = trainable.get(start["family"] if start else family or "") or next(iter(trainable.values()))
     assert chosen.training is not None
     form = fields(chosen.training)
@@ -53,7 +55,10 @@ def new(request: Request, admin: Admin, family: Text = None, dataset: Text = Non
         "collections": list(COLLECTIONS),
         "dataset": dataset,
         "checkpoints": checkpoints,
-        "start": start_from if start else None,
+        "given": {"start_from": start_from, "autoencoder": start.get("autoencoder", {}).get("name")} if start else {},
+        "sizes": {
+            name: known[name].get("config", {}).get("size") for f in form if f.family for name in checkpoints[f.family]
+        },
     }
     return render(request, "training_runs/new.html", context)
 
@@ -67,10 +72,15 @@ def show(request: Request, admin: Admin, run_id: Id, other: OptionalId = None) -
         alike = [each for each in service.page(session, None, 50)[0] if each.id != run.id]
         compared = service.describe(service.get(session, other)) if other else None
     family = service.trainable().get(run.family)
+    card = service.trained(described)
+    facts, tables = arranged(card.get("figures", {}))
     context: dict[str, Any] = {
         "run": described,
         "family": family.title if family else run.family,
         "draws": bool(family and family.tasks),
+        "facts": facts,
+        "tables": tables,
+        "unmeasured": card.get("not_measured"),
         "others": alike,
         "other": compared,
     }

@@ -22,7 +22,7 @@ from app.training_runs.schemas import Estimate, ExtensionIn, Progress, Publicati
 from app.training_runs.tables import AT_REST, TrainingRun
 from app.users.service import Principal
 from models.base import Family, may_get_flat
-from models.card import CheckpointError
+from models.card import CheckpointError, read_card
 from models.fine_tuning import OtherShape, validated
 from models.folders import locked
 from models.publication import publish as publish_checkpoint
@@ -258,6 +258,15 @@ def resume(session: Session, run: TrainingRun) -> TrainingRun:
     return run
 
 
+def conclude(session: Session, run: TrainingRun) -> TrainingRun:
+    """Let a run at rest end with its newest checkpoint: it makes its model of that. Raises Conflict."""
+    if not run.saved:
+        raise Conflict("The run has saved nothing yet")
+    if not change(session, run, ("paused", "failed", "cancelled"), **AGAIN, steps=run.saved):
+        raise Conflict("Pause the run first")
+    return run
+
+
 def extend(session: Session, run: TrainingRun, given: ExtensionIn) -> TrainingRun:
     """Change the budget; a run that is done goes on with it, a running one is started anew from its next step.
 
@@ -310,6 +319,14 @@ def discard(run_id: str, pictures: str | None) -> None:
 
 
 # --- publish --------------------------------------------------------------------------------------------------------
+
+
+def trained(run: TrainingRunOut) -> dict[str, Any]:
+    """The card of what a run has made; {} while there is none."""
+    try:
+        return read_card(folder(run.id).model) if run.publishable else {}
+    except CheckpointError:
+        return {}
 
 
 def publish(run: TrainingRunOut, given: PublicationIn) -> Path:

@@ -13,6 +13,7 @@ from models.latent_spec import SMALLEST_GRID, LatentConfig, LatentTraining, labe
 
 Objective = Literal["relativistic", "non-saturating", "minimax", "hinge"]
 NAMED_LATER = {"architecture", "growth"}
+PENALTY_AT_32 = 0.2
 DIRECTIONS = 8  # of the latent space, that are shown
 BYTES_A_CHANNEL = {"convolutional": 480, "residual": 150}  # measured, of a picture in training
 PROJECTED_BYTES_A_PIXEL, SMALLEST_JUDGED = 4000, 64
@@ -72,8 +73,12 @@ class GANTraining(LatentTraining):
     objective: Objective = Field("relativistic", title="Objective", description="What the two networks play for")
     batch_size: int = Field(32, ge=2, le=4096, title="Batch size", description="Pictures a step")
     learning_rate: float = Field(5e-4, gt=0, le=1, title="Learning rate", description="Peak rate of Adam, of both")
-    gamma: float = Field(
-        0.2, ge=0, le=1000, title="Gradient penalty", description="Weight of R1 and R2; larger pictures need more"
+    gamma: float | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        title="Gradient penalty",
+        description="Weight of R1 and R2; empty: 0.2 for pictures of 32 px, and as much more as they have more pixels",
     )
     penalty_every: int = Field(
         4,
@@ -97,6 +102,11 @@ class GANTraining(LatentTraining):
         description="How often a picture is changed; the most, where it adapts",
         json_schema_extra={"more": True},
     )
+
+    @property
+    def penalty(self) -> float:
+        """It grows with the number of pixels, as that of Karras et al. (2020, StyleGAN2-ADA) does."""
+        return PENALTY_AT_32 * (self.size / 32) ** 2 if self.gamma is None else self.gamma
 
 
 class UnconditionalImage(SamplingParams):

@@ -20,6 +20,7 @@ from models.data import (
     label_names,
     labels_of,
     measured,
+    sent,
     to_pixels,
     to_unit,
 )
@@ -41,7 +42,7 @@ from models.training.state import pack, unpack
 
 SHOWN, COLUMNS = 64, 16
 MEASURED = 1000  # pictures of each side, of 64 px
-REST = 200  # steps in which a generator that knows something waits for a discriminator that knows nothing
+REST = 200  # steps, at most, in which a generator that knows something waits for a discriminator that knows nothing
 
 
 @dataclass
@@ -70,32 +71,33 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     before = earlier(params.start_from, run)
     labels = label_names(data) if params.labels else []
     if before:
-        labels = labels_for(params.network.classes, labels)
+        labels = labels_for(params.network.classes, labels, params.labels)
     params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
     generator = generator_of(params.network).to(run.device, memory_format=torch.channels_last)
-    begin(generator, before, anew=("embedding.",))
+    begin(generator, before, labels, by_label=("embedding.weight",))
     projected = params.discriminator == "projected"
     discriminator = ProjectedDiscriminator(len(labels)) if projected else discriminator_of(params.network)
     discriminator = discriminator.to(run.device, memory_format=torch.channels_last)
     judging = [weight for weight in discriminator.parameters() if weight.requires_grad]
-    optimizers = [
+    judge, maker = (
         torch.optim.Adam(weights, lr=params.learning_rate, betas=(0.0, 0.99), fused=True)
         for weights in (judging, list(generator.parameters()))
-    ]
+    )
+    rest = min(REST, run.steps // 10) if before else 0
     ema = EMA(generator, params.ema_decay)
     strength = params.strength if params.augmentation == "fixed" else 0.0
     parts = {
         "generator": generator,
         "discriminator": discriminator,
         "ema": ema.average,
-        "optimizer_d": optimizers[0],
-        "optimizer_g": optimizers[1],
+        "optimizer_d": judge,
+        "optimizer_g": maker,
     }
     done, tensors = run.restore()
     if tensors:
         strength = float(tensors["strength"])
         unpack(tensors, **parts)
-    game = Game(discriminator, params.objective, params.gamma, params.penalty_every)
+    game = Game(discriminator, params.objective, params.penalty, params.penalty_every)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
     mirrorable = torch.tensor([bool(item["mirrorable"]) for item in data.items])
     penalties: dict[str, float] = {}  # as last taken
@@ -109,11 +111,12 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
             batch = batch.contiguous(memory_format=torch.channels_last)
             styles = labels_of(data, chosen, labels) if labels else None
         factor = run.rate * warmup_stable_decay(step, run.progress(step))
-        set_learning_rate(optimizers, factor)
+        set_learning_rate([judge], factor)
+        set_learning_rate([maker], run.rate * warmup_stable_decay(max(0, step - rest), run.progress(step)))
 
         discriminator.advance()
         learn(judging, True)
-        optimizers[0].zero_grad(set_to_none=True)
+        judge.zero_grad(set_to_none=True)
         sums = torch.zeros(6, device=run.device)
         # The generator has its turn with the same pictures. Those of many pieces are drawn again: one piece is held.
         for share, weight in run.shares(len(batch)):
@@ -126,10 +129,10 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
             (weight * loss).backward()
             sums += weight * said
         run.add_up(discriminator, sums)
-        optimizers[0].step()
+        judge.step()
 
         learn(judging, False)
-        optimizers[1].zero_grad(set_to_none=True)
+        maker.zero_grad(set_to_none=True)
         generator_loss = torch.zeros((), device=run.device)
         for share, weight in run.shares(len(batch)):
             real, latents, given = on_device(run, batch, draws.latents, styles, share)
@@ -143,8 +146,8 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         run.add_up(generator, generator_loss)
         done = step + 1
         run.watch(done, sums[0] + generator_loss)
-        if before is None or step >= REST:
-            optimizers[1].step()
+        if step >= rest:
+            maker.step()
             ema.update(generator, step)
 
         if params.augmentation == "adaptive":
@@ -155,7 +158,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
             figures = {**diagnostics(game, sums.tolist(), float(generator_loss)), **penalties}
             rate = factor * params.learning_rate
             run.log_step(done, len(batch), **figures, augmentation=strength, learning_rate=rate)
-        if run.measure_is_due(done):
+        if run.measure_is_due(done) and (done > rest or run.is_over(done)):
             with run.spend("measuring"):
                 watched.look(done, ema.average)
         if run.checkpoint_is_due(done):
@@ -172,8 +175,10 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         )
 
 
-def labels_for(known: int, labels: list[str]) -> list[str]:
+def labels_for(known: int, labels: list[str], wanted: bool = True) -> list[str]:
     """Which of these a generator that draws `known` styles can learn: all, or none. Raises Unsuitable."""
+    if known and not wanted:
+        raise Unsuitable("this model draws in styles: they have to be learnt")
     if known and not labels:
         raise Unsuitable("this model draws in styles, and the pictures of this collection have none")
     return labels if known else []
@@ -183,8 +188,8 @@ def on_device(
     run: Run, batch: Tensor, latents: Tensor, styles: Tensor | None, share: slice
 ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
     """(real, latents, labels where there are some)."""
-    given = () if styles is None else (styles[share].to(run.device),)
-    return batch[share].to(run.device), latents[share].to(run.device), given
+    given = () if styles is None else (sent(styles[share], run.device),)
+    return batch[share], sent(latents[share], run.device), given
 
 
 def diagnostics(game: Game, sums: list[float], generator_loss: float) -> dict[str, float]:

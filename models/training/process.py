@@ -32,7 +32,6 @@ from models.training.start import cards
 from models.training.state import NotSaved
 
 IN_USE = 75
-BESIDE_A_GPU = 4  # threads: there is little for them, and many wait for one another longer than they work
 LOCK_SECONDS = 60.0  # how long to wait for an earlier process of this run to end
 
 
@@ -72,7 +71,9 @@ def evaluate(data: Collection, run: Run) -> None:
     except Stopped:
         raise
     except Exception as error:
-        print(f"not measured: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        reason = f"{type(error).__name__}: {error}"
+        print(f"not measured: {reason}", file=sys.stderr, flush=True)
+        describe(run.folder.model / "card.json", {"not_measured": reason})
 
 
 def train(arguments: argparse.Namespace, run: Run) -> None:
@@ -124,8 +125,7 @@ def main() -> int:
     if device:
         torch.cuda.set_device(device)
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    threads = max(1, (os.cpu_count() or 1) // processes)
-    torch.set_num_threads(min(threads, BESIDE_A_GPU) if device else threads)
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // processes))
     os.nice(10)  # whoever draws comes first
     parallel.join(device or torch.device("cpu"))
     run = Run(

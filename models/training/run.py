@@ -28,7 +28,7 @@ from models.training import parallel, state
 from models.training.folder import RunFolder
 
 LOGS, SHEETS = 200, 10  # a short run logs and measures about so often in all
-MOST_SHEETS = 25  # of a long one
+OFTEN = 25  # times, before a long run measures half as often
 LOG_SECONDS = 10.0
 BEAT_SECONDS = 1.0
 
@@ -181,9 +181,11 @@ class Run:
         return time.monotonic() - self._logged[1] >= LOG_SECONDS
 
     def measure_is_due(self, done: int, every: int = 500) -> bool:
-        """When to measure on held-out items and to draw samples: not too often in a long run, nor seldom in a short."""
-        every = min(max(every, self.steps // MOST_SHEETS), self.steps // SHEETS)
-        return done % max(1, every) == 0 or self.is_over(done)
+        """When to measure on held-out items and to draw samples: ten times in a short run, less often later in a long."""
+        every = max(1, min(every, self.steps // SHEETS))
+        while done > OFTEN * every:
+            every *= 2
+        return done % every == 0 or self.is_over(done)
 
     @contextlib.contextmanager
     def spend(self, kind: str) -> Iterator[None]:

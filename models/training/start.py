@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from models.checkpoint import fill, find, read_card, read_weights
 from models.folders import whole_folder
@@ -23,7 +23,13 @@ def own_copy(name: str, run: Run, place: Path) -> Path:
     if not copy.exists():
         with whole_folder(copy) as temporary:
             shutil.copytree(find(name, run.published), temporary, dirs_exist_ok=True)
+            weights_of(temporary)
     return copy
+
+
+def weights_of(checkpoint: Path) -> dict[str, Tensor]:
+    """Raises CheckpointError where they are broken, or being replaced."""
+    return read_weights(checkpoint / "model.safetensors", read_card(checkpoint)["sha256"])
 
 
 def cards(run: Run) -> Callable[[str], dict[str, Any]]:
@@ -39,16 +45,27 @@ def earlier(name: str | None, run: Run) -> Path | None:
         return own_copy(name, run, PLACE)
 
 
-def begin(network: nn.Module, checkpoint: Path | None, anew: tuple[str, ...] = ()) -> None:
-    """Give a network the weights of a checkpoint, if there is one.
+def begin(
+    network: nn.Module,
+    checkpoint: Path | None,
+    labels: Sequence[str] = (),
+    by_label: Sequence[str] = (),
+    anew: tuple[str, ...] = (),
+) -> None:
+    """Give a network the weights of a checkpoint, if there is one. Raises CheckpointError.
 
-    What begins with one of `anew` keeps its own where the shapes differ: it is of the collection. Raises
-    CheckpointError.
+    Tensors of `by_label` have a row for each of `labels`: the checkpoint's for those that it knows. What begins with
+    one of `anew` is of the collection, and stays as it is where the shapes differ.
     """
     if checkpoint is None:
         return
-    own = network.state_dict()
-    found = read_weights(checkpoint / "model.safetensors", read_card(checkpoint)["sha256"])
+    own, found = network.state_dict(), weights_of(checkpoint)
+    known = list(read_card(checkpoint).get("labels", []))
+    for name in own.keys() & found.keys() & set(by_label):
+        old, found[name] = found[name], own[name].clone()
+        for i, label in enumerate(labels):
+            if label in known:
+                found[name][i] = old[known.index(label)]
     for name in [name for name in own.keys() | found.keys() if name.startswith(anew)] if anew else []:
         if name not in own:
             del found[name]

@@ -136,11 +136,19 @@ class TransformerTraining(BaseModel):
 
 def problem(params: TransformerTraining, card_of: Callable[[str], dict[str, Any]]) -> str | None:
     """The autoencoder's tokens must be the network's."""
-    shape, network = card_of(params.autoencoder)["config"], params.network
+    autoencoder, network = card_of(params.autoencoder), params.network
+    shape = autoencoder["config"]
+    if params.start_from and not speaks(card_of(params.start_from), autoencoder):
+        return f"{params.start_from} draws with other tokens than those of {params.autoencoder}"
     grid, vocabulary = shape["size"] // 8, math.prod(shape["levels"])
     if (grid, vocabulary) != (network.grid, network.image_vocabulary):
         return f"{params.autoencoder} makes {grid} x {grid} tokens of {vocabulary}; set grid and image_vocabulary so"
     return None
+
+
+def speaks(card: dict[str, Any], autoencoder: dict[str, Any]) -> bool:
+    """Whether the transformer of a card was trained on the tokens of this autoencoder; both are cards."""
+    return card["autoencoder"]["sha256"] in (autoencoder["sha256"], *autoencoder.get("same_latents_as", []))
 
 
 def layers(n: TransformerConfig) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from models.data import (
     label_names,
     labels_of,
     measured,
+    sent,
     to_pixels,
     to_unit,
 )
@@ -118,9 +119,9 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
                 len(batch), params.network.latent, partial(divergences_of, network, batch, run.device)
             )
         for share, weight in run.shares(len(batch)):
-            pictures = batch[share].to(run.device).contiguous(memory_format=torch.channels_last)
+            pictures = batch[share].contiguous(memory_format=torch.channels_last)
             with mixed_precision(run.device):
-                found = losses(network, pictures, noise[share].to(run.device), beta, params, perceptual, whole)
+                found = losses(network, pictures, sent(noise[share], run.device), beta, params, perceptual, whole)
             (weight * found.objective).backward()
             parts += weight * found.stacked().detach()
         run.add_up(network, parts)

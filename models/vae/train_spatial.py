@@ -59,7 +59,7 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
         sums, kept = torch.zeros(5, device=run.device), []
         doubted = critic.weight(run.progress(step))
         for share, weight in run.shares(len(batch)):
-            pictures = batch[share].to(run.device).contiguous(memory_format=torch.channels_last)
+            pictures = batch[share].contiguous(memory_format=torch.channels_last)
             with mixed_precision(run.device):
                 rebuilt, divergence = network.rebuild(pictures, noise[share])
                 losses = torch.stack(

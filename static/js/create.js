@@ -101,6 +101,15 @@ form?.querySelector("[data-dice]")?.addEventListener("click", () => {
   form.elements.seed.value = crypto.getRandomValues(new Uint32Array(1))[0];
 });
 
+// A slider and its number follow each other.
+for (const slider of form?.querySelectorAll("[data-for]") ?? []) {
+  const number = document.getElementById(slider.dataset.for);
+  const follow = () => (slider.value = number.value);
+  slider.addEventListener("input", () => (number.value = slider.value));
+  number.addEventListener("input", follow);
+  follow();
+}
+
 const chips = [...(form?.querySelectorAll("[data-style]") ?? [])];
 const prompt = form?.elements.prompt;
 const endings = chips.flatMap((chip) => chip.dataset.all.split("|"));
@@ -129,8 +138,22 @@ if (prompt) showStyle();
 
 const live = document.getElementById("live");
 const PIXEL_ART = 32;
+const BUSY = 2000; // milliseconds until a frame that nobody could draw is asked for again
+const caption = live?.querySelector("figcaption");
+const usual = caption?.textContent;
 let asking = false;
 let asked = "";
+
+function sayLive(text) {
+  caption.textContent = text;
+  live.querySelector("img").hidden = !live.querySelector("img").src;
+  live.hidden = false;
+}
+
+function askAgain() {
+  asked = "";
+  showLive();
+}
 
 function wantedFrame() {
   const given = request();
@@ -152,7 +175,13 @@ async function showLive() {
       const old = image.src;
       image.src = URL.createObjectURL(await answer.blob());
       URL.revokeObjectURL(old);
-      live.hidden = false;
+      sayLive(usual);
+    } else if (answer.status === 503) {
+      sayLive(caption.dataset.busy);
+      setTimeout(askAgain, BUSY);
+    } else if (answer.status !== 204) { // 204: another tab has asked since
+      const problem = await answer.json();
+      sayLive(problem.errors?.[0]?.msg ?? problem.detail);
     }
   } catch {
     // the next change asks again

@@ -45,7 +45,9 @@ function showOwn() {
 // The checkpoint that a run starts from says how large its pictures are.
 function followStart() {
   const { start_from: start, size } = form.elements;
-  if (start && size) size.disabled = start.value !== "";
+  if (!start || !size) return;
+  size.disabled = start.value !== "";
+  if (size.disabled) size.value = JSON.parse(form.getAttribute("data-sizes"))[start.value];
 }
 
 function duration(seconds) {

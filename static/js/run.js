@@ -60,7 +60,17 @@ function show(run) {
   else if (!document.getElementById("reason").textContent) document.getElementById("reason").textContent = run.error;
   document.getElementById("publish").hidden = !run.publishable;
   for (const control of page.querySelectorAll("[data-when]")) control.hidden = !control.dataset.when.split(" ").includes(run.status);
-  if (atRest(run.status)) stream?.close();
+  if (!atRest(run.status)) return;
+  stream?.close();
+  if (run.publishable) showFigures();
+}
+
+// What was measured comes with the page.
+async function showFigures() {
+  const answer = await fetch(location.href);
+  if (!answer.ok) return;
+  const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("figures");
+  if (found) document.getElementById("figures").replaceWith(found);
 }
 
 // --- samples ----------------------------------------------------------------------------------------------------------
@@ -118,7 +128,7 @@ page.addEventListener("click", (event) => {
     const run = await call("POST", `/training-runs/${id}/${what}`);
     show(run);
     if (run.status === "running" && what === "pause") page.querySelector("[data-text]").textContent = words.pausing;
-    if (what === "resumption") follow();
+    if (what === "resumption" || what === "conclusion") follow();
   });
 });
 

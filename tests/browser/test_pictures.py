@@ -19,7 +19,7 @@ Open = Callable[..., Page]
 
 
 def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_path: Path) -> None:
-    page = open_page()
+    page = open_page(expected="422")  # of a live frame
     page.goto(f"/create?model={MODEL}")
     page.get_by_label("Style").select_option("oil")
     page.get_by_label("Count").fill("3")
@@ -32,6 +32,16 @@ def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_
     follow(page.get_by_role("link", name="More like this"))
     expect(page.locator("#chosen li")).to_have_count(1)
     assert violations(page) == []
+    frame = page.get_by_alt_text("What it would be")
+    expect(frame).to_be_visible()
+    before, strength = frame.get_attribute("src"), page.get_by_label("Strength")
+    page.locator("[data-for=field-strength]").fill("0.9")
+    expect(strength).to_have_value("0.9")
+    expect(frame).not_to_have_attribute("src", before or "")
+    strength.fill("7")
+    expect(page.locator("#live figcaption")).to_contain_text("less than or equal to 1")
+    strength.fill("0.3")
+    expect(page.locator("#live figcaption")).to_contain_text("it follows")
     page.get_by_label("Count").fill("2")
     page.get_by_role("button", name="Draw", exact=True).click()
     expect(page.locator(".job").first.locator(".from img")).to_have_count(1)
@@ -45,7 +55,6 @@ def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_
     expect(page.locator("#chosen li")).to_have_count(3)
     page.locator("#chosen li").nth(1).get_by_role("button").click()
     expect(page.locator("#chosen li")).to_have_count(2)
-    frame = page.get_by_alt_text("What it would be")
     expect(frame).to_be_visible()
     before = frame.get_attribute("src")
     page.get_by_label("Weight").last.fill("0.25")
@@ -72,6 +81,26 @@ def test_a_file_that_is_no_picture_and_too_few_pictures_are_said(open_page: Open
     expect(page.locator("[data-error=images]")).to_contain_text("not a PNG")
     page.get_by_role("button", name="Draw", exact=True).click()
     expect(page.locator("[data-error=images]")).to_have_text("This task takes 2 to 4 pictures")
+
+
+HAND_OVER = """([kind, bytes]) => {
+  const carried = new DataTransfer();
+  carried.items.add(new File([new Uint8Array(bytes)], "kite.png", { type: "image/png" }));
+  const place = document.getElementById("pictures");
+  const event = kind === "drop"
+    ? new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true })
+    : new ClipboardEvent("paste", { clipboardData: carried, bubbles: true, cancelable: true });
+  place.dispatchEvent(event);
+}"""
+
+
+def test_pictures_are_dropped_and_pasted(open_page: Open) -> None:
+    page = open_page()
+    page.goto(f"/create?model={MODEL}&task=image-interpolation")
+    for count, kind in enumerate(("drop", "paste"), 1):
+        page.evaluate(HAND_OVER, [kind, list(drawing(count))])
+        expect(page.locator("#chosen li")).to_have_count(count)
+    expect(page.get_by_alt_text("What it would be")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -30,6 +30,7 @@ def fill(page: Page, name: str, steps: int) -> None:
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("Start from").select_option("emoji-transformer")
     page.get_by_label("Batch size").fill("4")
+    page.get_by_label("Watched prompts").fill("a red kite")  # one is soon drawn
     page.get_by_text("More", exact=True).click()
     page.get_by_label("Views").fill("1")
     page.get_by_label("Steps", exact=True).fill(str(steps))
@@ -132,6 +133,7 @@ def test_a_model_is_trained_on_from_its_page(open_page: Open) -> None:
     start, size = page.get_by_label("Start from"), page.get_by_label("Size", exact=True)
     expect(start).to_have_value("open-peeps")
     expect(size).to_be_disabled()
+    expect(size).to_have_value("64")
     expect(page.locator("#estimate")).to_contain_text("GiB of memory")
     start.select_option("")
     expect(size).to_be_enabled()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -202,17 +203,27 @@ def test_one_run_fine_tunes_what_another_has_trained(boss: httpx.Client, kites: 
     assert card["started_from"]["sha256"] == sha256
 
 
-def test_a_shipped_gan_is_trained_on_in_its_own_shape(boss: httpx.Client, kites: str) -> None:
-    params = {"batch_size": 2}
-    given = {"name": "Kites", "family": "gan", "dataset": kites, "steps": 3, "evaluate": False, "params": params}
-    answer = boss.post("/training-runs", json={**given, "base_checkpoint": "pixel-faces"})
+@pytest.mark.parametrize(("family", "start"), [("gan", "pixel-faces"), ("vae", "pixel-faces-vae")])
+def test_a_shipped_model_is_trained_on_and_draws_varies_and_mixes(
+    boss: httpx.Client, kites: str, family: str, start: str
+) -> None:
+    given = {"name": "Kites", "family": family, "dataset": kites, "steps": 3, "params": {"batch_size": 2}}
+    answer = boss.post("/training-runs", json={**given, "base_checkpoint": start, "evaluate": False})
     assert answer.status_code == 202, answer.text
     run = answer.json()["id"]
     assert rested(boss, run)["status"] == "succeeded"
-    published = boss.post(f"/training-runs/{run}/publication", json={"name": "kites-of-faces"})
-    assert published.status_code in (200, 201), published.text
-    faces, card = (boss.get(f"/checkpoints/{name}").json()["card"] for name in ("pixel-faces", "kites-of-faces"))
-    assert card["started_from"]["sha256"] == faces["sha256"] and card["config"] == faces["config"]
+    sha256, model = weights(boss, run), f"kites-{run[-12:]}"
+    before, card = (boss.get(f"/checkpoints/{name}").json()["card"] for name in (start, model))
+    assert card["sha256"] == sha256 and card["started_from"]["sha256"] == before["sha256"]
+    assert {**card["config"], "directions": 0} == {**before["config"], "directions": 0}
+    works: list[dict[str, str]] = []
+    for task in ("unconditional-image-generation", "image-variation", "image-interpolation"):
+        images = works[: {"image-variation": 1, "image-interpolation": 2}.get(task, 0)]
+        job = boss.post("/generations", json={"model": model, "task": task, "inputs": {"images": images}, "params": {}})
+        assert job.status_code == 202, job.text
+        done = finished(boss, job.json()["id"])
+        assert done["status"] == "succeeded", done
+        works.append({"artwork": done["artworks"][0]["id"]})
 
 
 # --- wishes ---------------------------------------------------------------------------------------------------------
@@ -243,6 +254,22 @@ def test_a_run_is_paused_resumed_extended_and_cancelled(boss: httpx.Client, kite
     assert steps == sorted(set(steps))
     assert boss.delete(f"/training-runs/{run}").status_code == 204
     assert boss.get(f"/training-runs/{run}").status_code == 404
+
+
+def test_a_paused_run_ends_with_what_it_has_saved(boss: httpx.Client, kites: str) -> None:
+    run = launch(boss, kites, steps=FOREVER)
+    under_way(boss, run)
+    assert boss.post(f"/training-runs/{run}/conclusion").status_code == 409, "not while it runs"
+    boss.post(f"/training-runs/{run}/pause")
+    saved = rested(boss, run)["saved_step"]
+    assert boss.post(f"/training-runs/{run}/conclusion").json()["steps"] == saved
+    done = rested(boss, run)
+    assert (done["status"], done["progress"]["step"], done["publishable"]) == ("succeeded", saved, True)
+    weights(boss, run)
+    waiting = launch(boss, kites, steps=4)
+    boss.post(f"/training-runs/{waiting}/cancellation")
+    if rested(boss, waiting)["saved_step"] == 0:
+        assert boss.post(f"/training-runs/{waiting}/conclusion").status_code == 409
 
 
 def test_a_run_that_is_done_goes_on_when_it_is_extended(boss: httpx.Client, kites: str) -> None:
@@ -451,6 +478,7 @@ def test_training_is_for_admins(training: Studio, boss: httpx.Client, kites: str
         ("GET", f"/training-runs/{run}/events"),
         ("GET", f"/training-runs/{run}/samples/1"),
         ("POST", f"/training-runs/{run}/cancellation"),
+        ("POST", f"/training-runs/{run}/conclusion"),
         ("POST", f"/training-runs/{run}/publication"),
         ("DELETE", f"/training-runs/{run}"),
         ("GET", "/checkpoints"),
@@ -533,6 +561,11 @@ def test_checkpoints_that_are_not_ours_are_refused(training: Studio, boss: httpx
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as zipped:
         for i in range(30):
             zipped.writestr(f"{i}.json", bytes(1 << 20))
+    shipped = Path(__file__).parents[2] / "models" / "zoo"
+    foreign = shipped / "pixel-faces" / "card.json", shipped / "pixel-faces-vae" / "model.safetensors"
+    card = {**json.loads(foreign[0].read_text("utf-8")), "sha256": hashlib.sha256(foreign[1].read_bytes()).hexdigest()}
+    other = attempt(("card.json", json.dumps(card).encode()), ("model.safetensors", foreign[1].read_bytes()))
+    assert other.status_code == 422 and "another architecture" in other.text
     assert attempt(("card.json", b"{}")).status_code == 422
     assert attempt(("model.safetensors", safetensors({"a": entry([1], 0, 4)}, bytes(4)))).status_code == 422
     assert attempt(("x.zip", archive.getvalue())).status_code == 422

@@ -32,8 +32,8 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
 WATCHED = {"fsq": "l1", "kl": "l1", "gan": "loss_discriminator", "projected gan": "loss_discriminator"}
 DEFAULTS = {
-    "gan": GANTraining(batch_size=16),
-    "vae": VAETraining(batch_size=16),
+    "gan": GANTraining(size=64, batch_size=16),
+    "vae": VAETraining(size=64, batch_size=16),
     "fsq-autoencoder": FSQTraining(batch_size=16),
     "mixing-vae": MixingTraining(batch_size=16, adversarial_weight=1.0, late_from=0.0),
 }
@@ -111,6 +111,7 @@ def test_a_run_takes_no_more_memory_than_was_said_before(family: str, collection
     assert taken < said
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two CUDA devices")
 def test_processes_meet_over_nccl(collection: Collection, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.json"
     params = TRAINERS["vae"][1].model_dump(mode="json")

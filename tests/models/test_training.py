@@ -1,6 +1,7 @@
 """Training: exact resume, atomic checkpoints, optimizers, order of data."""
 
 import errno
+import itertools
 import json
 from pathlib import Path
 
@@ -283,6 +284,19 @@ def test_the_schedule_warms_up_stays_and_decays() -> None:
     factors = [warmup_stable_decay(step, step / 1000, warmup=100, decay=0.3) for step in range(1001)]
     assert factors[0] == 0.01 and factors[100:700] == [1.0] * 600 and factors[1000] == 0
     assert factors[850] == pytest.approx(0.5)
+
+
+def test_a_run_measures_itself_often_at_first_and_then_less_and_less(tmp_path: Path) -> None:
+    def measured(steps: int) -> list[int]:
+        run = Run(tmp_path, steps=steps, echo=False)
+        return [done for done in range(1, steps + 1) if run.measure_is_due(done)]
+
+    assert measured(100) == list(range(10, 101, 10))
+    assert measured(7) == list(range(1, 8))
+    long = measured(60_000)
+    assert long[:3] == [500, 1000, 1500] and long[-1] == 60_000 and len(long) < 60
+    gaps = [later - sooner for sooner, later in itertools.pairwise(long)]
+    assert gaps[:24] == [500] * 24 and set(gaps[:-1]) == {500, 1000, 2000, 4000}
 
 
 def test_the_average_follows_the_weights() -> None:

@@ -29,6 +29,7 @@ from models.data import (
     contact_sheet,
     label_names,
     labels_of,
+    sent,
     to_pixels,
     to_unit,
 )
@@ -71,7 +72,7 @@ class Step:
             for part in (self.wanted, self.content, self.style)
         )
         others = (self.labels, self.content_noise, self.style_noise, self.of_prior)
-        rest = (part[rows].to(device) for part in others)
+        rest = (sent(part[rows], device) for part in others)
         return Step(*pictures, *rest)
 
 
@@ -119,7 +120,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     pairs = Pairs(data, train_items)
     network = MixingVAE(params.network).to(run.device, memory_format=torch.channels_last)
     before = earlier(params.start_from, run)
-    begin(network, before, anew=("priors", "style_means", "style_roots"))
+    begin(network, before, labels, by_label=("priors", "style_means", "style_roots"))
     optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
     perceptual = PerceptualLoss().to(run.device, memory_format=torch.channels_last)
