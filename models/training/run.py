@@ -181,7 +181,7 @@ class Run:
         return time.monotonic() - self._logged[1] >= LOG_SECONDS
 
     def measure_is_due(self, done: int, every: int = 500) -> bool:
-        """When to measure on held-out items and to draw samples: ten times in a short run, less often later in a long."""
+        """When to measure on held-out items and draw samples: ten times in a short run, ever less often in a long."""
         every = max(1, min(every, self.steps // SHEETS))
         while done > OFTEN * every:
             every *= 2
