@@ -165,11 +165,12 @@ class Family:
 
     `picture_size(params, card_of)` is the side of the pictures that it trains on; `card_of(name)` reads a checkpoint's
     card. `cost(params)` is what its training takes. `problem(params, card_of)` says what does not fit together, if
-    anything.
+    anything. `sheet` says what the sheets of a run show.
     """
 
     name: str
     title: str
+    sheet: str = ""
     tasks: tuple[Task, ...] = ()
     sampler: str | None = None
     training: type[BaseModel] | None = None

@@ -83,7 +83,9 @@ def schema_strings() -> set[str]:
     tasks = [task for family in known for task in family.tasks]
     forms = [task.params for task in tasks] + [f.training for f in known if f.training]
     named = {name.replace("_", " ").capitalize() for task in tasks for name in task.params.model_fields}
-    titles = {title for f in known if f.training for title in (f.title, *(preset.title for preset in f.presets))}
+    titles = {
+        title for f in known if f.training for title in (f.title, f.sheet, *(preset.title for preset in f.presets))
+    }
     titles |= (
         {task.title for task in tasks}
         | named

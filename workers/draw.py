@@ -5,6 +5,7 @@ Prints the names of the files; exit codes 0 done, 1 failed, 2 used wrongly.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import sys
@@ -39,7 +40,8 @@ def draw(model: str, task: str, params: dict[str, Any], folder: Path, images: li
     least, most = wanted.images
     if not least <= len(images) <= most:
         raise Invalid(f"{task} takes {least} to {most} pictures")
-    given = [np.asarray(on_white(read_upload(path.read_bytes())[0]), dtype=np.uint8) for path in images]
+    files = [path.read_bytes() for path in images]
+    given = [np.asarray(on_white(read_upload(file)[0]), dtype=np.uint8) for file in files]
     if checked.seed is None:
         checked.seed = secrets.randbelow(2**32)
     sampler = model_cache.sampler(found.name, found.sha256)
@@ -54,6 +56,7 @@ def draw(model: str, task: str, params: dict[str, Any], folder: Path, images: li
             "task": task,
             "checkpoint_sha256": found.sha256,
             "params": checked.model_dump(mode="json"),
+            "inputs": {"images": [{"sha256": hashlib.sha256(file).hexdigest()} for file in files]},
             "seed": request.seed,
             "width": picture.width,
             "height": picture.height,

@@ -78,6 +78,7 @@ def show(request: Request, admin: Admin, run_id: Id, other: OptionalId = None) -
         "run": described,
         "family": family.title if family else run.family,
         "draws": bool(family and family.tasks),
+        "sheet": family.sheet if family else "",
         "facts": facts,
         "tables": tables,
         "unmeasured": card.get("not_measured"),

@@ -155,6 +155,7 @@ FAMILIES = [
     Family(
         "gan",
         "GAN",
+        "Drawn from chance, each time from the same numbers",
         tasks=(
             Task("unconditional-image-generation", "Pictures from chance", UnconditionalImage, live=True),
             VARIATION,

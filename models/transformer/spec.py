@@ -182,6 +182,7 @@ FAMILIES = [
     Family(
         "text-to-image-transformer",
         "Encoder-decoder text-to-image transformer",
+        "The watched prompts",
         tasks=(Task(TEXT_TO_IMAGE, "Text to image", TextToImageParams),),
         sampler="models.transformer.sample",
         training=TransformerTraining,

@@ -115,10 +115,13 @@ SPATIAL_PRESETS = (
     Preset("best", "Best", 16000),
 )
 
+RUN_SHEET = "Held-out originals beside what comes back"
+
 SPATIAL_FAMILIES = [
     Family(
         "fsq-autoencoder",
         "FSQ autoencoder",
+        RUN_SHEET,
         training=FSQTraining,
         trainer="models.vae.train_spatial",
         evaluator="models.vae.evaluate_spatial",
@@ -129,6 +132,7 @@ SPATIAL_FAMILIES = [
     Family(
         "kl-autoencoder",
         "KL autoencoder",
+        RUN_SHEET,
         training=KLTraining,
         trainer="models.vae.train_spatial",
         evaluator="models.vae.evaluate_spatial",

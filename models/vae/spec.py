@@ -109,6 +109,7 @@ PRESETS = (
     Preset("good", "Good", 8000),
     Preset("best", "Best", 30_000),
 )
+RUN_SHEET = "Held-out originals beside what comes back; below, drawn from chance"
 CHANCE = Task("unconditional-image-generation", "Pictures from chance", DrawnFromPrior, live=True)
 
 FAMILIES = [
@@ -117,6 +118,7 @@ FAMILIES = [
     Family(
         "vae",
         "VAE",
+        RUN_SHEET,
         tasks=(CHANCE, VARIATION, INTERPOLATION),
         sampler="models.vae.sample",
         training=VAETraining,
@@ -129,6 +131,7 @@ FAMILIES = [
     Family(
         "prompted-vae",
         "VAE with prompts",
+        RUN_SHEET,
         tasks=(Task(TEXT_TO_IMAGE, "Text to image", PromptedFromPrior, live=True), CHANCE, VARIATION, INTERPOLATION),
         sampler="models.vae.sample",
         training=PromptedVAETraining,

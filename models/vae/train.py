@@ -38,7 +38,7 @@ from models.vae.network import VAE
 from models.vae.objective import LEVEL, DiscretisedLogistic, beta_at, divergence, drawn, with_free_bits
 from models.vae.spec import VAETraining
 
-MEASURED, SHOWN = 512, 32
+MEASURED, SHOWN, CHANCE, COLUMNS = 512, 32, 32, 16
 ACTIVE = 0.01  # nats, beyond which a latent number is said to be in use
 FEWEST_TAGGED, MOST_TAGS = 20, 24
 PRIOR_STEPS, PRIOR_BATCH, PRIOR_RATE = 3000, 512, 1e-3
@@ -177,22 +177,30 @@ def described(parts: Tensor, network: VAE, beta: float, free_bits: float) -> dic
 
 @torch.no_grad()
 def measure(network: VAE, held_out: Tensor, batch: int, done: int, run: Run) -> None:
-    """The bound on held-out pictures, in bits a number; originals beside their reconstructions."""
+    """The bound on held-out pictures, in bits a number; a sheet of reconstructions and of pictures from chance."""
     random = step_generator(run.seed, 0)
-    bounds, rebuilt = [], []
+    bounds, rebuilt, means = [], [], []
     for pictures in held_out.split(batch):
         mean, log_variance = network.encoder(pictures)
         noise = torch.randn(mean.shape, generator=random).to(mean)
         likelihood = network.likelihood.log_prob(pictures, network.decoder(drawn(mean, log_variance, noise)))
         bounds.append(likelihood - divergence(mean, log_variance).sum(1))
         rebuilt.append(network.decoder(mean))
+        means.append(mean)
     bits = bits_a_number(network, float(torch.cat(bounds).mean()), held_out[0].numel())
     pictures = torch.cat(rebuilt)
     run.log(done, held_out_bound_bits=bits, held_out_psnr=psnr(pictures, held_out))
     run.measured(done, bits)
     if run.is_first:
         pairs = torch.stack([held_out[:SHOWN], pictures[:SHOWN]], 1).flatten(0, 1)
-        run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)))
+        shown = torch.cat([pairs, network.decoder(spread_as(torch.cat(means), step_generator(run.seed, 1)))])
+        run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(shown).cpu(), COLUMNS)))
+
+
+def spread_as(latents: Tensor, random: torch.Generator) -> Tensor:
+    """(CHANCE, latent) from chance, about where (N, latent) lie: the prior is fitted only when the training is over."""
+    noise = torch.randn(CHANCE, latents.size(1), generator=random).to(latents)
+    return latents.mean(0) + latents.std(0, correction=0) * noise
 
 
 def bits_a_number(network: VAE, nats: float, numbers: int) -> float:

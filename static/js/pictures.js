@@ -1,5 +1,8 @@
 // Pictures to work from: dropped, pasted, chosen, or taken from one's works; each with a weight where they are mixed.
-import { ApiError } from "./api.js";
+import { ApiError, call } from "./api.js";
+
+const OFFERED = 12; // works to take, at a time
+const PAUSE = 250; // milliseconds after the last key before it is searched
 
 export class Pictures {
   constructor(place) {
@@ -23,6 +26,13 @@ export class Pictures {
     };
     input.addEventListener("change", take);
     if (input.files.length) take(); // chosen before this script had come
+    const [words, whose] = [place.querySelector("#find-works"), place.querySelector("#whose-works")];
+    words.addEventListener("input", () => {
+      clearTimeout(this.waiting);
+      this.waiting = setTimeout(() => this.offer(words.value, whose.value), PAUSE);
+    });
+    words.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault()); // it is no form of its own
+    whose.addEventListener("change", () => this.offer(words.value, whose.value));
     place.addEventListener("click", ({ target }) => {
       const picked = target.closest("[data-artwork]");
       if (picked) this.add({ artwork: picked.dataset.artwork });
@@ -38,6 +48,17 @@ export class Pictures {
   take(given) {
     this.list.replaceChildren();
     for (const picture of given.slice(0, this.most)) this.add(picture);
+  }
+
+  // Works to take: those that fit the words, of one's own, one's favourites or the studio's.
+  async offer(words, whose) {
+    const asked = (this.asked = Symbol());
+    const wanted = new URLSearchParams({ limit: OFFERED, ...(words.trim() && { q: words }), ...(whose && { [whose]: true }) });
+    const found = await call("GET", `/artworks?${wanted}`).catch(() => ({ items: [] }));
+    if (asked !== this.asked) return; // an answer that came late
+    const strip = this.place.querySelector(".strip");
+    strip.replaceChildren(...found.items.map((work) => offered(work, strip.dataset.take)));
+    if (!found.items.length) strip.textContent = strip.dataset.none;
   }
 
   // One more than may be takes the place of the last.
@@ -114,4 +135,15 @@ export class Pictures {
     if (!this.list.children.length) return {};
     return Object.fromEntries(this.weighted.map(({ name }) => [name, this.sliders(name).map((slider) => Number(slider.value))]));
   }
+}
+
+function offered(work, words) {
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", className: "pick" });
+  button.dataset.artwork = work.id;
+  button.setAttribute("aria-label", `${words}: ${work.title || work.provenance.params?.prompt || work.model}`);
+  const shown = document.createElement("img");
+  Object.assign(shown, { src: `/api/v1/artworks/${work.id}/preview?size=128`, alt: "", width: 56, height: 56 });
+  button.append(shown);
+  return button;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -208,6 +209,8 @@ def test_the_terminal_draws_from_pictures_too(studio: Studio, tmp_path: Path) ->
     arguments = ("generate", MODEL, "--task", "image-variation", "--param", "strength=0.2", "-o", str(tmp_path / "out"))
     varied = studio.run(*arguments, "--image", str(tmp_path / "kite.png"))
     with Image.open(varied.stdout.strip()) as made:
-        assert made.size == (16, 16) and json.loads(made.text["danqing"])["task"] == "image-variation"  # type: ignore[attr-defined]
+        provenance = json.loads(made.text["danqing"])  # type: ignore[attr-defined]
+        assert made.size == (16, 16) and provenance["task"] == "image-variation"
+    assert provenance["inputs"] == {"images": [{"sha256": hashlib.sha256(drawing(8)).hexdigest()}]}
     refused = studio.run(*arguments, check=False)
     assert refused.returncode == 1 and "takes 1 to 1 pictures" in refused.stderr

@@ -150,6 +150,7 @@ def cost(params: MixingTraining) -> TrainingCost:
 MIXING = Family(
     "mixing-vae",
     "Mixing VAE",
+    "From above: what a picture shows, the style of another, what is made of them, and the artist's own",
     tasks=(
         Task(INTERPOLATION.name, "Content and style", MixParams, images=INTERPOLATION.images, live=True),
         Task(VARIATION.name, "In another style", RestyleParams, images=VARIATION.images, live=True),
