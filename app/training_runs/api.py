@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Request, Response, status
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from app.checkpoints.schemas import CardOut
@@ -38,7 +40,7 @@ from app.training_runs.schemas import (
     TrainingRunList,
     TrainingRunOut,
 )
-from app.training_runs.tables import AT_REST
+from app.training_runs.tables import AT_REST, TrainingRun
 from app.validation import Id
 
 router = APIRouter(prefix="/training-runs", tags=["training"])
@@ -144,29 +146,28 @@ def pause(admin: Admin, run_id: Id) -> TrainingRunOut:
         return service.describe(service.pause(session, service.get(session, run_id)))
 
 
-@router.post("/{run_id}/resumption", summary="Go on from the newest checkpoint", responses=CONFLICT)
-def resume(admin: Admin, run_id: Id) -> TrainingRunOut:
+def set_going(run_id: str, steer: Callable[[Session, TrainingRun], TrainingRun]) -> TrainingRunOut:
+    """Change a run so that there is something to do, and say so to the workers."""
     with session_scope() as session:
-        run = service.describe(service.resume(session, service.get(session, run_id)))
+        run = service.describe(steer(session, service.get(session, run_id)))
     ring(TRAINING, run.id)
     return run
+
+
+@router.post("/{run_id}/resumption", summary="Go on from the newest checkpoint", responses=CONFLICT)
+def resume(admin: Admin, run_id: Id) -> TrainingRunOut:
+    return set_going(run_id, service.resume)
 
 
 @router.post("/{run_id}/conclusion", summary="End a run at rest with its newest checkpoint", responses=CONFLICT)
 def conclude(admin: Admin, run_id: Id) -> TrainingRunOut:
     """It makes its model of what is saved, and measures it."""
-    with session_scope() as session:
-        run = service.describe(service.conclude(session, service.get(session, run_id)))
-    ring(TRAINING, run.id)
-    return run
+    return set_going(run_id, service.conclude)
 
 
 @router.post("/{run_id}/extension", summary="Change the budget of a run")
 def extend(admin: Admin, run_id: Id, given: ExtensionIn) -> TrainingRunOut:
-    with session_scope() as session:
-        run = service.describe(service.extend(session, service.get(session, run_id), given))
-    ring(TRAINING, run.id)
-    return run
+    return set_going(run_id, partial(service.extend, given=given))
 
 
 @router.post(

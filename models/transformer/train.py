@@ -25,7 +25,7 @@ from models.training.start import begin, earlier, origin, own_copy
 from models.training.state import pack, unpack
 from models.transformer.network import TextToImageTransformer, drop_prompts
 from models.transformer.sample import TransformerSampler, requests
-from models.transformer.spec import TransformerTraining, speaks
+from models.transformer.spec import TransformerTraining, problem
 from models.transformer.text import PromptEncoder, train_tokenizer
 from models.vae.fsq import FSQAutoencoder
 from models.vae.load import load_autoencoder
@@ -97,8 +97,12 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     with parallel.first_alone():
         own = own_copy(params.autoencoder, run, Path("autoencoder") / params.autoencoder)
         autoencoder, autoencoder_folder = load_autoencoder(params.autoencoder, run.device, beside=own.parent)
-        if before and not speaks(read_card(before), read_card(autoencoder_folder)):
-            raise CheckpointError(f"{params.start_from} draws with other tokens than those of {params.autoencoder}")
+        copies = {
+            params.autoencoder: read_card(autoencoder_folder),
+            **({params.start_from: read_card(before)} if before else {}),
+        }
+        if why := problem(params, copies.__getitem__):
+            raise CheckpointError(why)
         tokenizer = tokenizer_of(before) if before else tokenizer_for(data, params, run.path / "tokenizer.json")
         prompts = PromptEncoder(tokenizer, params.network.prompt_length)
         examples = Examples(

@@ -56,7 +56,7 @@ class Critic:
         set_learning_rate([self.optimizer], self.run.rate)
         sums = torch.zeros(6, device=self.run.device)
         for (share, weight), fake in zip(self.run.shares(len(pictures)), rebuilt, strict=True):
-            real = pictures[share].to(self.run.device).contiguous(memory_format=torch.channels_last)
+            real = pictures[share].contiguous(memory_format=torch.channels_last)
             given = tuple(label[share].to(self.run.device) for label in labels)
             with mixed_precision(self.run.device):
                 loss, said = self.game.discriminator_losses(real, fake, given, step)

@@ -115,9 +115,7 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
         parts = torch.zeros(3 + params.network.latent, device=run.device)
         whole = None
         if params.free_bits:
-            whole = run.whole_mean(
-                len(batch), params.network.latent, partial(divergences_of, network, batch, run.device)
-            )
+            whole = run.whole_mean(len(batch), params.network.latent, partial(divergences_of, network, batch))
         for share, weight in run.shares(len(batch)):
             pictures = batch[share].contiguous(memory_format=torch.channels_last)
             with mixed_precision(run.device):
@@ -157,9 +155,9 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
         write_model(run.folder.model, ema.average, {**card, **origin(before), "labels": labels, "directions": names})
 
 
-def divergences_of(network: VAE, batch: Tensor, device: torch.device, rows: slice) -> Tensor:
+def divergences_of(network: VAE, batch: Tensor, rows: slice) -> Tensor:
     """(n, latent) nats."""
-    return divergence(*network.encoder(batch[rows].to(device)))
+    return divergence(*network.encoder(batch[rows]))
 
 
 def described(parts: Tensor, network: VAE, beta: float, free_bits: float) -> dict[str, float]:

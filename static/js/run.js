@@ -45,6 +45,7 @@ function duration(seconds) {
 }
 
 function show(run) {
+  const wasAtRest = atRest(page.dataset.status);
   page.dataset.status = run.status;
   const text = page.querySelector("[data-text]");
   const said = (run.status === "running" && words[run.phase]) || words[run.status];
@@ -62,10 +63,10 @@ function show(run) {
   for (const control of page.querySelectorAll("[data-when]")) control.hidden = !control.dataset.when.split(" ").includes(run.status);
   if (!atRest(run.status)) return;
   stream?.close();
-  if (run.publishable) showFigures();
+  if (run.publishable && !wasAtRest) showFigures();
 }
 
-// What was measured comes with the page.
+// What was measured comes with the page, but for a run that has just ended.
 async function showFigures() {
   const answer = await fetch(location.href);
   if (!answer.ok) return;

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +21,7 @@ from models.training.run import Run, Stopped, train_with_rollback
 from models.vae.mixing.spec import MixingTraining
 from models.vae.spatial_spec import FSQTraining
 from models.vae.spec import VAETraining
+from tests.models.test_pieces import train as launched
 from tests.models.test_training import TRAINERS, collection, stop_after
 
 __all__ = ["collection"]  # the fixture
@@ -113,18 +110,4 @@ def test_a_run_takes_no_more_memory_than_was_said_before(family: str, collection
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two CUDA devices")
 def test_processes_meet_over_nccl(collection: Collection, tmp_path: Path) -> None:
-    recipe = tmp_path / "recipe.json"
-    params = TRAINERS["vae"][1].model_dump(mode="json")
-    words = {"family": "vae", "collection": str(collection.folder), "steps": 3, "evaluate": False, "params": params}
-    recipe.write_text(json.dumps(words))
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=gpu", "-m", "models.training.process"]
-    done = subprocess.run(
-        [sys.executable, *launcher, str(recipe), str(tmp_path / "run")],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.returncode == 0, done.stderr
-    assert len(losses(tmp_path / "run", "vae")) == 3
+    assert len(launched(tmp_path / "run", "vae", collection.folder, processes=torch.cuda.device_count())) == 6

@@ -68,8 +68,7 @@ class Step:
     def share(self, rows: slice, device: torch.device) -> Step:
         """Some of it, on the device."""
         pictures = (
-            part[rows].to(device).contiguous(memory_format=torch.channels_last)
-            for part in (self.wanted, self.content, self.style)
+            part[rows].contiguous(memory_format=torch.channels_last) for part in (self.wanted, self.content, self.style)
         )
         others = (self.labels, self.content_noise, self.style_noise, self.of_prior)
         rest = (sent(part[rows], device) for part in others)
