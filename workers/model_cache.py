@@ -24,7 +24,7 @@ log = structlog.get_logger()
 _lock = threading.Lock()
 # Of a container, by the second version of control groups and by the first.
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-_loaded: OrderedDict[tuple[str, str], Sampler] = OrderedDict()
+_loaded: OrderedDict[tuple[str, str, str | None], Sampler] = OrderedDict()
 
 
 def device() -> torch.device:
@@ -49,7 +49,7 @@ def sampler(name: str, sha256: str) -> Sampler:
 
 
 def load(name: str, sha256: str) -> Sampler:
-    key = (name, sha256)
+    key = (name, sha256, decoder_of(name))
     if key in _loaded:
         _loaded.move_to_end(key)
         return _loaded[key]
@@ -63,14 +63,21 @@ def load(name: str, sha256: str) -> Sampler:
     _loaded[key] = made
     budget = get_settings().model_cache_mib << 20
     while len(_loaded) > 1 and sum(loaded.memory_bytes for loaded in _loaded.values()) > budget:
-        (old, _), _ = _loaded.popitem(last=False)
+        (old, *_), _ = _loaded.popitem(last=False)
         log.info("model_unloaded", model=old)
     log.info("model_loaded", model=name, seconds=round(time.perf_counter() - began, 2), device=str(device()))
     return made
 
 
+def decoder_of(name: str) -> str | None:
+    """SHA-256 of the autoencoder that a model draws with, as it is now: one of the same latents may have replaced it."""
+    known = checkpoints.cards()
+    autoencoder = known.get(name, {}).get("autoencoder")
+    return known.get(autoencoder["name"], {}).get("sha256") if autoencoder else None
+
+
 def loaded() -> list[str]:
-    return [name for name, _ in _loaded]
+    return list(dict.fromkeys(name for name, *_ in _loaded))
 
 
 def memory() -> tuple[int, int]:

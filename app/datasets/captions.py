@@ -12,8 +12,9 @@ from pathlib import PurePosixPath
 from app.errors import Invalid
 
 SIDECARS, TABLES = (".txt", ".caption"), (".jsonl", ".csv", ".tsv")
-NAME_COLUMNS, TEXT_COLUMNS = ("file_name", "filename", "file", "image"), ("text", "caption", "prompt", "description")
-LENGTH = 1000
+NAME_COLUMNS = ("file_name", "filename", "file", "image")
+TEXT_COLUMNS = ("text", "caption", "prompt", "description", "tags")
+LENGTH, TAG_LENGTH = 1000, 40
 # Names that cameras and programs give say nothing of the picture.
 MEANINGLESS = re.compile(
     r"(img|dsc\w?|image|photo|picture|pic|scan|screenshot|untitled|unnamed|download|file|frame|sample|copy|\d+|[0-9a-f]{6,})",
@@ -72,7 +73,14 @@ class Captions:
 
 
 def first_text(row: dict[str, object], columns: tuple[str, ...]) -> str | None:
-    return next((value for column in columns if isinstance(value := row.get(column), str)), None)
+    return next((text for column in columns if (text := as_text(row.get(column))) is not None), None)
+
+
+def as_text(value: object) -> str | None:
+    """A text as it is, a list of texts with commas between them."""
+    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
+        return ", ".join(value)
+    return value if isinstance(value, str) else None
 
 
 # Both give row by row: as objects, rows take a hundred times the room of their text.
@@ -103,6 +111,12 @@ def tidy(text: str) -> str:
     text = text[: 8 * LENGTH]  # no caption is so long; a hostile one may be
     kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or c.isprintable())
     return " ".join(kept.split())[:LENGTH]
+
+
+def tags_of(caption: str) -> list[str]:
+    """What a caption lists between commas, each once: "red hair, smile, hat" names three things to be seen."""
+    parts = (part.strip(" .。").casefold() for part in re.split(r"[,，、;；]", caption))
+    return list(dict.fromkeys(part for part in parts if 0 < len(part) <= TAG_LENGTH))
 
 
 def stem(name: str) -> str:

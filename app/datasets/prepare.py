@@ -16,6 +16,7 @@ from sqlalchemy import select
 
 from app.database import session_scope
 from app.datasets import service
+from app.datasets.captions import tags_of
 from app.datasets.labels import labelled
 from app.datasets.prepared import Item, write_prepared
 from app.datasets.tables import DatasetItem
@@ -130,7 +131,8 @@ def kept_from_training(rows: list[Row]) -> set[str]:
 
 
 def described(row: Row, name: str, concept: str, split: str, mirror: bool) -> Item:
-    return Item(name, concept, concept, row.style, split, row.caption, "", [row.caption], mirrorable=mirror)
+    caption = row.caption
+    return Item(name, concept, concept, row.style, split, caption, "", [caption], mirror, tags=tags_of(caption))
 
 
 def patches(

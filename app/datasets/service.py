@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TypeVarTuple
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, func, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -126,16 +126,26 @@ def of(dataset_id: str) -> Select[DatasetItem]:
 def items(
     session: Session, dataset_id: str, state: State | None, q: str | None, after: str | None, limit: int
 ) -> tuple[list[DatasetItem], str | None]:
-    """(oldest first, id that the next page starts after). Without a state: what was kept, not refusals."""
-    query = of(dataset_id).order_by(DatasetItem.id).limit(limit + 1)
+    """(oldest first, id that the next page starts after). Without a state: what was kept, not refusals.
+
+    `similar` are those that look alike, each behind the earliest that it is like.
+    """
+    query = of(dataset_id).limit(limit + 1)
     query = query.where(DatasetItem.refusal.is_not(None) if state == "refused" else DatasetItem.refusal.is_(None))
+    order = [DatasetItem.id]
     if state == "similar":
-        query = query.where(DatasetItem.similar_to.is_not(None))
+        earliest = select(DatasetItem.similar_to).where(DatasetItem.dataset_id == dataset_id)
+        query = query.where(DatasetItem.similar_to.is_not(None) | DatasetItem.id.in_(earliest))
+        order = [func.coalesce(DatasetItem.similar_to, DatasetItem.id), DatasetItem.id]
     if state == "uncaptioned":
         query = query.where(DatasetItem.caption == "")
     for word in (q or "").split():
         query = query.where(DatasetItem.caption.icontains(word, autoescape=True))
-    found = list(session.scalars(query.where(DatasetItem.id > after) if after else query))
+    if after:
+        last = session.get(DatasetItem, after) if state == "similar" else None
+        place = [last.similar_to or after, after] if last else [after] * len(order)
+        query = query.where(tuple_(*order) > tuple_(*place))
+    found = list(session.scalars(query.order_by(*order)))
     return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 

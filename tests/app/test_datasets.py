@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw
 
 from app.database import session_scope
 from app.datasets import archive, service
-from app.datasets.captions import Captions, from_name
+from app.datasets.captions import Captions, from_name, tags_of
 from app.datasets.imports import add_files
 from app.datasets.looks import fingerprint
 from app.datasets.schemas import DatasetIn, ItemChange
@@ -51,6 +51,13 @@ def zipped(entries: dict[str, bytes], change: Callable[[zipfile.ZipInfo], None] 
     return buffer
 
 
+def drawn(number: int, size: int) -> bytes:
+    """One drawing in several sizes, which look alike."""
+    buffer = io.BytesIO()
+    Image.open(io.BytesIO(drawing(number, size=128))).resize((size, size), Image.Resampling.BOX).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def make(name: str = "kites") -> str:
     with session_scope() as session:
         return service.create(session, None, DatasetIn(name=name)).id
@@ -69,6 +76,22 @@ def listed(dataset: str, state: Any = None) -> list[Any]:
 
 
 # --- captions -------------------------------------------------------------------------------------------------------
+
+
+def test_tags_are_what_a_caption_lists_between_commas() -> None:
+    assert tags_of("1girl,  red hair ,smile, red hair,") == ["1girl", "red hair", "smile"]
+    assert tags_of("红头发，微笑、戴帽子") == ["红头发", "微笑", "戴帽子"]
+    assert tags_of("Smiling") == ["smiling"]
+    assert tags_of("") == tags_of("a long sentence that describes all there is to be seen in one picture") == []
+
+
+def test_a_column_of_tags_is_a_caption() -> None:
+    captions = Captions()
+    rows = [{"file_name": "a.png", "tags": ["red hair", "smile"]}, {"file_name": "b.png", "tags": "hat"}]
+    captions.add("metadata.jsonl", "\n".join(map(json.dumps, rows)).encode())
+    assert (captions.find("a.png"), captions.find("b.png")) == ("red hair, smile", "hat")
+    with pytest.raises(Invalid):
+        Captions().add("metadata.jsonl", b'{"file_name": "a.png", "tags": [1, 2]}')
 
 
 def test_captions_are_found_by_side_car_table_and_json_lines() -> None:
@@ -283,12 +306,7 @@ def test_a_broken_archive_among_others_is_refused_by_its_name() -> None:
 @pytest.mark.usefixtures("in_process")
 def test_when_the_first_of_some_look_alikes_is_deleted_the_next_takes_its_place() -> None:
     dataset = make()
-    sizes = []
-    for size in (128, 64, 32):
-        made = io.BytesIO()
-        Image.open(io.BytesIO(drawing(7, size=128))).resize((size, size), Image.Resampling.BOX).save(made, "PNG")
-        sizes.append((f"{size}.png", made.getvalue()))
-    add(dataset, *sizes)
+    add(dataset, *((f"{size}.png", drawn(7, size)) for size in (128, 64, 32)))
     first, second, third = listed(dataset)
     assert (second.similar_to, third.similar_to) == (first.id, first.id)
     with session_scope() as session:
@@ -298,11 +316,22 @@ def test_when_the_first_of_some_look_alikes_is_deleted_the_next_takes_its_place(
 
 
 @pytest.mark.usefixtures("in_process")
+def test_what_looks_alike_comes_together_page_by_page() -> None:
+    dataset = make()
+    add(dataset, *((f"{seed}-{size}.png", drawn(seed, size)) for size in (128, 64, 32) for seed in (7, 10)))
+    add(dataset, ("alone.png", drawing(9)))
+    shown, after = [], None
+    with session_scope(writing=False) as session:
+        while not shown or after:
+            items, after = service.items(session, dataset, "similar", None, after, 1)
+            shown += [item.name for item in items]
+    assert shown == ["7-128.png", "7-64.png", "7-32.png", "10-128.png", "10-64.png", "10-32.png"]
+
+
+@pytest.mark.usefixtures("in_process")
 def test_a_copy_is_flagged_and_a_caption_changes_the_version() -> None:
     dataset = make()
-    small = io.BytesIO()
-    Image.open(io.BytesIO(drawing(7, size=128))).resize((64, 64), Image.Resampling.BOX).save(small, "PNG")
-    add(dataset, ("kite.png", drawing(7, size=128)), ("small.png", small.getvalue()), ("other.png", drawing(8)))
+    add(dataset, ("kite.png", drawn(7, 128)), ("small.png", drawn(7, 64)), ("other.png", drawing(8)))
     first, copy, other = listed(dataset)
     assert copy.similar_to == first.id and first.similar_to is None and other.similar_to is None
     with session_scope() as session:

@@ -1,0 +1,48 @@
+"""Loaded models are those that the catalogue has now."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+import torch
+
+from app.checkpoints import service
+from app.settings import ROOT, get_settings
+from models.base import Request
+from models.checkpoint import read_card, write_model
+from models.transformer.sample import TransformerSampler
+from models.vae.load import load_spatial
+from workers import model_cache
+
+ZOO = ROOT / "models" / "zoo"
+
+
+@pytest.mark.parametrize("in_process", ["sqlite"], indirect=True)
+@pytest.mark.usefixtures("in_process")
+def test_a_decoder_that_was_replaced_draws_at_once() -> None:
+    """A finer decoder of the same latents, published under its own name, is what its transformers draw with."""
+    own = get_settings().data / "checkpoints"
+    for name in ("emoji-fsq", "emoji-transformer"):
+        shutil.copytree(ZOO / name, own / name)
+    sha256 = service.get("emoji-transformer").sha256
+    before = model_cache.sampler("emoji-transformer", sha256)
+    assert model_cache.sampler("emoji-transformer", sha256) is before
+
+    autoencoder, card = load_spatial(own / "emoji-fsq", torch.device("cpu")), read_card(own / "emoji-fsq")
+    with torch.no_grad():
+        for weight in autoencoder.decoder.parameters():
+            weight.zero_()
+    shutil.rmtree(own / "emoji-fsq")
+    write_model(own / "emoji-fsq", autoencoder, {**card, "same_latents_as": [card["sha256"]]})
+    after = model_cache.sampler("emoji-transformer", sha256)
+    assert isinstance(after, TransformerSampler)
+    assert after is not before
+    [work] = after.sample([Request(*asked())], lambda *_: None)
+    assert work.pixels.min() == work.pixels.max(), "it still draws with the old decoder"
+    assert model_cache.loaded().count("emoji-transformer") == 1
+
+
+def asked() -> tuple[str, object, int]:
+    task = service.get("emoji-transformer").family.tasks[0]
+    return task.name, task.params.model_validate({"prompt": "a fox"}), 1
