@@ -268,10 +268,10 @@ def key_add(user: str, name: Annotated[str, typer.Option(help="What the key is f
 
 @checkpoint_cli.command("list")
 def checkpoint_list() -> None:
-    """Print the models that can draw."""
+    """Print the checkpoints: those that draw, and those that they build on."""
     from app.checkpoints import service
 
-    for name, found in service.catalogue().items():
+    for name, found in service.checkpoints().items():
         typer.echo(f"{name}\t{found.family.name}\t{found.sha256[:12]}\t{found.title}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
 
 from app.database import now, session_scope
 from app.errors import Forbidden, Unauthenticated
@@ -39,8 +40,8 @@ def authenticate(request: Request) -> Principal | None:
 
 
 def identify(request: Request) -> Principal | None:
-    """By an API key, or by the session of a browser. A key opens the API alone: pages make keys and set passwords, and
-    what a key makes must not outlive it. Other schemes are for whoever stands before the studio.
+    """By an API key, or by the session of a browser. A key opens the API alone: pages make keys and set passwords, see
+    `in_person`. Other schemes are for whoever stands before the studio.
     """
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and wants_json(request.scope):
@@ -61,6 +62,20 @@ def identify(request: Request) -> Principal | None:
     return None
 
 
+async def may_go_on(request: Request) -> bool:
+    """Whether somebody still reads a stream that was opened by `request`, and may: keys are revoked, sessions end."""
+    return not await request.is_disconnected() and await run_in_threadpool(is_still, request)
+
+
+def is_still(request: Request) -> bool:
+    before: Principal = request.state.user
+    try:
+        user = identify(request)
+    except Unauthenticated:
+        return False
+    return user is not None and (user.id, user.role) == (before.id, before.role)
+
+
 def current_user(user: Annotated[Principal | None, Depends(authenticate)]) -> Principal:
     if user is None:
         raise Unauthenticated
@@ -73,5 +88,13 @@ def current_admin(user: Annotated[Principal, Depends(current_user)]) -> Principa
     return user
 
 
+def in_person(user: Annotated[Principal, Depends(current_user)]) -> Principal:
+    """Who has signed in. What a key makes must not outlive it, so that no key gives access: to users, or to keys."""
+    if user.via != "session":
+        raise Forbidden("A key gives no access to others; sign in")
+    return user
+
+
 User = Annotated[Principal, Depends(current_user)]
 Admin = Annotated[Principal, Depends(current_admin)]
+InPerson = Depends(in_person)

@@ -22,6 +22,12 @@ class DomainError(Exception):
         self.errors = errors or []
         self.retry_after = retry_after
 
+    @property
+    def in_full(self) -> str:
+        """In one line, with what is wrong with which field; for a terminal."""
+        fields = [(error.get("loc"), error.get("msg")) for error in self.errors]
+        return "; ".join([self.detail, *(f"{loc[-1]}: {msg}" for loc, msg in fields if isinstance(loc, list) and msg)])
+
 
 class Unauthenticated(DomainError):
     status, title = 401, "Sign in first"

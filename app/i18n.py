@@ -39,12 +39,17 @@ def translations(language: str) -> gettext.NullTranslations:
 
 @cache
 def patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
-    """Sentences of the catalogue with something in their midst, which is written {} there, and their translations."""
-    return [
-        (re.compile("(.+?)".join(map(re.escape, message.id.split("{}"))), re.DOTALL), message.string)
+    """Sentences of the catalogue with something in their midst, which is written {} there, and their translations.
+
+    Those that say most come first: they may also fit one that says less.
+    """
+    known = [
+        (message.id, message.string)
         for message in catalogue(language)
         if isinstance(message.id, str) and isinstance(message.string, str) and "{}" in message.id and message.string
     ]
+    known.sort(key=lambda pair: len(pair[0].replace("{}", "")), reverse=True)
+    return [(re.compile("(.+?)".join(map(re.escape, text.split("{}"))), re.DOTALL), shown) for text, shown in known]
 
 
 def said(language: str, words: str | None) -> str:

@@ -7,6 +7,7 @@ import io
 import json
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
@@ -122,7 +123,7 @@ def cached_preview(digest: str, size: int, content: Callable[[], bytes]) -> byte
     Raises NotFound when the file is broken, and what `content()` raises.
     """
     size = next((s for s in PREVIEW_SIZES if s >= size), PREVIEW_SIZES[-1])
-    path = get_settings().data / "cache" / "previews" / digest[:2] / f"{digest}-{size}.webp"
+    path = preview_path(digest, size)
     if path.exists():
         return path.read_bytes()
     original = content()
@@ -134,6 +135,16 @@ def cached_preview(digest: str, size: int, content: Callable[[], bytes]) -> byte
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, made)
     return made
+
+
+def forget_previews(digest: str) -> None:
+    """Delete what the cache has of the picture with this SHA-256."""
+    for size in PREVIEW_SIZES:
+        preview_path(digest, size).unlink(missing_ok=True)
+
+
+def preview_path(digest: str, size: int) -> Path:
+    return get_settings().data / "cache" / "previews" / digest[:2] / f"{digest}-{size}.webp"
 
 
 def preview(content: bytes, size: int) -> bytes:

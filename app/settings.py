@@ -31,6 +31,7 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(30.0, ge=1, description="A job whose worker is silent for so long is given to another")
     sweep_seconds: float = Field(5.0, gt=0, description="Pause between two looks for lost doorbells and leases")
     training_processes: int = Field(0, ge=0, le=64, description="Processes that train one run; 0: one a GPU, or one")
+    trash_days: int = Field(30, ge=0, description="How long the trash keeps works; 0: for ever")
     max_queued_per_user: int = Field(200, ge=1, description="Unfinished jobs that one user may have")
     max_upload_mib: int = Field(20, ge=1, description="Largest upload of an input picture, in MiB")
     max_dataset_upload_mib: int = Field(4096, ge=1, description="Largest upload into a dataset, in MiB")

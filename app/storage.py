@@ -93,11 +93,14 @@ class LocalStorage:
     def untouched_for(self, seconds: float) -> Iterator[str]:
         before = time.time() - seconds
         for path in self.root.glob("??/??/*"):
-            if not path.is_symlink() and path.stat().st_mtime < before:
-                if _DIGEST.fullmatch(path.name):
-                    yield path.name
-                else:
-                    path.unlink(missing_ok=True)  # a temporary file of a process that was killed
+            try:
+                untouched = not path.is_symlink() and path.stat().st_mtime < before
+            except FileNotFoundError:  # another process collects too
+                continue
+            if untouched and _DIGEST.fullmatch(path.name):
+                yield path.name
+            elif untouched:
+                path.unlink(missing_ok=True)  # a temporary file of a process that was killed
 
 
 class Growing(io.RawIOBase):

@@ -136,8 +136,9 @@ def children(settings: Settings) -> list[Child]:
     danqing = [sys.executable, "-m", "app.cli"]
     made = [] if settings.redis_url else [valkey_child(settings)]
     made.append(Child("web", [*danqing, "web"]))
-    for gpu in range(max(1, gpus())):
-        environment = {"CUDA_VISIBLE_DEVICES": str(gpu)} if gpus() > 1 else {}
+    several = gpus() if settings.device in ("auto", "cuda") else 1  # a device that was chosen is one worker's
+    for gpu in range(max(1, several)):
+        environment = {"CUDA_VISIBLE_DEVICES": str(gpu)} if several > 1 else {}
         made.append(Child(f"generation-{gpu}", [*danqing, "worker", "--queue", "generation"], environment))
     made.append(Child("training", [*danqing, "worker", "--queue", "training"], {"OMP_NUM_THREADS": "1"}))
     return made

@@ -5,13 +5,15 @@ Runs as a thread in web and worker processes, not as a task: it must work when t
 
 from __future__ import annotations
 
+import shutil
 import threading
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any, TypeVar
 
 import structlog
-from sqlalchemy import ColumnElement, Select, case, literal, null, or_, select, update
+from sqlalchemy import ColumnElement, Select, case, delete, literal, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.artworks.tables import Artwork
@@ -19,16 +21,18 @@ from app.database import UTCDateTime, clock, now, session_scope, storage_lock
 from app.datasets.tables import DatasetItem
 from app.events import StatusEvent, client, publish
 from app.generations.tables import Generation
+from app.imaging import forget_previews
 from app.jobs import Job
 from app.queue import ring
 from app.settings import get_settings
 from app.storage import get_storage
 from app.training_runs.tables import TrainingRun
 from app.uploads.tables import Upload
+from models.folders import WRITING
 
 J = TypeVar("J", bound=Job)
 MAX_ATTEMPTS = 3
-UNTOUCHED_SECONDS = 3600.0
+UNTOUCHED_SECONDS, LEFTOVER_SECONDS = 3600.0, 86400.0
 COLLECT_EVERY = 600.0
 JOBS: tuple[type[Generation] | type[TrainingRun], ...] = (Generation, TrainingRun)
 log = structlog.get_logger()
@@ -42,7 +46,9 @@ def sweep_forever(stop: threading.Event) -> None:
             sweep()
             if time.monotonic() - collected > COLLECT_EVERY:
                 collected = time.monotonic()
+                empty_trash()
                 collect_garbage()
+                collect_leftovers()
         except Exception as error:
             log.warning("sweep_failed", error=str(error))
 
@@ -126,6 +132,16 @@ def doorbells(queue: str) -> int:
         return 0
 
 
+def empty_trash() -> int:
+    """Delete what was in the trash for long; returns how many works. Their files go as files that nothing names."""
+    days = get_settings().trash_days
+    if days == 0:
+        return 0
+    with session_scope() as session:
+        done = session.execute(delete(Artwork).where(Artwork.deleted_at < now() - timedelta(days=days)))
+    return int(done.rowcount)  # type: ignore[attr-defined]
+
+
 def collect_garbage(untouched_seconds: float = UNTOUCHED_SECONDS) -> int:
     """Delete files that nobody touched for an hour and no row names; returns how many."""
     deleted = 0
@@ -138,6 +154,20 @@ def collect_garbage(untouched_seconds: float = UNTOUCHED_SECONDS) -> int:
             age = get_storage().age(digest)
             if age is not None and age >= untouched_seconds and not is_named(session, digest):
                 get_storage().delete(digest)
+                forget_previews(digest)
+                deleted += 1
+    return deleted
+
+
+def collect_leftovers(untouched_seconds: float = LEFTOVER_SECONDS) -> int:
+    """Delete what whoever wrote it was killed over: files and folders that are not whole; returns how many."""
+    deleted = 0
+    data = get_settings().data
+    for path in [*data.glob(f"{WRITING}*"), *data.glob(f"*/{WRITING}*"), *data.glob(f"*/*/{WRITING}*")]:
+        with suppress(FileNotFoundError):  # it has become whole meanwhile
+            touched = max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
+            if time.time() - touched > untouched_seconds:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
                 deleted += 1
     return deleted
 

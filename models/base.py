@@ -50,6 +50,7 @@ def plain_text(text: str) -> str:
 
 
 PlainText = Annotated[str, AfterValidator(plain_text)]
+LONGEST_PROMPT = 500  # characters
 
 
 class PromptedParams(SamplingParams):
@@ -57,7 +58,7 @@ class PromptedParams(SamplingParams):
 
     prompt: PlainText = Field(
         min_length=1,
-        max_length=500,
+        max_length=LONGEST_PROMPT,
         title="Prompt",
         strict=True,
         description="What to draw, in English or Chinese",
@@ -160,8 +161,9 @@ class TrainingCost:
 
 @dataclass(frozen=True)
 class Family:
-    """Modules of a family, None where it has none: `sampler` with `load(folder, device)`, `trainer` with
-    `train(params, data, run)`, `evaluator` with `evaluate(folder, data)`.
+    """Modules of a family, None where it has none: `sampler` with `load(folder, device)`, `loader` with the same for
+    one that draws nothing by itself, `trainer` with `train(params, data, run)`, `evaluator` with
+    `evaluate(folder, data)`.
 
     `picture_size(params, card_of)` is the side of the pictures that it trains on; `card_of(name)` reads a checkpoint's
     card. `cost(params)` is what its training takes. `problem(params, card_of)` says what does not fit together, if
@@ -173,6 +175,7 @@ class Family:
     sheet: str = ""
     tasks: tuple[Task, ...] = ()
     sampler: str | None = None
+    loader: str | None = None
     training: type[BaseModel] | None = None
     trainer: str | None = None
     evaluator: str | None = None

@@ -17,6 +17,31 @@ class CheckpointError(Exception):
     """The checkpoint is not one of ours, or is broken; the message says how."""
 
 
+class Style(BaseModel):
+    """A way to draw that a prompt may end with."""
+
+    label: str
+    label_zh: str
+    en: str
+    zh: str
+
+
+class BuiltOn(BaseModel):
+    """Another checkpoint that this one draws with."""
+
+    name: str
+    sha256: str
+
+
+class Origin(BaseModel):
+    """A checkpoint that this one was trained on from."""
+
+    sha256: str
+    steps: int = Field(0, ge=0)
+    seconds: float = Field(0, ge=0, allow_inf_nan=False)
+    started_from: Origin | None = None
+
+
 class Card(BaseModel):
     """The fields that others rely on; a card holds more besides."""
 
@@ -37,9 +62,13 @@ class Card(BaseModel):
     collection: str = ""
     lacks: str = ""
     lacks_zh: str = ""
-    styles: list[dict[str, str]] = []
+    styles: list[Style] = []
     labels: list[str] = []
+    steps: int = Field(0, ge=0)
+    seconds: float = Field(0, ge=0, allow_inf_nan=False)
     training: dict[str, Any] = {}
+    started_from: Origin | None = None
+    autoencoder: BuiltOn | None = None
     same_latents_as: list[str] = []
     directions: list[str] = []
     preview: bool = False

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from models.card import FORMAT, ZOO, CheckpointError, find, read_card
 from models.folders import whole_folder
 
+Network = TypeVar("Network", bound=nn.Module)
 __all__ = ["ZOO", "CheckpointError", "find", "read_card"]
 
 
@@ -90,3 +92,14 @@ def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
     """Ready to draw. Raises CheckpointError when names or shapes differ from the network's."""
     fill(network, tensors)
     return network.eval().requires_grad_(False)
+
+
+def loaded(folder: Path, make: Callable[[dict[str, Any]], Network]) -> tuple[Network, dict[str, Any]]:
+    """(network, card) of a checkpoint, ready to draw. `make` makes a network of the card's `config`.
+
+    Raises CheckpointError when it is broken or another one; what `make` raises when the config is of something else.
+    """
+    card = read_card(folder)
+    network = make(card["config"])
+    load_into(network, read_weights(folder / "model.safetensors", card["sha256"]))
+    return network, card

@@ -129,7 +129,7 @@ def contact_sheet(pictures: Tensor, columns: int) -> npt.NDArray[np.uint8]:
 
 
 def augment(pictures: Tensor, generator: torch.Generator, mirrorable: Tensor | None = None, shift: int = 2) -> Tensor:
-    """Shift each picture by up to two pixels (their margin is as wide) and mirror half of them; (B, 3, H, W).
+    """Shift each picture by up to two pixels, where its edge goes on, and mirror half of them; (B, 3, H, W).
 
     `mirrorable` (B,) says which may be mirrored; None: all.
     """
@@ -142,6 +142,6 @@ def augment(pictures: Tensor, generator: torch.Generator, mirrorable: Tensor | N
     if not shift:
         return pictures
     shifts = sent(torch.randint(0, 2 * shift + 1, (count, 2), generator=generator), pictures.device)
-    padded = F.pad(pictures, (shift, shift, shift, shift), value=1.0)
+    padded = F.pad(pictures, (shift, shift, shift, shift), mode="replicate")
     windows = padded.unfold(2, height, 1).unfold(3, width, 1)
     return windows[torch.arange(count, device=pictures.device), :, shifts[:, 0], shifts[:, 1]]

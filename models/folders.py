@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+WRITING = ".writing-"  # what begins so is not whole
+
 
 def is_full(error: BaseException) -> bool:
     """Whether it says that there is no room on the disk."""
@@ -22,20 +24,27 @@ def is_full(error: BaseException) -> bool:
 def whole_folder(target: Path) -> Iterator[Path]:
     """A temporary folder beside `target`, which takes its place when the block ends well and is deleted when not."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=".writing-"))
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=WRITING))
+    aside = temporary.with_name(f"{temporary.name}-before")
     try:
         yield temporary
         temporary.chmod(0o755)
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(temporary, target)
+        if target.exists():  # a folder that is not empty cannot be replaced; to delete it may take long
+            os.replace(target, aside)
+        try:
+            os.replace(temporary, target)
+        except OSError:
+            if aside.exists():
+                os.replace(aside, target)
+            raise
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        for left in (temporary, aside):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def write_atomically(path: Path, content: bytes, mode: int = 0o640) -> None:
     """Temporary file on the same file system, fsync, rename, fsync of the folder."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=WRITING)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

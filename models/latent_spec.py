@@ -16,7 +16,11 @@ class LatentConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     size: Size = Field(32, description="Side of a picture", json_schema_extra={"unit": "px"})
-    patch: Literal[1, 2, 4] = Field(2, description="The finest grid has one cell for so many pixels in each direction")
+    patch: Literal[1, 2, 4] = Field(
+        2,
+        description="Pixels, in each direction, of a cell of the finest grid; usually more in larger pictures",
+        json_schema_extra={"by_size": True},
+    )
     width: int = Field(description="Channels of the finest grid")
     max_width: int = Field(description="Channels of the coarsest grid, at most")
     growth: int = Field(2, ge=1, le=8, description="How many times more channels each coarser grid has")
@@ -83,7 +87,7 @@ def label_field() -> Any:
     """The parameter of a task that chooses one of a checkpoint's styles."""
     return Field(
         None,
-        max_length=80,
+        max_length=180,
         title="Style",
         description="One of the styles that the model has learnt; empty draws one at random",
         json_schema_extra={"choices_from": "labels"},

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -39,13 +40,15 @@ def publish(
     if not NAME.fullmatch(name) or len(name) > 60:
         raise CheckpointError("a name has small letters, digits and single hyphens, at most 60")
     target = checkpoints / name
-    if (ZOO / name).exists():
+    if (ZOO / name).exists() and not target.exists():
         raise CheckpointError(f"{name} came with the studio and stays; choose another name")
     if not replace and target.exists():
         raise CheckpointError(f"there is a checkpoint {name} already")
     card = read_card(folder)
     if card["family"] not in families():
         raise CheckpointError(f"no family here is called {card['family']!r}")
+    if target.exists() and (other := cut_off(name, card, checkpoints)):
+        raise CheckpointError(f"{other} draws with the {name} that is there; unpublish that first")
     with whole_folder(target) as temporary:
         for file in ["model.safetensors", *card.get("files", {})]:
             copy(folder, temporary, file)
@@ -57,6 +60,17 @@ def publish(
         if prove:
             prove(temporary)
     return target
+
+
+def cut_off(name: str, card: dict[str, Any], checkpoints: Path) -> str | None:
+    """A checkpoint that could not draw any more if the one that `card` is of took the place of `name`."""
+    fits = {card["sha256"], *card.get("same_latents_as", [])}
+    for folder in sorted(checkpoints.iterdir()):
+        with suppress(CheckpointError):
+            beneath = read_card(folder).get("autoencoder")
+            if beneath and beneath["name"] == name and beneath["sha256"] not in fits:
+                return folder.name
+    return None
 
 
 def check_weights(path: Path, sha256: str) -> None:

@@ -17,6 +17,8 @@ import torch
 
 from models.data import Collection
 
+BATCH = 256
+OnProgress = Callable[[int], None]
 WEIGHTS_SHA256 = "0db566fd0af82cbf9f3a7eac3920ede5fb784a6882398563ca9b1bbd66fb37c9"
 
 
@@ -38,12 +40,12 @@ class SentenceEncoder:
             raise ValueError(f"{weights} is not the pinned weights file")
         return embedder.USE(threads=torch.get_num_threads())
 
-    def encode(self, texts: Sequence[str], batch: int = 256) -> npt.NDArray[np.float32]:
-        """(N, 512) of unit length."""
-        parts = [
-            self._model.encode([normalize(text) for text in texts[i : i + batch]])  # type: ignore[attr-defined]
-            for i in range(0, len(texts), batch)
-        ]
+    def encode(self, texts: Sequence[str], on_progress: OnProgress = lambda done: None) -> npt.NDArray[np.float32]:
+        """(N, 512) of unit length. `on_progress` is told how many are done."""
+        parts = []
+        for i in range(0, len(texts), BATCH):
+            parts.append(self._model.encode([normalize(text) for text in texts[i : i + BATCH]]))  # type: ignore[attr-defined]
+            on_progress(i)
         return np.concatenate(parts).astype(np.float32)
 
 
@@ -58,11 +60,13 @@ def captions_from(data: Collection) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(counts)])
 
 
-def caption_sentences(data: Collection, encoder: SentenceEncoder) -> npt.NDArray[np.float16]:
+def caption_sentences(
+    data: Collection, encoder: SentenceEncoder, on_progress: OnProgress = lambda done: None
+) -> npt.NDArray[np.float16]:
     """(captions, 512), kept beside the collection, where the next run finds them: they take long."""
     texts = captions_of(data)
     known = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
-    return cached(data.folder / f"sentences-{known}.npy", lambda: encoder.encode(texts).astype(np.float16))
+    return cached(data.folder / f"sentences-{known}.npy", lambda: encoder.encode(texts, on_progress).astype(np.float16))
 
 
 def cached(path: Path, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:

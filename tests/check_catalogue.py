@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from babel import Locale
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+from app.checkpoints.figures import words
 from app.datasets.collections import COLLECTIONS
 from app.datasets.starters import STARTERS
 from app.errors import DISK_IS_FULL, UNEXPECTED
-from app.forms import fields
+from app.forms import fields, network_fields
 from app.responses import InternalError
 from app.sweeper import JOBS
+from app.training_runs.metrics import METRICS
 from app.users.service import WRONG
 from models.registry import families
 
@@ -33,6 +37,7 @@ ERRORS = {
     "StorageFull",
     "FetchError",
 }
+WHY = {"CheckpointError", "Unsuitable", "Diverged", "NotSaved", "TooLarge"}
 BY_VALUE = {"queued", "running", "paused", "succeeded", "failed", "cancelled"}  # statuses, in templates
 REASONS = {
     WRONG,
@@ -81,7 +86,9 @@ def schema_strings() -> set[str]:
     collections, and what the artwork page calls parameters."""
     known = families().values()
     tasks = [task for family in known for task in family.tasks]
-    forms = [task.params for task in tasks] + [f.training for f in known if f.training]
+    trainings = [f.training for f in known if f.training]
+    forms = [fields(form) for form in [*(task.params for task in tasks), *trainings]]
+    forms += [network_fields(training) for training in trainings]
     named = {name.replace("_", " ").capitalize() for task in tasks for name in task.params.model_fields}
     titles = {
         title for f in known if f.training for title in (f.title, f.sheet, *(preset.title for preset in f.presets))
@@ -91,7 +98,21 @@ def schema_strings() -> set[str]:
         | named
         | {starter.title for starter in (*STARTERS.values(), *COLLECTIONS.values())}
     )
-    return titles | {text for form in forms for f in fields(form) for text in (f.title, f.description) if text}
+    return titles | {text for form in forms for f in form for text in (f.title, f.description) if text}
+
+
+def shown_strings() -> set[str]:
+    """Names of curves, and of every figure, direction and model in the zoo."""
+    found = set(METRICS.values())
+    for path in (ROOT / "models" / "zoo").glob("*/card.json"):
+        card = json.loads(path.read_text("utf-8"))
+        found |= {card["title"], *card.get("directions", []), *names_in(card.get("figures", {}))}
+    return {name for name in found if not name.isdigit()}
+
+
+def names_in(figures: dict[str, Any]) -> set[str]:
+    inner = [names_in(value) for value in figures.values() if isinstance(value, dict)]
+    return {words(name) for name in figures}.union(*inner)
 
 
 def error_strings() -> set[str]:
@@ -106,6 +127,17 @@ def error_strings() -> set[str]:
                 found |= {text for each in given if (text := spelt(each)).strip("{} :")}
             if isinstance(node, ast.Assign) and path.name == "errors.py" and isinstance(node.value, ast.Tuple):
                 found.add(node.value.elts[1].value)  # type: ignore[attr-defined]
+    return found
+
+
+def reasons() -> set[str]:
+    """Why a model cannot be used, or a run or a job did not end well."""
+    found = set()
+    for path in [*(ROOT / "models").rglob("*.py"), *(ROOT / "workers").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                place = 0 if node.func.id in WHY else 1 if node.func.id in ("Outcome", "fail") else len(node.args)
+                found |= {text for each in node.args[place : place + 1] if (text := spelt(each)).strip("{} :")}
     return found
 
 
@@ -130,7 +162,8 @@ def spelt(node: ast.expr) -> str:
 def missing(language: str) -> list[str]:
     with (ROOT / "app" / "locales" / f"{language}.po").open("rb") as source:
         catalogue = read_po(source, locale=Locale.parse(language, sep="-"))
-    wanted = template_strings() | schema_strings() | error_strings() | validators() | BY_VALUE | REASONS | OF_FIELDS
+    wanted = template_strings() | schema_strings() | shown_strings() | error_strings() | reasons() | validators()
+    wanted |= BY_VALUE | REASONS | OF_FIELDS
     return sorted(text for text in wanted if not (catalogue.get(text) and catalogue.get(text).string))
 
 

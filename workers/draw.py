@@ -19,14 +19,15 @@ from pydantic import ValidationError
 
 from app.checkpoints import service as checkpoints
 from app.errors import DomainError, Invalid
+from app.generations.service import check_choices, check_weights
 from app.imaging import on_white, png_with_provenance, read_upload
 from app.logs import configure_logging
 from app.settings import get_settings
-from app.version import VERSION
 from models.base import Request
 from models.checkpoint import CheckpointError
 from models.folders import write_atomically
 from workers import model_cache
+from workers.provenance import provenance
 
 
 def draw(model: str, task: str, params: dict[str, Any], folder: Path, images: list[Path]) -> Iterator[Path]:
@@ -37,9 +38,11 @@ def draw(model: str, task: str, params: dict[str, Any], folder: Path, images: li
     found = checkpoints.get(model)
     wanted = found.task(task)
     checked = wanted.params.model_validate(params)
+    check_choices(wanted.choices(found.card), checked)
     least, most = wanted.images
     if not least <= len(images) <= most:
         raise Invalid(f"{task} takes {least} to {most} pictures")
+    check_weights(checked, len(images))
     files = [path.read_bytes() for path in images]
     given = [np.asarray(on_white(read_upload(file)[0]), dtype=np.uint8) for file in files]
     if checked.seed is None:
@@ -49,20 +52,18 @@ def draw(model: str, task: str, params: dict[str, Any], folder: Path, images: li
     folder.mkdir(parents=True, exist_ok=True)
     for request, output in zip(requests, sampler.sample(requests, lambda step, total, previews: None), strict=True):
         picture = Image.fromarray(output.pixels)
-        provenance = {
-            "generator": "danqing",
-            "version": VERSION,
-            "model": model,
-            "task": task,
-            "checkpoint_sha256": found.sha256,
-            "params": checked.model_dump(mode="json"),
-            "inputs": {"images": [{"sha256": hashlib.sha256(file).hexdigest()} for file in files]},
-            "seed": request.seed,
-            "width": picture.width,
-            "height": picture.height,
-        }
+        made = provenance(
+            model=model,
+            task=task,
+            checkpoint_sha256=found.sha256,
+            params=checked.model_dump(mode="json"),
+            inputs={"images": [{"sha256": hashlib.sha256(file).hexdigest()} for file in files]} if files else {},
+            index=request.index,
+            picture=picture,
+            metadata=output.metadata,
+        )
         path = folder / f"{model}-{request.seed}.png"
-        write_atomically(path, png_with_provenance(picture, provenance))
+        write_atomically(path, png_with_provenance(picture, made))
         yield path
 
 
@@ -74,7 +75,10 @@ def main(model: str, task: str, params: str, folder: str, *images: str) -> int:
     except ValidationError as error:
         print("; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors()), file=sys.stderr)
         return 2
-    except (DomainError, CheckpointError, OSError) as error:
+    except DomainError as error:
+        print(error.in_full, file=sys.stderr)
+        return 1
+    except (CheckpointError, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

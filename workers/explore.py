@@ -54,17 +54,22 @@ def answer(wanted: Exploration) -> None:
 
 
 def draw(wanted: Exploration) -> bytes:
-    """A PNG. Raises Cancelled when it is no longer wanted."""
-    looked = 0.0
+    """A PNG. Raises Cancelled when it is no longer wanted.
+
+    What has begun goes on, though it takes longer than its request waits, while its user asks for the same pictures:
+    the next request finds them found.
+    """
+    looked = time.monotonic()
 
     def look(step: int = 0, total: int = 0, previews: object = None) -> None:
         nonlocal looked
         if time.monotonic() - looked > LOOK_SECONDS:
             looked = time.monotonic()
-            if not wanted.is_wanted(client().get(wanted.latest_key)):
+            if not wanted.helps(client().get(wanted.latest_key)):
                 raise Cancelled
 
-    look()
+    if not wanted.is_wanted(client().get(wanted.latest_key)):
+        raise Cancelled
     params = model_cache.checkpoint(wanted.model).task(wanted.task).params.model_validate(wanted.params)
     sampler = model_cache.sampler(wanted.model, wanted.checkpoint_sha256)
     images = [read_picture(digest) for digest in wanted.images]

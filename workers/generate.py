@@ -24,11 +24,11 @@ from app.generations.tables import Generation
 from app.queue import ring
 from app.storage import get_storage
 from app.sweeper import MAX_ATTEMPTS, doorbells
-from app.version import VERSION
 from models.base import Cancelled, Output, Previews, Request
 from models.checkpoint import CheckpointError
 from workers import crash_points, lease, model_cache
 from workers.lease import Heartbeat, Lease
+from workers.provenance import provenance
 
 BATCH = 16  # pictures sampled at once
 FIRST_PREVIEW, NEXT_PREVIEW = 0.12, 0.25  # seconds: quick jobs need one, slow ones a few
@@ -213,25 +213,17 @@ def settle(taken: Lease[Generation], works: list[Output], batch: int) -> None:
 def store(taken: Lease[Generation], index: int, work: Output, batch: int) -> tuple[bytes, Artwork]:
     """Write the file; returns its content and the row that will name it."""
     picture = Image.fromarray(work.pixels)
-    seed = taken.row.params["seed"] + index
-    provenance: dict[str, Any] = {
-        "generator": "danqing",
-        "version": VERSION,
-        "model": taken.row.model,
-        "task": taken.row.task,
-        "checkpoint_sha256": taken.row.checkpoint_sha256,
-        "params": taken.row.params,
-        **({"inputs": taken.row.inputs} if taken.row.inputs else {}),
-        "seed": seed,
-        "position": index,
-        "width": picture.width,
-        "height": picture.height,
-        "batch": batch,
-        "torch": str(torch.__version__),
-        "device": model_cache.device().type,
-        **work.metadata,
-    }
-    content = imaging.png_with_provenance(picture, provenance)
+    made = provenance(
+        model=taken.row.model,
+        task=taken.row.task,
+        checkpoint_sha256=taken.row.checkpoint_sha256,
+        params=taken.row.params,
+        inputs=taken.row.inputs,
+        index=index,
+        picture=picture,
+        metadata={"batch": batch, **work.metadata},
+    )
+    content = imaging.png_with_provenance(picture, made)
     return content, Artwork(
         id=new_id(),
         user_id=taken.row.user_id,
@@ -244,8 +236,8 @@ def store(taken: Lease[Generation], index: int, work: Output, batch: int) -> tup
         height=picture.height,
         model=taken.row.model,
         task=taken.row.task,
-        seed=seed,
-        provenance=provenance,
+        seed=made["seed"],
+        provenance=made,
         text=search_text("", subject(taken.row.params, taken.row.model), []),
     )
 

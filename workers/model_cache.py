@@ -70,7 +70,7 @@ def load(name: str, sha256: str) -> Sampler:
 
 
 def decoder_of(name: str) -> str | None:
-    """SHA-256 of the autoencoder that a model draws with, as it is now: one of the same latents may have replaced it."""
+    """SHA-256 of the autoencoder that a model draws with, as it is now: it may have been replaced under its name."""
     known = checkpoints.cards()
     autoencoder = known.get(name, {}).get("autoencoder")
     return known.get(autoencoder["name"], {}).get("sha256") if autoencoder else None

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import psutil
 import structlog
@@ -34,7 +34,7 @@ from app.training_runs import service
 from app.training_runs.tables import TrainingRun
 from models.base import Cancelled
 from models.folders import locked, write_atomically
-from models.training.folder import OUT_OF_MEMORY
+from models.training.folder import OUT_OF_MEMORY, describe
 from models.training.recipe import Recipe
 from workers import crash_points, lease, shutdown
 from workers.lease import Heartbeat, Lease
@@ -230,22 +230,33 @@ def sit(taken: Lease[TrainingRun], collection: Path) -> Outcome:
     process = start(taken.row, collection)
     crash_points.reach("started")
     try:
-        wished = watch(taken, process)
+        wish = watch(taken, process)
     finally:
         end_group(process)
-    progress = service.folder(taken.job).progress()
+    place = service.folder(taken.job)
+    progress = place.progress()
     follow(taken, progress)
     phase, code = progress.get("phase"), process.returncode
     if code == 0:
         return Outcome("succeeded")
-    if wished or phase == "stopped" or code in (STOPPED, IN_USE):
+    if wish == "leave" or (wish == "save" and phase != "failed") or phase == "stopped" or code == STOPPED:
         return Outcome("let go")
+    if phase == "evaluating" and (place.model / "card.json").is_file():  # what it has trained is good
+        describe(place.model / "card.json", {"not_measured": ended(code, taken)})
+        return Outcome("succeeded")
+    if code == IN_USE:
+        return Outcome("again", "An earlier process of this run holds its folder and does not end.")
     if phase == OUT_OF_MEMORY or (oom_kills() > kills and phase != "failed"):
         return smaller(taken)
     if phase == "failed" or code == USED_WRONGLY:
         return Outcome("failed", progress.get("reason") or last_line(taken))
-    why = f": {last_line(taken)}" if code > 0 else "."
-    return Outcome("again", f"The training process ended with {describe(code)}{why}")
+    return Outcome("again", ended(code, taken))
+
+
+def ended(code: int, taken: Lease[TrainingRun]) -> str:
+    if code < 0:
+        return f"The training process was ended by {signal.Signals(-code).name}."
+    return f"The training process ended with exit code {code}: {last_line(taken)}"
 
 
 def start(run: TrainingRun, collection: Path) -> subprocess.Popen[bytes]:
@@ -292,10 +303,9 @@ def devices() -> tuple[str | None, int]:
     return None, settings.training_processes or max(1, found)
 
 
-def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> bool:
-    """Until the process has ended; True when that was wished: by a user, by a shutdown, or since the lease is lost.
-
-    One that hangs is ended.
+def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> Literal["leave", "save"] | None:
+    """Until the process has ended; whether that was wished: to leave by a user, or since the lease is lost; to save for
+    a pause, a new budget or a shutdown. One that hangs is ended.
     """
     deadline: float | None = None
     heard = time.monotonic()
@@ -322,7 +332,9 @@ def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> bool:
             deadline = until if deadline is None else min(deadline, until)
             if time.monotonic() > deadline:
                 end_group(process)
-    return deadline is not None
+    if deadline is None:
+        return None
+    return "leave" if wishes is None or wishes.cancel else "save"
 
 
 def patience_for(wishes: Wishes | None) -> float | None:
@@ -378,7 +390,3 @@ def oom_kills() -> int:
 def last_line(taken: Lease[TrainingRun]) -> str:
     lines = service.folder(taken.job).tail().strip().splitlines()
     return lines[-1][:500] if lines else "The training process ended without a word."
-
-
-def describe(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

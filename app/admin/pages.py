@@ -36,6 +36,10 @@ def page(request: Request, error: DomainError | None = None, link: str | None = 
             "error": error,
             "workers": [(worker, service.is_alive(worker)) for worker in service.workers(session)],
             "counts": service.counts(session),
+            "runs": service.training(session),
+            "keys": users.all_keys(session),
+            "room": service.room(session),
+            "redis": service.redis_answers(),
         }
     return render(request, "admin/index.html", context, status=error.status if error else 200)
 
@@ -52,6 +56,13 @@ def add_user(request: Request, admin: Admin, name: Entry, role: Entry = "artist"
     except DomainError as error:
         return page(request, error)
     return page(request, link=str(request.url_for("link_form", token=token)))
+
+
+@router.post("/keys/{key_id}/revocation")
+def revoke_key(admin: Admin, key_id: Id) -> RedirectResponse:
+    with session_scope() as session:
+        users.revoke_key(session, None, key_id)
+    return RedirectResponse("/admin", status_code=303)
 
 
 @router.post("/users/{user_id}/link")

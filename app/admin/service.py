@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+import redis
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.admin.tables import Worker
+from app.artworks.tables import Artwork
 from app.database import now
+from app.datasets.tables import DatasetItem
+from app.events import client
 from app.generations.tables import UNFINISHED, Generation
+from app.settings import get_settings
 from app.training_runs.tables import TrainingRun
 from app.users.tables import User
 
@@ -42,6 +49,35 @@ def unfinished(session: Session, limit: int = 100) -> list[tuple[Generation, str
         .limit(limit)
     )
     return [(job, name) for job, name in session.execute(query)]
+
+
+def training(session: Session) -> list[TrainingRun]:
+    """Runs that wait or train, running ones first, then by age."""
+    query = select(TrainingRun).where(TrainingRun.status.in_(("queued", "running")))
+    return list(session.scalars(query.order_by(TrainingRun.status.desc(), TrainingRun.id)))
+
+
+@dataclass(frozen=True)
+class Room:
+    """Bytes of works, of datasets, and of the disk that the data folder is on."""
+
+    works: int
+    datasets: int
+    free: int
+    total: int
+
+
+def room(session: Session) -> Room:
+    works, datasets = (session.scalar(select(func.sum(table.size_bytes))) or 0 for table in (Artwork, DatasetItem))
+    disk = shutil.disk_usage(get_settings().data)
+    return Room(works, datasets, disk.free, disk.total)
+
+
+def redis_answers() -> bool:
+    try:
+        return bool(client().ping())
+    except (redis.RedisError, OSError):
+        return False
 
 
 def counts(session: Session) -> dict[tuple[str, str], int]:

@@ -37,21 +37,21 @@ def list_artworks(
     with session_scope(writing=False) as session:
         found, more = service.page(session, user, wanted, decode(cursor), limit)
         return ArtworkList(
-            items=[ArtworkOut.model_validate(work) for work in found], next_cursor=encode(more) if more else None
+            items=[service.shown(user, work) for work in found], next_cursor=encode(more) if more else None
         )
 
 
 @router.get("/{artwork_id}", summary="One artwork")
 def get_artwork(user: User, artwork_id: Id) -> ArtworkOut:
     with session_scope(writing=False) as session:
-        return ArtworkOut.model_validate(service.get(session, user, artwork_id))
+        return service.shown(user, service.get(session, user, artwork_id))
 
 
 @router.patch("/{artwork_id}", summary="Change title, tags, favourite or visibility")
 def change_artwork(user: User, artwork_id: Id, wanted: ArtworkChange) -> ArtworkOut:
     with session_scope() as session:
         artwork = service.get(session, user, artwork_id, writing=True)
-        return ArtworkOut.model_validate(service.change(artwork, wanted))
+        return service.shown(user, service.change(artwork, wanted))
 
 
 @router.delete("/{artwork_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Move to the trash")
@@ -63,7 +63,7 @@ def delete_artwork(user: User, artwork_id: Id) -> None:
 @router.post("/{artwork_id}/restoration", summary="Take back from the trash")
 def restore_artwork(user: User, artwork_id: Id) -> ArtworkOut:
     with session_scope() as session:
-        return ArtworkOut.model_validate(service.restore(service.get(session, user, artwork_id, writing=True)))
+        return service.shown(user, service.restore(service.get(session, user, artwork_id, writing=True)))
 
 
 @router.get(

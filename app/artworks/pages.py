@@ -11,11 +11,15 @@ from app.database import session_scope
 from app.deps import User
 from app.generations import service as generations
 from app.paging import Cursor, decode, encode
+from app.settings import get_settings
 from app.templating import render
 from app.validation import Id, Text
+from models.registry import families
 
 router = APIRouter()
 PAGE = 48
+# What a work may be, by the name that most families give it.
+KINDS = {task.name: task.title for family in families().values() for task in reversed(family.tasks)}
 
 
 @router.get("/")
@@ -24,6 +28,7 @@ def gallery(
     user: User,
     q: Text = None,
     model: Text = None,
+    task: Text = None,
     tag: Text = None,
     favourite: bool = False,
     trashed: bool = False,
@@ -31,12 +36,13 @@ def gallery(
     cursor: Cursor = None,
 ) -> Response:
     """A page, or only the next cards for infinite scroll."""
-    wanted = service.Filter(q, model or None, None, tag, favourite or None, trashed, studio)
+    wanted = service.Filter(q, model or None, task or None, tag, favourite or None, trashed, studio)
     with session_scope(writing=False) as session:
         works, more = service.page(session, user, wanted, decode(cursor), PAGE)
     query = {
         "q": q,
         "model": model,
+        "task": task,
         "tag": tag,
         "favourite": favourite or None,
         "trashed": trashed or None,
@@ -48,6 +54,8 @@ def gallery(
         "wanted": wanted,
         "query": {key: value for key, value in query.items() if value},
         "models": checkpoints.catalogue(),
+        "tasks": KINDS,
+        "trash_days": get_settings().trash_days,
     }
     fragment = request.headers.get("hx-request") == "true"
     return render(request, "artworks/_cards.html" if fragment else "artworks/index.html", context)
@@ -72,6 +80,7 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
             "inputs": inputs,
             "derived": derived,
             "again": service.request_params(found),
+            "there": found.model in checkpoints.cards(),
             "variation": any(made.family.task("image-variation") for made in checkpoints.catalogue().values()),
             "sisters": [work for work in sisters if work.user_id == user.id],
         },

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import imaging
-from app.artworks.schemas import ArtworkChange
+from app.artworks.schemas import ArtworkChange, ArtworkOut
 from app.artworks.tables import Artwork, Source
 from app.database import now
 from app.errors import NotFound
@@ -70,6 +70,8 @@ def page(
     ):
         if value is not None:
             query = query.where(column == value)
+    if wanted.favourite is not None:  # whose favourites others' works are is no one else's business
+        query = query.where(Artwork.user_id == user.id)
     for word in (wanted.q or "").casefold().split():
         query = query.where(Artwork.text.contains(word, autoescape=True))
     if wanted.tag:
@@ -99,6 +101,15 @@ def get(session: Session, user: Principal, artwork_id: str, writing: bool = Fals
     if artwork is None or not (own or (shared and not writing)):
         raise NotFound("There is no such artwork")
     return artwork
+
+
+def shown(user: Principal, artwork: Artwork) -> ArtworkOut:
+    """As this user may see it: a shared work tells others neither whom it pleases nor what it is made of."""
+    described = ArtworkOut.model_validate(artwork)
+    if artwork.user_id != user.id:
+        described.favourite = False
+        described.provenance = {name: value for name, value in described.provenance.items() if name != "inputs"}
+    return described
 
 
 def change(artwork: Artwork, wanted: ArtworkChange) -> Artwork:

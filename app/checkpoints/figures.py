@@ -21,21 +21,20 @@ class Table:
         self.rows.append((name, values))
 
 
-def arranged(figures: dict[str, Any]) -> tuple[list[tuple[str, str]], list[Table]]:
-    """(facts, tables with two rows or more); names in words."""
-    facts: list[tuple[str, str]] = []
+def arranged(figures: dict[str, Any]) -> tuple[list[tuple[str, Any]], list[Table]]:
+    """(facts, each with its value or values by name; tables with two rows or more); names in words."""
+    facts: list[tuple[str, Any]] = []
     tables: list[Table] = []
     for name, value in figures.items():
         if not isinstance(value, dict):
-            facts.append((words(name), str(value)))
+            facts.append((words(name), value))
             continue
         values = {words(key): part for key, part in value.items()}
         fitting = next((table for table in tables if table.takes(values)), None)
         if fitting is None:
             tables.append(fitting := Table([]))
         fitting.add(words(name), values)
-    alone = [table.rows[0] for table in tables if len(table.rows) == 1]
-    facts += [(name, ", ".join(f"{key} {part}" for key, part in values.items())) for name, values in alone]
+    facts += [table.rows[0] for table in tables if len(table.rows) == 1]
     return facts, [table for table in tables if len(table.rows) > 1]
 
 

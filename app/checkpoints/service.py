@@ -22,7 +22,8 @@ from app.settings import ROOT, get_settings
 from app.storage import Growing
 from app.zips import Limits, blocks_of, open_archive
 from models.base import Family, Task
-from models.card import CheckpointError, problem
+from models.card import ZOO, CheckpointError, problem
+from models.folders import WRITING
 from models.publication import PLAIN, publish
 from models.registry import families
 
@@ -56,6 +57,15 @@ class Checkpoint:
         takes_prompt = any("prompt" in task.params.model_fields for task in self.family.tasks)
         return bool(self.card.get("preview")), not takes_prompt, self.name
 
+    @property
+    def seconds_in_all(self) -> float:
+        """What its training took together with that of what it started from."""
+        seconds = 0.0
+        part: dict[str, Any] | None = self.card
+        while part:
+            seconds, part = seconds + part.get("seconds", 0), part.get("started_from")
+        return seconds
+
     def task(self, name: str) -> Task:
         found = self.family.task(name)
         if found is None:
@@ -65,7 +75,7 @@ class Checkpoint:
 
 def folders() -> list[Path]:
     """Where checkpoints are looked for; the first with a name wins."""
-    return [get_settings().data / "checkpoints", ROOT / "models" / "zoo"]
+    return [get_settings().data / "checkpoints", ZOO]
 
 
 _cards: dict[Path, tuple[int, dict[str, Any]]] = {}
@@ -104,8 +114,8 @@ def cards() -> dict[str, dict[str, Any]]:
 
 
 def ships(name: str) -> bool:
-    """Whether the checkpoint came with the studio."""
-    return (ROOT / "models" / "zoo" / name / "card.json").exists()
+    """Whether the checkpoint of this name is the studio's: an own one of the same name hides that."""
+    return any(folder.name == name and folder.parent == ZOO for folder, _ in found())
 
 
 def card_of(name: str) -> dict[str, Any]:
@@ -193,7 +203,7 @@ def read_files(folder: Path) -> list[str]:
 
 def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool) -> None:
     """A checkpoint from its files, or from one zip of them. Raises Conflict, Invalid; nothing is kept then."""
-    with tempfile.TemporaryDirectory(dir=get_settings().data) as temporary:
+    with tempfile.TemporaryDirectory(dir=get_settings().data, prefix=WRITING) as temporary:
         folder = Path(temporary) / "checkpoint"
         folder.mkdir()
         try:

@@ -48,9 +48,10 @@ class Captions:
         found: dict[str, str] = {}
         for row in json_rows(text) if path.suffix.lower() == ".jsonl" else table_rows(text, path.suffix.lower()):
             picture, caption = first_text(row, NAME_COLUMNS), first_text(row, TEXT_COLUMNS)
-            if picture is None or caption is None:
-                raise Invalid("Its rows need a file_name and a text")
-            found[str(path.parent / picture).replace("\\", "/").casefold()] = tidy(caption)
+            if picture is not None and caption is not None:
+                found[str(path.parent / picture).replace("\\", "/").casefold()] = tidy(caption)
+        if not found:
+            raise Invalid("Its rows need a file_name and a text")
         self.named |= found
 
     def find(self, name: str) -> str | None:

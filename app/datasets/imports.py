@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -25,6 +25,9 @@ from app.errors import Invalid, UnsupportedMedia
 from app.settings import get_settings
 from app.storage import get_storage
 from app.zips import Limits
+
+if TYPE_CHECKING:
+    from app.datasets.near import Near
 
 # Items and bytes a transaction: a reader of SQLite never waits long, and no more is in memory.
 CHUNK, CHUNK_BYTES = 32, 64 << 20
@@ -108,6 +111,7 @@ def add_group(
     on_progress: Callable[[ImportOut], None],
 ) -> None:
     """Files that share their captions."""
+    near = near_of(dataset_id) if kind.name == "pictures" else None
     captions, spoilt = read_captions(kind, (source for listing in group for source in listing()))
     works = (
         replace(source, refusal=spoilt.get(source.name, source.refusal))
@@ -117,7 +121,7 @@ def add_group(
         if source.name in spoilt or source.refusal or not is_caption_file(source.name, kind.sidecars)
     )
     for chunk in chunks(works):
-        keep(dataset_id, list(pool.map(partial(read_file, kind), chunk)), captions, result, pool)
+        keep(dataset_id, list(pool.map(partial(read_file, kind), chunk)), captions, result, pool, near)
         on_progress(result)
     if unused := captions.unused():
         caption_earlier(dataset_id, unused, result)
@@ -199,7 +203,28 @@ def read_file(kind: Kind, source: Source) -> File:
     return File(source, kept, digest=hashlib.sha256(kept.content).hexdigest())
 
 
-def keep(dataset_id: str, files: list[File], captions: Captions, result: ImportOut, pool: Executor) -> None:
+def near_of(dataset_id: str) -> Near:
+    """What the pictures of a dataset look like, but for those that look like earlier ones."""
+    from app.datasets.near import Near  # it needs numpy: a web process that imports nothing does without
+
+    near = Near()
+    columns = select(DatasetItem.id, DatasetItem.fingerprint, DatasetItem.colour, DatasetItem.sha256)
+    with session_scope(writing=False) as session:
+        for row in session.execute(accepted(columns.where(DatasetItem.similar_to.is_(None)), dataset_id)):
+            if row.fingerprint and row.colour and row.sha256:
+                near.add(row.id, row.fingerprint, row.colour, row.sha256)
+    return near
+
+
+def likeness(near: Near, kept: Kept) -> str | None:
+    with suppress(FileNotFoundError):  # a file that was lost looks like nothing
+        return near.find(kept.fingerprint, kept.colour or "", kept.content)
+    return None
+
+
+def keep(
+    dataset_id: str, files: list[File], captions: Captions, result: ImportOut, pool: Executor, near: Near | None
+) -> None:
     """One transaction: files into the storage, rows into the database."""
     with session_scope() as session:
         storage_lock(session)
@@ -223,17 +248,19 @@ def keep(dataset_id: str, files: list[File], captions: Captions, result: ImportO
                     result.captions += 1
                 continue
             item = file.item(dataset_id, given)
-            item.similar_to = first.setdefault(file.kept.fingerprint, item.id)
-            if item.similar_to == item.id:
-                item.similar_to = None
+            item.similar_to = first.get(file.kept.fingerprint) or (likeness(near, file.kept) if near else None)
+            first.setdefault(file.kept.fingerprint, item.similar_to or item.id)
+            if near and item.similar_to is None:
+                near.add(item.id, file.kept.fingerprint, file.kept.colour or "", file.digest)
             session.add(item)
             known[file.digest] = item
             result.accepted += 1
 
 
 def first_alike(session: Session, dataset_id: str, fingerprints: set[str]) -> dict[str, str]:
-    """The earliest item with each of these fingerprints."""
-    query = select(DatasetItem.fingerprint, func.min(DatasetItem.id)).group_by(DatasetItem.fingerprint)
+    """Of each of these fingerprints the earliest item, or the one that it is like."""
+    earliest = func.min(func.coalesce(DatasetItem.similar_to, DatasetItem.id))
+    query = select(DatasetItem.fingerprint, earliest).group_by(DatasetItem.fingerprint)
     query = query.where(DatasetItem.dataset_id == dataset_id, DatasetItem.fingerprint.in_(fingerprints))
     return {fingerprint: item for fingerprint, item in session.execute(query) if fingerprint}
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from models.folders import locked
+from models.folders import WRITING, locked
 
 PATIENCE_SECONDS = 600.0
 
@@ -104,7 +104,7 @@ def kept(folder: Path, look: Callable[[], None], get: Callable[[Path], Path]) ->
     try:
         with locked(folder, PATIENCE_SECONDS, look):
             if not folder.is_dir():
-                with tempfile.TemporaryDirectory(dir=folder.parent) as place:
+                with tempfile.TemporaryDirectory(dir=folder.parent, prefix=WRITING) as place:
                     get(Path(place)).rename(folder)
     except TimeoutError as error:
         raise FetchError(f"{folder.name} is being fetched already, and that takes long") from error

@@ -25,7 +25,7 @@ from app.imaging import on_white
 from app.storage import get_storage
 
 Fit = Literal["crop", "pad", "patches"]
-HELD_OUT_EVERY = 20
+HELD_OUT_EVERY, FEWEST_HELD_OUT = 20, 2
 PATCHES = 2000  # in all, at least
 
 
@@ -55,17 +55,20 @@ def snapshot(dataset_id: str) -> Snapshot:
         dataset = service.get(session, dataset_id)
         if dataset.kind != "pictures":
             raise Invalid(f"No family trains on {dataset.kind} yet; the dataset can be kept, looked at and exported")
-        columns = select(DatasetItem.sha256, DatasetItem.caption, DatasetItem.name)
-        kept = [
-            (digest, caption, name)
-            for digest, caption, name in session.execute(service.accepted(columns, dataset_id))
-            if digest
-        ]
+        columns = select(
+            DatasetItem.sha256, DatasetItem.caption, DatasetItem.name, DatasetItem.id, DatasetItem.similar_to
+        )
+        kept = [row for row in session.execute(service.accepted(columns, dataset_id)) if row.sha256]
         version = service.version(session, dataset_id)
     if not kept:
         raise Invalid("The dataset has no pictures yet")
-    styles, concepts = labelled({digest: name for digest, _, name in kept})
-    rows = [Row(digest, caption, styles[digest], concepts[digest]) for digest, caption, _ in kept]
+    styles, concepts = labelled({row.sha256: row.name for row in kept})
+    digests = {row.id: row.sha256 for row in kept}
+    for row in kept:
+        if row.similar_to and concepts[row.sha256] == row.sha256:  # copies of one picture are on one side of the split
+            earliest = digests.get(row.similar_to, row.sha256)
+            concepts[row.sha256] = concepts[earliest]
+    rows = [Row(row.sha256, row.caption, styles[row.sha256], concepts[row.sha256]) for row in kept]
     return Snapshot(dataset.id, dataset.name, version, rows)
 
 
@@ -74,8 +77,8 @@ def write(
 ) -> dict[str, Any]:
     """Write the pictures as squares of `size` pixels; returns the card.
 
-    Every 20th picture in the order of content is held out, with all other drawings of the same thing; at least one
-    where there are two (see `items`). `look` is called before each and may raise. Raises Conflict when a picture is
+    Every 20th picture in the order of content is held out, with all other drawings of the same thing; see
+    `kept_from_training`. `look` is called before each and may raise. Raises Conflict when a picture is
     gone.
     """
     card = {"name": folder.name, "title": taken.name, "dataset": taken.dataset, "dataset_version": taken.version}
@@ -124,9 +127,10 @@ def items(
 
 
 def kept_from_training(rows: list[Row]) -> set[str]:
-    """Every 20th concept, at least one where there are two."""
+    """Every 20th concept; at least two, which a distance between sets needs, of ten or more, and one of two or more."""
     concepts = list(dict.fromkeys(row.concept for row in rows))
-    every = min(HELD_OUT_EVERY, len(concepts))
+    fewest = FEWEST_HELD_OUT if len(concepts) >= 10 else 1
+    every = min(HELD_OUT_EVERY, len(concepts) // fewest)
     return set(concepts[every - 1 :: every]) if len(concepts) > 1 else set()
 
 

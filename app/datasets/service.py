@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TypeVarTuple
 
-from sqlalchemy import Select, func, select, tuple_
+from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.database import session_scope
 from app.datasets.captions import tidy
@@ -132,7 +132,7 @@ def items(
     """
     query = of(dataset_id).limit(limit + 1)
     query = query.where(DatasetItem.refusal.is_not(None) if state == "refused" else DatasetItem.refusal.is_(None))
-    order = [DatasetItem.id]
+    order: list[ColumnElement[str] | InstrumentedAttribute[str]] = [DatasetItem.id]
     if state == "similar":
         earliest = select(DatasetItem.similar_to).where(DatasetItem.dataset_id == dataset_id)
         query = query.where(DatasetItem.similar_to.is_not(None) | DatasetItem.id.in_(earliest))

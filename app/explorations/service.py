@@ -5,6 +5,7 @@ A request goes over a Redis list to whichever generation worker takes it, the fr
 
 from __future__ import annotations
 
+import hashlib
 import json
 import threading
 import time
@@ -48,10 +49,24 @@ class Exploration:
 
     @property
     def latest_key(self) -> str:
+        """Under which the newest request of its user is known, as `mark`."""
         return f"danqing:exploring:{self.user}"
 
+    @property
+    def given(self) -> str:
+        """The same for all requests that work from the same pictures, which to find may be most of the work."""
+        return hashlib.sha256(json.dumps([self.checkpoint_sha256, self.images]).encode()).hexdigest()
+
+    @property
+    def mark(self) -> bytes:
+        return f"{self.id} {self.given}".encode()
+
     def is_wanted(self, latest: object) -> bool:
-        return latest == self.id.encode() and time.time() < self.until
+        return latest == self.mark and time.time() < self.until
+
+    def helps(self, latest: object) -> bool:
+        """Whether the newest request needs what this one has begun to find."""
+        return isinstance(latest, bytes) and latest.endswith(self.given.encode())
 
 
 def prepared(session: Session, user: Principal, given: GenerationIn) -> Exploration:
@@ -86,7 +101,7 @@ def exchange(wanted: Exploration) -> bytes | None:
     try:
         redis_client = client()
         with redis_client.pipeline() as pipe:
-            pipe.set(wanted.latest_key, wanted.id, ex=60)
+            pipe.set(wanted.latest_key, wanted.mark, ex=60)
             pipe.rpush(REQUESTS, json.dumps(asdict(wanted)))
             pipe.ltrim(REQUESTS, -MOST_WAITING, -1)
             pipe.expire(REQUESTS, 60)
@@ -98,7 +113,7 @@ def exchange(wanted: Exploration) -> bytes | None:
                 if kind == PROBLEM:
                     raise Invalid(content.decode())
                 return content if kind == FRAME else None
-            if redis_client.get(wanted.latest_key) != wanted.id.encode():
+            if redis_client.get(wanted.latest_key) != wanted.mark:
                 return None
     except (redis.RedisError, OSError) as error:
         raise Unavailable("Redis is away; live frames need it") from error

@@ -13,7 +13,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from starlette.concurrency import run_in_threadpool
 
 from app.database import session_scope
-from app.deps import User
+from app.deps import User, may_go_on
 from app.events import Event, StatusEvent, last_id, publish, subscribe
 from app.generations import service
 from app.generations.schemas import GenerationIn, GenerationList, GenerationOut
@@ -199,7 +199,7 @@ async def events(
     began = time.monotonic()
     async for identifier, event in events_of(user, job.id, start):
         yield ServerSentEvent(data=event, event=event.type, id=identifier)
-        if time.monotonic() - began > LONGEST_STREAM or await request.is_disconnected():
+        if time.monotonic() - began > LONGEST_STREAM or not await may_go_on(request):
             return
 
 
@@ -229,7 +229,7 @@ async def all_events(
                 watched, changed = await run_in_threadpool(look_around, user, watched)
                 for status in changed:
                     yield ServerSentEvent(data=status, event="status")
-                if time.monotonic() - began > LONGEST_STREAM or await request.is_disconnected():
+                if time.monotonic() - began > LONGEST_STREAM or not await may_go_on(request):
                     return
         await asyncio.sleep(LOOK_AGAIN)  # Redis is away
 

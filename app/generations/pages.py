@@ -53,6 +53,7 @@ def create(
         {
             "models": catalogue,
             "chosen": chosen,
+            "gone": model if model and model not in catalogue else None,
             "task": wanted,
             "given": Inputs(images=given),
             "recent": recent if wanted and wanted.images[1] else [],

@@ -39,11 +39,11 @@ def submit(
 
     Raises NotFound, Invalid with the fields, TooMany over the quota, Conflict for a key used with another body.
     """
-    checkpoint, task, params, inputs = checked(session, user, given)
     canonical = json.dumps(given.model_dump(), sort_keys=True, ensure_ascii=True).encode()
     fingerprint = hashlib.sha256(canonical).hexdigest()
     if idempotency_key and (earlier := by_key(session, user, idempotency_key, fingerprint)):
-        return earlier, False
+        return earlier, False  # also when what it asked for is no longer there
+    checkpoint, task, params, inputs = checked(session, user, given)
     unfinished = session.scalar(
         select(func.count()).where(Generation.user_id == user.id, Generation.status.in_(UNFINISHED))
     )
@@ -97,17 +97,14 @@ def check_choices(choices: dict[str, list[str]], params: BaseModel) -> None:
             raise Invalid("The parameters do not fit the task", errors=[{"loc": ["body", "params", name], "msg": why}])
 
 
-def resolved(session: Session, user: Principal, task: Task, params: BaseModel, given: Inputs) -> dict[str, Any]:
+def resolved(session: Session, user: Principal, task: Task, params: SamplingParams, given: Inputs) -> dict[str, Any]:
     """The pictures of a request with their SHA-256, as the job keeps them. Raises Invalid, by the fields."""
     least, most = task.images
     if not least <= len(given.images) <= most:
         wanted = f"{least}" if least == most else f"{least} to {most}"
         why = f"This task takes {wanted} pictures" if most else "This task takes no pictures"
         raise Invalid(why, errors=[{"loc": ["body", "inputs", "images"], "msg": why}])
-    for name in task.params.weights_of_pictures():
-        if (weights := getattr(params, name)) is not None and len(weights) != len(given.images):
-            why = "There must be one weight for each picture"
-            raise Invalid(why, errors=[{"loc": ["body", "params", name], "msg": why}])
+    check_weights(params, len(given.images))
     found = []
     for number, image in enumerate(given.images):
         try:
@@ -117,6 +114,14 @@ def resolved(session: Session, user: Principal, task: Task, params: BaseModel, g
             raise Invalid(error.detail, errors=[{"loc": place, "msg": error.detail}]) from error
         found.append({**image.model_dump(exclude_none=True), "sha256": picture.sha256})
     return {"images": found} if found else {}
+
+
+def check_weights(params: SamplingParams, pictures: int) -> None:
+    """Raises Invalid."""
+    for name in params.weights_of_pictures():
+        if (weights := getattr(params, name)) is not None and len(weights) != pictures:
+            why = "There must be one weight for each picture"
+            raise Invalid(why, errors=[{"loc": ["body", "params", name], "msg": why}])
 
 
 def source(session: Session, user: Principal, image: PictureIn) -> Artwork | Upload:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any
 
@@ -18,8 +19,8 @@ from starlette.concurrency import run_in_threadpool
 from app.checkpoints.schemas import CardOut
 from app.checkpoints.service import cards
 from app.database import session_scope
-from app.deps import Admin
-from app.errors import NotFound
+from app.deps import Admin, may_go_on
+from app.errors import Invalid, NotFound
 from app.i18n import language_of
 from app.i18n import said as said_in
 from app.paging import Cursor, Limit, decode, encode
@@ -42,6 +43,7 @@ from app.training_runs.schemas import (
 )
 from app.training_runs.tables import AT_REST, TrainingRun
 from app.validation import Id
+from models.base import Family, Preset
 
 router = APIRouter(prefix="/training-runs", tags=["training"])
 families_router = APIRouter(prefix="/training-families", tags=["training"])
@@ -70,11 +72,19 @@ def describe_family(session: Any, name: str) -> TrainingFamilyOut:
                 title=preset.title,
                 steps=preset.steps,
                 params=preset.params,
-                estimate=estimate(session, family, family.training.model_validate(preset.params), preset.steps, None),
+                estimate=expected(session, family, preset),
             )
             for preset in family.presets
         ],
     )
+
+
+def expected(session: Session, family: Family, preset: Preset) -> Estimate | None:
+    """None where it takes more memory than there is."""
+    assert family.training is not None
+    with suppress(Invalid):
+        return estimate(session, family, family.training.model_validate(preset.params), preset.steps, None)
+    return None
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------
@@ -251,7 +261,7 @@ async def events(
             said = text
             spoken = {**json.loads(text), "error": said_in(language, now.error) or None}
             yield ServerSentEvent(data=spoken, event="run", id=str(offset))
-        if now.status in AT_REST or time.monotonic() - began > LONGEST_STREAM or await request.is_disconnected():
+        if now.status in AT_REST or time.monotonic() - began > LONGEST_STREAM or not await may_go_on(request):
             return
         await asyncio.sleep(LOOK_SECONDS)
 

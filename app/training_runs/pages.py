@@ -12,12 +12,14 @@ from app.database import session_scope
 from app.datasets import service as datasets
 from app.datasets.collections import COLLECTIONS
 from app.deps import Admin
-from app.forms import fields
+from app.forms import fields, network_fields
 from app.paging import Cursor, decode, encode
 from app.templating import render
 from app.training_runs import service
 from app.training_runs.api import describe_family
+from app.training_runs.metrics import METRICS
 from app.validation import Id, OptionalId, Text
+from models.registry import families
 
 router = APIRouter(prefix="/train")
 SHOWN = 24
@@ -30,7 +32,7 @@ def index(request: Request, admin: Admin, cursor: Cursor = None) -> Response:
         found, more = service.page(session, decode(cursor), SHOWN)
         runs = [service.describe(run) for run in found]
     covers = {run.id: [step for step, _ in service.folder(run.id).sheets()][-1:] for run in runs}
-    context = {"runs": runs, "covers": covers, "next_cursor": encode(more) if more else None}
+    context = {"families": families(), "runs": runs, "covers": covers, "next_cursor": encode(more) if more else None}
     return render(request, "training_runs/index.html", context)
 
 
@@ -42,7 +44,7 @@ def new(request: Request, admin: Admin, family: Text = None, dataset: Text = Non
     start = known.get(start_from or "")
     chosen = trainable.get(start["family"] if start else family or "") or next(iter(trainable.values()))
     assert chosen.training is not None
-    form = fields(chosen.training)
+    form, network = fields(chosen.training), network_fields(chosen.training)
     with session_scope(writing=False) as session:
         found, _ = datasets.page(session, None, DATASETS)
         described = describe_family(session, chosen.name)
@@ -50,7 +52,7 @@ def new(request: Request, admin: Admin, family: Text = None, dataset: Text = Non
     context: dict[str, Any] = {
         "families": trainable,
         "chosen": described,
-        "fields": form,
+        "fields": [*form, *network],
         "datasets": [each for each in found if each.kind == "pictures" and each.accepted],
         "collections": list(COLLECTIONS),
         "dataset": dataset,
@@ -82,6 +84,7 @@ def show(request: Request, admin: Admin, run_id: Id, other: OptionalId = None) -
         "facts": facts,
         "tables": tables,
         "unmeasured": card.get("not_measured"),
+        "metrics": METRICS,
         "others": alike,
         "other": compared,
     }

@@ -152,7 +152,7 @@ class PresetOut(BaseModel):
     title: str
     steps: int
     params: dict[str, Any]
-    estimate: Estimate
+    estimate: Estimate | None = Field(description="None where it takes more memory than there is")
 
 
 class TrainingFamilyOut(BaseModel):

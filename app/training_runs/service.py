@@ -28,6 +28,7 @@ from models.folders import locked
 from models.publication import publish as publish_checkpoint
 from models.registry import families
 from models.training.folder import RunFolder
+from models.training.recipe import completed
 
 FEWEST = 2  # pictures: one to train on, one to hold out
 
@@ -112,10 +113,14 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
         of_size = "size" in error.names and "size" in family.training.model_fields
         raise invalid("params", "size" if of_size else "network", why=str(error)) from error
     if given.patience and not may_get_flat(params):
-        raise invalid("patience", why="A run that a discriminator sharpens never gets flat: give steps or minutes")
+        raise never_flat()
     if family.problem and (why := family.problem(params, checkpoints.card_of)):
         raise invalid("params", "network", why=why)
     return params, given.steps or preset.steps
+
+
+def never_flat() -> Invalid:
+    return invalid("patience", why="A run that a discriminator sharpens never gets flat: give steps or minutes")
 
 
 def checkpoint_fields(params: type[BaseModel]) -> dict[str, str]:
@@ -276,6 +281,9 @@ def extend(session: Session, run: TrainingRun, given: ExtensionIn) -> TrainingRu
     budget = given.model_dump(exclude_none=True)
     if not budget:
         raise invalid("steps", why="Say the new steps, minutes or patience")
+    training = families()[run.family].training if run.family in families() else None
+    if given.patience and training and not may_get_flat(training.model_validate(completed(run.params, training))):
+        raise never_flat()
     if given.steps is not None and given.steps <= run.saved:
         raise invalid("steps", why=f"The run has done {run.saved} steps already")
     minutes = given.minutes or run.minutes
@@ -349,6 +357,7 @@ def publish(run: TrainingRunOut, given: PublicationIn) -> Path:
             given.name,
             given.replace,
             words={key: value for key, value in words.items() if value},
+            prove=checkpoints.prove,
         )
     except CheckpointError as error:
         raise Conflict(f"It cannot be published: {error}") from error

@@ -6,8 +6,7 @@ from fastapi import APIRouter, Request, Response, status
 from pydantic import BaseModel
 
 from app.database import session_scope
-from app.deps import COOKIE, Admin, User, public
-from app.errors import Forbidden
+from app.deps import COOKIE, Admin, InPerson, User, public
 from app.settings import get_settings
 from app.users import service
 from app.users.schemas import KeyIn, KeyOut, NewKeyOut, SignIn, UserChange, UserIn, UserOut
@@ -47,7 +46,9 @@ def list_users(admin: Admin) -> UserList:
         return UserList(items=[UserOut.model_validate(user) for user in service.all_users(session)])
 
 
-@router.post("/users", status_code=status.HTTP_201_CREATED, summary="Add a user (admin)")
+@router.post(
+    "/users", status_code=status.HTTP_201_CREATED, summary="Add a user (admin, signed in)", dependencies=[InPerson]
+)
 def add_user(admin: Admin, given: UserIn) -> UserOut:
     with session_scope() as session:
         return UserOut.model_validate(service.create(session, given))
@@ -59,7 +60,9 @@ def me(user: User) -> UserOut:
         return UserOut.model_validate(service.get(session, user.id))
 
 
-@router.patch("/users/{user_id}", summary="Change role or password, lock or unlock (admin)")
+@router.patch(
+    "/users/{user_id}", summary="Change role or password, lock or unlock (admin, signed in)", dependencies=[InPerson]
+)
 def change_user(admin: Admin, user_id: Id, wanted: UserChange) -> UserOut:
     with session_scope() as session:
         return UserOut.model_validate(service.change(session, service.get(session, user_id), wanted))
@@ -71,10 +74,13 @@ def list_keys(user: User) -> KeyList:
         return KeyList(items=[KeyOut.model_validate(key) for key in service.keys(session, user.id)])
 
 
-@router.post("/api-keys", status_code=status.HTTP_201_CREATED, summary="Make a key; it is shown once")
+@router.post(
+    "/api-keys",
+    status_code=status.HTTP_201_CREATED,
+    summary="Make a key, signed in; it is shown once",
+    dependencies=[InPerson],
+)
 def add_key(user: User, given: KeyIn) -> NewKeyOut:
-    if user.via != "session":
-        raise Forbidden("A key cannot make keys; sign in")
     with session_scope() as session:
         row, key = service.create_key(session, user.id, given.name)
         return NewKeyOut(**KeyOut.model_validate(row).model_dump(), key=key)

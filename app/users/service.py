@@ -162,9 +162,16 @@ def keys(session: Session, user_id: str) -> list[ApiKey]:
     return list(session.scalars(select(ApiKey).where(ApiKey.user_id == user_id).order_by(ApiKey.id.desc())))
 
 
-def revoke_key(session: Session, user_id: str, key_id: str) -> None:
-    found = session.scalar(select(ApiKey).where(ApiKey.id == key_id, ApiKey.user_id == user_id))
-    if found is None:
+def all_keys(session: Session) -> list[ApiKey]:
+    """Those that are good, of everybody, the last used first."""
+    query = select(ApiKey).where(ApiKey.revoked_at.is_(None))
+    return list(session.scalars(query.order_by(ApiKey.last_used_at.desc().nulls_last(), ApiKey.id.desc())))
+
+
+def revoke_key(session: Session, user_id: str | None, key_id: str) -> None:
+    """`user_id`: whose it must be; None for an admin, who revokes any. Raises NotFound."""
+    found = session.get(ApiKey, key_id)
+    if found is None or user_id not in (None, found.user_id):
         raise NotFound("There is no such key")
     found.revoked_at = found.revoked_at or now()
 

@@ -28,7 +28,7 @@ from models.gan.sample import load as load_gan
 from models.gan.spec import GANConfig, UnconditionalImage
 from models.likeness import likeness
 from models.metrics import psnr
-from models.vae.load import load_spatial
+from models.vae.load import load as load_spatial
 from models.vae.sample import load_vae
 from models.vae.train_spatial import reconstruct
 from tests.studio import ROOT

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.checkpoint import load_into, read_card, read_weights
+from models.checkpoint import loaded
 from models.gan.network import Generator, generator_of
 from models.gan.project import projector
 from models.gan.spec import DIRECTIONS, GANConfig, UnconditionalImage
@@ -41,9 +41,7 @@ def directions(network: Generator, count: int = DIRECTIONS) -> dict[str | None, 
 
 def load(folder: Path, device: torch.device) -> LatentSampler:
     """Raises CheckpointError when the checkpoint is broken or another one."""
-    card = read_card(folder)
-    network = generator_of(GANConfig(**card["config"]))
-    load_into(network, read_weights(folder / "model.safetensors", card["sha256"]))
+    network, card = loaded(folder, lambda config: generator_of(GANConfig(**config)))
     labels = label_list(card, network.config.classes)
     network.to(device, memory_format=torch.channels_last)
 

@@ -24,7 +24,7 @@ class GANConfig(LatentConfig):
 
     architecture: Literal["convolutional", "residual"] = Field(
         "convolutional",
-        description="residual is R3GAN's, and what a checkpoint is of that names all but its architecture",
+        description="convolutional is soon good; residual is R3GAN's",
     )
     latent: int = Field(64, ge=2, le=1024, description="Numbers that a picture is drawn from")
     width: int = Field(64, ge=16, le=1024, multiple_of=16, description="Channels of the finest grid")

@@ -95,7 +95,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     }
     done, tensors = run.restore()
     if tensors:
-        strength = float(tensors["strength"])
+        strength, rest = float(tensors["strength"]), int(tensors.get("rest", rest))
         unpack(tensors, **parts)
     game = Game(discriminator, params.objective, params.penalty, params.penalty_every)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
@@ -162,10 +162,9 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
             with run.spend("measuring"):
                 watched.look(done, ema.average)
         if run.checkpoint_is_due(done):
-            run.save(done, {**pack(**parts), "strength": torch.tensor(strength, dtype=torch.float64)})
-    step, figures, best = run.outcome(done)
-    if best:
-        unpack(best, ema=ema.average)
+            own = {"strength": torch.tensor(strength, dtype=torch.float64), "rest": torch.tensor(rest)}
+            run.save(done, {**pack(**parts), **own})
+    step, figures = run.outcome(done, ema.average)
     if run.is_first:
         card = training_card("gan", params, data.card, run, step, figures)
         write_model(

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from models.folders import write_atomically
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -103,6 +105,13 @@ class RunFolder:
         except OSError:
             return ""
         return text if length <= size else text.partition("\n")[2]
+
+
+def describe(path: Path, words: dict[str, Any]) -> None:
+    """Put words (title, licence, ...) into a card."""
+    card = json.loads(path.read_text("utf-8"))
+    text = json.dumps({**card, **words}, ensure_ascii=False, indent=1) + "\n"
+    write_atomically(path, text.encode(), 0o644)
 
 
 def curves(lines: Iterable[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import os
 import sys
 from contextlib import nullcontext, suppress
@@ -22,10 +21,10 @@ from models.checkpoint import ZOO, CheckpointError
 from models.data import Collection, Unsuitable, open_collection
 from models.evaluation import measure
 from models.fine_tuning import validated
-from models.folders import is_full, locked, write_atomically
+from models.folders import is_full, locked
 from models.registry import families
 from models.training import parallel
-from models.training.folder import OUT_OF_MEMORY
+from models.training.folder import OUT_OF_MEMORY, describe
 from models.training.recipe import read_recipe, remember
 from models.training.run import Diverged, Run, Stopped, TooLarge, is_out_of_memory, train_with_rollback
 from models.training.start import cards
@@ -52,13 +51,6 @@ def options() -> argparse.Namespace:
     parser.add_argument("--pieces", type=int, default=1, help="parts that a batch is worked on in, to save memory")
     parser.add_argument("--parent", type=int, help="stop when this process has ended")
     return parser.parse_args()
-
-
-def describe(path: Path, words: dict[str, Any]) -> None:
-    """Put the recipe's own words (title, licence, ...) into the card of what it trained."""
-    card = json.loads(path.read_text("utf-8"))
-    text = json.dumps({**card, **words}, ensure_ascii=False, indent=1) + "\n"
-    write_atomically(path, text.encode(), 0o644)
 
 
 def evaluate(data: Collection, run: Run) -> None:

@@ -169,6 +169,10 @@ class Run:
         return self._decided[1:]
 
     @property
+    def _budget(self) -> list[float | None]:
+        return [self.steps, self.minutes, self.patience]
+
+    @property
     def _is_flat(self) -> bool:
         return bool(self.patience and self._worse >= self.patience)
 
@@ -252,13 +256,17 @@ class Run:
         if self.is_first:
             self.folder.say(phase=phase, **facts)
 
+    def is_at_work(self, phase: str, **facts: Any) -> None:
+        """Beat now and then while something takes long. Facts that change say that it goes on: silence is ended."""
+        if time.monotonic() - self._beaten_at >= BEAT_SECONDS:
+            self.beat(phase, **facts)
+
     def watch(self, done: int, loss: Tensor) -> None:
         """Call with every loss, before it reaches the weights. Raises Diverged."""
         self._done = done
         if not torch.isfinite(loss):
             raise Diverged(f"the loss of step {done} is {loss.item()}")
-        if time.monotonic() - self._beaten_at >= BEAT_SECONDS:
-            self.beat("training")
+        self.is_at_work("training")
 
     # --- one step, shared out ---------------------------------------------------------------------------------------
 
@@ -306,7 +314,7 @@ class Run:
                     "best": self.best,
                     "best_figures": self.best_figures,
                     "worse": self._worse,
-                    "patience": self.patience,
+                    "budget": self._budget,
                     "figures": held_out(self.last),
                 }
                 state.write(self.folder.checkpoints, done, tensors, facts)
@@ -332,20 +340,21 @@ class Run:
         self.pieces = max(self.pieces, facts.get("pieces", 1))
         best = facts.get("best")
         self.best, self.best_figures = (best[0], best[1]) if best else None, facts.get("best_figures", {})
-        self._worse = facts.get("worse", 0) if facts.get("patience") == self.patience else 0
+        # Who gives a run that has got flat another budget wants it to go on.
+        self._worse = facts.get("worse", 0) if facts.get("budget") == self._budget else 0
         self.last |= facts.get("figures", {})
         return facts["step"], tensors
 
-    def outcome(self, done: int) -> tuple[int, dict[str, float], dict[str, Tensor]]:
-        """(step, held-out figures, tensors) of what the run has to show: its end, or with `patience` its best state.
-
-        Tensors are {} where they are the ones in memory.
+    def outcome(self, done: int, ema: nn.Module) -> tuple[int, dict[str, float]]:
+        """(step, held-out figures) of what the run has to show: its end, or with `patience` its best state, which `ema`
+        then gets.
         """
         if self.patience and self.best and self.best[0] != done:
             found = state.read(state.folder_of(self.folder.checkpoints, self.best[0]))
             if found:
-                return self.best[0], self.best_figures, found[1]
-        return done, held_out(self.last), {}
+                state.unpack(found[1], ema=ema)
+                return self.best[0], self.best_figures
+        return done, held_out(self.last)
 
 
 def memory_mib(device: torch.device) -> float:

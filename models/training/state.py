@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from models.checkpoint import CheckpointError
+from models.folders import WRITING
 
 KEEP = 2  # newest states on disk, besides the best
 
@@ -31,7 +32,7 @@ def folder_of(states: Path, step: int) -> Path:
 def write(states: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write a state; `facts` are kept beside it. Raises NotSaved when the disk is full or fails."""
     final = folder_of(states, step)
-    temporary = final.with_name(f".writing-{step}")
+    temporary = final.with_name(f"{WRITING}{step}")
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         temporary.mkdir()

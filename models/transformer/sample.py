@@ -10,8 +10,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.base import BATCHES, OnStep, Output, Previews, Request, padded
-from models.checkpoint import load_into, read_card, read_text, read_weights
+from models.base import BATCHES, LONGEST_PROMPT, OnStep, Output, Previews, Request, padded
+from models.checkpoint import loaded, read_text
 from models.data import to_pixels
 from models.transformer.network import TextToImageTransformer, drop_prompts
 from models.transformer.spec import TextToImageParams, TransformerConfig
@@ -116,9 +116,11 @@ def gumbel(seed: int, length: int, vocabulary: int) -> Tensor:
 
 
 def requests(prompts: list[str], seed: int, **params: float) -> list[Request]:
-    """One request a prompt, all with the same seed; for contact sheets and evaluation."""
+    """One request a prompt, all with the same seed; for contact sheets and evaluation. Captions may be longer than
+    prompts: their beginning is taken.
+    """
     return [
-        Request("text-to-image", TextToImageParams(prompt=prompt, **params), seed)  # type: ignore[arg-type]
+        Request("text-to-image", TextToImageParams(prompt=prompt[:LONGEST_PROMPT], **params), seed)  # type: ignore[arg-type]
         for prompt in prompts
     ]
 
@@ -128,9 +130,7 @@ def load(folder: Path, device: torch.device, published: Path | None = None) -> T
 
     Raises CheckpointError when the checkpoint, or the autoencoder that it names, is broken or another one.
     """
-    card = read_card(folder)
-    network = TextToImageTransformer(TransformerConfig(**card["config"]))
-    load_into(network, read_weights(folder / "model.safetensors", card["sha256"]))
+    network, card = loaded(folder, lambda config: TextToImageTransformer(TransformerConfig(**config)))
     autoencoder, _ = load_autoencoder(
         card["autoencoder"]["name"], device, card["autoencoder"]["sha256"], beside=published or folder.parent
     )

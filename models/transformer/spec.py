@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.base import TEXT_TO_IMAGE, Family, PlainText, Preset, PromptedParams, Task, TrainingCost
+from models.base import LONGEST_PROMPT, TEXT_TO_IMAGE, Family, PlainText, Preset, PromptedParams, Task, TrainingCost
 from models.fine_tuning import start_field
+from models.vae.spatial_spec import FSQConfig
 
 IMAGES_PER_SECOND = 66.0  # measured: the default network on two CPU cores
 MORE = {"more": True}  # shown under "more" in a form
@@ -53,21 +54,23 @@ class TransformerConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     width: int = Field(256, ge=32, le=4096, description="Width of the residual stream")
-    heads: int = Field(8, ge=1, description="Attention heads")
-    encoder_layers: int = Field(2, ge=1)
-    decoder_layers: int = Field(5, ge=1)
-    encoder_hidden: int = Field(512, ge=32, description="Width of the encoder's feed-forward layers")
-    decoder_hidden: int = Field(640, ge=32, description="Width of the decoder's feed-forward layers")
+    heads: int = Field(8, ge=1, le=128, description="Attention heads")
+    encoder_layers: int = Field(2, ge=1, le=64, description="Of the prompt")
+    decoder_layers: int = Field(5, ge=1, le=64, description="Of the picture's tokens")
+    encoder_hidden: int = Field(512, ge=32, le=16384, description="Width of the encoder's feed-forward layers")
+    decoder_hidden: int = Field(640, ge=32, le=16384, description="Width of the decoder's feed-forward layers")
     grid: int = Field(8, ge=1, le=64, description="Tokens along one side of a picture")
-    image_vocabulary: int = Field(1000, ge=2)
-    text_vocabulary: int = Field(1536, ge=300, description="Sub-word tokens")
+    image_vocabulary: int = Field(1000, ge=2, le=65536, description="Different tokens of the autoencoder")
+    text_vocabulary: int = Field(1536, ge=300, le=65536, description="Sub-word tokens")
     prompt_length: int = Field(32, ge=4, le=512, description="Sub-word tokens of a prompt that are read")
-    sentence_width: int = Field(512, description="Of the multilingual sentence embedding")
+    sentence_width: int = Field(
+        512, description="Of the multilingual sentence embedding", json_schema_extra={"fixed": True}
+    )
 
     @model_validator(mode="after")
     def heads_fit(self) -> TransformerConfig:
-        if self.width % (2 * self.heads):
-            raise ValueError("width must be a multiple of twice the heads")
+        if self.width % (4 * self.heads):  # rotary positions turn pairs of numbers, for each of two axes
+            raise ValueError("width must be a multiple of four times the heads")
         return self
 
 
@@ -126,7 +129,7 @@ class TransformerTraining(BaseModel):
         description="Share trained on the picture itself",
         json_schema_extra=MORE,
     )
-    watched: list[PlainText] = Field(
+    watched: list[Annotated[PlainText, Field(max_length=LONGEST_PROMPT)]] = Field(
         [], max_length=48, title="Watched prompts", description="Drawn as it trains, one a line; none: some captions"
     )
     ema_decay: float = Field(
@@ -137,10 +140,13 @@ class TransformerTraining(BaseModel):
 def problem(params: TransformerTraining, card_of: Callable[[str], dict[str, Any]]) -> str | None:
     """The autoencoder's tokens must be the network's."""
     autoencoder, network = card_of(params.autoencoder), params.network
-    shape = autoencoder["config"]
     if params.start_from and not speaks(card_of(params.start_from), autoencoder):
         return f"{params.start_from} draws with other tokens than those of {params.autoencoder}"
-    grid, vocabulary = shape["size"] // 8, math.prod(shape["levels"])
+    try:
+        shape = FSQConfig.model_validate(autoencoder["config"])
+    except (KeyError, ValidationError):
+        return f"The card of {params.autoencoder} does not describe an autoencoder with tokens"
+    grid, vocabulary = shape.size // 8, math.prod(shape.levels)
     if (grid, vocabulary) != (network.grid, network.image_vocabulary):
         return f"{params.autoencoder} makes {grid} x {grid} tokens of {vocabulary}; set grid and image_vocabulary so"
     return None

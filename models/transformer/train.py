@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from models.checkpoint import CheckpointError, read_card, read_text, write_model
 from models.data import Collection, EpochOrder, augment, contact_sheet, spread, to_unit
 from models.folders import write_atomically
-from models.sentences import cached, caption_sentences, captions_from, captions_of
+from models.sentences import OnProgress, cached, caption_sentences, captions_from, captions_of
 from models.training import parallel
 from models.training.ema import EMA
 from models.training.optimizers import muon_and_adamw
@@ -50,12 +50,13 @@ class Examples:
         folder: Path,
         device: torch.device,
         plain_share: float = 0.0,
+        on_progress: OnProgress = lambda done: None,
     ) -> None:
         self.plain_share = plain_share
         self.captions_from = captions_from(data)
-        self.images = cached(folder / "images.npy", lambda: encode_views(data, autoencoder, views, device))
-        self.tokens = cached(folder / "tokens.npy", lambda: prompts.tokens(captions_of(data)).astype(np.int16))
-        self.sentences = caption_sentences(data, prompts.sentences)
+        self.images = cached(folder / "images.npy", lambda: encode_views(data, autoencoder, views, device, on_progress))
+        self.tokens = cached(folder / "tokens.npy", lambda: prompts.tokens(captions_of(data)).astype(np.uint16))
+        self.sentences = caption_sentences(data, prompts.sentences, on_progress)
 
     def batch(self, indices: npt.NDArray[np.int64], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Image tokens (B, N), prompt tokens (B, T) and sentences (B, 512): a view and a caption of each, at random."""
@@ -71,8 +72,12 @@ class Examples:
 
 
 def encode_views(
-    data: Collection, autoencoder: FSQAutoencoder, views: int, device: torch.device
-) -> npt.NDArray[np.int16]:
+    data: Collection,
+    autoencoder: FSQAutoencoder,
+    views: int,
+    device: torch.device,
+    on_progress: OnProgress = lambda done: None,
+) -> npt.NDArray[np.uint16]:
     """(items, views, tokens): the first view is the picture itself, the others are shifted and some mirrored."""
     rows = []
     mirrorable = torch.tensor([item["mirrorable"] for item in data.items])
@@ -83,7 +88,8 @@ def encode_views(
             if view:
                 pictures = augment(pictures, step_generator(view, start), mirrorable[chosen])
             with mixed_precision(device):
-                rows.append(autoencoder.encode(pictures).flatten(1).cpu().numpy().astype(np.int16))
+                rows.append(autoencoder.encode(pictures).flatten(1).cpu().numpy().astype(np.uint16))
+            on_progress(view * len(data.items) + start)
     return np.concatenate(rows).reshape(views, len(data.items), -1).transpose(1, 0, 2)
 
 
@@ -106,7 +112,14 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
         tokenizer = tokenizer_of(before) if before else tokenizer_for(data, params, run.path / "tokenizer.json")
         prompts = PromptEncoder(tokenizer, params.network.prompt_length)
         examples = Examples(
-            data, autoencoder, prompts, params.views, run.path / "cache", run.device, params.plain_share
+            data,
+            autoencoder,
+            prompts,
+            params.views,
+            run.path / "cache",
+            run.device,
+            params.plain_share,
+            on_progress=lambda done: run.is_at_work("preparing", read=done),
         )
     network = TextToImageTransformer(params.network).to(run.device)
     begin(network, before)
@@ -175,9 +188,7 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
                     run.folder.keep_sheet(done, draw(TransformerSampler(ema.average, autoencoder, prompts), watched))
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
-    step, figures, best = run.outcome(done)
-    if best:
-        unpack(best, ema=ema.average)
+    step, figures = run.outcome(done, ema.average)
     if run.is_first:
         write_model(
             run.folder.model,
@@ -204,7 +215,12 @@ def with_noise(images: Tensor, params: TransformerTraining, generator: torch.Gen
 
 def draw(sampler: TransformerSampler, watched: list[str]) -> Image.Image:
     """A sheet of the watched prompts, twice their size."""
-    drawn = sampler.sample(requests(watched, seed=0), lambda step, total, previews: None)
+    wanted, most = requests(watched, seed=0), sampler.batch_size
+    drawn = [
+        output
+        for start in range(0, len(wanted), most)
+        for output in sampler.sample(wanted[start : start + most], lambda step, total, previews: None)
+    ]
     sheet = contact_sheet(torch.from_numpy(np.stack([d.pixels for d in drawn])).permute(0, 3, 1, 2), 6)
     double = (sheet.shape[1] * 2, sheet.shape[0] * 2)
     return Image.fromarray(sheet).resize(double, Image.Resampling.BICUBIC)

@@ -16,15 +16,13 @@ from models.latents import evaluate_chance
 from models.likeness import rounded
 from models.metrics import psnr
 from models.sentences import SentenceEncoder
-from models.training.schedule import step_generator
+from models.vae.bounds import weighted_bounds
 from models.vae.network import VAE
-from models.vae.objective import divergence, importance_weighted_bound
+from models.vae.objective import divergence
 from models.vae.sample import load, load_vae
 from models.vae.spec import DrawnFromPrior
-from models.vae.train import bits_a_number
 
-DRAWS, BOUNDED, MEASURED = (1, 64, 512), 64, 512  # of the encoder a picture; pictures of bounds, and of the rest
-BATCH = 16
+MEASURED = 512  # pictures
 ACTIVE = 0.01  # variance of the means of a latent in use (Burda et al., 2016)
 
 
@@ -56,21 +54,12 @@ def captions_tell(network: VAE, data: Collection, chosen: npt.NDArray[np.int64])
 @torch.no_grad()
 def bounds(network: VAE, pictures: Tensor) -> dict[str, Any]:
     """Importance-weighted bounds in bits a number, and the two parts of the ELBO in nats a picture."""
-    few = pictures[spread(np.arange(len(pictures)), BOUNDED)]
-    found: dict[str, Any] = {"bounds_of_pictures": len(few)}
-    for draws in DRAWS:
-        values = [
-            importance_weighted_bound(network, part, draws, step_generator(0, index))
-            for index, part in enumerate(few.split(BATCH))
-        ]
-        bits = bits_a_number(network, float(torch.cat(values).mean()), pictures[0].numel())
-        found[f"bits_a_number_k{draws}"] = rounded(bits)
     encoded = [network.encoder(part) for part in pictures.split(64)]
     means, log_variances = (torch.cat(part) for part in zip(*encoded, strict=True))
     rebuilt = torch.cat([network.decoder(part) for part in means.split(64)])
     divergences = divergence(means, log_variances)
     return {
-        **found,
+        **weighted_bounds(network, pictures),
         "kl_nats": rounded(float(divergences.sum(1).mean())),
         "latents_in_use": int((means.var(0) > ACTIVE).sum()),
         "psnr_reconstruction_db": rounded(psnr(rebuilt, pictures)),

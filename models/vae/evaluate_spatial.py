@@ -15,7 +15,7 @@ from models.data import Collection, contact_sheet, spread, to_pixels, to_unit
 from models.metrics import psnr
 from models.vae.fsq import FSQAutoencoder
 from models.vae.kl import KLAutoencoder
-from models.vae.load import load_spatial
+from models.vae.load import load
 from models.vae.objective import divergence
 from models.vae.spatial import SpatialAutoencoder
 from models.vae.train_spatial import reconstruct
@@ -26,7 +26,7 @@ NAMES = {"concept": "psnr_held_out_concepts_db"}
 
 def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
     """(figures, originals beside reconstructions). Where nothing is held out, training pictures are shown."""
-    network = load_spatial(folder, torch.device("cpu"))
+    network = load(folder, torch.device("cpu"))
     train = data.indices("train", recoloured=False)
     seen = to_unit(data.pictures(train[:: max(1, len(train) // MEASURED)]))
     splits = data.held_out[:1]

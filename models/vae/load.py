@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from models.checkpoint import ZOO, CheckpointError, find, load_into, read_card, read_weights
+from models.checkpoint import ZOO, CheckpointError, find, loaded, read_card
 from models.vae.fsq import FSQAutoencoder
 from models.vae.kl import KLAutoencoder
 from models.vae.spatial import SpatialAutoencoder
 from models.vae.spatial_spec import FSQConfig, KLConfig
 
 
-def load_spatial(folder: Path, device: torch.device) -> SpatialAutoencoder:
+def load(folder: Path, device: torch.device) -> SpatialAutoencoder:
     """The autoencoder with a latent grid in this folder. Raises CheckpointError when it is broken or another thing."""
-    card = read_card(folder)
-    network: SpatialAutoencoder
-    if card["family"] == "fsq-autoencoder":
-        network = FSQAutoencoder(FSQConfig(**card["config"]))
-    elif card["family"] == "kl-autoencoder":
-        network = KLAutoencoder(KLConfig(**card["config"]))
-    else:
+    makers: dict[str, Callable[[dict[str, Any]], SpatialAutoencoder]] = {
+        "fsq-autoencoder": lambda config: FSQAutoencoder(FSQConfig(**config)),
+        "kl-autoencoder": lambda config: KLAutoencoder(KLConfig(**config)),
+    }
+    make = makers.get(read_card(folder)["family"])
+    if make is None:
         raise CheckpointError(f"{folder.name} is no autoencoder with a latent grid")
-    load_into(network, read_weights(folder / "model.safetensors", card["sha256"]))
+    network, _ = loaded(folder, make)
     return network.to(device)
 
 
@@ -38,7 +39,7 @@ def load_autoencoder(
     card = read_card(folder)
     if sha256 and sha256 not in (card["sha256"], *card.get("same_latents_as", [])):
         raise CheckpointError(f"the autoencoder {name} is not the one that this model was trained with")
-    network = load_spatial(folder, device)
+    network = load(folder, device)
     if not isinstance(network, FSQAutoencoder):
         raise CheckpointError(f"the autoencoder {name} has no tokens")
     return network, folder

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from collections.abc import Callable
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -116,18 +117,44 @@ def drawn(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
     return mean + torch.exp(0.5 * log_variance) * noise
 
 
+def bits_a_number(likelihood: Likelihood, nats: float, numbers: int) -> float:
+    """Nats of a whole picture as bits a number, of whole levels: a density is taken times the width of a level."""
+    if not isinstance(likelihood, DiscretisedLogistic):
+        nats += numbers * math.log(LEVEL)
+    return -nats / numbers / math.log(2)
+
+
+def standard_normal_log_prob(z: Tensor) -> Tensor:
+    return normal_log_prob(z, torch.zeros_like(z), torch.zeros_like(z))
+
+
+class Explained(Protocol):
+    """A model whose latents are one vector a picture, for a bound."""
+
+    likelihood: Likelihood
+
+    def encoder(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, 3, H, W) -> means and log-variances of the posterior, (B, D) each."""
+
+    def decoder(self, z: Tensor) -> Tensor: ...
+
+
 @torch.no_grad()
-def importance_weighted_bound(model: nn.Module, x: Tensor, samples: int, random: torch.Generator) -> Tensor:
+def importance_weighted_bound(
+    model: Explained,
+    x: Tensor,
+    samples: int,
+    random: torch.Generator,
+    prior: Callable[[Tensor], Tensor] = standard_normal_log_prob,
+) -> Tensor:
     """(B,) lower bound of log p(x) from `samples` draws of the encoder: the ELBO for 1, tighter for more.
 
-    `model` has `encoder(x) -> (mean, log_variance)`, `decoder(z)` and `likelihood`. Burda et al., "Importance Weighted
-    Autoencoders", 2016.
+    `prior` is the log-density of (B, D) latents. Burda et al., "Importance Weighted Autoencoders", 2016.
     """
     mean, log_variance = model.encoder(x)
     bounds = []
     for _ in range(samples):
         z = drawn(mean, log_variance, torch.randn(mean.shape, generator=random).to(mean))
         weight = model.likelihood.log_prob(x, model.decoder(z))
-        weight = weight + normal_log_prob(z, torch.zeros_like(mean), torch.zeros_like(mean))
-        bounds.append(weight - normal_log_prob(z, mean, log_variance))
+        bounds.append(weight + prior(z) - normal_log_prob(z, mean, log_variance))
     return torch.logsumexp(torch.stack(bounds), 0) - math.log(samples)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.base import OnStep
-from models.checkpoint import CheckpointError, load_into, read_card, read_weights
+from models.checkpoint import CheckpointError, loaded, read_card
 from models.latents import LatentSampler, label_list
 from models.sentences import SentenceEncoder
 from models.vae.network import VAE
@@ -19,9 +19,7 @@ from models.vae.spec import DrawnFromPrior, VAEConfig
 
 def load_vae(folder: Path, device: torch.device) -> tuple[VAE, list[str]]:
     """(network, names of its styles). Raises CheckpointError when the checkpoint is broken or another one."""
-    card = read_card(folder)
-    network = VAE(VAEConfig(**card["config"]))
-    load_into(network, read_weights(folder / "model.safetensors", card["sha256"]))
+    network, card = loaded(folder, lambda config: VAE(VAEConfig(**config)))
     labels = label_list(card, network.config.classes)
     return network.to(device, memory_format=torch.channels_last), labels
 

@@ -37,7 +37,9 @@ class VAEConfig(LatentConfig):
     prior_width: int = Field(128, ge=16, le=2048, multiple_of=4, description="Hidden width of the prior's flow")
     prior_layers: int = Field(6, ge=2, le=32, description="Couplings of the flow")
     directions: int = Field(0, ge=0, le=100, description="Attributes that a picture may have more or less of")
-    text: Literal[0, 512] = Field(0, description="Numbers of the sentence that the prior is given; 0 for none")
+    text: Literal[0, 512] = Field(
+        0, description="Numbers of the sentence that the prior is given; 0 for none", json_schema_extra={"fixed": True}
+    )
 
 
 class VAETraining(BoundTraining, LatentTraining):
@@ -84,7 +86,9 @@ class PromptedFromPrior(PromptedParams):
 class PromptedVAEConfig(VAEConfig):
     """Shape of a VAE whose prior hears words."""
 
-    text: Literal[512] = Field(512, description="Numbers of the sentence that the prior is given")
+    text: Literal[512] = Field(
+        512, description="Numbers of the sentence that the prior is given", json_schema_extra={"fixed": True}
+    )
 
 
 class PromptedVAETraining(VAETraining):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -35,7 +34,7 @@ from models.training.schedule import mixed_precision, set_learning_rate, step_ge
 from models.training.start import begin, earlier, origin
 from models.training.state import pack, unpack
 from models.vae.network import VAE
-from models.vae.objective import LEVEL, DiscretisedLogistic, beta_at, divergence, drawn, with_free_bits
+from models.vae.objective import beta_at, bits_a_number, divergence, drawn, with_free_bits
 from models.vae.spec import VAETraining
 
 MEASURED, SHOWN, CHANCE, COLUMNS = 512, 32, 32, 16
@@ -136,15 +135,14 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
                 measure(ema.average, held_out, max(1, params.batch_size // run.pieces), done, run)
         if run.checkpoint_is_due(done):
             run.save(done, pack(network=network, ema=ema.average, optimizer=optimizer))
-    step, held_out_figures, best = run.outcome(done)
-    if best:
-        unpack(best, ema=ema.average)
+    step, held_out_figures = run.outcome(done, ema.average)
     run.finish()
     if run.is_first:
         run.beat("fitting", progress=1.0)
-        means, log_variances = encoded(ema.average, data, train_items, run)
+        piece = max(1, params.batch_size // run.pieces)
+        means, log_variances = encoded(ema.average, data, train_items, run, piece)
         styles = labels_of(data, train_items, labels).to(run.device) if labels else None
-        captions = Captions(data, train_items) if params.network.text else None
+        captions = Captions(data, train_items, run) if params.network.text else None
         fit_prior(ema.average, means, log_variances, styles, captions, run)
         names = common_tags(data, train_items)
         params.network.directions = len(names)
@@ -185,7 +183,7 @@ def measure(network: VAE, held_out: Tensor, batch: int, done: int, run: Run) -> 
         bounds.append(likelihood - divergence(mean, log_variance).sum(1))
         rebuilt.append(network.decoder(mean))
         means.append(mean)
-    bits = bits_a_number(network, float(torch.cat(bounds).mean()), held_out[0].numel())
+    bits = bits_a_number(network.likelihood, float(torch.cat(bounds).mean()), held_out[0].numel())
     pictures = torch.cat(rebuilt)
     run.log(done, held_out_bound_bits=bits, held_out_psnr=psnr(pictures, held_out))
     run.measured(done, bits)
@@ -201,20 +199,15 @@ def spread_as(latents: Tensor, random: torch.Generator) -> Tensor:
     return latents.mean(0) + latents.std(0, correction=0) * noise
 
 
-def bits_a_number(network: VAE, nats: float, numbers: int) -> float:
-    """Nats of a whole picture as bits a number, of whole levels: a density is taken times the width of a level."""
-    if not isinstance(network.likelihood, DiscretisedLogistic):
-        nats += numbers * math.log(LEVEL)
-    return -nats / numbers / math.log(2)
-
-
 @torch.no_grad()
-def encoded(network: VAE, data: Collection, indices: npt.NDArray[np.int64], run: Run) -> tuple[Tensor, Tensor]:
-    """Two (N, latent): means and log-variances of pictures."""
-    parts = [
-        network.encoder(to_unit(data.pictures(part)).to(run.device))
-        for part in np.array_split(indices, max(1, len(indices) // 256))
-    ]
+def encoded(
+    network: VAE, data: Collection, indices: npt.NDArray[np.int64], run: Run, piece: int
+) -> tuple[Tensor, Tensor]:
+    """Two (N, latent): means and log-variances of pictures, of which `piece` at once fit into memory."""
+    parts = []
+    for start in range(0, len(indices), piece):
+        parts.append(network.encoder(to_unit(data.pictures(indices[start : start + piece], run.device))))
+        run.is_at_work("fitting", encoded=start)
     means, log_variances = zip(*parts, strict=True)
     return torch.cat(means), torch.cat(log_variances)
 
@@ -222,8 +215,8 @@ def encoded(network: VAE, data: Collection, indices: npt.NDArray[np.int64], run:
 class Captions:
     """Sentences of the captions of some items; with a share of them left out, so that nothing may be said too."""
 
-    def __init__(self, data: Collection, indices: npt.NDArray[np.int64]) -> None:
-        self.sentences = caption_sentences(data, SentenceEncoder())
+    def __init__(self, data: Collection, indices: npt.NDArray[np.int64], run: Run) -> None:
+        self.sentences = caption_sentences(data, SentenceEncoder(), lambda done: run.is_at_work("fitting", read=done))
         ranges = captions_from(data)
         self.low, self.high = ranges[indices], ranges[indices + 1]
 

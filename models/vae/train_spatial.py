@@ -99,9 +99,7 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
                     run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)))
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
-    step, figures, best = run.outcome(done)
-    if best:
-        unpack(best, ema=ema.average)
+    step, figures = run.outcome(done, ema.average)
     if run.is_first:
         card = training_card(family_of(params), params, data.card, run, step, figures)
         write_model(run.folder.model, ema.average, {**card, **origin(before), **same_latents(params, before)})

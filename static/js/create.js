@@ -9,6 +9,9 @@ const words = jobs?.dataset;
 const ended = document.getElementById("ended"); // the one place that says so to who cannot see it
 const pictures = document.getElementById("pictures") ? new Pictures(document.getElementById("pictures")) : null;
 
+const SECONDS = new Intl.NumberFormat(document.documentElement.lang, { style: "unit", unit: "second" });
+const SOON = 2; // seconds: less is not worth saying
+
 const left = form ? carry(form, ".models a, .task-tabs a", { others: () => ({ pictures: pictures?.inputs() ?? left.pictures }) }) : {};
 if (pictures && left.pictures?.length) pictures.take(left.pictures);
 
@@ -97,9 +100,10 @@ form?.querySelector("textarea")?.addEventListener("keydown", (event) => {
   if (!event.repeat) form.requestSubmit();
 });
 
-form?.querySelector("[data-dice]")?.addEventListener("click", () => {
+function roll() {
   form.elements.seed.value = crypto.getRandomValues(new Uint32Array(1))[0];
-});
+}
+form?.querySelector("[data-dice]")?.addEventListener("click", roll);
 
 // A slider and its number follow each other.
 for (const slider of form?.querySelectorAll("[data-for]") ?? []) {
@@ -164,6 +168,7 @@ function wantedFrame() {
 // One request at a time: while a slider moves, the next frame is asked for when the last has come.
 async function showLive() {
   if (!live || asking || (pictures ? !pictures.enough() : !form.elements.seed.value)) return;
+  if (!form.elements.seed.value) roll(); // so that what is drawn after it is this picture
   const text = wantedFrame();
   if (text === asked) return;
   asking = true;
@@ -237,6 +242,17 @@ async function settle(id) {
   settling.delete(id);
 }
 
+// By the time that the steps since the first seen one took.
+const began = new WeakMap();
+function showLeft(element, step, total) {
+  const start = began.get(element) ?? { step, at: performance.now() };
+  began.set(element, start);
+  const seconds = ((performance.now() - start.at) / 1000 / (step - start.step)) * (total - step);
+  const place = element.querySelector("[data-left]");
+  place.hidden = !(seconds >= SOON);
+  if (!place.hidden) place.textContent = words.left.replace("TIME", SECONDS.format(Math.round(seconds)));
+}
+
 // One stream for all jobs: browsers allow few connections to a host. EventSource reconnects by itself, resumes by
 // Last-Event-ID, and the stream starts with the state of every unfinished job; what ended in between is looked up.
 function follow() {
@@ -256,6 +272,7 @@ function follow() {
   });
   on("progress", (element, { step, total }) => {
     element.querySelector("progress").value = (100 * step) / total;
+    showLeft(element, step, total);
   });
   on("preview", (element, { index, image }) => {
     const place = element.querySelector(`[data-index="${index}"]`);

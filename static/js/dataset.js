@@ -10,6 +10,7 @@ const refusals = document.getElementById("refusals");
 const BATCH_FILES = 200;
 const BATCH_BYTES = 64 * 2 ** 20;
 const CAPTIONS = /\.(txt|caption|jsonl|csv|tsv)$/i;
+const REFUSED = [413, 415, 422]; // for what is in a file: the others may go on
 let busy = false;
 const waiting = []; // files that came while others were sent
 const saving = new Set(); // captions on their way
@@ -77,7 +78,12 @@ function post(files, onSent) {
     request.open("POST", `/api/v1/datasets/${id}/items`);
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => onSent(event.loaded, event.loaded === event.total));
-    request.addEventListener("load", () => (request.status === 200 ? resolve(request.response) : reject(new Error(request.response?.detail ?? ""))));
+    request.addEventListener("load", () => {
+      const said = request.response?.detail ?? "";
+      if (request.status === 200) resolve(request.response);
+      else if (files.length === 1 && REFUSED.includes(request.status)) resolve({ refused: 1, refusals: [{ name: files[0].name, reason: said }] });
+      else reject(new Error(said));
+    });
     request.addEventListener("error", () => reject(new Error("")));
     request.send(form);
   });
@@ -106,7 +112,7 @@ async function send(files) {
         }, 1000);
       });
       sent += size;
-      for (const key of Object.keys(sum)) sum[key] += result[key];
+      for (const key of Object.keys(sum)) sum[key] += result[key] ?? 0;
       for (const { name, reason } of result.refusals.slice(0, Math.max(0, 20 - refusals.children.length))) {
         const line = document.createElement("li");
         line.textContent = `${name}: ${reason}`;
@@ -115,6 +121,7 @@ async function send(files) {
     }
   } catch (error) {
     report.textContent = error.message || words.failed;
+    waiting.length = 0;
     return;
   } finally {
     clearInterval(reading);
@@ -186,3 +193,21 @@ for (const [kind, plays] of [["pointerover", true], ["focusin", true], ["pointer
     film.classList.toggle("plays", plays);
   });
 }
+
+// --- name and description ---------------------------------------------------------------------------------------------
+
+const about = document.getElementById("about");
+document.getElementById("change").addEventListener("click", ({ currentTarget }) => {
+  about.hidden = !about.hidden;
+  currentTarget.setAttribute("aria-expanded", String(!about.hidden));
+  if (!about.hidden) about.elements.name.focus();
+});
+about.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  try {
+    await call("PATCH", `/datasets/${id}`, Object.fromEntries(new FormData(about)));
+    location.reload();
+  } catch (error) {
+    about.querySelector("output").textContent = error.fields?.[0]?.msg ?? error.message;
+  }
+});

@@ -10,7 +10,8 @@ const OWN = ["name", "dataset", "preset", "steps", "minutes", "patience", "fit",
 function value(input) {
   if (input.type === "checkbox") return input.checked;
   if (input.dataset.type === "lines") return input.value.split("\n").map((line) => line.trim()).filter(Boolean);
-  if (input.value === "") return undefined;
+  if (input.value.trim() === "") return undefined;
+  if (input.dataset.type === "numbers") return input.value.split(/[\s,，]+/).filter(Boolean).map(Number);
   return input.type === "number" || input.dataset.type === "number" ? Number(input.value) : input.value;
 }
 
@@ -19,7 +20,10 @@ function request() {
   for (const input of form.elements) {
     if (!input.name || input.disabled || (input.type === "radio" && !input.checked)) continue;
     const given = value(input);
-    if (given !== undefined) (OWN.includes(input.name) ? made : made.params)[input.name] = given;
+    if (given === undefined) continue;
+    const [group, part] = input.name.split(".");
+    if (part) (made.params[group] ??= {})[part] = given;
+    else (OWN.includes(group) ? made : made.params)[group] = given;
   }
   return made;
 }
@@ -42,12 +46,13 @@ function showOwn() {
   document.getElementById("own-pictures").hidden = form.elements.dataset.selectedOptions[0]?.hasAttribute("data-starter") ?? true;
 }
 
-// The checkpoint that a run starts from says how large its pictures are.
+// The checkpoint that a run starts from says what network it is, and so how large its pictures are.
 function followStart() {
-  const { start_from: start, size } = form.elements;
-  if (!start || !size) return;
-  size.disabled = start.value !== "";
-  if (size.disabled) size.value = JSON.parse(form.getAttribute("data-sizes"))[start.value];
+  const { start_from: start } = form.elements;
+  const size = form.elements.size ?? form.elements["network.size"];
+  if (!start) return;
+  for (const input of form.elements) if (input === size || input.name.startsWith("network.")) input.disabled = start.value !== "";
+  if (size?.disabled) size.value = JSON.parse(form.getAttribute("data-sizes"))[start.value];
 }
 
 function duration(seconds) {
@@ -80,7 +85,8 @@ function showProblem(error) {
   if (!error) return;
   const left = [];
   for (const field of error.fields ?? []) {
-    const place = field.loc.map((part) => form.querySelector(`[data-error="${CSS.escape(String(part))}"]`)).findLast(Boolean);
+    const names = [...field.loc.map(String), field.loc.slice(field.loc.indexOf("network")).slice(0, 2).join(".")]; // the most exact last
+    const place = names.map((name) => form.querySelector(`[data-error="${CSS.escape(name)}"]`)).findLast(Boolean);
     if (place) place.textContent = field.msg;
     else left.push(field.msg);
   }

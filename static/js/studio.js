@@ -1,4 +1,4 @@
-// Every page: light or dark, and a question before what cannot be undone.
+// Every page: light or dark, a question before what cannot be undone, keys.
 const root = document.documentElement;
 const stored = localStorage.getItem("theme");
 if (stored) root.dataset.theme = stored;
@@ -9,4 +9,13 @@ document.getElementById("theme")?.addEventListener("click", () => {
 });
 document.addEventListener("submit", (event) => {
   if (event.target.dataset.ask && !confirm(event.target.dataset.ask)) event.preventDefault();
+});
+document.addEventListener("keydown", (event) => {
+  if (event.target.closest("input, textarea, select") || event.metaKey || event.ctrlKey || event.altKey) return;
+  const search = document.querySelector("input[type=search]");
+  if (event.key === "?") document.getElementById("keys")?.showModal();
+  if (event.key === "/" && search) {
+    event.preventDefault(); // it would be typed
+    search.focus();
+  }
 });

@@ -110,3 +110,9 @@ def test_a_book_gives_its_tunes_each_with_what_stands_at_its_top() -> None:
 def test_what_is_no_tune_is_refused_with_its_reason(content: bytes, reason: str) -> None:
     with pytest.raises(Invalid, match=reason):
         music.parse(content, music.ABC)
+
+
+@pytest.mark.parametrize("bracket", [b"[A:", b"{", b"[c"])
+def test_brackets_without_an_end_are_soon_read(bracket: bytes) -> None:
+    """It would take minutes if each looked for an end in all that follows."""
+    assert music.parse(b"X:1\nK:C\nC" + bracket * 20_000, music.ABC).notes

@@ -12,7 +12,7 @@ import pytest
 from app.database import session_scope
 from app.datasets import prepare, service
 from app.datasets.labels import labelled, place
-from tests.app.test_datasets import add, drawing, make
+from tests.app.test_datasets import add, drawing, drawn, make
 
 ALIGNED = {f"{style}{i}": f"set/{style}/{i}.png" for style in ("ink", "oil") for i in range(3)}
 
@@ -67,3 +67,19 @@ def test_training_and_an_export_keep_the_labels(tmp_path: Path) -> None:
         splits = {concept: {i["split"] for i in items if i["concept"] == concept} for concept in map(str, range(25))}
         assert all(len(found) == 1 for found in splits.values() if found)  # a thing is held out in every style
         assert {"train"} in splits.values() and {i["split"] for i in items} == {"train", "held_out"}
+
+
+@pytest.mark.usefixtures("in_process")
+def test_copies_of_a_picture_are_on_one_side_of_the_split() -> None:
+    dataset = make("each picture in two sizes")
+    add(dataset, *((f"{number}-{size}.png", drawn(number, size)) for number in range(40) for size in (128, 64)))
+    rows = prepare.snapshot(dataset).rows
+    assert len(rows) == 80 and len({row.concept for row in rows}) == 40
+    held_out = prepare.kept_from_training(rows)
+    assert len(held_out) == 2 and sum(row.concept in held_out for row in rows) == 4
+
+
+@pytest.mark.parametrize(("count", "kept"), [(1, 0), (2, 1), (9, 1), (10, 2), (39, 2), (40, 2), (100, 5)])
+def test_enough_is_held_out_to_be_measured(count: int, kept: int) -> None:
+    rows = [prepare.Row(str(i), "", "", str(i)) for i in range(count)]
+    assert len(prepare.kept_from_training(rows)) == kept

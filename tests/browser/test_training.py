@@ -134,9 +134,28 @@ def test_a_model_is_trained_on_from_its_page(open_page: Open) -> None:
     expect(start).to_have_value("open-peeps")
     expect(size).to_be_disabled()
     expect(size).to_have_value("64")
+    expect(page.get_by_label("Max width")).to_be_disabled()
     expect(page.locator("#estimate")).to_contain_text("GiB of memory")
     start.select_option("")
     expect(size).to_be_enabled()
+
+
+def test_the_shape_of_a_network_is_chosen_in_the_form(open_page: Open) -> None:
+    page = open_page(expected="422")
+    page.goto("/train/new?family=kl-autoencoder")
+    page.get_by_label("Name", exact=True).fill("Wide")
+    page.get_by_label("Size", exact=True).fill("128")
+    page.get_by_text("Network", exact=True).click()
+    with page.expect_response("**/training-runs/estimates") as answer:
+        page.get_by_label("Widths").fill("64, 32, 16, 8")
+        page.get_by_label("Widths").blur()
+    assert answer.value.ok
+    assert answer.value.request.post_data_json["params"]["network"] == {"size": 128, "widths": [64, 32, 16, 8]}
+    page.get_by_label("Latent", exact=True).fill("0")
+    page.get_by_role("button", name="Launch").click()
+    expect(page.locator("[data-error='network.latent']")).to_contain_text("greater than or equal to 1")
+    page.get_by_label("Start from").select_option(index=0)
+    expect(page.get_by_label("Widths")).to_be_enabled()
 
 
 @pytest.mark.parametrize("path", ["/train", "/train/new"])

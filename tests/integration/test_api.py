@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -204,6 +205,10 @@ def test_what_belongs_to_another_is_not_found(artist: httpx.Client, other: httpx
     artist.patch(f"/artworks/{work}", json={"visibility": "studio"})
     assert other.get(f"/artworks/{work}").status_code == 200, "shared works are seen"
     assert other.delete(f"/artworks/{work}").status_code == 404, "and not touched"
+    artist.patch(f"/artworks/{work}", json={"favourite": True})
+    assert other.get(f"/artworks/{work}").json()["favourite"] is False, "whom it pleases is nobody's business"
+    liked = other.get("/artworks", params={"studio": True, "favourite": True}).json()["items"]
+    assert work not in [found["id"] for found in liked]
     assert work in [found["id"] for found in other.get("/artworks", params={"studio": True}).json()["items"]]
 
 
@@ -395,6 +400,35 @@ def test_a_revoked_truncated_or_differently_cased_key_is_refused(studio: Studio)
     assert client.get("/users/me").status_code == 401
 
 
+def test_a_key_gives_no_access_that_would_outlive_it(fresh_studio: Any) -> None:
+    studio = fresh_studio()
+    studio.start("valkey", "web")
+    key = studio.client("boss", "admin")
+    me = key.get("/users/me").json()["id"]
+    for answer in (
+        key.post("/users", json={"name": "backdoor", "password": "long enough", "role": "admin"}),
+        key.patch(f"/users/{me}", json={"password": "long enough"}),
+        key.post("/api-keys", json={"name": "more"}),
+    ):
+        assert answer.status_code == 403 and "sign in" in answer.json()["detail"], answer.text
+    assert key.get("/users").status_code == 200
+    with studio.signed_in("boss") as boss:
+        assert boss.post("/api/v1/users", json={"name": "painter"}).status_code == 201
+
+
+def test_a_stream_ends_with_the_right_to_read_it(studio: Studio) -> None:
+    client = studio.client("watcher")
+    identifier = client.get("/api-keys").json()["items"][0]["id"]
+    submit(client, "something to watch")
+    with client.stream("GET", "/events", timeout=60) as stream:
+        lines = stream.iter_lines()
+        next(lines)
+        assert client.delete(f"/api-keys/{identifier}").status_code == 204
+        deadline = time.monotonic() + 60
+        for _ in lines:
+            assert time.monotonic() < deadline, "the stream goes on"
+
+
 def test_sessions_are_new_after_sign_in_and_end_with_sign_out_and_password_changes(studio: Studio) -> None:
     studio.run("user", "add", "sessions", text="correct horse\n")
     with studio.browserlike() as browser, studio.browserlike() as second:
@@ -496,13 +530,15 @@ def test_the_first_admins_link_works_once(fresh_studio: Any) -> None:
 def test_users_are_managed_by_admins_and_one_admin_remains(fresh_studio: Any) -> None:
     studio = fresh_studio()
     studio.start("valkey", "web")
-    admin = studio.client("admin", "admin")
-    made = admin.post("/users", json={"name": "Managed", "password": "long enough"}).json()
-    assert admin.post("/users", json={"name": "mANAGED"}).status_code == 409
-    assert admin.patch(f"/users/{made['id']}", json={"disabled": True}).json()["disabled_at"]
-    me = admin.get("/users/me").json()["id"]
-    assert admin.patch(f"/users/{me}", json={"role": "artist"}).status_code == 409
-    assert admin.patch(f"/users/{me}", json={"disabled": True}).status_code == 409
+    studio.client("admin", "admin")
+    admin = studio.signed_in("admin")
+    users = "/api/v1/users"
+    made = admin.post(users, json={"name": "Managed", "password": "long enough"}).json()
+    assert admin.post(users, json={"name": "mANAGED"}).status_code == 409
+    assert admin.patch(f"{users}/{made['id']}", json={"disabled": True}).json()["disabled_at"]
+    me = admin.get(f"{users}/me").json()["id"]
+    assert admin.patch(f"{users}/{me}", json={"role": "artist"}).status_code == 409
+    assert admin.patch(f"{users}/{me}", json={"disabled": True}).status_code == 409
 
 
 # --- the contract itself --------------------------------------------------------------------------------------------

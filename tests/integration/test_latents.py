@@ -212,5 +212,7 @@ def test_the_terminal_draws_from_pictures_too(studio: Studio, tmp_path: Path) ->
         provenance = json.loads(made.text["danqing"])  # type: ignore[attr-defined]
         assert made.size == (16, 16) and provenance["task"] == "image-variation"
     assert provenance["inputs"] == {"images": [{"sha256": hashlib.sha256(drawing(8)).hexdigest()}]}
+    wrong = studio.run(*arguments, "--image", str(tmp_path / "kite.png"), "--param", "direction=up", check=False)
+    assert wrong.returncode == 1 and "direction: This model" in wrong.stderr
     refused = studio.run(*arguments, check=False)
     assert refused.returncode == 1 and "takes 1 to 1 pictures" in refused.stderr

@@ -14,13 +14,14 @@ from models.base import INTERPOLATION, VARIATION, Request
 from models.checkpoint import write_model
 from models.data import Collection, open_collection, to_unit
 from models.training.run import Run
-from models.vae.mixing.evaluate import evaluate, mixed
+from models.vae.bounds import weighted_bounds
+from models.vae.mixing.evaluate import Whole, evaluate, mixed
 from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.sample import MixingSampler, load, load_mixing
 from models.vae.mixing.spec import MixingConfig, MixingTraining, MixParams, RestyleParams
 from models.vae.mixing.train import all_divergences, train, translations
-from models.vae.objective import normal_log_prob
+from models.vae.objective import normal_log_prob, standard_normal_log_prob
 
 SIZE, CONCEPTS = 32, 40
 INKS = {
@@ -136,6 +137,20 @@ def test_mixing_is_nearer_to_the_real_drawing_than_any_copy(data: Collection, tr
 
     others = {"content": error(content), "style": error(style), "average": error((content + style) / 2)}
     assert error(mixed(network, content, style)) < 0.5 * min(others.values()), others
+
+
+def test_the_bound_of_content_and_style_together(data: Collection, trained: Path) -> None:
+    network, _ = load_mixing(trained, torch.device("cpu"))
+    whole, pictures = Whole(network), to_unit(data.pictures(data.indices("concept")))
+    means, _ = whole.encoder(pictures)
+    apart = network.decoder(network.content(pictures)[0], network.style(pictures)[0])
+    assert torch.allclose(whole.decoder(means), apart, atol=1e-5)
+    one = Whole(MixingVAE(SMALL.model_copy(update={"classes": 1})))
+    one.network.priors.data.zero_()
+    assert torch.allclose(one.prior(means), standard_normal_log_prob(means), rtol=1e-5), "a mixture of one"
+    found = weighted_bounds(whole, pictures, whole.prior)
+    bits = [found[f"bits_a_number_k{draws}"] for draws in (1, 64, 512)]
+    assert bits[2] <= bits[1] < bits[0], "more draws bring it nearer to the truth"
 
 
 def test_the_figures_have_every_rival_and_the_ceiling(data: Collection, trained: Path) -> None:

@@ -15,6 +15,7 @@ import torch
 from models.training import parallel
 from models.training.folder import RunFolder
 from models.training.run import Run, TooLarge, train_with_rollback
+from models.training.state import pack
 from tests.models.test_training import (
     GAN_SMALL,
     KL_SMALL,
@@ -152,18 +153,20 @@ def test_a_run_ends_when_its_held_out_figure_gets_no_better_and_shows_the_best(t
                 run.log(done, held_out_loss=figures[step])
                 run.measured(done, figures[step])
             if run.checkpoint_is_due(done):
-                run.save(done, {"x": torch.full((1,), float(done))})
+                ema.bias.data.fill_(done)
+                run.save(done, pack(ema=ema))
         return done
 
+    ema = torch.nn.Linear(1, 1)
     run = Run(tmp_path, steps=1000, patience=3, echo=False)
     assert train(run) == 6
-    step, shown, tensors = run.outcome(6)
-    assert (step, shown, tensors["x"].item()) == (3, {"held_out_loss": 3.0}, 3.0)
+    assert run.outcome(6, ema) == (3, {"held_out_loss": 3.0}) and ema.bias.item() == 3
     again = Run(tmp_path, steps=1000, patience=3, echo=False)
     assert train(again) == 6, "a resumed run is over too, and trains no further"
-    assert again.outcome(6)[:2] == (3, {"held_out_loss": 3.0})
+    assert again.outcome(6, ema) == (3, {"held_out_loss": 3.0})
     patient = Run(tmp_path, steps=7, patience=4, echo=False)
-    assert train(patient) == 7 and patient.outcome(7)[:2] == (7, {"held_out_loss": 1.0})
+    assert train(patient) == 7 and patient.outcome(7, ema) == (7, {"held_out_loss": 1.0})
+    assert ema.bias.item() == 7
     assert Run(tmp_path, steps=7).restore()[0] == 7
 
 

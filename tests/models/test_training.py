@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 
 from app.datasets.prepared import Item, write_prepared
 from models import checkpoint
-from models.data import Collection, EpochOrder, open_collection
+from models.data import Collection, EpochOrder, augment, open_collection
 from models.gan import train as gan_training
 from models.gan.spec import PROJECTED, GANConfig, GANTraining
 from models.registry import families
@@ -272,6 +272,27 @@ def test_an_epoch_shows_every_item_once_and_depends_on_the_seed_alone() -> None:
 def test_every_step_and_seed_has_randomness_of_its_own() -> None:
     draws = {float(torch.rand(1, generator=step_generator(s, k))) for s in (0, 1, 2**32) for k in (0, 1, 256)}
     assert len(draws) == 9
+
+
+def test_a_shifted_picture_goes_on_at_its_edges() -> None:
+    black = torch.full((64, 3, 8, 8), -1.0)
+    assert torch.equal(augment(black, step_generator(0, 0)), black)
+    ramp = torch.arange(8.0).expand(64, 3, 8, 8)
+    assert len({shifted[0, 0].numpy().tobytes() for shifted in augment(ramp, step_generator(0, 0))}) == 10
+
+
+def test_another_budget_lets_a_flat_run_go_on(tmp_path: Path) -> None:
+    def run(steps: int, patience: int | None = 2) -> Run:
+        made = Run(tmp_path, steps=steps, patience=patience, echo=False)
+        made.restore()
+        return made
+
+    flat = run(10)
+    for done in (1, 2, 3):
+        flat.measured(done, float(done))
+    flat.save(3, {"x": torch.zeros(1)})
+    assert list(run(10).steps_from(3)) == [], "killed after its plateau, it ends as it would have"
+    assert list(run(12).steps_from(3)) == list(range(3, 12))
 
 
 def test_views_of_a_picture_differ_from_each_other(collection: Collection, tmp_path: Path) -> None:

@@ -1,17 +1,20 @@
 """The encoder-decoder transformer: masks, cache, guidance, and pictures that depend on their own seed alone."""
 
 from functools import cache
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
-from models.base import Cancelled
+from models.base import BATCHES, Cancelled, Output, Request, padded
 from models.sentences import normalize
 from models.transformer.network import TextToImageTransformer, drop_prompts
 from models.transformer.sample import TransformerSampler, requests, sample_tokens
 from models.transformer.spec import TransformerConfig
 from models.transformer.text import NULL, PAD, PromptEncoder, train_tokenizer
+from models.transformer.train import draw
 from models.vae.fsq import FSQAutoencoder
 from models.vae.spatial_spec import FSQConfig
 
@@ -139,6 +142,24 @@ def test_a_sampler_reports_steps_draws_previews_and_can_be_left() -> None:
     with pytest.raises(Cancelled):
         sampler.sample(requests(TEXTS[:2], seed=0), watch)
     assert seen == [8, 16, 24]
+
+
+def test_a_sheet_has_any_number_of_prompts_of_any_length() -> None:
+    class Paper:
+        batch_size = BATCHES[-1]
+
+        def sample(self, batch: list[Request], on_step: object) -> list[Output]:
+            assert len(padded(batch)) <= self.batch_size
+            return [Output(np.zeros((8, 8, 3), np.uint8)) for _ in batch]
+
+    sheet = draw(cast(TransformerSampler, Paper()), ["a long caption " * 60] * 20)
+    assert sheet.size == (6 * 8 * 2, 4 * 8 * 2)
+
+
+@pytest.mark.parametrize(("width", "heads"), [(264, 12), (96, 16), (32, 16)])
+def test_a_heads_width_is_a_multiple_of_four(width: int, heads: int) -> None:
+    with pytest.raises(ValidationError, match="four times the heads"):
+        TransformerConfig(width=width, heads=heads)
 
 
 def test_prompts_are_normalised_and_any_script_has_tokens() -> None:

@@ -194,7 +194,7 @@ def test_attributes_become_directions(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = VAE(SMALL)
     names = common_tags(data, indices)
-    means, _ = encoded(network, data, indices, Run(tmp_path / "run", steps=1))
+    means, _ = encoded(network, data, indices, Run(tmp_path / "run", steps=1), 16)
     (found,) = attribute_directions(network, data, indices, means, None, names)
     assert names == ["bright"]
     along = means.detach() @ found

@@ -12,7 +12,7 @@ from app.settings import ROOT, get_settings
 from models.base import Request
 from models.checkpoint import read_card, write_model
 from models.transformer.sample import TransformerSampler
-from models.vae.load import load_spatial
+from models.vae.load import load
 from workers import model_cache
 
 ZOO = ROOT / "models" / "zoo"
@@ -29,7 +29,7 @@ def test_a_decoder_that_was_replaced_draws_at_once() -> None:
     before = model_cache.sampler("emoji-transformer", sha256)
     assert model_cache.sampler("emoji-transformer", sha256) is before
 
-    autoencoder, card = load_spatial(own / "emoji-fsq", torch.device("cpu")), read_card(own / "emoji-fsq")
+    autoencoder, card = load(own / "emoji-fsq", torch.device("cpu")), read_card(own / "emoji-fsq")
     with torch.no_grad():
         for weight in autoencoder.decoder.parameters():
             weight.zero_()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from sqlalchemy import update
 from app import sweeper
 from app.database import now, session_scope
 from app.datasets import fetching
+from app.errors import Invalid
 from app.settings import get_settings
 from app.training_runs import service
 from app.training_runs.schemas import ExtensionIn
@@ -166,6 +168,49 @@ def test_the_reason_of_a_failure_is_kept(process: Callable[..., None]) -> None:
     run = add_run()
     sitting()
     assert (row(run).status, row(run).error) == ("failed", "the loss of step 3 is nan")
+
+
+def test_a_process_that_dies_as_it_measures_has_made_its_model(process: Callable[..., None]) -> None:
+    process(
+        'folder.model.mkdir()\n(folder.model / "card.json").write_text("{}")\n'
+        + SAID.format(phase="evaluating", step=10, saved=10)
+        + "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    run = add_run()
+    sitting()
+    assert row(run).status == "succeeded"
+    card = json.loads((service.folder(run).model / "card.json").read_text())
+    assert card == {"not_measured": "The training process was ended by SIGKILL."}
+
+
+def test_a_pause_that_could_not_save_says_so(process: Callable[..., None]) -> None:
+    process(
+        "def stop(*_):\n    folder.say(phase='failed', reason='the disk is full')\n    sys.exit(1)\n"
+        "signal.signal(signal.SIGTERM, stop)\n" + SAID.format(phase="training", step=3, saved=0) + "time.sleep(60)",
+        ready="training",
+    )
+    run = add_run()
+    taken = claim()
+    assert taken is not None
+    with session_scope() as session:
+        service.pause(session, session.get_one(TrainingRun, run))
+    training.attempt(taken)
+    assert (row(run).status, row(run).error) == ("failed", "the disk is full")
+
+
+def test_a_folder_that_an_earlier_process_never_leaves_ends_the_run(process: Callable[..., None]) -> None:
+    process(f"sys.exit({training.IN_USE})")
+    run = add_run()
+    for expected in ("queued", "queued", "failed"):
+        sitting()
+        assert row(run).status == expected
+    assert "holds its folder" in (row(run).error or "")
+
+
+def test_a_run_that_never_gets_flat_takes_no_patience() -> None:
+    run = add_run(family="mixing-vae", params={"adversarial_weight": 1.0}, status="paused")
+    with session_scope() as session, pytest.raises(Invalid, match="never gets flat"):
+        service.extend(session, session.get_one(TrainingRun, run), ExtensionIn(patience=3))
 
 
 def test_a_process_that_dies_three_times_without_a_new_checkpoint_fails_the_run(process: Callable[..., None]) -> None:

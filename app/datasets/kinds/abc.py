@@ -23,13 +23,14 @@ EXPLICIT = re.compile(r"(?<!\S)(\^\^?|__?|=)([A-Ga-g])(?!\w)")
 FIELD = re.compile(r"[A-Za-z]:")
 LENGTH = r"(?:\d{0,4}/*\d{0,4})"
 NOTE = rf"(?:\^\^?|__?|=)?[A-Ga-g][',]*{LENGTH}"
+# What is in brackets is bounded: to look for an end that never comes, from each of many beginnings, would take long.
 TOKEN = re.compile(
     rf"""
-    (?P<skipped> "[^"]*" | ![^!]*! | \+[a-z]+\+ | \{{[^}}]*\}} )
-  | (?P<inline> \[[A-Za-z]:[^\]]*\] )
+    (?P<skipped> "[^"]*" | ![^!]*! | \+[a-z]+\+ | \{{[^}}]{{0,200}}\}} )
+  | (?P<inline> \[[A-Za-z]:[^\]]{{0,200}}\] )
   | \((?P<tuplet>\d(?::\d?){{0,2}})
   | (?P<bar> \[\|\]? | :*\|[|\]:]* | ::+ | \[\d )
-  | \[(?P<chord>[^\]|]*)\](?P<chord_length>{LENGTH})
+  | \[(?P<chord>[^\]|]{{0,200}})\](?P<chord_length>{LENGTH})
   | (?P<note>{NOTE})
   | (?P<rest>[zxZX]{LENGTH})
   | (?P<broken> >+ | <+ )

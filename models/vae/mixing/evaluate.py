@@ -6,6 +6,7 @@ concept among real drawings, and a linear classifier of styles. Whoever only cop
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from models.checkpoint import ZOO
 from models.data import Collection, contact_sheet, label_names, labels_of, spread, to_pixels, to_unit
 from models.likeness import rounded
 from models.metrics import FEATURES, IndependentFeatures, psnr
+from models.vae.bounds import weighted_bounds
 from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.sample import load_mixing
 from models.vae.mixing.train import translations
+from models.vae.objective import standard_normal_log_prob
 
 MEASURED, LEARNT_FROM, BATCH = 500, 2400, 32
 SHOWN, FEW = 12, 10
@@ -35,7 +38,35 @@ def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dic
     train = data.indices("train", recoloured=False)
     pairs = Pairs(data, train)
     rows = translations(data, pairs)[:MEASURED]
-    return (figures(network, data, train, rows) if rows else {}), sheet(network, data, pairs, train)
+    held_out = spread(data.indices(*data.held_out[:1], recoloured=False), MEASURED)
+    whole = Whole(network)
+    bounds = weighted_bounds(whole, to_unit(data.pictures(held_out)), whole.prior) if len(held_out) else {}
+    return {**(figures(network, data, train, rows) if rows else {}), **bounds}, sheet(network, data, pairs, train)
+
+
+class Whole:
+    """Content and style of one and the same picture as one vector, for the bound of what explains it."""
+
+    def __init__(self, network: MixingVAE) -> None:
+        self.network, self.likelihood = network, network.likelihood
+        self.split = network.config.style
+        self.content_shape = (network.config.content, network.config.size // 8, network.config.size // 8)
+
+    def encoder(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        parts = zip(self.network.content(x), self.network.style(x), strict=True)
+        mean, log_variance = (torch.cat([content.flatten(1), style], 1) for content, style in parts)
+        return mean, log_variance
+
+    def decoder(self, z: Tensor) -> Tensor:
+        content, style = z[:, : -self.split], z[:, -self.split :]
+        return self.network.decoder(content.unflatten(1, self.content_shape), style)
+
+    def prior(self, z: Tensor) -> Tensor:
+        """A standard normal of the content; of the style the mixture of the labels' normals, each as likely."""
+        content, style = z[:, : -self.split], z[:, -self.split :]
+        apart = style[:, None] - self.network.priors
+        styles = torch.logsumexp(standard_normal_log_prob(apart), 1) - math.log(apart.size(1))
+        return standard_normal_log_prob(content) + styles
 
 
 @torch.no_grad()

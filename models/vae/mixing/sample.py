@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from models.base import BATCHES, INTERPOLATION, OnStep, Output, Request, padded
-from models.checkpoint import load_into, read_card, read_weights
+from models.checkpoint import loaded
 from models.data import to_pixels
 from models.latents import Remembered, fitted, label_list, on_the_way
 from models.vae.mixing.network import MixingVAE
@@ -95,9 +95,7 @@ def rounded(weights: list[float]) -> list[float]:
 
 def load_mixing(folder: Path, device: torch.device) -> tuple[MixingVAE, list[str]]:
     """(network, names of its styles). Raises CheckpointError when the checkpoint is broken or another one."""
-    card = read_card(folder)
-    network = MixingVAE(MixingConfig(**card["config"]))
-    load_into(network, read_weights(folder / "model.safetensors", card["sha256"]))
+    network, card = loaded(folder, lambda config: MixingVAE(MixingConfig(**config)))
     return network.to(device, memory_format=torch.channels_last), label_list(card, network.config.classes)
 
 

@@ -193,9 +193,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 watched.look(done, ema.average)
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
-    step, held_out_figures, best = run.outcome(done)
-    if best:
-        unpack(best, ema=ema.average)
+    step, held_out_figures = run.outcome(done, ema.average)
     run.finish()
     if run.is_first:
         posteriors = [

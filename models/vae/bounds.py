@@ -1,0 +1,37 @@
+"""Importance-weighted bounds of held-out pictures, as a card has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.data import spread
+from models.likeness import rounded
+from models.training.schedule import step_generator
+from models.vae.objective import Explained, bits_a_number, importance_weighted_bound, standard_normal_log_prob
+
+DRAWS = (1, 64, 512)  # of the encoder a picture
+FEWEST, MOST, SIDE = 16, 64, 32  # pictures: the most of this side, of larger ones as many pixels
+BATCH = 16
+
+
+@torch.no_grad()
+def weighted_bounds(
+    model: Explained, pictures: Tensor, prior: Callable[[Tensor], Tensor] = standard_normal_log_prob
+) -> dict[str, Any]:
+    """In bits a number, of some of (N, 3, H, W) pictures in [-1, 1]."""
+    count = max(FEWEST, MOST * SIDE**2 // pictures.size(-1) ** 2)
+    few = pictures[spread(np.arange(len(pictures)), min(MOST, count))]
+    found: dict[str, Any] = {"bounds_of_pictures": len(few)}
+    for draws in DRAWS:
+        values = [
+            importance_weighted_bound(model, part, draws, step_generator(0, index), prior)
+            for index, part in enumerate(few.split(BATCH))
+        ]
+        bits = bits_a_number(model.likelihood, float(torch.cat(values).mean()), pictures[0].numel())
+        found[f"bits_a_number_k{draws}"] = rounded(bits)
+    return found
