@@ -412,8 +412,7 @@ def test_a_key_gives_no_access_that_would_outlive_it(fresh_studio: Any) -> None:
     ):
         assert answer.status_code == 403 and "sign in" in answer.json()["detail"], answer.text
     assert key.get("/users").status_code == 200
-    with studio.signed_in("boss") as boss:
-        assert boss.post("/api/v1/users", json={"name": "painter"}).status_code == 201
+    assert studio.signed_in("boss").post("/api/v1/users", json={"name": "painter"}).status_code == 201
 
 
 def test_a_stream_ends_with_the_right_to_read_it(studio: Studio) -> None:
