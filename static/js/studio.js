@@ -13,7 +13,8 @@ document.addEventListener("submit", (event) => {
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, textarea, select") || event.metaKey || event.ctrlKey || event.altKey) return;
   const search = document.querySelector("input[type=search]");
-  if (event.key === "?") document.getElementById("keys")?.showModal();
+  const keys = document.getElementById("keys");
+  if (event.key === "?" && keys && !keys.open) keys.showModal();
   if (event.key === "/" && search) {
     event.preventDefault(); // it would be typed
     search.focus();
