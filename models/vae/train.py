@@ -27,7 +27,7 @@ from models.data import (
 )
 from models.features import PerceptualLoss
 from models.metrics import psnr
-from models.sentences import SentenceEncoder, caption_sentences, captions_from
+from models.sentences import OnProgress, SentenceEncoder, caption_sentences, captions_from
 from models.training.ema import EMA
 from models.training.run import Run, training_card
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
@@ -142,7 +142,9 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
         piece = max(1, params.batch_size // run.pieces)
         means, log_variances = encoded(ema.average, data, train_items, run, piece)
         styles = labels_of(data, train_items, labels).to(run.device) if labels else None
-        captions = Captions(data, train_items, run) if params.network.text else None
+        captions = None
+        if params.network.text:
+            captions = Captions(data, train_items, lambda done: run.is_at_work("fitting", read=done))
         fit_prior(ema.average, means, log_variances, styles, captions, run)
         names = common_tags(data, train_items)
         params.network.directions = len(names)
@@ -215,8 +217,10 @@ def encoded(
 class Captions:
     """Sentences of the captions of some items; with a share of them left out, so that nothing may be said too."""
 
-    def __init__(self, data: Collection, indices: npt.NDArray[np.int64], run: Run) -> None:
-        self.sentences = caption_sentences(data, SentenceEncoder(), lambda done: run.is_at_work("fitting", read=done))
+    def __init__(
+        self, data: Collection, indices: npt.NDArray[np.int64], on_progress: OnProgress = lambda done: None
+    ) -> None:
+        self.sentences = caption_sentences(data, SentenceEncoder(), on_progress)
         ranges = captions_from(data)
         self.low, self.high = ranges[indices], ranges[indices + 1]
 
