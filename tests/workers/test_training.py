@@ -8,11 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import update
+from sqlalchemy.orm import Session
 
 from app import sweeper
 from app.database import now, session_scope
@@ -89,6 +91,15 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., No
 
 def sitting() -> None:
     assert training.work_once("training", "worker")
+
+
+def sitting_that_hears(run: str, wish: Callable[[Session, TrainingRun], object]) -> None:
+    """A sitting whose run is asked for something while it goes on."""
+    taken = claim()
+    assert taken is not None
+    with session_scope() as session:
+        wish(session, session.get_one(TrainingRun, run))
+    training.attempt(taken)
 
 
 PRELUDE = """
@@ -190,11 +201,7 @@ def test_a_pause_that_could_not_save_says_so(process: Callable[..., None]) -> No
         ready="training",
     )
     run = add_run()
-    taken = claim()
-    assert taken is not None
-    with session_scope() as session:
-        service.pause(session, session.get_one(TrainingRun, run))
-    training.attempt(taken)
+    sitting_that_hears(run, service.pause)
     assert (row(run).status, row(run).error) == ("failed", "the disk is full")
 
 
@@ -253,25 +260,13 @@ def test_wishes_reach_a_process_that_runs(process: Callable[..., None]) -> None:
         + "time.sleep(60)"
     )
     run = add_run()
-    taken = claim()
-    assert taken is not None
-    with session_scope() as session:
-        service.pause(session, session.get_one(TrainingRun, run))
-    training.attempt(taken)
+    sitting_that_hears(run, service.pause)
     assert (row(run).status, row(run).saved, row(run).step) == ("paused", 4, 4)
     with session_scope() as session:
         service.resume(session, session.get_one(TrainingRun, run))
-    taken = claim()
-    assert taken is not None
-    with session_scope() as session:
-        service.extend(session, session.get_one(TrainingRun, run), ExtensionIn(steps=20))
-    training.attempt(taken)
+    sitting_that_hears(run, partial(service.extend, given=ExtensionIn(steps=20)))
     assert (row(run).status, row(run).steps) == ("queued", 20)
-    taken = claim()
-    assert taken is not None
-    with session_scope() as session:
-        service.cancel(session, session.get_one(TrainingRun, run))
-    training.attempt(taken)
+    sitting_that_hears(run, service.cancel)
     assert row(run).status == "cancelled" and row(run).finished_at is not None
 
 
