@@ -25,8 +25,9 @@ $(DEV_STAMP): $(STAMP)
 	sh tests/install_browser.sh
 	touch $@
 
+# Tests wait more than they compute, so two of them run at a time, each with one thread. ARGS="-n 0 -k fox" runs a few alone.
 test: $(DEV_STAMP)
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff check .

@@ -102,6 +102,20 @@ def png_with_provenance(picture: Image.Image, provenance: dict[str, Any]) -> byt
     return encode_png(picture, info)
 
 
+def told(content: bytes) -> dict[str, Any]:
+    """What a PNG of ours says of how it was made; its pixels are not decoded. Raises Invalid."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+                said = json.loads(picture.info["danqing"])
+    except Exception as error:  # decoders of foreign bytes raise whatever they like
+        raise Invalid("This file does not say how it was made; it has to be a PNG as a studio has made it") from error
+    if not isinstance(said, dict):
+        raise Invalid("This file does not say how it was made; it has to be a PNG as a studio has made it")
+    return said
+
+
 def parameters_text(provenance: dict[str, Any]) -> str:
     """The prompt, then `Key: value` pairs in one line: the convention that A1111 started."""
     params = dict(provenance["params"])

@@ -18,9 +18,8 @@ from app.security import SAFE_METHODS, check_origin
 from app.settings import get_settings
 
 log = structlog.get_logger()
-UPLOAD_PATH = re.compile(
-    r"/api/v1/(uploads|datasets/[^/]+/items|checkpoints)"
-)  # forms with files; the rest of the API takes JSON
+# Forms with files; the rest of the API takes JSON.
+UPLOAD_PATH = re.compile(r"/api/v1/(uploads|generations/restoration|datasets/[^/]+/items|checkpoints)")
 UNLOGGED = ("/static/", "/healthz", "/readyz", "/metrics")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -84,7 +83,11 @@ def limited(receive: Receive, scope: Scope, headers: Headers) -> Receive:
     settings = get_settings()
     most = settings.max_body_kib << 10
     if uploads := takes_files(scope):
-        limits = {"uploads": settings.max_upload_mib, "checkpoints": settings.max_checkpoint_upload_mib}
+        limits = {
+            "uploads": settings.max_upload_mib,
+            "generations/restoration": settings.max_upload_mib,
+            "checkpoints": settings.max_checkpoint_upload_mib,
+        }
         most = (limits.get(uploads, settings.max_dataset_upload_mib) << 20) + 65_536
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > most:
@@ -128,7 +131,7 @@ def decorate(headers: MutableHeaders, request_id: str, nonce: str, path: str) ->
     headers["X-Frame-Options"] = "DENY"
     headers["Content-Security-Policy"] = (
         f"default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; "
-        "img-src 'self' data: blob: blob:; connect-src 'self'; font-src 'self'; media-src 'self'; manifest-src 'self'; "
+        "img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; media-src 'self'; manifest-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
     if path.startswith("/static/"):

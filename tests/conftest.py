@@ -49,12 +49,15 @@ def admin(studio: Studio) -> httpx.Client:
 
 
 @pytest.fixture
-def fresh_studio(tmp_path: Path) -> Iterator[Callable[..., Studio]]:
-    """Makes studios for tests that break them; nothing of them is started yet."""
+def fresh_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Studio]]:
+    """Makes studios for tests that break them; nothing of them is started yet.
+
+    Their folders do not have the test's name in them: the path of a socket is short.
+    """
     made: list[Studio] = []
 
     def make(**environment: str) -> Studio:
-        made.append(Studio(tmp_path / f"studio{len(made)}", environment))
+        made.append(Studio(tmp_path_factory.mktemp("studio"), environment))
         return made[-1]
 
     yield make

@@ -223,7 +223,7 @@ def store(taken: Lease[Generation], index: int, work: Output, batch: int) -> tup
         picture=picture,
         metadata={"batch": batch, **work.metadata},
     )
-    content = imaging.png_with_provenance(picture, made)
+    content = imaging.png_with_provenance(picture, abroad(made))
     return content, Artwork(
         id=new_id(),
         user_id=taken.row.user_id,
@@ -240,6 +240,13 @@ def store(taken: Lease[Generation], index: int, work: Output, batch: int) -> tup
         provenance=made,
         text=search_text("", subject(taken.row.params, taken.row.model), []),
     )
+
+
+def abroad(made: dict[str, Any]) -> dict[str, Any]:
+    """As a file tells it that may go anywhere: what it was made from by content, not by the studio's ids."""
+    if not (images := made.get("inputs", {}).get("images")):
+        return made
+    return {**made, "inputs": {"images": [{"sha256": image["sha256"]} for image in images]}}
 
 
 def fail(taken: Lease[Generation], why: str, final: bool = False) -> None:

@@ -79,7 +79,7 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
             "own": found.user_id == user.id,
             "inputs": inputs,
             "derived": derived,
-            "again": service.request_params(found),
+            "again": service.request_params(found.provenance),
             "there": found.model in checkpoints.cards(),
             "variation": any(made.family.task("image-variation") for made in checkpoints.catalogue().values()),
             "sisters": [work for work in sisters if work.user_id == user.id],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from app import imaging
@@ -37,12 +37,14 @@ def subject(params: dict[str, Any], model: str) -> str:
     return str(params.get("prompt") or " · ".join(filter(None, [params.get("label"), model.replace("-", " ")])))
 
 
-def request_params(artwork: Artwork) -> dict[str, Any]:
+def request_params(provenance: dict[str, Any]) -> dict[str, Any]:
     """Parameters that give this very picture again, alone."""
-    params = {**artwork.provenance.get("params", {}), "seed": artwork.seed, "count": 1}
+    params = {**provenance.get("params", {}), "count": 1}
+    if "seed" in provenance:
+        params["seed"] = provenance["seed"]
     for name in ("weights", "style_weights"):
-        if name in artwork.provenance:  # its own place on a way
-            params |= {name: artwork.provenance[name], "path": False}
+        if name in provenance:  # its own place on a way
+            params |= {name: provenance[name], "path": False}
     return params
 
 
@@ -110,6 +112,13 @@ def shown(user: Principal, artwork: Artwork) -> ArtworkOut:
         described.favourite = False
         described.provenance = {name: value for name, value in described.provenance.items() if name != "inputs"}
     return described
+
+
+def by_content(session: Session, user: Principal, digest: str) -> Artwork | None:
+    """The newest work with this SHA-256 that `user` may see."""
+    theirs = or_(Artwork.user_id == user.id, Artwork.visibility == "studio")
+    query = select(Artwork).where(Artwork.sha256 == digest, Artwork.deleted_at.is_(None), theirs)
+    return session.scalar(query.order_by(Artwork.id.desc()).limit(1))
 
 
 def change(artwork: Artwork, wanted: ArtworkChange) -> Artwork:

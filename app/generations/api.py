@@ -15,11 +15,13 @@ from starlette.concurrency import run_in_threadpool
 from app.database import session_scope
 from app.deps import User, may_go_on
 from app.events import Event, StatusEvent, last_id, publish, subscribe
-from app.generations import service
-from app.generations.schemas import GenerationIn, GenerationList, GenerationOut
+from app.generations import restoring, service
+from app.generations.schemas import GenerationIn, GenerationList, GenerationOut, Restoration
 from app.generations.tables import FINISHED
+from app.i18n import language_of, said
 from app.paging import Cursor, Limit, decode, encode
 from app.queue import ring
+from app.uploads.form import OPENAPI, read_file
 from app.users.service import Principal
 from app.validation import Id
 
@@ -69,6 +71,20 @@ async def submit(
         if job.status in FINISHED:
             response.status_code = status.HTTP_201_CREATED
     return job
+
+
+@router.post("/restoration", summary="The request that a picture's file tells", openapi_extra=OPENAPI)
+async def restoration(user: User, request: Request) -> Restoration:
+    """Of a PNG that this or another studio has made. Nothing is drawn or kept."""
+    content, _ = await read_file(request)
+    found = await run_in_threadpool(restore, user, content)
+    language = language_of(request)
+    return found.model_copy(update={"differences": [said(language, each) for each in found.differences]})
+
+
+def restore(user: Principal, content: bytes) -> Restoration:
+    with session_scope(writing=False) as session:
+        return restoring.restore(session, user, content)
 
 
 def create(user: Principal, given: GenerationIn, key: str | None, request_id: str) -> GenerationOut:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import ValidationError
 
 from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
 from app.database import session_scope
 from app.deps import User
+from app.errors import first_of
 from app.forms import fields
 from app.generations import service
-from app.generations.schemas import MOST_IMAGES, Inputs, PictureIn
+from app.generations.schemas import MOST_IMAGES, GenerationIn, Inputs, PictureIn
 from app.templating import render
 from app.validation import Id, OptionalId, Text, Uuid
 
@@ -28,15 +30,21 @@ def create(
     task: Text = None,
     artwork: OptionalId = None,
     image: Annotated[list[Uuid] | None, Query(max_length=MOST_IMAGES)] = None,
+    wanted_request: Annotated[str | None, Query(alias="request", max_length=8000)] = None,
 ) -> Response:
-    """A form from the model's schema; `artwork` fills in the request that made it, `image` are works to work from."""
+    """A form from the model's schema, filled in by a `request` as the API takes it, or by the one that made `artwork`;
+    `image` are works to work from.
+    """
     catalogue = checkpoints.catalogue()
     values: dict[str, object] = {}
     given = [PictureIn(artwork=each) for each in image or []]
+    if wanted_request:
+        asked = request_of(wanted_request)
+        model, task, values, given = asked.model, asked.task, asked.params, asked.inputs.images
     with session_scope(writing=False) as session:
         if artwork:
             made = artworks.get(session, user, artwork)
-            values = dict(artworks.request_params(made))
+            values = dict(artworks.request_params(made.provenance))
             model, task = made.model, made.task
             given = service.seen(session, user, made.provenance.get("inputs", {})).images
         latest, _ = service.page(session, user, None, RECENT)
@@ -62,6 +70,14 @@ def create(
             "jobs": described,
         },
     )
+
+
+def request_of(text: str) -> GenerationIn:
+    """Raises Invalid."""
+    try:
+        return GenerationIn.model_validate_json(text)
+    except ValidationError as error:
+        raise first_of(error) from error
 
 
 @router.get("/create/jobs/{generation_id}")

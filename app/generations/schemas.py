@@ -55,6 +55,11 @@ class GenerationIn(BaseModel):
     inputs: Inputs = Inputs()
 
 
+class Restoration(BaseModel):
+    request: GenerationIn = Field(description="As the picture's file tells it, as far as it fits here")
+    differences: list[str] = Field(description="Why what is drawn now may not be the same")
+
+
 class Progress(BaseModel):
     step: int
     total: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.database import storage_lock
@@ -49,3 +50,9 @@ def get(session: Session, user: Principal, upload_id: str) -> Upload:
     if upload is None or upload.user_id != user.id:
         raise NotFound("There is no such upload")
     return upload
+
+
+def by_content(session: Session, user: Principal, digest: str) -> Upload | None:
+    """The newest of the user's uploads with this SHA-256."""
+    query = select(Upload).where(Upload.user_id == user.id, Upload.sha256 == digest)
+    return session.scalar(query.order_by(Upload.id.desc()).limit(1))

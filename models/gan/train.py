@@ -34,10 +34,11 @@ from models.gan.projected import ProjectedDiscriminator
 from models.gan.sample import directions
 from models.gan.spec import GANTraining
 from models.metrics import kernel_distance
+from models.training.card import training_card
 from models.training.ema import EMA
-from models.training.run import Run, training_card
+from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import begin, earlier, origin
+from models.training.start import begin, earlier
 from models.training.state import pack, unpack
 
 SHOWN, COLUMNS = 64, 16
@@ -164,14 +165,11 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         if run.checkpoint_is_due(done):
             own = {"strength": torch.tensor(strength, dtype=torch.float64), "rest": torch.tensor(rest)}
             run.save(done, {**pack(**parts), **own})
-    step, figures = run.outcome(done, ema.average)
+    outcome = run.outcome(done, ema.average)
     if run.is_first:
-        card = training_card("gan", params, data.card, run, step, figures)
-        write_model(
-            run.folder.model,
-            ema.average,
-            {**card, **origin(before), "labels": labels, "directions": list(directions(ema.average))},
-        )
+        card = training_card("gan", params, data.card, run, outcome, before)
+        own = {"labels": labels, "directions": list(directions(ema.average))}
+        write_model(run.folder.model, ema.average, {**card, **own})
 
 
 def labels_for(known: int, labels: list[str], wanted: bool = True) -> list[str]:

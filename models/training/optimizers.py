@@ -13,7 +13,7 @@ from models.training.schedule import has_fast_bfloat16
 
 
 def orthogonalize(update: Tensor, steps: int = 5) -> Tensor:
-    """Nearest semi-orthogonal matrices of `update` (..., rows, columns), by a quintic Newton-Schulz iteration.
+    """Nearest semi-orthogonal matrices of `update` (N, rows, columns), by a quintic Newton-Schulz iteration.
 
     Runs in bfloat16 where that is fast, which is exact enough here; it is very slow on CPUs that lack it.
     Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
@@ -27,7 +27,7 @@ def orthogonalize(update: Tensor, steps: int = 5) -> Tensor:
         x = x.mT
     for _ in range(steps):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     return (x.mT if tall else x).type_as(update)
 
 

@@ -26,7 +26,8 @@ from models.registry import families
 from models.training import parallel
 from models.training.folder import OUT_OF_MEMORY, describe
 from models.training.recipe import read_recipe, remember
-from models.training.run import Diverged, Run, Stopped, TooLarge, is_out_of_memory, train_with_rollback
+from models.training.recovery import TooLarge, is_out_of_memory, train_with_rollback
+from models.training.run import Diverged, Run, Stopped
 from models.training.start import cards
 from models.training.state import NotSaved
 

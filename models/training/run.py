@@ -41,10 +41,6 @@ class Diverged(Exception):
     """The loss is no number any more. Nothing of it was saved."""
 
 
-class TooLarge(Exception):
-    """There is not enough memory, even with the smallest pieces of a batch."""
-
-
 @dataclass
 class Run:
     """One training run in `path`: `metrics.jsonl`, `samples/`, `checkpoints/step-N/`, and `model/` at the end.
@@ -365,42 +361,6 @@ def memory_mib(device: torch.device) -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Torch's CPU allocator raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
-
-
-def train_with_rollback(train: Callable[[Any, Any, Run], None], params: Any, data: Any, run: Run) -> None:
-    """Train; go back to the last checkpoint once with half the learning rate after a divergence, and with smaller
-    pieces of a batch each time that memory runs out. Raises Diverged, TooLarge.
-    """
-    diverged = False
-    while True:
-        try:
-            return train(params, data, run)
-        except Diverged as error:
-            if diverged:
-                raise
-            diverged, run.rate = True, run.rate / 2
-            note(run, f"{error}; back to the last checkpoint, with {run.rate:g} of the learning rate")
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            if parallel.world() > 1:  # the others wait for this one in the middle of a step: all must start anew
-                raise
-            if run.pieces >= params.batch_size:
-                raise TooLarge("there is not enough memory, not even for one picture at a time") from error
-            run.pieces *= 2
-            note(run, f"out of memory; back to the last checkpoint, with batches in {run.pieces} pieces")
-        if run.device.type == "cuda":  # only here is the traceback, which holds the step's tensors, gone
-            torch.cuda.empty_cache()
-
-
-def note(run: Run, message: str) -> None:
-    if run.is_first and run.echo:
-        print(message, file=sys.stderr, flush=True)
-
-
 def held_out(metrics: dict[str, float]) -> dict[str, float]:
     return {name: float(f"{value:.4g}") for name, value in metrics.items() if name.startswith("held_out")}
 
@@ -413,19 +373,3 @@ def exists(process: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def training_card(
-    family: str, params: Any, collection: dict[str, Any], run: Run, step: int, figures: dict[str, float]
-) -> dict[str, Any]:
-    """What every card says of its training; `params` has the network's own parameters under `network`."""
-    return {
-        "family": family,
-        "config": params.network.model_dump(),
-        "training": params.model_dump(),
-        "steps": step,
-        "seconds": round(run.seconds),
-        "collection": collection["name"],
-        "collection_version": collection["version"],
-        "figures": figures,
-    }

@@ -72,11 +72,3 @@ def begin(
         elif name not in found or found[name].shape != own[name].shape:
             found[name] = own[name]
     fill(network, found)
-
-
-def origin(checkpoint: Path | None) -> dict[str, Any]:
-    """What a card says of the checkpoint before: its steps and seconds add to those of what is trained on from it."""
-    if checkpoint is None:
-        return {}
-    card = read_card(checkpoint)
-    return {"started_from": {key: card[key] for key in ("sha256", "steps", "seconds", "started_from") if key in card}}

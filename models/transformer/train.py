@@ -17,16 +17,17 @@ from models.data import Collection, EpochOrder, augment, contact_sheet, spread, 
 from models.folders import write_atomically
 from models.sentences import OnProgress, cached, caption_sentences, captions_from, captions_of
 from models.training import parallel
+from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.optimizers import muon_and_adamw
-from models.training.run import Run, training_card
+from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import begin, earlier, origin, own_copy
+from models.training.start import begin, earlier, own_copy
 from models.training.state import pack, unpack
 from models.transformer.network import TextToImageTransformer, drop_prompts
 from models.transformer.sample import TransformerSampler, requests
 from models.transformer.spec import TransformerTraining, problem
-from models.transformer.text import PromptEncoder, train_tokenizer
+from models.transformer.text import PAD, PromptEncoder, train_tokenizer
 from models.vae.fsq import FSQAutoencoder
 from models.vae.load import load_autoencoder
 
@@ -59,14 +60,19 @@ class Examples:
         self.sentences = caption_sentences(data, prompts.sentences, on_progress)
 
     def batch(self, indices: npt.NDArray[np.int64], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Image tokens (B, N), prompt tokens (B, T) and sentences (B, 512): a view and a caption of each, at random."""
+        """Image tokens (B, N), prompt tokens (B, T) and sentences (B, 512): a view and a caption of each, at random.
+
+        T is the length of the longest prompt among them; most are far shorter than what the network can read.
+        """
         draws = torch.rand(3, len(indices), generator=generator, dtype=torch.float64).numpy()
         view = np.where(draws[2] < self.plain_share, 0, draws[0] * self.images.shape[1]).astype(np.int64)
         low, high = self.captions_from[indices], self.captions_from[indices + 1]
         caption = low + (draws[1] * (high - low)).astype(np.int64)
+        tokens = self.tokens[caption]
+        longest = max(1, int((tokens != PAD).any(axis=0).sum()))
         return (
             torch.from_numpy(self.images[indices, view].astype(np.int64)),
-            torch.from_numpy(self.tokens[caption].astype(np.int64)),
+            torch.from_numpy(tokens[:, :longest].astype(np.int64)),
             torch.from_numpy(self.sentences[caption].astype(np.float32)),
         )
 
@@ -188,18 +194,11 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
                     run.folder.keep_sheet(done, draw(TransformerSampler(ema.average, autoencoder, prompts), watched))
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
-    step, figures = run.outcome(done, ema.average)
+    outcome = run.outcome(done, ema.average)
     if run.is_first:
-        write_model(
-            run.folder.model,
-            ema.average,
-            {
-                **training_card("text-to-image-transformer", params, data.card, run, step, figures),
-                "autoencoder": {"name": params.autoencoder, "sha256": read_card(autoencoder_folder)["sha256"]},
-                **origin(before),
-            },
-            {"tokenizer.json": prompts.tokenizer.to_str()},
-        )
+        card = training_card("text-to-image-transformer", params, data.card, run, outcome, before)
+        own = {"autoencoder": {"name": params.autoencoder, "sha256": read_card(autoencoder_folder)["sha256"]}}
+        write_model(run.folder.model, ema.average, {**card, **own}, {"tokenizer.json": prompts.tokenizer.to_str()})
 
 
 def with_noise(images: Tensor, params: TransformerTraining, generator: torch.Generator) -> Tensor:

@@ -28,10 +28,11 @@ from models.data import (
 from models.features import PerceptualLoss
 from models.metrics import psnr
 from models.sentences import OnProgress, SentenceEncoder, caption_sentences, captions_from
+from models.training.card import training_card
 from models.training.ema import EMA
-from models.training.run import Run, training_card
+from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import begin, earlier, origin
+from models.training.start import begin, earlier
 from models.training.state import pack, unpack
 from models.vae.network import VAE
 from models.vae.objective import beta_at, bits_a_number, divergence, drawn, with_free_bits
@@ -135,7 +136,7 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
                 measure(ema.average, held_out, max(1, params.batch_size // run.pieces), done, run)
         if run.checkpoint_is_due(done):
             run.save(done, pack(network=network, ema=ema.average, optimizer=optimizer))
-    step, held_out_figures = run.outcome(done, ema.average)
+    outcome = run.outcome(done, ema.average)
     run.finish()
     if run.is_first:
         run.beat("fitting", progress=1.0)
@@ -149,10 +150,9 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
         names = common_tags(data, train_items)
         params.network.directions = len(names)
         ema.average.directions = attribute_directions(ema.average, data, train_items, means, styles, names)
-        card = training_card(
-            "prompted-vae" if params.network.text else "vae", params, data.card, run, step, held_out_figures
-        )
-        write_model(run.folder.model, ema.average, {**card, **origin(before), "labels": labels, "directions": names})
+        family = "prompted-vae" if params.network.text else "vae"
+        card = training_card(family, params, data.card, run, outcome, before)
+        write_model(run.folder.model, ema.average, {**card, "labels": labels, "directions": names})
 
 
 def divergences_of(network: VAE, batch: Tensor, rows: slice) -> Tensor:

@@ -14,10 +14,11 @@ from models.checkpoint import read_card, write_model
 from models.data import Collection, EpochOrder, augment, contact_sheet, measured, to_pixels, to_unit
 from models.features import PerceptualLoss
 from models.metrics import psnr
+from models.training.card import training_card
 from models.training.ema import EMA
-from models.training.run import Run, training_card
+from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import begin, earlier, origin
+from models.training.start import begin, earlier
 from models.training.state import pack, unpack
 from models.vae.critic import Critic
 from models.vae.fsq import FSQAutoencoder
@@ -99,10 +100,10 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
                     run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)))
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
-    step, figures = run.outcome(done, ema.average)
+    outcome = run.outcome(done, ema.average)
     if run.is_first:
-        card = training_card(family_of(params), params, data.card, run, step, figures)
-        write_model(run.folder.model, ema.average, {**card, **origin(before), **same_latents(params, before)})
+        card = training_card(family_of(params), params, data.card, run, outcome, before)
+        write_model(run.folder.model, ema.average, {**card, **same_latents(params, before)})
 
 
 def same_latents(params: FSQTraining | KLTraining, before: Path | None) -> dict[str, list[str]]:

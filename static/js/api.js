@@ -1,9 +1,10 @@
-// The JSON API from our own pages: the session cookie goes along, errors become messages.
+// The API from our own pages, with JSON or a form: the session cookie goes along, errors become messages.
 export async function call(method, path, body, headers = {}) {
+  const plain = body === undefined || body instanceof FormData;
   const answer = await fetch(`/api/v1${path}`, {
     method,
-    headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
-    body: body === undefined ? undefined : JSON.stringify(body),
+    headers: plain ? headers : { "Content-Type": "application/json", ...headers },
+    body: plain ? body : JSON.stringify(body),
   });
   const result = answer.status === 204 ? null : await answer.json();
   if (!answer.ok) throw new ApiError(answer.status, result);

@@ -202,6 +202,41 @@ if (live) {
   showLive();
 }
 
+// --- a request from a picture's file -----------------------------------------------------------------------------------
+
+const DIFFERENCES = "differences";
+const differences = document.getElementById("differences");
+
+// Opens the form as it was when the picture was made; what would be different now is said there.
+async function restore(file) {
+  const body = new FormData();
+  body.append("file", file);
+  showProblem(null);
+  try {
+    const found = await call("POST", "/generations/restoration", body);
+    sessionStorage.setItem(DIFFERENCES, JSON.stringify(found.differences));
+    location.assign(`/create?request=${encodeURIComponent(JSON.stringify(found.request))}`);
+  } catch (error) {
+    showProblem(error);
+  }
+}
+
+if (differences) {
+  const found = JSON.parse(sessionStorage.getItem(DIFFERENCES) ?? "[]");
+  sessionStorage.removeItem(DIFFERENCES);
+  for (const text of found) differences.appendChild(document.createElement("li")).textContent = text;
+  differences.hidden = !found.length;
+  const input = document.getElementById("restore");
+  input.addEventListener("change", () => restore(input.files[0]).finally(() => (input.value = "")));
+  for (const kind of ["dragover", "drop"]) {
+    document.addEventListener(kind, (event) => {
+      if (event.defaultPrevented || !event.dataTransfer.types.includes("Files")) return; // what has a place of its own
+      event.preventDefault();
+      if (kind === "drop" && event.dataTransfer.files.length) restore(event.dataTransfer.files[0]);
+    });
+  }
+}
+
 // --- jobs -----------------------------------------------------------------------------------------------------------
 
 async function card(id) {

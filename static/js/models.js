@@ -1,5 +1,5 @@
 // Imports a checkpoint: a zip that another studio has exported, or the files of one.
-import { ApiError } from "./api.js";
+import { ApiError, call } from "./api.js";
 
 const form = document.getElementById("import");
 const words = form?.dataset;
@@ -14,9 +14,7 @@ form?.addEventListener("submit", async (event) => {
   const before = button.textContent;
   button.textContent = words.busy;
   try {
-    const answer = await fetch("/api/v1/checkpoints", { method: "POST", body: new FormData(form) });
-    const made = await answer.json();
-    if (!answer.ok) throw new ApiError(answer.status, made);
+    const made = await call("POST", "/checkpoints", new FormData(form));
     location.assign(`/models/${made.name}`);
   } catch (error) {
     problem.textContent = error instanceof ApiError ? error.message : words.lost;

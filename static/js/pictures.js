@@ -1,5 +1,5 @@
 // Pictures to work from: dropped, pasted, chosen, or taken from one's works; each with a weight where they are mixed.
-import { ApiError, call } from "./api.js";
+import { call } from "./api.js";
 
 const OFFERED = 12; // works to take, at a time
 const PAUSE = 250; // milliseconds after the last key before it is searched
@@ -113,10 +113,7 @@ export class Pictures {
       const form = new FormData();
       form.append("file", file);
       try {
-        const answer = await fetch("/api/v1/uploads", { method: "POST", body: form });
-        const result = await answer.json();
-        if (!answer.ok) throw new ApiError(answer.status, result);
-        this.add({ upload: result.id });
+        this.add({ upload: (await call("POST", "/uploads", form)).id });
       } catch (error) {
         problem.textContent = error.message;
       }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
+from app.imaging import png_with_provenance, told
 from tests.browser.pages import follow
 from tests.studio import ROOT, request
 
@@ -47,6 +50,32 @@ def test_a_prompt_is_drawn_before_the_artists_eyes_and_hangs_in_the_gallery(open
     expect(page.get_by_label("Seed", exact=True)).to_have_value(seed)
     page.goto("/?q=狐狸")
     assert page.locator(".card").count() >= 16
+
+
+def test_a_file_that_is_dropped_opens_the_form_that_made_it(open_page: Open) -> None:
+    page = open_page(expected="422")
+    card = draw(page, "a dropped kite, flat style")
+    url = card.locator(".works a img").first.get_attribute("src").split("/preview")[0] + "/file"
+    content = page.request.get(url).body()
+    page.goto("/create")
+    drop = """([bytes, name]) => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(bytes)], name, { type: "image/png" }));
+        const dropped = new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true });
+        document.querySelector("#jobs").dispatchEvent(dropped);
+    }"""
+    page.evaluate(drop, [[1, 2, 3], "no-picture.png"])
+    expect(page.locator("#problem")).to_contain_text("does not say how it was made")
+    page.evaluate(drop, [list(content), "kite.png"])
+    expect(page.get_by_label("Prompt")).to_have_value("a dropped kite, flat style")
+    expect(page.get_by_label("Seed", exact=True)).not_to_have_value("")
+    expect(page.locator("#differences")).to_be_hidden()
+    old = png_with_provenance(Image.open(io.BytesIO(content)), {**told(content), "version": "0.0.1"})
+    page.get_by_label("From a picture's file").set_input_files(
+        {"name": "kite.png", "mimeType": "image/png", "buffer": old}
+    )
+    expect(page.locator("#differences")).to_contain_text("drawn by version 0.0.1")
+    expect(page.get_by_label("Prompt")).to_have_value("a dropped kite, flat style")
 
 
 def test_a_refresh_in_the_middle_loses_nothing(open_page: Open) -> None:

@@ -100,6 +100,13 @@ def test_a_work_is_varied_and_mixed_and_says_what_it_was_made_from(
         answer = guest.get(path)
         assert answer.status_code == 200
         assert kite["upload"] not in answer.text and first["id"] not in answer.text, "whose own they are sees them"
+    file = other.get(f"/artworks/{work['id']}/file").content
+    assert kept[1]["sha256"].encode() in file, "made from it, whatever it is called here"
+    assert kite["upload"].encode() not in file and first["id"].encode() not in file
+    own, others = (client.post("/generations/restoration", files={"file": file}).json() for client in (artist, other))
+    assert own == {"request": {**own["request"], "inputs": mixed["inputs"]}, "differences": []}
+    assert own["request"]["params"] == {**mixed["params"], "weights": [0.75, 0.25], "path": False}
+    assert others["request"]["inputs"]["images"] == [] and "2 of 2" in others["differences"][0]
 
 
 def test_a_way_leads_from_one_picture_to_the_other(artist: httpx.Client) -> None:

@@ -17,7 +17,8 @@ from models.data import Collection
 from models.gan.spec import GANTraining
 from models.registry import families
 from models.training.folder import RunFolder
-from models.training.run import Run, Stopped, train_with_rollback
+from models.training.recovery import train_with_rollback
+from models.training.run import Run, Stopped
 from models.vae.mixing.spec import MixingTraining
 from models.vae.spatial_spec import FSQTraining
 from models.vae.spec import VAETraining

@@ -14,7 +14,8 @@ import torch
 
 from models.training import parallel
 from models.training.folder import RunFolder
-from models.training.run import Run, TooLarge, train_with_rollback
+from models.training.recovery import TooLarge, train_with_rollback
+from models.training.run import Run
 from models.training.state import pack
 from tests.models.test_training import (
     GAN_SMALL,

@@ -19,12 +19,8 @@ from models.registry import families
 from models.training.ema import EMA
 from models.training.optimizers import Muon, orthogonalize
 from models.training.recipe import remember
-from models.training.run import (
-    Diverged,
-    Run,
-    Stopped,
-    train_with_rollback,
-)
+from models.training.recovery import train_with_rollback
+from models.training.run import Diverged, Run, Stopped
 from models.training.schedule import step_generator, warmup_stable_decay
 from models.training.state import NotSaved, pack, unpack
 from models.transformer import train as transformer_training
@@ -243,7 +239,7 @@ def test_a_run_folder_belongs_to_one_set_of_parameters(tmp_path: Path) -> None:
 
 def test_orthogonalised_updates_have_singular_values_near_one() -> None:
     torch.manual_seed(0)
-    for shape in ((32, 64), (64, 32)):
+    for shape in ((3, 32, 64), (3, 64, 32)):
         values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)).float())
         assert values.min() > 0.5 and values.max() < 1.5
 

@@ -34,10 +34,11 @@ from models.data import (
     to_unit,
 )
 from models.features import PerceptualLoss
+from models.training.card import training_card
 from models.training.ema import EMA
-from models.training.run import Run, training_card
+from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import begin, earlier, origin
+from models.training.start import begin, earlier
 from models.training.state import pack, unpack
 from models.vae.critic import Critic
 from models.vae.mixing.network import MixingVAE, Posterior
@@ -193,7 +194,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 watched.look(done, ema.average)
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
-    step, held_out_figures = run.outcome(done, ema.average)
+    outcome = run.outcome(done, ema.average)
     run.finish()
     if run.is_first:
         posteriors = [
@@ -202,8 +203,8 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
         ]
         means, log_variances = (torch.cat(part) for part in zip(*posteriors, strict=True))
         ema.average.fit_styles(means, log_variances, labels_of(data, train_items, labels).to(run.device))
-        card = training_card("mixing-vae", params, data.card, run, step, held_out_figures)
-        write_model(run.folder.model, ema.average, {**card, **origin(before), "labels": labels})
+        card = training_card("mixing-vae", params, data.card, run, outcome, before)
+        write_model(run.folder.model, ema.average, {**card, "labels": labels})
 
 
 def all_divergences(content: Posterior, style: Posterior, prior: Tensor) -> Tensor:
