@@ -34,6 +34,7 @@ J = TypeVar("J", bound=Job)
 MAX_ATTEMPTS = 3
 UNTOUCHED_SECONDS, LEFTOVER_SECONDS = 3600.0, 86400.0
 COLLECT_EVERY = 600.0
+UNUSED_UPLOAD_DAYS = 7
 JOBS: tuple[type[Generation] | type[TrainingRun], ...] = (Generation, TrainingRun)
 log = structlog.get_logger()
 
@@ -47,6 +48,7 @@ def sweep_forever(stop: threading.Event) -> None:
             if time.monotonic() - collected > COLLECT_EVERY:
                 collected = time.monotonic()
                 empty_trash()
+                drop_unused_uploads()
                 collect_garbage()
                 collect_leftovers()
         except Exception as error:
@@ -139,6 +141,14 @@ def empty_trash() -> int:
         return 0
     with session_scope() as session:
         done = session.execute(delete(Artwork).where(Artwork.deleted_at < now() - timedelta(days=days)))
+    return int(done.rowcount)  # type: ignore[attr-defined]
+
+
+def drop_unused_uploads() -> int:
+    """Forget uploads that no job took within days; returns how many. Their files go as files that nothing names."""
+    long_ago = now() - timedelta(days=UNUSED_UPLOAD_DAYS)
+    with session_scope() as session:
+        done = session.execute(delete(Upload).where(Upload.used_at.is_(None), Upload.created_at < long_ago))
     return int(done.rowcount)  # type: ignore[attr-defined]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,11 @@ class Collection:
             ],
             dtype=np.int64,
         )
+
+    @cached_property
+    def mirrorable(self) -> Tensor:
+        """(N,) bool: which show the same thing from left to right."""
+        return torch.tensor([bool(item["mirrorable"]) for item in self.items])
 
     @property
     def held_out(self) -> list[str]:

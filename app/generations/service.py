@@ -71,6 +71,7 @@ def submit(
         if earlier is None:
             raise
         return earlier, False
+    uploads.mark_used(session, (image["upload"] for image in inputs.get("images", []) if "upload" in image))
     return job, True
 
 

@@ -42,3 +42,10 @@ def get_upload_file(user: User, upload_id: Id) -> Response:
     with session_scope(writing=False) as session:
         found = service.get(session, user, upload_id)
     return Response(service.content(found), media_type=found.media_type)
+
+
+@router.delete("/{upload_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete an upload")
+def delete_upload(user: User, upload_id: Id) -> None:
+    """Works that were made from it stay; a job that still waits for it will fail."""
+    with session_scope() as session:
+        service.delete(session, user, upload_id)

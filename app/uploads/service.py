@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.database import storage_lock
+from app.database import now, storage_lock
 from app.errors import NotFound
 from app.imaging import read_upload
 from app.storage import get_storage
@@ -38,6 +39,11 @@ def add(session: Session, user: Principal, content: bytes, file_name: str) -> Up
     return upload
 
 
+def mark_used(session: Session, ids: Iterable[str]) -> None:
+    """A job works from these: they are kept as long as it is."""
+    session.execute(update(Upload).where(Upload.id.in_(list(ids))).values(used_at=now()))
+
+
 def content(upload: Upload) -> bytes:
     try:
         return get_storage().get(upload.sha256)
@@ -56,3 +62,8 @@ def by_content(session: Session, user: Principal, digest: str) -> Upload | None:
     """The newest of the user's uploads with this SHA-256."""
     query = select(Upload).where(Upload.user_id == user.id, Upload.sha256 == digest)
     return session.scalar(query.order_by(Upload.id.desc()).limit(1))
+
+
+def delete(session: Session, user: Principal, upload_id: str) -> None:
+    """Its file goes as one that nothing names. Raises NotFound."""
+    session.delete(get(session, user, upload_id))

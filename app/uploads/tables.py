@@ -22,3 +22,4 @@ class Upload(Base):
     height: Mapped[int]
     label: Mapped[str]  # the client's file name; only ever shown
     created_at: Mapped[datetime] = mapped_column(default=now)
+    used_at: Mapped[datetime | None]  # when a job last took it

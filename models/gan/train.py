@@ -100,7 +100,6 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         unpack(tensors, **parts)
     game = Game(discriminator, params.objective, params.penalty, params.penalty_every)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
-    mirrorable = torch.tensor([bool(item["mirrorable"]) for item in data.items])
     penalties: dict[str, float] = {}  # as last taken
     watched = Watched(params, data, run)
 
@@ -108,7 +107,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         with run.spend("data"):
             chosen, random = order.at(step), step_generator(run.seed, step)
             draws = Draws.of(params, len(chosen), random)
-            batch = mirrored(to_unit(data.pictures(chosen, run.device)), random, mirrorable[chosen], shift=0)
+            batch = mirrored(to_unit(data.pictures(chosen, run.device)), random, data.mirrorable[chosen], shift=0)
             batch = batch.contiguous(memory_format=torch.channels_last)
             styles = labels_of(data, chosen, labels) if labels else None
         factor = run.rate * warmup_stable_decay(step, run.progress(step))

@@ -86,13 +86,12 @@ def encode_views(
 ) -> npt.NDArray[np.uint16]:
     """(items, views, tokens): the first view is the picture itself, the others are shifted and some mirrored."""
     rows = []
-    mirrorable = torch.tensor([item["mirrorable"] for item in data.items])
     for view in range(views):
         for start in range(0, len(data.items), 256):
             chosen = np.arange(start, min(start + 256, len(data.items)))
             pictures = to_unit(data.pictures(chosen, device))
             if view:
-                pictures = augment(pictures, step_generator(view, start), mirrorable[chosen])
+                pictures = augment(pictures, step_generator(view, start), data.mirrorable[chosen])
             with mixed_precision(device):
                 rows.append(autoencoder.encode(pictures).flatten(1).cpu().numpy().astype(np.uint16))
             on_progress(view * len(data.items) + start)

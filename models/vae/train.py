@@ -99,14 +99,13 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
         unpack(tensors, network=network, ema=ema.average, optimizer=optimizer)
     train_items = data.indices("train")
     order = EpochOrder(train_items, params.batch_size, run.seed)
-    mirrorable = torch.tensor([bool(item["mirrorable"]) for item in data.items])
     held_out = to_unit(data.pictures(measured(data, MEASURED))).to(run.device)
 
     for step in run.steps_from(done):
         with run.spend("data"):
             random = step_generator(run.seed, step)
             chosen = order.at(step)
-            batch = augment(to_unit(data.pictures(chosen, run.device)), random, mirrorable[chosen], shift=0)
+            batch = augment(to_unit(data.pictures(chosen, run.device)), random, data.mirrorable[chosen], shift=0)
             noise = torch.randn(len(batch), params.network.latent, generator=random)
         factor = run.rate * warmup_stable_decay(step, run.progress(step), warmup=200)
         set_learning_rate([optimizer], factor)

@@ -326,13 +326,16 @@ def test_bad_uploads_are_refused(artist: httpx.Client, name: str, content: bytes
     assert answer.status_code == status and is_problem(answer)
 
 
-def test_an_upload_is_kept_as_a_png_and_its_name_as_a_label(artist: httpx.Client) -> None:
+def test_an_upload_is_kept_as_a_png_and_its_name_as_a_label(artist: httpx.Client, other: httpx.Client) -> None:
     answer = artist.post("/uploads", files={"file": ("../../x\r\n<b>.jpg", picture("JPEG"))})
     assert answer.status_code == 201
     found = answer.json()
     assert (found["width"], found["height"], found["media_type"]) == (30, 20, "image/png")
     content = artist.get(f"/uploads/{found['id']}/file").content
     assert Image.open(io.BytesIO(content)).size == (30, 20)
+    assert other.delete(f"/uploads/{found['id']}").status_code == 404
+    assert artist.delete(f"/uploads/{found['id']}").status_code == 204
+    assert artist.get(f"/uploads/{found['id']}/file").status_code == 404
 
 
 # --- who may do what ------------------------------------------------------------------------------------------------

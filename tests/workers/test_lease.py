@@ -14,6 +14,8 @@ from app.artworks.tables import Artwork
 from app.database import new_id, now, session_scope
 from app.generations.tables import Generation
 from app.storage import get_storage
+from app.uploads import service as uploads
+from app.uploads.tables import Upload
 from app.users.tables import User
 from workers import lease
 
@@ -201,6 +203,25 @@ def test_garbage_collection_takes_only_old_files_that_no_row_names() -> None:
     assert get_storage().get(kept) == b"kept"
     with pytest.raises(FileNotFoundError):
         get_storage().get(lost)
+
+
+def test_uploads_that_no_job_took_are_forgotten_after_days() -> None:
+    user = add_user("one")
+
+    def add(days: int, used: bool) -> str:
+        with session_scope() as session:
+            upload = Upload(user_id=user, sha256="0" * 64, media_type="image/png", size_bytes=1, width=1, height=1)
+            upload.label, upload.created_at = "", now() - timedelta(days=days)
+            session.add(upload)
+            session.flush()
+            if used:
+                uploads.mark_used(session, [upload.id])
+            return upload.id
+
+    old, young, used = add(8, False), add(6, False), add(99, True)
+    assert sweeper.drop_unused_uploads() == 1
+    with session_scope(writing=False) as session:
+        assert set(session.scalars(select(Upload.id))) == {young, used} and old not in (young, used)
 
 
 def test_an_artwork_cannot_be_shown_twice() -> None:

@@ -83,7 +83,6 @@ def drawn_step(
     order: EpochOrder,
     step: int,
     run: Run,
-    mirrorable: Tensor,
     labels: Tensor,
 ) -> Step:
     random = step_generator(run.seed, step)
@@ -91,7 +90,7 @@ def drawn_step(
     contents, styles = pairs.partners(chosen, random)
     wanted, content, style = (to_unit(data.pictures(rows, run.device)) for rows in (chosen, contents, styles))
     # The wanted picture and that of its content are moved alike.
-    may = mirrorable[chosen] & mirrorable[contents]
+    may = data.mirrorable[chosen] & data.mirrorable[contents]
     wanted, content = augment(torch.cat([wanted, content], 1), random, may, SHIFT).chunk(2, 1)
     network = params.network
     side = network.size // 8
@@ -131,7 +130,6 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
         unpack(tensors, **parts)
     order = EpochOrder(train_items, params.batch_size, run.seed)
     styles = labels_of(data, np.arange(len(data.items)), labels)
-    mirrorable = torch.tensor([bool(item["mirrorable"]) for item in data.items])
     watched = Watched(params, data, run, pairs, perceptual)
     numbers = 3 * params.network.size**2
     latents = params.network.content * (params.network.size // 8) ** 2 + params.network.style
@@ -139,7 +137,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     for step in run.steps_from(done):
         late, doubted = params.late(run.progress(step)), critic.weight(run.progress(step))
         with run.spend("data"):
-            batch = drawn_step(data, pairs, params, order, step, run, mirrorable, styles)
+            batch = drawn_step(data, pairs, params, order, step, run, styles)
         factor = params.calm(run.progress(step)) * warmup_stable_decay(step, run.progress(step), warmup=200) * run.rate
         set_learning_rate([optimizer], factor)
         beta = beta_at(params.schedule, params.beta, run.progress(step))
