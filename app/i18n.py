@@ -16,6 +16,7 @@ from fastapi import Request
 
 LANGUAGES = {"en": "English", "zh-CN": "简体中文"}
 COOKIE = "danqing_language"
+LONGEST = 400  # characters of a sentence; a pattern takes its time with a long text
 FOLDER = Path(__file__).parent / "locales"
 
 
@@ -54,8 +55,8 @@ def patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
 
 def said(language: str, words: str | None) -> str:
     """What the studio says in English, errors above all, in the language; in English where that is not known."""
-    if not words:
-        return ""
+    if not words or len(words) > LONGEST:
+        return words or ""
     if (translated := translations(language).gettext(words)) != words:
         return translated
     for pattern, sentence in patterns(language):

@@ -47,7 +47,8 @@ class StudioMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                decorate(MutableHeaders(scope=message), request_id, nonce, scope["path"])
+                versioned = status < 400 and scope["query_string"].startswith(b"v=")
+                decorate(MutableHeaders(scope=message), request_id, nonce, scope["path"], versioned)
             await send(message)
 
         try:
@@ -122,7 +123,7 @@ def check_media_type(scope: Scope, headers: Headers) -> None:
         raise UnsupportedMedia(f"Send {wanted}")
 
 
-def decorate(headers: MutableHeaders, request_id: str, nonce: str, path: str) -> None:
+def decorate(headers: MutableHeaders, request_id: str, nonce: str, path: str, versioned: bool) -> None:
     headers["X-Request-Id"] = request_id
     headers["X-Content-Type-Options"] = "nosniff"
     headers["Referrer-Policy"] = "same-origin"
@@ -134,7 +135,7 @@ def decorate(headers: MutableHeaders, request_id: str, nonce: str, path: str) ->
         "img-src 'self' data: blob:; connect-src 'self'; font-src 'self'; media-src 'self'; manifest-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     )
-    if path.startswith("/static/"):
-        headers.setdefault("Cache-Control", "public, max-age=3600")
+    if path.startswith("/static/"):  # with a version it is never another; what a script imports comes without one
+        headers.setdefault("Cache-Control", "public, max-age=31536000, immutable" if versioned else "no-cache")
     else:
         headers.setdefault("Cache-Control", "no-store")

@@ -21,6 +21,7 @@ from app.errors import Forbidden
 from app.generations.pages import router as generations_pages
 from app.i18n import COOKIE, LANGUAGES
 from app.metrics import render as render_metrics
+from app.openapi import description
 from app.security import local_path
 from app.settings import get_settings
 from app.templating import render
@@ -88,15 +89,7 @@ def docs(request: Request, user: User) -> Response:
 
 @router.get("/api/v1/openapi.json")
 def openapi(request: Request, user: User) -> JSONResponse:
-    """OpenAPI 3.1. Streams are described as 3.2 does (`itemSchema`), which 3.1 does not know."""
-    document = request.app.openapi()
-    for item in document["paths"].values():
-        for operation in item.values():
-            for answer in operation["responses"].values():
-                for media in answer.get("content", {}).values():
-                    if "itemSchema" in media:
-                        media["schema"] = media.pop("itemSchema")
-    return JSONResponse(document)
+    return JSONResponse(description(request.app))
 
 
 @router.post("/language")

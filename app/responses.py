@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
@@ -60,7 +61,10 @@ def error_response(scope: Scope, error: DomainError) -> Response:
     if isinstance(error, Unauthenticated) and scope["method"] in ("GET", "HEAD"):
         query = scope.get("query_string", b"").decode("latin-1")
         target = quote(scope["path"]) + (f"?{query}" if query else "")  # a query is quoted as it comes
-        return RedirectResponse(f"/sign-in?next={quote(target, safe='/')}", status_code=303)
+        sign_in = f"/sign-in?next={quote(target, safe='/')}"
+        if Headers(scope=scope).get("hx-request") == "true":  # which would put the form into the middle of the page
+            return Response(status_code=401, headers={"HX-Redirect": sign_in})
+        return RedirectResponse(sign_in, status_code=303)
     from app.templating import render
 
     shown = {"error": error} if scope["method"] == "GET" else {"error": error, "here": "/"}

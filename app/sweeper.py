@@ -35,6 +35,7 @@ MAX_ATTEMPTS = 3
 UNTOUCHED_SECONDS, LEFTOVER_SECONDS = 3600.0, 86400.0
 COLLECT_EVERY = 600.0
 UNUSED_UPLOAD_DAYS = 7
+DEEPEST = 4  # folders below the data folder in which things are written: those of a run, and of a preview
 JOBS: tuple[type[Generation] | type[TrainingRun], ...] = (Generation, TrainingRun)
 log = structlog.get_logger()
 
@@ -173,7 +174,7 @@ def collect_leftovers(untouched_seconds: float = LEFTOVER_SECONDS) -> int:
     """Delete what whoever wrote it was killed over: files and folders that are not whole; returns how many."""
     deleted = 0
     data = get_settings().data
-    for path in [*data.glob(f"{WRITING}*"), *data.glob(f"*/{WRITING}*"), *data.glob(f"*/*/{WRITING}*")]:
+    for path in [path for depth in range(DEEPEST) for path in data.glob(f"{'*/' * depth}{WRITING}*")]:
         with suppress(FileNotFoundError):  # it has become whole meanwhile
             touched = max(each.lstat().st_mtime for each in (path, *path.rglob("*")))
             if time.time() - touched > untouched_seconds:

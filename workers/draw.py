@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from app.checkpoints import service as checkpoints
 from app.errors import DomainError, Invalid
 from app.generations.service import check_choices, check_weights
-from app.imaging import on_white, png_with_provenance, read_upload
+from app.imaging import on_white, png_with_provenance, read_upload, told
 from app.logs import configure_logging
 from app.settings import get_settings
 from models.base import Request
@@ -57,7 +57,7 @@ def draw(model: str, task: str, params: dict[str, Any], folder: Path, images: li
             task=task,
             checkpoint_sha256=found.sha256,
             params=checked.model_dump(mode="json"),
-            inputs={"images": [{"sha256": hashlib.sha256(file).hexdigest()} for file in files]} if files else {},
+            inputs={"images": [{"sha256": digest_of(file)} for file in files]} if files else {},
             index=request.index,
             picture=picture,
             metadata=output.metadata,
@@ -65,6 +65,15 @@ def draw(model: str, task: str, params: dict[str, Any], folder: Path, images: li
         path = folder / f"{model}-{request.seed}.png"
         write_atomically(path, png_with_provenance(picture, made))
         yield path
+
+
+def digest_of(file: bytes) -> str:
+    """SHA-256 by which a studio knows it: a work of its own as it is, anything else as it keeps an upload."""
+    try:
+        told(file)
+    except Invalid:
+        file = read_upload(file)[0]
+    return hashlib.sha256(file).hexdigest()
 
 
 def main(model: str, task: str, params: str, folder: str, *images: str) -> int:

@@ -70,7 +70,11 @@ def restore_artwork(user: User, artwork_id: Id) -> ArtworkOut:
     "/{artwork_id}/file",
     summary="The file itself",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}},
+    responses={
+        200: {"content": {"image/png": {}}},
+        206: {"description": "The part that `Range` asks for"},
+        304: {"description": "It is what `If-None-Match` names"},
+    },
 )
 def get_file(
     request: Request,
@@ -85,6 +89,8 @@ def get_file(
         "ETag": f'"{artwork.sha256}"',
         "Content-Disposition": f'{"attachment" if download else "inline"}; filename="danqing-{artwork.id}.png"',
     }
+    if is_known(request, headers):
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
     path = get_storage().path(artwork.sha256)
     many = request.headers.get("range", "").count(",") >= MAX_RANGES
     if path is not None and not many:
@@ -98,11 +104,18 @@ def get_file(
     response_class=Response,
     responses={200: {"content": {"image/webp": {}}}},
 )
-def get_preview(user: User, artwork_id: Id, size: Annotated[int, Query(ge=16, le=1024)] = 256) -> Response:
+def get_preview(
+    request: Request, user: User, artwork_id: Id, size: Annotated[int, Query(ge=16, le=1024)] = 256
+) -> Response:
     with session_scope(writing=False) as session:
         artwork = service.get(session, user, artwork_id)
-    return Response(
-        service.preview(artwork, size),
-        media_type="image/webp",
-        headers={"Cache-Control": FOREVER, "ETag": f'"{artwork.sha256}-{size}"'},
-    )
+    headers = {"Cache-Control": FOREVER, "ETag": f'"{artwork.sha256}-{size}"'}
+    if is_known(request, headers):
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
+    return Response(service.preview(artwork, size), media_type="image/webp", headers=headers)
+
+
+def is_known(request: Request, headers: dict[str, str]) -> bool:
+    """Whether the client has what would be sent."""
+    tags = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
+    return headers["ETag"] in tags

@@ -9,6 +9,7 @@ from app.artworks import service
 from app.checkpoints import service as checkpoints
 from app.database import session_scope
 from app.deps import User
+from app.generations import restoring
 from app.generations import service as generations
 from app.paging import Cursor, decode, encode
 from app.settings import get_settings
@@ -67,7 +68,7 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
         found = service.get(session, user, artwork_id)
         newer, older = service.neighbours(session, user, found)
         derived = service.made_from(session, user, found)
-        inputs = generations.seen(session, user, found.provenance.get("inputs", {}))
+        request_again = restoring.restore(session, user, service.told(found)).request
         sisters = generations.artworks_of_job(session, found.generation_id) if found.generation_id else []
     return render(
         request,
@@ -77,7 +78,7 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
             "newer": newer,
             "older": older,
             "own": found.user_id == user.id,
-            "inputs": inputs,
+            "request_again": request_again,
             "derived": derived,
             "again": service.request_params(found.provenance),
             "there": found.model in checkpoints.cards(),

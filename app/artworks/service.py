@@ -48,6 +48,11 @@ def request_params(provenance: dict[str, Any]) -> dict[str, Any]:
     return params
 
 
+def told(artwork: Artwork) -> dict[str, Any]:
+    """What it says of how it was made."""
+    return {"model": artwork.model, "task": artwork.task, **artwork.provenance}
+
+
 def search_text(title: str, prompt: str, tags: list[str]) -> str:
     """Casefolded words, a tag a line that starts with a mark, so that one can be looked for whole."""
     return "\n".join([title, prompt, *(f"{TAG_MARK}{tag}" for tag in tags), ""]).casefold()

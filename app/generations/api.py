@@ -19,6 +19,7 @@ from app.generations import restoring, service
 from app.generations.schemas import GenerationIn, GenerationList, GenerationOut, Restoration
 from app.generations.tables import FINISHED
 from app.i18n import language_of, said
+from app.imaging import told
 from app.paging import Cursor, Limit, decode, encode
 from app.queue import ring
 from app.uploads.form import OPENAPI, read_file
@@ -77,14 +78,13 @@ async def submit(
 async def restoration(user: User, request: Request) -> Restoration:
     """Of a PNG that this or another studio has made. Nothing is drawn or kept."""
     content, _ = await read_file(request)
-    found = await run_in_threadpool(restore, user, content)
-    language = language_of(request)
-    return found.model_copy(update={"differences": [said(language, each) for each in found.differences]})
+    return await run_in_threadpool(restore, user, content, language_of(request))
 
 
-def restore(user: Principal, content: bytes) -> Restoration:
+def restore(user: Principal, content: bytes, language: str) -> Restoration:
     with session_scope(writing=False) as session:
-        return restoring.restore(session, user, content)
+        found = restoring.restore(session, user, told(content))
+    return found.model_copy(update={"differences": [said(language, each) for each in found.differences]})
 
 
 def create(user: Principal, given: GenerationIn, key: str | None, request_id: str) -> GenerationOut:

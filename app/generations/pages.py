@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ValidationError
+from sqlalchemy.orm import Session
 
 from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
@@ -13,9 +14,10 @@ from app.database import session_scope
 from app.deps import User
 from app.errors import first_of
 from app.forms import fields
-from app.generations import service
-from app.generations.schemas import MOST_IMAGES, GenerationIn, Inputs, PictureIn
+from app.generations import restoring, service
+from app.generations.schemas import LONGEST_REQUEST, MOST_IMAGES, GenerationIn, Inputs, PictureIn, Restoration
 from app.templating import render
+from app.users.service import Principal
 from app.validation import Id, OptionalId, Text, Uuid
 
 router = APIRouter()
@@ -30,27 +32,21 @@ def create(
     task: Text = None,
     artwork: OptionalId = None,
     image: Annotated[list[Uuid] | None, Query(max_length=MOST_IMAGES)] = None,
-    wanted_request: Annotated[str | None, Query(alias="request", max_length=8000)] = None,
+    wanted_request: Annotated[str | None, Query(alias="request", max_length=LONGEST_REQUEST)] = None,
 ) -> Response:
     """A form from the model's schema, filled in by a `request` as the API takes it, or by the one that made `artwork`;
     `image` are works to work from.
     """
     catalogue = checkpoints.catalogue()
-    values: dict[str, object] = {}
-    given = [PictureIn(artwork=each) for each in image or []]
-    if wanted_request:
-        asked = request_of(wanted_request)
-        model, task, values, given = asked.model, asked.task, asked.params, asked.inputs.images
     with session_scope(writing=False) as session:
-        if artwork:
-            made = artworks.get(session, user, artwork)
-            values = dict(artworks.request_params(made.provenance))
-            model, task = made.model, made.task
-            given = service.seen(session, user, made.provenance.get("inputs", {})).images
+        filled = filled_in(session, user, artwork, wanted_request)
         latest, _ = service.page(session, user, None, RECENT)
         shown = {job.id: job for job in [*latest, *service.unfinished(session, user)]}
         described = service.describe(session, sorted(shown.values(), key=lambda job: job.id, reverse=True))
         recent, _ = artworks.page(session, user, artworks.Filter(), None, RECENT)
+    given = Inputs(images=[PictureIn(artwork=each) for each in image or []])
+    if filled:
+        model, task, given = filled.request.model, filled.request.task, filled.request.inputs
     if image and task:
         model = checkpoints.offering(task, model or "") or model
     chosen = catalogue.get(model or "") or next(iter(catalogue.values()), None)
@@ -63,19 +59,24 @@ def create(
             "chosen": chosen,
             "gone": model if model and model not in catalogue else None,
             "task": wanted,
-            "given": Inputs(images=given),
+            "given": given,
             "recent": recent if wanted and wanted.images[1] else [],
             "fields": fields(wanted.params, wanted.choices(chosen.card)) if chosen and wanted else [],
-            "values": values,
+            "values": filled.request.params if filled else {},
+            "differences": filled.differences if filled else [],
             "jobs": described,
         },
     )
 
 
-def request_of(text: str) -> GenerationIn:
-    """Raises Invalid."""
+def filled_in(session: Session, user: Principal, artwork: str | None, request: str | None) -> Restoration | None:
+    """The request that made a work, or one as the API takes it. Raises NotFound, Invalid."""
+    if artwork:
+        return restoring.restore(session, user, artworks.told(artworks.get(session, user, artwork)))
+    if not request:
+        return None
     try:
-        return GenerationIn.model_validate_json(text)
+        return Restoration(request=GenerationIn.model_validate_json(request), differences=[])
     except ValidationError as error:
         raise first_of(error) from error
 

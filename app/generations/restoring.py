@@ -1,4 +1,4 @@
-"""The request that made a picture, from the picture's own file; and what would be different now."""
+"""The request that made a picture, from what the picture says of itself; and what would be different now."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from sqlalchemy.orm import Session
 
 from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
-from app.errors import Invalid, invalid_params
-from app.generations.schemas import MOST_IMAGES, GenerationIn, Inputs, PictureIn, Restoration, Slug
-from app.generations.service import check_choices
-from app.imaging import told
+from app.errors import Invalid, NotFound, invalid_params
+from app.generations.schemas import LONGEST_REQUEST, MOST_IMAGES, GenerationIn, Inputs, PictureIn, Restoration, Slug
+from app.generations.service import check_choices, source
 from app.uploads import service as uploads
 from app.users.service import Principal
+from app.validation import Uuid
 from app.version import VERSION
 from models.base import Task
 
@@ -25,10 +25,15 @@ UNFIT = "{} was left out: {}"
 VERSIONS = "It was drawn by version {}; this is {}"
 MISSING = "Not among your pictures: {} of {} that it was made from"
 DIFFERENCES = (GONE, NO_SUCH_TASK, REPLACED, UNFIT, VERSIONS, MISSING)
+LONGEST_NAME = 60
 
 
 class Source(BaseModel):
+    """A picture that it was made from: by its content, and where the studio itself says so by id."""
+
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    artwork: Uuid | None = None
+    upload: Uuid | None = None
 
 
 class Sources(BaseModel):
@@ -36,26 +41,28 @@ class Sources(BaseModel):
 
 
 class Told(BaseModel):
-    """What a file says; anyone may have written it."""
+    """What a picture says; where it came as a file, anyone may have written it."""
 
     model: Slug
     task: Slug
-    checkpoint_sha256: str
-    version: str = ""
+    checkpoint_sha256: str = ""
+    version: str = Field("?", max_length=40)
     params: dict[str, Any] = {}
     inputs: Sources = Sources()
 
 
-def restore(session: Session, user: Principal, content: bytes) -> Restoration:
-    """Raises Invalid for a file that does not say how it was made."""
-    provenance = told(content)
+def restore(session: Session, user: Principal, provenance: dict[str, Any]) -> Restoration:
+    """Raises Invalid for what cannot be a request."""
     try:
         said = Told.model_validate(provenance)
     except ValidationError as error:
         raise Invalid("What this file says of how it was made cannot be read") from error
-    params, differences = artworks.request_params(provenance), []
+    params = artworks.request_params(provenance)
+    differences = []
     found = checkpoints.catalogue().get(said.model)
     task = found.family.task(said.task) if found else None
+    pictures = [known(session, user, each) for each in said.inputs.images]
+    params = without(pictures, params, task)
     if found is None:
         differences.append(GONE.format(said.model))
     elif task is None:
@@ -66,12 +73,12 @@ def restore(session: Session, user: Principal, content: bytes) -> Restoration:
         params, unfit = fitting(task, found.card, params)
         differences += unfit
     if said.version != VERSION:
-        differences.append(VERSIONS.format(said.version or "?", VERSION))
-    images = known(session, user, said.inputs.images)
-    if missing := len(said.inputs.images) - len(images):
-        differences.append(MISSING.format(missing, len(said.inputs.images)))
+        differences.append(VERSIONS.format(said.version, VERSION))
+    if missing := pictures.count(None):
+        differences.append(MISSING.format(missing, len(pictures)))
+    images = [picture for picture in pictures if picture]
     request = GenerationIn(model=said.model, task=said.task, params=params, inputs=Inputs(images=images))
-    return Restoration(request=request, differences=differences)
+    return Restoration(request=sendable(request), differences=differences)
 
 
 def fitting(task: Task, card: dict[str, Any], params: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -90,18 +97,45 @@ def fitting(task: Task, card: dict[str, Any], params: dict[str, Any]) -> tuple[d
             match each["loc"]:
                 case ["body", "params", str(name), *_] if name in params:
                     wrong[name] = str(each["msg"])
-        unfit += [UNFIT.format(name, why) for name, why in wrong.items()]
+        unfit += [UNFIT.format(name[:LONGEST_NAME], why) for name, why in wrong.items()]
         params = {name: value for name, value in params.items() if name not in wrong}
         if not wrong:  # something that it lacks: the form asks for it
             return params, unfit
 
 
-def known(session: Session, user: Principal, sources: list[Source]) -> list[PictureIn]:
-    """Those of which this user has the picture, as an upload or a work."""
-    images = []
-    for source in sources:
-        if upload := uploads.by_content(session, user, source.sha256):
-            images.append(PictureIn(upload=upload.id))
-        elif work := artworks.by_content(session, user, source.sha256):
-            images.append(PictureIn(artwork=work.id))
-    return images
+def known(session: Session, user: Principal, wanted: Source) -> PictureIn | None:
+    """That picture, if this user may see it: by its id, else one with the same content."""
+    if wanted.artwork or wanted.upload:
+        picture = PictureIn(artwork=wanted.artwork, upload=wanted.upload)
+        try:
+            source(session, user, picture)
+            return picture
+        except NotFound:
+            pass
+    if upload := uploads.by_content(session, user, wanted.sha256):
+        return PictureIn(upload=upload.id)
+    if work := artworks.by_content(session, user, wanted.sha256):
+        return PictureIn(artwork=work.id)
+    return None
+
+
+def without(pictures: list[PictureIn | None], params: dict[str, Any], task: Task | None) -> dict[str, Any]:
+    """Parameters with a number a picture keep those of the pictures that are there."""
+    kept = [number for number, picture in enumerate(pictures) if picture]
+    fewer = {
+        name: [params[name][number] for number in kept] or None
+        for name in (task.params.weights_of_pictures() if task else ())
+        if isinstance(params.get(name), list) and len(params[name]) == len(pictures)
+    }
+    return {**params, **fewer}
+
+
+def sendable(request: GenerationIn) -> GenerationIn:
+    """Raises Invalid where JSON cannot hold it, or the create page could not be asked for it."""
+    try:
+        length = len(request.model_dump_json())
+    except ValueError as error:  # half of a surrogate pair, or what is nested too deep
+        raise Invalid("What this file says of how it was made cannot be read") from error
+    if length > LONGEST_REQUEST:
+        raise Invalid("What this file says of how it was made is too long")
+    return request

@@ -11,6 +11,7 @@ from app.artworks.schemas import ArtworkOut
 from app.validation import Uuid
 
 MOST_IMAGES = 8
+LONGEST_REQUEST = 8000  # characters of JSON that the create page takes in its address
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]

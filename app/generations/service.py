@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from contextlib import suppress
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from sqlalchemy import func, or_, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -71,7 +71,7 @@ def submit(
         if earlier is None:
             raise
         return earlier, False
-    uploads.mark_used(session, (image["upload"] for image in inputs.get("images", []) if "upload" in image))
+    uploads.mark_used(session, {image["upload"] for image in inputs.get("images", []) if "upload" in image})
     return job, True
 
 
@@ -130,16 +130,6 @@ def source(session: Session, user: Principal, image: PictureIn) -> Artwork | Upl
     if image.artwork:
         return artworks.get(session, user, image.artwork)
     return uploads.get(session, user, image.upload or "")
-
-
-def seen(session: Session, user: Principal, inputs: dict[str, Any]) -> Inputs:
-    """Those that this user may look at: who sees a shared work does not see all that it was made from."""
-    images = []
-    for image in named(inputs).images:
-        with suppress(NotFound):
-            source(session, user, image)
-            images.append(image)
-    return Inputs(images=images)
 
 
 def named(inputs: dict[str, Any]) -> Inputs:
@@ -215,34 +205,32 @@ def cancel(session: Session, job: Generation) -> Generation:
     return job
 
 
-def queue_position(session: Session, job: Generation) -> int | None:
-    """How many queued jobs will start before this one, by the order in which workers claim."""
-    if job.status != "queued":
-        return None
-    mine = session.get_one(User, job.user_id)
-    own_before = (
-        session.scalar(
-            select(func.count()).where(
-                Generation.user_id == job.user_id,
-                Generation.status == "queued",
-                Generation.queue == job.queue,
-                or_(Generation.priority > job.priority, Generation.id < job.id),
-                Generation.id != job.id,
-            )
+def queue_positions(session: Session, jobs: list[Generation]) -> dict[str, int]:
+    """Of those that are queued, how many queued jobs will start before each, by the order in which workers claim."""
+    found: dict[str, int] = {}
+    for user_id, queue in {(job.user_id, job.queue) for job in jobs if job.status == "queued"}:
+        waits = (Generation.status == "queued", Generation.queue == queue)
+        own = session.scalars(
+            select(Generation.id)
+            .where(Generation.user_id == user_id, *waits)
+            .order_by(Generation.priority.desc(), Generation.id)
         )
-        or 0
-    )
-    others = session.execute(
-        select(func.count(Generation.id), User.served_at)
-        .join(User, User.id == Generation.user_id)
-        .where(Generation.status == "queued", Generation.queue == job.queue, Generation.user_id != job.user_id)
-        .group_by(User.id, User.served_at)
-    )
-    total = own_before
-    for waiting, served_at in others:  # users take turns: least recently served first
-        sooner = served_at is None or (mine.served_at is not None and served_at < mine.served_at)
-        total += min(waiting, own_before + (1 if sooner else 0))
-    return total
+        others = session.execute(
+            select(func.count(Generation.id), User.served_at)
+            .join(User, User.id == Generation.user_id)
+            .where(Generation.user_id != user_id, *waits)
+            .group_by(User.id, User.served_at)
+        )
+        served_at = session.get_one(User, user_id).served_at
+        # Users take turns, least recently served first.
+        turns = [(count, is_sooner(theirs, served_at)) for count, theirs in others]
+        for before, job in enumerate(own):
+            found[job] = before + sum(min(count, before + sooner) for count, sooner in turns)
+    return found
+
+
+def is_sooner(theirs: datetime | None, own: datetime | None) -> bool:
+    return theirs is None or (own is not None and theirs < own)
 
 
 def artworks_of(session: Session, jobs: list[Generation]) -> dict[str, list[Artwork]]:
@@ -259,7 +247,7 @@ def artworks_of_job(session: Session, job_id: str) -> list[Artwork]:
 
 
 def describe(session: Session, jobs: list[Generation]) -> list[GenerationOut]:
-    works = artworks_of(session, jobs)
+    works, positions = artworks_of(session, jobs), queue_positions(session, jobs)
     return [
         GenerationOut(
             id=job.id,
@@ -269,7 +257,7 @@ def describe(session: Session, jobs: list[Generation]) -> list[GenerationOut]:
             params=job.params,
             inputs=named(job.inputs),
             progress=Progress(step=job.step, total=job.total),
-            queue_position=queue_position(session, job),
+            queue_position=positions.get(job.id),
             error=job.error,
             artworks=[ArtworkOut.model_validate(work) for work in works[job.id]],
             created_at=job.created_at,

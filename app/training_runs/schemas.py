@@ -80,7 +80,7 @@ class PublicationIn(BaseModel):
     replace: bool = Field(False, description="Take the place of a checkpoint of this name")
 
 
-class Progress(BaseModel):
+class RunProgress(BaseModel):
     step: int
     total: int
     share: float = Field(description="Of the budget, in [0, 1]")
@@ -106,7 +106,7 @@ class TrainingRunOut(BaseModel):
     seed: int
     evaluate: bool
     pieces: int = Field(description="Parts that a batch is worked on in, to fit into memory")
-    progress: Progress
+    progress: RunProgress
     seconds: float = Field(description="Of training, over all sittings")
     seconds_left: float | None
     saved_step: int = Field(description="Of the newest checkpoint")

@@ -18,7 +18,7 @@ from app.datasets import service as datasets
 from app.datasets.collections import COLLECTIONS
 from app.errors import Conflict, Invalid, NotFound, invalid_params
 from app.settings import get_settings
-from app.training_runs.schemas import Estimate, ExtensionIn, Progress, PublicationIn, TrainingRunIn, TrainingRunOut
+from app.training_runs.schemas import Estimate, ExtensionIn, PublicationIn, RunProgress, TrainingRunIn, TrainingRunOut
 from app.training_runs.tables import AT_REST, TrainingRun
 from app.users.service import Principal
 from models.base import Family, may_get_flat
@@ -194,7 +194,7 @@ def describe(run: TrainingRun) -> TrainingRunOut:
         seed=run.seed,
         evaluate=run.evaluate,
         pieces=run.pieces,
-        progress=Progress(step=run.step, total=run.steps, share=run.progress),
+        progress=RunProgress(step=run.step, total=run.steps, share=run.progress),
         seconds=run.seconds,
         seconds_left=run.seconds * (1 - run.progress) / run.progress if active else None,
         saved_step=run.saved,

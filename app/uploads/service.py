@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
@@ -39,9 +38,11 @@ def add(session: Session, user: Principal, content: bytes, file_name: str) -> Up
     return upload
 
 
-def mark_used(session: Session, ids: Iterable[str]) -> None:
-    """A job works from these: they are kept as long as it is."""
-    session.execute(update(Upload).where(Upload.id.in_(list(ids))).values(used_at=now()))
+def mark_used(session: Session, ids: set[str]) -> None:
+    """A job works from these: they are kept. Raises NotFound where one has just been forgotten."""
+    marked = session.execute(update(Upload).where(Upload.id.in_(ids)).values(used_at=now()))
+    if marked.rowcount < len(ids):  # type: ignore[attr-defined]
+        raise NotFound("There is no such upload")
 
 
 def content(upload: Upload) -> bytes:

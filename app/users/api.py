@@ -97,6 +97,7 @@ def revoke_key(user: User, key_id: Id) -> None:
     status_code=status.HTTP_201_CREATED,
     summary="Sign in: sets the session cookie",
     responses={401: {"description": "Wrong name or password"}, 429: {"description": "Too many tries"}},
+    openapi_extra={"security": []},
 )
 @public
 def sign_in(request: Request, response: Response, given: SignIn) -> UserOut:

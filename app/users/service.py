@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -81,8 +81,8 @@ def all_users(session: Session) -> list[User]:
 def change(session: Session, user: User, wanted: UserChange) -> User:
     """A new password or a lock ends every session of the user. Raises Conflict for the last admin."""
     if (wanted.role == "artist" or wanted.disabled) and user.is_admin and not user.disabled_at:
-        others = select(func.count()).where(User.role == "admin", User.disabled_at.is_(None), User.id != user.id)
-        if not session.scalar(others):
+        admins = select(User.id).where(User.role == "admin", User.disabled_at.is_(None)).order_by(User.id)
+        if session.scalars(admins.with_for_update()).all() == [user.id]:  # locked: two could leave at the same moment
             raise Conflict("The studio needs one admin")
     if wanted.role is not None:
         user.role = wanted.role

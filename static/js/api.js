@@ -11,6 +11,9 @@ export async function call(method, path, body, headers = {}) {
   return result;
 }
 
+// What an error means to a reader; `lost` is for an answer that never came.
+export const told = (error, lost) => (error instanceof ApiError ? (error.message || error.fields[0]?.msg) : lost);
+
 // Whether an Enter only picks a candidate of an input method; Safari says so by the code alone.
 export const composes = (event) => event.isComposing || event.keyCode === 229;
 

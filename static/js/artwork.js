@@ -4,7 +4,7 @@ import { call } from "./api.js";
 const id = document.querySelector("[data-id]").dataset.id;
 
 document.addEventListener("keydown", (event) => {
-  if (event.target.closest("input, textarea, select") || event.metaKey || event.ctrlKey || event.altKey) return;
+  if (event.target.closest("input, textarea, select, pre, form, dialog") || event.metaKey || event.ctrlKey || event.altKey) return;
   if (event.key === "ArrowLeft") document.querySelector(".turn.left")?.click();
   if (event.key === "ArrowRight") document.querySelector(".turn.right")?.click();
 });

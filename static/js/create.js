@@ -1,5 +1,5 @@
 // The create page: submits jobs, draws them while they are drawn, survives a refresh.
-import { ApiError, call, composes } from "./api.js";
+import { ApiError, call, composes, told } from "./api.js";
 import { carry } from "./draft.js";
 import { Pictures } from "./pictures.js";
 
@@ -100,10 +100,16 @@ form?.querySelector("textarea")?.addEventListener("keydown", (event) => {
   if (!event.repeat) form.requestSubmit();
 });
 
+// As if somebody had typed it: the live frame follows.
+const hasChanged = (input) => input.dispatchEvent(new Event("input", { bubbles: true }));
+
 function roll() {
   form.elements.seed.value = crypto.getRandomValues(new Uint32Array(1))[0];
 }
-form?.querySelector("[data-dice]")?.addEventListener("click", roll);
+form?.querySelector("[data-dice]")?.addEventListener("click", () => {
+  roll();
+  hasChanged(form.elements.seed);
+});
 
 // A slider and its number follow each other.
 for (const slider of form?.querySelectorAll("[data-for]") ?? []) {
@@ -131,7 +137,7 @@ for (const chip of chips) {
     let text = prompt.value.trimEnd();
     for (const ending of endings) if (text.endsWith(ending)) text = text.slice(0, -ending.length);
     prompt.value = on ? text : text + chip.dataset.style;
-    showStyle();
+    hasChanged(prompt);
     prompt.focus();
   });
 }
@@ -217,7 +223,7 @@ async function restore(file) {
     sessionStorage.setItem(DIFFERENCES, JSON.stringify(found.differences));
     location.assign(`/create?request=${encodeURIComponent(JSON.stringify(found.request))}`);
   } catch (error) {
-    showProblem(error);
+    showProblem(error instanceof ApiError ? error : new Error(words.lost));
   }
 }
 
@@ -225,7 +231,7 @@ if (differences) {
   const found = JSON.parse(sessionStorage.getItem(DIFFERENCES) ?? "[]");
   sessionStorage.removeItem(DIFFERENCES);
   for (const text of found) differences.appendChild(document.createElement("li")).textContent = text;
-  differences.hidden = !found.length;
+  differences.hidden = !differences.children.length;
   const input = document.getElementById("restore");
   input.addEventListener("change", () => restore(input.files[0]).finally(() => (input.value = "")));
   for (const kind of ["dragover", "drop"]) {
@@ -288,10 +294,14 @@ function showLeft(element, step, total) {
   if (!place.hidden) place.textContent = words.left.replace("TIME", SECONDS.format(Math.round(seconds)));
 }
 
-// One stream for all jobs: browsers allow few connections to a host. EventSource reconnects by itself, resumes by
-// Last-Event-ID, and the stream starts with the state of every unfinished job; what ended in between is looked up.
+// One stream for all jobs, and only while the page is seen: browsers allow few connections to a host, over all tabs.
+// EventSource reconnects by itself, resumes by Last-Event-ID, and the stream starts with the state of every unfinished
+// job; what ended in between is looked up.
+let stream;
 function follow() {
-  const stream = new EventSource("/api/v1/events");
+  stream?.close();
+  if (document.hidden) return;
+  stream = new EventSource("/api/v1/events");
   const on = (type, handle) =>
     stream.addEventListener(type, (event) => {
       const data = JSON.parse(event.data);
@@ -317,15 +327,20 @@ function follow() {
     picture.src = image;
   });
   stream.addEventListener("open", () => {
+    if (isOut) showProblem(null);
+    isOut = false;
     for (const element of jobs.querySelectorAll("[data-job]")) if (!hasEnded(element.dataset.status)) recheck(element.dataset.job).catch(() => {});
   });
   stream.addEventListener("error", async () => {
-    if (stream.readyState !== EventSource.CLOSED) return;
-    const answer = await fetch("/api/v1/users/me").catch(() => null);
-    if (answer?.status === 401) showProblem(new Error(words.out));
+    if (stream.readyState !== EventSource.CLOSED || document.hidden) return;
     setTimeout(follow, 3000);
+    const answer = await fetch("/api/v1/users/me").catch(() => null);
+    if (answer?.status !== 401 || isOut) return; // said once
+    isOut = true;
+    showProblem(new Error(words.out));
   });
 }
+let isOut = false;
 
 jobs?.addEventListener("click", async (event) => {
   const element = event.target.closest("[data-job]");
@@ -335,8 +350,9 @@ jobs?.addEventListener("click", async (event) => {
       const job = await insist(() => call("POST", `/generations/${element.dataset.job}/cancellation`));
       if (job.status === "cancelled") settle(element.dataset.job);
     } catch (error) {
-      if (error instanceof ApiError) settle(element.dataset.job); // it had ended already
-      else event.target.removeAttribute("aria-disabled");
+      if ([404, 409].includes(error.status)) return settle(element.dataset.job); // it had ended already
+      event.target.removeAttribute("aria-disabled");
+      showProblem(new Error(told(error, words.lost)));
     }
   }
   const again = event.target.closest("[data-again]");
@@ -344,5 +360,6 @@ jobs?.addEventListener("click", async (event) => {
 });
 
 if (jobs) {
+  document.addEventListener("visibilitychange", follow);
   follow();
 }

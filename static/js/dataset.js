@@ -1,5 +1,5 @@
 // A dataset's page: send files, folders and zips; edit captions in place; delete items.
-import { call, composes } from "./api.js";
+import { call, composes, told } from "./api.js";
 
 const drop = document.getElementById("drop");
 const id = drop.dataset.dataset;
@@ -13,7 +13,7 @@ const CAPTIONS = /\.(txt|caption|jsonl|csv|tsv)$/i;
 const REFUSED = [413, 415, 422]; // for what is in a file: the others may go on
 let busy = false;
 const waiting = []; // files that came while others were sent
-const saving = new Set(); // captions on their way
+const saves = new Map(); // of each caption the last, which begins when the one before has ended
 
 // --- what was dropped -------------------------------------------------------------------------------------------------
 
@@ -27,7 +27,7 @@ async function filesOf(entry, path = "") {
   for (;;) {
     const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     if (!some.length) return found;
-    for (const inner of some) found.push(...(await filesOf(inner, `${path}${entry.name}/`)));
+    for (const inner of some) for (const each of await filesOf(inner, `${path}${entry.name}/`)) found.push(each);
   }
 }
 
@@ -39,7 +39,11 @@ for (const kind of ["dragover", "dragleave", "drop"]) {
 }
 drop.addEventListener("drop", async (event) => {
   const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
-  send((await Promise.all(entries.map((entry) => filesOf(entry)))).flat());
+  try {
+    send((await Promise.all(entries.map((entry) => filesOf(entry)))).flat());
+  } catch (error) {
+    report.textContent = told(error, words.failed); // a folder that went away, or may not be read
+  }
 });
 for (const name of ["files", "folder"]) {
   const input = document.getElementById(name);
@@ -90,7 +94,7 @@ function post(files, onSent) {
 }
 
 async function send(files) {
-  if (busy) waiting.push(...files);
+  if (busy) for (const each of files) waiting.push(each);
   if (busy || !files.length) return;
   busy = true;
   const total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
@@ -107,10 +111,11 @@ async function send(files) {
         progress.value = Math.min(1, (sent + loaded) / total);
         report.textContent = `${words.sending} ${Math.round(100 * progress.value)} %`;
         if (all) reading ??= setInterval(async () => {
-          const { accepted } = await call("GET", `/datasets/${id}`);
-          if (busy) report.textContent = `${words.reading} · ${accepted - before} ${words.accepted}`;
+          const found = await call("GET", `/datasets/${id}`).catch(() => null); // the next look tries again
+          if (found && reading) report.textContent = `${words.reading} · ${found.accepted - before} ${words.accepted}`;
         }, 1000);
       });
+      reading = clearInterval(reading);
       sent += size;
       for (const key of Object.keys(sum)) sum[key] += result[key] ?? 0;
       for (const { name, reason } of result.refusals.slice(0, Math.max(0, 20 - refusals.children.length))) {
@@ -131,7 +136,8 @@ async function send(files) {
   const text = Object.keys(sum).filter((key) => sum[key]).map((key) => `${sum[key]} ${words[key]}`).join(" · ");
   if (waiting.length) return send(waiting.splice(0));
   document.activeElement?.blur(); // a caption that is being typed is saved when it is left
-  await Promise.allSettled(saving);
+  await Promise.all(saves.values());
+  if (items.querySelector("[aria-invalid]")) return (report.textContent = text); // what could not be saved stays
   sessionStorage.setItem(`dataset-report-${id}`, JSON.stringify({ text, refusals: [...refusals.children].map((line) => line.textContent) }));
   location.assign(`/datasets/${id}`);
 }
@@ -151,21 +157,25 @@ if (said) {
 // --- items ------------------------------------------------------------------------------------------------------------
 
 const items = document.getElementById("items");
-items.addEventListener("change", async ({ target }) => {
-  const item = target.closest(".item");
-  if (!item) return;
-  target.removeAttribute("aria-invalid");
-  try {
-    const answer = call("PATCH", `/datasets/${id}/items/${item.dataset.id}`, { caption: target.value });
-    saving.add(answer);
-    target.value = (await answer.finally(() => saving.delete(answer))).caption;
-    target.classList.add("saved");
-    setTimeout(() => target.classList.remove("saved"), 1200);
-  } catch (error) {
-    target.setAttribute("aria-invalid", "true");
-    report.textContent = error.message;
-  }
+items.addEventListener("change", ({ target }) => {
+  if (target.closest(".item")) saves.set(target, (saves.get(target) ?? Promise.resolve()).then(() => save(target)));
 });
+
+async function save(input) {
+  const sent = input.value;
+  input.removeAttribute("aria-invalid");
+  try {
+    const { caption } = await call("PATCH", `/datasets/${id}/items/${input.closest(".item").dataset.id}`, { caption: sent });
+    input.removeAttribute("title");
+    if (input.value === sent) input.value = caption; // and not what has been typed since
+    input.classList.add("saved");
+    setTimeout(() => input.classList.remove("saved"), 1200);
+  } catch (error) {
+    input.setAttribute("aria-invalid", "true");
+    report.textContent = input.title = told(error, words.failed);
+  }
+}
+
 items.addEventListener("keydown", (event) => {
   if (event.key !== "Enter" || composes(event) || !event.target.matches(".item input")) return;
   const inputs = [...items.querySelectorAll(".item input")];

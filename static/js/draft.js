@@ -1,4 +1,5 @@
-// What was filled in goes along when a form is left for the same one of another model, task or family.
+// What was filled in, by hand or from a work (`data-filled`), goes along when a form is left for the same one of another
+// model, task, family or language.
 const place = () => `draft ${location.pathname}`;
 
 // Fills in what the last form of this page has left, of all fields or of those named; returns what else it has left,
@@ -13,15 +14,15 @@ export function carry(form, links, { names, others = () => ({}) }) {
     set(input, fields[input.name]);
     if (!input.checkValidity() || state(input) !== fields[input.name]) set(input, before); // not one of this form's choices
   }
-  for (const link of document.querySelectorAll(links)) {
-    link.addEventListener("click", () => {
-      const changed = carried().filter((input) => state(input) !== initial(input));
-      const own = new Set(carried().map((input) => input.name));
-      const foreign = Object.entries(fields).filter(([name]) => !own.has(name));
-      const left = { fields: Object.fromEntries([...foreign, ...changed.map((input) => [input.name, state(input)])]), ...others() };
-      sessionStorage.setItem(place(), JSON.stringify(left));
-    });
-  }
+  const leave = () => {
+    const given = carried().filter((input) => form.hasAttribute("data-filled") || state(input) !== initial(input));
+    const own = new Set(carried().map((input) => input.name));
+    const foreign = Object.entries(fields).filter(([name]) => !own.has(name));
+    const left = { fields: Object.fromEntries([...foreign, ...given.map((input) => [input.name, state(input)])]), ...others() };
+    sessionStorage.setItem(place(), JSON.stringify(left));
+  };
+  for (const link of document.querySelectorAll(links)) link.addEventListener("click", leave);
+  document.querySelector('form[action="/language"]')?.addEventListener("submit", leave); // the page comes back in another
   return rest;
 }
 

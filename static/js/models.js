@@ -1,5 +1,5 @@
 // Imports a checkpoint: a zip that another studio has exported, or the files of one.
-import { ApiError, call } from "./api.js";
+import { call, told } from "./api.js";
 
 const form = document.getElementById("import");
 const words = form?.dataset;
@@ -17,7 +17,7 @@ form?.addEventListener("submit", async (event) => {
     const made = await call("POST", "/checkpoints", new FormData(form));
     location.assign(`/models/${made.name}`);
   } catch (error) {
-    problem.textContent = error instanceof ApiError ? error.message : words.lost;
+    problem.textContent = told(error, words.lost);
     button.removeAttribute("aria-disabled");
     button.textContent = before;
   }

@@ -103,13 +103,14 @@ form.addEventListener("change", (event) => {
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = document.getElementById("launch");
-  button.disabled = true;
+  if (button.getAttribute("aria-disabled")) return;
+  button.setAttribute("aria-disabled", "true"); // and not disabled, which would take the focus from it
   try {
     const run = await call("POST", "/training-runs", request());
     location.assign(`/train/${run.id}`);
   } catch (error) {
     showProblem(error instanceof ApiError ? error : new Error(form.getAttribute("data-lost")));
-    button.disabled = false;
+    button.removeAttribute("aria-disabled");
   }
 });
 usePreset();

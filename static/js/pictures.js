@@ -1,5 +1,5 @@
 // Pictures to work from: dropped, pasted, chosen, or taken from one's works; each with a weight where they are mixed.
-import { call } from "./api.js";
+import { call, told } from "./api.js";
 
 const OFFERED = 12; // works to take, at a time
 const PAUSE = 250; // milliseconds after the last key before it is searched
@@ -115,7 +115,7 @@ export class Pictures {
       try {
         this.add({ upload: (await call("POST", "/uploads", form)).id });
       } catch (error) {
-        problem.textContent = error.message;
+        problem.textContent = told(error, this.place.dataset.lost);
       }
     }
   }

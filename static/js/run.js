@@ -1,5 +1,5 @@
 // A training run's page: follows it, steers it, publishes what it has made.
-import { ApiError, call } from "./api.js";
+import { call, told } from "./api.js";
 import { Charts, Curves } from "./curves.js";
 
 const page = document.getElementById("run");
@@ -13,11 +13,17 @@ const charts = new Charts(document.getElementById("curves"), {
 });
 const atRest = (status) => ["paused", "succeeded", "failed", "cancelled"].includes(status);
 let stream;
+let hasFollowed = false;
+let isPausing = false; // it was asked to
+document.addEventListener("visibilitychange", () => (document.hidden || !hasFollowed || !atRest(page.dataset.status)) && follow());
 
 // --- following --------------------------------------------------------------------------------------------------------
 
+// Only while the page is seen: browsers allow few connections to a host, over all tabs.
 function follow() {
   stream?.close();
+  if (document.hidden) return;
+  hasFollowed = true;
   stream = new EventSource(`/api/v1/training-runs/${id}/events`);
   let fresh = true; // a new stream tells all from the start, unless it is a resumed one
   stream.addEventListener("open", () => {
@@ -48,7 +54,8 @@ function show(run) {
   const wasAtRest = atRest(page.dataset.status);
   page.dataset.status = run.status;
   const text = page.querySelector("[data-text]");
-  const said = (run.status === "running" && words[run.phase]) || words[run.status];
+  isPausing &&= run.status === "running";
+  const said = isPausing ? words.pausing : (run.status === "running" && words[run.phase]) || words[run.status];
   if (text.textContent !== said) text.textContent = said;
   text.dataset.status = run.status;
   page.querySelector("progress").value = run.progress.share;
@@ -108,7 +115,7 @@ async function act(button, work) {
   try {
     await work();
   } catch (error) {
-    problem.textContent = error instanceof ApiError ? [error.message, ...error.fields.map((f) => f.msg)].filter(Boolean)[0] : words.lost;
+    problem.textContent = told(error, words.lost);
   } finally {
     button.removeAttribute("aria-disabled");
     if (!button.offsetParent) [...page.querySelectorAll("[data-act]")].find((other) => other.offsetParent)?.focus();
@@ -127,8 +134,8 @@ page.addEventListener("click", (event) => {
       return;
     }
     const run = await call("POST", `/training-runs/${id}/${what}`);
+    isPausing = what === "pause";
     show(run);
-    if (run.status === "running" && what === "pause") page.querySelector("[data-text]").textContent = words.pausing;
     if (what === "resumption" || what === "conclusion") follow();
   });
 });
@@ -158,10 +165,13 @@ document.getElementById("publication").addEventListener("submit", (event) => {
 // --- log, comparison --------------------------------------------------------------------------------------------------
 
 const log = document.getElementById("log");
+let readsAgain;
 async function readLog() {
-  const answer = await fetch(`/api/v1/training-runs/${id}/log`);
-  if (answer.ok) log.querySelector("pre").textContent = await answer.text();
-  if (log.open && !atRest(page.dataset.status)) setTimeout(readLog, 3000);
+  clearTimeout(readsAgain);
+  const answer = await fetch(`/api/v1/training-runs/${id}/log`).catch(() => null);
+  if (answer?.ok) log.querySelector("pre").textContent = await answer.text();
+  clearTimeout(readsAgain); // of another reading that has begun meanwhile
+  if (log.open && !atRest(page.dataset.status)) readsAgain = setTimeout(readLog, 3000);
 }
 log.addEventListener("toggle", () => log.open && readLog());
 

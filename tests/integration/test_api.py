@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
+import jsonschema
 import pytest
 from openapi_spec_validator import validate
 from PIL import Image
@@ -546,11 +547,21 @@ def test_users_are_managed_by_admins_and_one_admin_remains(fresh_studio: Any) ->
 # --- the contract itself --------------------------------------------------------------------------------------------
 
 
+def described(document: dict[str, Any], name: str) -> dict[str, Any]:
+    return {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+
+
 def test_the_openapi_document_is_valid_and_has_examples(artist: httpx.Client) -> None:
     document = artist.get("/openapi.json").json()
     validate(document)
     assert document["openapi"].startswith("3.1")
     assert document["components"]["schemas"]["GenerationIn"]["examples"]
+    submit = document["paths"]["/api/v1/generations"]["post"]
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    assert submit["responses"]["default"]["content"] == submit["responses"]["429"]["content"] == problem
+    assert "422" not in submit["responses"] and submit["security"] == [{"key": []}, {"session": []}]
+    assert document["paths"]["/api/v1/sessions"]["post"]["security"] == []
+    jsonschema.validate(artist.post("/generations", json={"model": 1}).json(), described(document, "Problem"))
     assert all(operation.get("summary") for item in document["paths"].values() for operation in item.values())
 
 

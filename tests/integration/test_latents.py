@@ -18,6 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
+from app.imaging import read_upload
 from models.checkpoint import write_model
 from models.vae.network import VAE
 from tests.app.test_datasets import drawing
@@ -103,6 +104,8 @@ def test_a_work_is_varied_and_mixed_and_says_what_it_was_made_from(
     file = other.get(f"/artworks/{work['id']}/file").content
     assert kept[1]["sha256"].encode() in file, "made from it, whatever it is called here"
     assert kite["upload"].encode() not in file and first["id"].encode() not in file
+    opened = browser.get(f"/create?artwork={work['id']}").text
+    assert kite["upload"] in opened and 'id="differences" role="status" hidden' in opened
     own, others = (client.post("/generations/restoration", files={"file": file}).json() for client in (artist, other))
     assert own == {"request": {**own["request"], "inputs": mixed["inputs"]}, "differences": []}
     assert own["request"]["params"] == {**mixed["params"], "weights": [0.75, 0.25], "path": False}
@@ -218,7 +221,7 @@ def test_the_terminal_draws_from_pictures_too(studio: Studio, tmp_path: Path) ->
     with Image.open(varied.stdout.strip()) as made:
         provenance = json.loads(made.text["danqing"])  # type: ignore[attr-defined]
         assert made.size == (16, 16) and provenance["task"] == "image-variation"
-    assert provenance["inputs"] == {"images": [{"sha256": hashlib.sha256(drawing(8)).hexdigest()}]}
+    assert provenance["inputs"] == {"images": [{"sha256": hashlib.sha256(read_upload(drawing(8))[0]).hexdigest()}]}
     wrong = studio.run(*arguments, "--image", str(tmp_path / "kite.png"), "--param", "direction=up", check=False)
     assert wrong.returncode == 1 and "direction: This model" in wrong.stderr
     refused = studio.run(*arguments, check=False)

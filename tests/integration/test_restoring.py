@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 from app.version import VERSION
+from tests.app.test_datasets import drawing
 from tests.studio import MODEL, finished, submit
 
 
@@ -79,6 +80,25 @@ def test_what_would_be_different_is_said(artist: httpx.Client) -> None:
     assert nothing_asked.status_code == 200, "the form asks for what is missing"
 
 
+IDS = [
+    "empty",
+    "text",
+    "words",
+    "list",
+    "deep",
+    "little",
+    "path",
+    "odd",
+    "digest",
+    "many",
+    "version",
+    "half",
+    "nested",
+    "long",
+    "cut",
+]
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -92,14 +112,33 @@ def test_what_would_be_different_is_said(artist: httpx.Client) -> None:
         told(params=["a fox"]),
         told(inputs={"images": [{"sha256": "../../etc"}]}),
         told(inputs={"images": [{"sha256": "cd" * 32}] * 99}),
+        told(version="a x " * 4000),
+        told(model="long-gone", params={"prompt": "\ud800"}),
+        told(model="long-gone", params={"prompt": json.loads("[" * 400 + "]" * 400)}),
+        told(model="long-gone", params={"prompt": "x" * 8000}),
         told()[:60],
     ],
-    ids=["empty", "text", "words", "list", "deep", "little", "path", "odd", "digest", "many", "cut"],
+    ids=IDS,
 )
 def test_what_is_no_file_of_ours_is_refused(artist: httpx.Client, content: bytes) -> None:
     answer = restore(artist, content)
     assert answer.status_code == 422, answer.text
     assert "how it was made" in answer.json()["detail"]
+
+
+def test_weights_stay_with_their_pictures(artist: httpx.Client) -> None:
+    kite = artist.post("/uploads", files={"file": ("kite.png", drawing(3))}).json()
+    found = restore(
+        artist,
+        told(
+            model="pixel-faces",
+            task="image-interpolation",
+            params={"weights": [0.1, 0.9]},
+            inputs={"images": [{"sha256": "cd" * 32}, {"sha256": kite["sha256"]}]},
+        ),
+    ).json()
+    assert found["request"]["inputs"]["images"] == [{"artwork": None, "upload": kite["id"]}]
+    assert found["request"]["params"]["weights"] == [0.9]
 
 
 def test_a_file_is_asked_for(artist: httpx.Client) -> None:

@@ -12,10 +12,12 @@ from sqlalchemy import func, select, update
 from app import sweeper
 from app.artworks.tables import Artwork
 from app.database import new_id, now, session_scope
+from app.generations import service as generations
 from app.generations.tables import Generation
 from app.storage import get_storage
 from app.uploads import service as uploads
 from app.uploads.tables import Upload
+from app.users.service import Principal
 from app.users.tables import User
 from workers import lease
 
@@ -28,6 +30,10 @@ def add_user(name: str) -> str:
         session.add(user)
         session.flush()
         return user.id
+
+
+def principal(user: str) -> Principal:
+    return Principal(user, "somebody", "artist", "key")
 
 
 def add_job(user: str, **values: Any) -> str:
@@ -72,6 +78,21 @@ def test_priority_comes_before_turns() -> None:
     add_job(one)
     urgent = add_job(two, priority=5)
     assert claim()[0].job == urgent
+
+
+def test_the_place_in_the_queue_is_when_a_job_is_claimed() -> None:
+    users = [add_user(name) for name in ("one", "two", "three", "new")]
+    for user in users[:3]:
+        add_job(user)
+        claim()  # served in this order
+    mine = [add_job(users[1]), add_job(users[1]), add_job(users[1], priority=0)]
+    for user, jobs in ((users[0], 2), (users[2], 1), (users[3], 5)):
+        for _ in range(jobs):
+            add_job(user)
+    with session_scope(writing=False) as session:
+        said = generations.queue_positions(session, generations.unfinished(session, principal(users[1])))
+    order = [claim()[0].job for _ in range(11)]
+    assert said == {job: order.index(job) for job in order if job in said} and set(mine) == said.keys()
 
 
 def test_jobs_that_fit_are_claimed_together_up_to_the_capacity() -> None:
@@ -215,7 +236,7 @@ def test_uploads_that_no_job_took_are_forgotten_after_days() -> None:
             session.add(upload)
             session.flush()
             if used:
-                uploads.mark_used(session, [upload.id])
+                uploads.mark_used(session, {upload.id})
             return upload.id
 
     old, young, used = add(8, False), add(6, False), add(99, True)
