@@ -63,6 +63,19 @@ def test_a_zip_is_dropped_looked_at_and_captioned(open_page: Open, tmp_path: Pat
     expect(page.locator(".item input.saved")).to_have_count(1)
     page.reload()
     expect(page.locator(".item input").first).to_have_value("<b>风筝</b>")
+
+    def late(route: Route) -> None:
+        page.wait_for_timeout(500)
+        route.continue_()
+
+    page.route("**/items/*", late)
+    caption = page.locator(".item input").nth(2)
+    caption.fill("one")
+    caption.press("Enter")
+    caption.fill("one two")
+    expect(page.locator(".item input.saved")).to_have_count(1)
+    expect(caption).to_have_value("one two")
+    page.unroute("**/items/*")
     page.locator(".item").first.get_by_role("button", name="Delete").click()
     expect(page.locator(".item").first.locator("input")).to_have_value("red kite")
     follow(page.get_by_role("link", name="Refused 1"))

@@ -21,6 +21,10 @@ Open = Callable[..., Page]
 def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_path: Path) -> None:
     page = open_page(expected="422")  # of a live frame
     page.goto(f"/create?model={MODEL}")
+    with page.expect_request("**/explorations") as asked:
+        page.get_by_role("button", name="Roll a seed").click()
+    seed = page.get_by_label("Seed", exact=True).input_value()
+    assert f'"seed":{seed}' in (asked.value.post_data or ""), "the frame shows what would be drawn"
     page.get_by_label("Style").select_option("oil")
     page.get_by_label("Count").fill("3")
     page.get_by_role("button", name="Draw", exact=True).click()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from PIL import Image
@@ -12,7 +14,7 @@ from playwright.sync_api import Page, Route, expect
 
 from app.imaging import png_with_provenance, told
 from tests.browser.pages import follow
-from tests.studio import ROOT, request
+from tests.studio import ROOT, request, wait_until
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
@@ -99,6 +101,43 @@ def test_a_waiting_job_says_its_place_and_can_be_cancelled(open_page: Open) -> N
     expect(page.locator(".job").nth(6).locator(".works a img")).to_have_count(16)
 
 
+def test_a_wish_to_cancel_that_is_refused_can_be_said_again(open_page: Open) -> None:
+    page = open_page(expected="503")
+    occupy(page)
+    card = draw(page, "to be cancelled", count=16)
+    busy = '{"detail": "The database is busy", "errors": []}'
+    page.route("**/cancellation", lambda route: route.fulfill(status=503, body=busy, content_type="application/json"))
+    card.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#problem")).to_have_text("The database is busy")
+    page.unroute("**/cancellation")
+    card.get_by_role("button", name="Cancel").click()
+    expect(page.locator(".job").first.locator("[data-text]")).to_have_text("Cancelled")
+
+
+def test_a_hidden_page_follows_nothing_and_knows_all_when_it_is_seen_again(open_page: Open) -> None:
+    page = open_page()
+    page.add_init_script("""
+        const Real = EventSource;
+        window.streams = [];
+        window.EventSource = class extends Real { constructor(...given) { super(...given); streams.push(this); } };
+        window.show = (seen) => {
+            Object.defineProperty(document, "hidden", { get: () => !seen, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        };
+    """)
+    page.goto("/create")
+    opened = "streams.filter((stream) => stream.readyState !== EventSource.CLOSED).length"
+    assert page.evaluate(opened) == 1
+    card = draw(page, "seen again", count=16)
+    page.evaluate("show(false)")
+    assert page.evaluate(opened) == 0
+    newest = page.request.get("/api/v1/generations?limit=1").json()["items"][0]["id"]
+    wait_until("the job", lambda: page.request.get(f"/api/v1/generations/{newest}").json()["status"] == "succeeded")
+    page.evaluate("show(true)")
+    expect(card.locator(".works a img")).to_have_count(16)
+    assert page.evaluate(opened) == 1
+
+
 def test_many_waiting_jobs_do_not_block_the_page(open_page: Open) -> None:
     page = open_page()
     occupy(page, 14)
@@ -157,6 +196,20 @@ def test_what_was_filled_in_goes_along_to_another_model_and_back(open_page: Open
     expect(page.get_by_label("Prompt")).to_have_value("a kite")
     page.goto("/create")
     expect(page.get_by_label("Prompt")).to_have_value("")
+
+
+def test_what_came_from_a_work_goes_along_too_and_a_language_takes_nothing_away(open_page: Open) -> None:
+    page = open_page()
+    page.goto(f"/create?{urlencode({'request': json.dumps(request('a given kite', seed=3))})}")
+    expect(page.get_by_label("Prompt")).to_have_value("a given kite")
+    follow(page.locator(".models a", has_text="Emoji mixing"))
+    follow(page.locator(".models a", has_text="Emoji transformer"))
+    expect(page.get_by_label("Prompt")).to_have_value("a given kite")
+    expect(page.get_by_label("Seed", exact=True)).to_have_value("3")
+    page.get_by_label("Prompt").fill("a typed kite")
+    follow(page.get_by_role("button", name="简体中文"))
+    expect(page.get_by_label("提示词")).to_have_value("a typed kite")
+    follow(page.get_by_role("button", name="English"))
 
 
 def test_style_chips_change_the_prompt_and_the_dice_rolls(open_page: Open) -> None:
@@ -218,6 +271,15 @@ def test_a_search_stays_in_its_tab_and_a_model_is_chosen_at_once(open_page: Open
     page.get_by_label("Model").select_option("pixel-faces")
     page.wait_for_url("**model=pixel-faces**")
     expect(page.locator(".card")).to_have_count(0)
+
+
+def test_a_search_after_the_session_has_ended_leads_to_the_sign_in(open_page: Open) -> None:
+    page = open_page(expected="401")
+    page.goto("/")
+    page.context.clear_cookies()
+    page.get_by_role("searchbox").fill("fox")
+    page.wait_for_url("**/sign-in?next=**")
+    expect(page.locator("header")).to_have_count(1)
 
 
 def test_a_work_is_named_tagged_marked_trashed_and_taken_back(open_page: Open) -> None:
