@@ -77,6 +77,8 @@ def sentence(problem: Mapping[str, Any]) -> str:
     """What pydantic says of a field, in words also where it would show a pattern."""
     if problem["type"] == "string_pattern_mismatch":
         return "Some of its characters are not allowed"
+    if problem["type"] == "missing":
+        return "Fill this in"
     return str(problem["msg"]).removeprefix("Value error, ")
 
 

@@ -56,6 +56,8 @@ def read_upload(content: bytes, max_side: int = MAX_STORED_SIDE) -> tuple[bytes,
             picture = ImageOps.exif_transpose(picture)
     except UnidentifiedImageError as error:
         raise UnsupportedMedia("The file is not a PNG, JPEG, WebP, GIF or BMP picture") from error
+    except Image.DecompressionBombError as error:
+        raise Invalid(f"The picture has too many pixels; it may have {MAX_SIDE} a side") from error
     except Invalid:
         raise
     except Exception as error:  # decoders of foreign bytes raise whatever they like

@@ -56,7 +56,7 @@ def error_response(scope: Scope, error: DomainError) -> Response:
             headers["WWW-Authenticate"] = "Bearer"
         language = language_of(Request(scope))
         title, detail = said(language, error.title), said(language, error.detail)
-        errors = [{**each, "msg": said(language, str(each.get("msg", "")))} for each in error.errors]
+        errors = [{**each, "msg": said(language, str(each.get("msg") or error.detail))} for each in error.errors]
         return ProblemResponse(error.status, title, detail, errors, headers)
     if isinstance(error, Unauthenticated) and scope["method"] in ("GET", "HEAD"):
         query = scope.get("query_string", b"").decode("latin-1")

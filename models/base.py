@@ -29,7 +29,7 @@ class SamplingParams(BaseModel):
         le=MAX_SEED - 64,
         title="Seed",
         strict=True,
-        description="The same seed and prompt give the same picture; empty draws one at random",
+        description="The same seed with the same settings gives the same picture; empty draws one at random",
     )
     count: int = Field(1, ge=1, le=16, title="Count", description="How many pictures", strict=True)
 
@@ -167,7 +167,8 @@ class Family:
 
     `picture_size(params, card_of)` is the side of the pictures that it trains on; `card_of(name)` reads a checkpoint's
     card. `cost(params)` is what its training takes. `problem(params, card_of)` says what does not fit together, if
-    anything. `sheet` says what the sheets of a run show.
+    anything. `pairs`: it learns from drawings of one thing in several styles. `sheet` says what the sheets of a run
+    show.
     """
 
     name: str
@@ -183,6 +184,7 @@ class Family:
     picture_size: Callable[[Any, Callable[[str], dict[str, Any]]], int] | None = None
     cost: Callable[[Any], TrainingCost] | None = None
     problem: Callable[[Any, Callable[[str], dict[str, Any]]], str | None] | None = None
+    pairs: bool = False
 
     def task(self, name: str) -> Task | None:
         return next((task for task in self.tasks if task.name == name), None)

@@ -98,8 +98,12 @@ def read_card(folder: Path) -> dict[str, Any]:
         if (folder / "card.json").stat().st_size > MAX_CARD:
             raise CheckpointError(f"{folder.name}: the card is larger than a card is")
         card = json.loads((folder / "card.json").read_text("utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{folder.name}: the card cannot be read ({error})") from error
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder.name}: there is no card.json beside the weights") from error
+    except OSError as error:
+        raise CheckpointError(f"{folder.name}: the card cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{folder.name}: the card is not JSON") from error
     if not isinstance(card, dict) or card.get("format") != FORMAT:
         raise CheckpointError(f"{folder.name}: the card's format is not {FORMAT}")
     if wrong := problem(card):

@@ -55,7 +55,7 @@ REASONS = {
 
 
 OF_FIELDS = {  # what pydantic says of fields of forms
-    "Field required",
+    "Fill this in",
     "Input should be a valid integer",
     "Input should be a valid integer, unable to parse string as an integer",
     "Input should be a valid integer, got a number with a fractional part",

@@ -11,8 +11,10 @@ from starlette.datastructures import UploadFile
 
 from app.checkpoints import service
 from app.checkpoints.schemas import CardList, CardOut, ModelList, ModelOut
+from app.database import session_scope
 from app.deps import Admin, User
 from app.errors import Invalid, NotFound
+from app.training_runs import service as training_runs
 
 router = APIRouter(prefix="/models", tags=["models"])
 checkpoints_router = APIRouter(prefix="/checkpoints", tags=["checkpoints"])
@@ -103,4 +105,11 @@ def export_checkpoint(admin: Admin, name: Name) -> StreamingResponse:
     responses={409: {"description": "It came with the studio"}},
 )
 def delete_checkpoint(admin: Admin, name: Name) -> None:
+    unpublish(name)
+
+
+def unpublish(name: str) -> None:
+    """Raises NotFound, Conflict."""
     service.delete(name)
+    with session_scope() as session:
+        training_runs.forget_model(session, name)

@@ -5,6 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.training_runs.metrics import METRICS
+
+WRITTEN = {
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "kl": "KL",
+    "db": "(dB)",
+    "nats": "(nats)",
+    "k1": "(1 draw)",
+    "k64": "(64 draws)",
+    "k512": "(512 draws)",
+}
 ALIKE = 2  # names that two measurements have in common, to be rows of one table
 
 
@@ -39,4 +51,4 @@ def arranged(figures: dict[str, Any]) -> tuple[list[tuple[str, Any]], list[Table
 
 
 def words(name: str) -> str:
-    return name.replace("_", " ")
+    return METRICS.get(name) or " ".join(WRITTEN.get(part, part) for part in name.split("_"))

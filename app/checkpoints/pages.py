@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.checkpoints import service
-from app.checkpoints.api import Name
+from app.checkpoints.api import Name, unpublish
 from app.checkpoints.figures import arranged
 from app.deps import Admin, User
 from app.templating import render
@@ -30,5 +30,5 @@ def show(request: Request, user: User, name: Name) -> Response:
 @router.post("/models/{name}/deletion")
 def delete(admin: Admin, name: Name) -> RedirectResponse:
     """Artists no longer see it; what it drew stays."""
-    service.delete(name)
+    unpublish(name)
     return RedirectResponse("/models", status_code=303)

@@ -88,20 +88,23 @@ def as_text(value: object) -> str | None:
 
 
 def json_rows(text: str) -> Iterator[dict[str, object]]:
-    for line in io.StringIO(text, newline="\n"):  # not splitlines(), which splits at U+2028 inside a caption too
+    # Not splitlines(), which splits at U+2028 inside of a caption too.
+    for number, line in enumerate(io.StringIO(text, newline="\n"), 1):
         if line.strip():
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise Invalid("It is not JSON lines") from error
+                raise Invalid(f"Line {number} is not JSON") from error
             if not isinstance(row, dict):
                 raise Invalid("Its rows need a file_name and a text")
             yield row
 
 
 def table_rows(text: str, suffix: str) -> Iterator[dict[str, object]]:
+    header = text.partition("\n")[0]
+    delimiter = "\t" if suffix == ".tsv" else max(",;\t", key=header.count)  # spreadsheets of many countries write ;
     try:
-        for row in csv.DictReader(io.StringIO(text), delimiter="\t" if suffix == ".tsv" else ","):
+        for row in csv.DictReader(io.StringIO(text), delimiter=delimiter):
             yield {(key or "").strip().lower(): value for key, value in row.items()}
     except csv.Error as error:
         raise Invalid("It is not a table of comma-separated values") from error

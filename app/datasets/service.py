@@ -19,7 +19,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from app.database import session_scope
 from app.datasets.captions import tidy
 from app.datasets.kinds import KINDS
-from app.datasets.labels import place
+from app.datasets.labels import labelled, place
 from app.datasets.schemas import DatasetChange, DatasetIn, DatasetOut, ItemChange, State, Statistics
 from app.datasets.tables import Dataset, DatasetItem
 from app.errors import Conflict, NotFound
@@ -200,6 +200,13 @@ def look(found: DatasetItem, kind: str) -> bytes:
 def accepted(query: Select[*Row], dataset_id: str) -> Select[*Row]:
     """Narrow a query to what a dataset keeps, in the order of their content."""
     return query.where(DatasetItem.dataset_id == dataset_id, DatasetItem.refusal.is_(None)).order_by(DatasetItem.sha256)
+
+
+def has_pairs(session: Session, dataset_id: str) -> bool:
+    """Whether something is in several styles, as far as folders and names say."""
+    rows = session.execute(accepted(select(DatasetItem.sha256, DatasetItem.name), dataset_id))
+    styles, concepts = labelled({str(row.sha256): row.name for row in rows})
+    return any(styles.values()) and len(set(concepts.values())) < len(concepts)
 
 
 def version(session: Session, dataset_id: str) -> str:

@@ -30,6 +30,10 @@ from models.registry import families
 from models.training.folder import RunFolder
 from models.training.recipe import completed
 
+NO_PAIRS = (
+    "This family learns from things that are drawn in several styles: put each style in a folder of its own, and give "
+    "drawings of one thing one file name"
+)
 FEWEST = 2  # pictures: one to train on, one to hold out
 
 
@@ -57,6 +61,8 @@ def create(
     family, params, steps = planned(given)
     size = family.picture_size(params, checkpoints.card_of) if family.picture_size else 64
     dataset_id, collection = source(session, given.dataset, size, 1 if given.fit == "patches" else FEWEST)
+    if family.pairs and dataset_id and not datasets.has_pairs(session, dataset_id):
+        raise invalid("dataset", why=NO_PAIRS)
     run = TrainingRun(
         user_id=user.id,
         name=given.name,
@@ -174,6 +180,11 @@ def page(session: Session, before: str | None, limit: int) -> tuple[list[Trainin
     return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 
+def is_measured(run: TrainingRun) -> bool:
+    """Whether the figures are just being written into the card of its model."""
+    return run.status == "running" and run.phase == "evaluating"
+
+
 def describe(run: TrainingRun) -> TrainingRunOut:
     active = run.status == "running" and 0 < run.progress < 1
     return TrainingRunOut(
@@ -200,7 +211,7 @@ def describe(run: TrainingRun) -> TrainingRunOut:
         saved_step=run.saved,
         error=run.error,
         model=run.model,
-        publishable=(folder(run.id).model / "card.json").is_file(),
+        publishable=not is_measured(run) and (folder(run.id).model / "card.json").is_file(),
         created_at=run.created_at,
         started_at=run.started_at,
         finished_at=run.finished_at,
@@ -337,6 +348,11 @@ def trained(run: TrainingRunOut) -> dict[str, Any]:
         return {}
 
 
+def forget_model(session: Session, name: str) -> None:
+    """No run is published under this name any more."""
+    session.execute(update(TrainingRun).where(TrainingRun.model == name).values(model=None))
+
+
 def publish(run: TrainingRunOut, given: PublicationIn) -> Path:
     """Copy what the run has trained to the checkpoints that artists see. Raises Conflict.
 
@@ -349,7 +365,7 @@ def publish(run: TrainingRunOut, given: PublicationIn) -> Path:
         "trained_on": run.collection,
     }
     if not run.publishable:
-        raise Conflict("The run has no model yet; it is written when the run is done")
+        raise Conflict("The run has no model yet; it is there when the run is done and measured")
     try:
         return publish_checkpoint(
             folder(run.id).model,

@@ -58,6 +58,7 @@ def evaluate(data: Collection, run: Run) -> None:
     """Put what can be measured of the model into its card; the model stays a good one where that fails."""
     run.finish()
     run.beat("evaluating", progress=1.0)
+    run.say("measuring")
     try:
         for name, value in measure(run.folder.model, data, run.published).items():
             print(f"{name}: {value}", file=sys.stderr, flush=True)
@@ -105,6 +106,7 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
         raise UsedWrongly(f"The run in {run.path} has another {', '.join(changed)}; choose another folder")
     run.beat("preparing")
     train_with_rollback(importlib.import_module(family.trainer).train, params, data, run)
+    run.stop_clock()
     if run.is_first:
         describe(run.folder.model / "card.json", recipe.card)
         if recipe.evaluate:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +27,7 @@ def train_with_rollback(train: Callable[[Any, Any, Run], None], params: Any, dat
             if diverged:
                 raise
             diverged, run.rate = True, run.rate / 2
-            note(run, f"{error}; back to the last checkpoint, with {run.rate:g} of the learning rate")
+            run.say(f"{error}; back to the last checkpoint, with {run.rate:g} of the learning rate")
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -37,7 +36,7 @@ def train_with_rollback(train: Callable[[Any, Any, Run], None], params: Any, dat
             if run.pieces >= params.batch_size:
                 raise TooLarge("there is not enough memory, not even for one picture at a time") from error
             run.pieces *= 2
-            note(run, f"out of memory; back to the last checkpoint, with batches in {run.pieces} pieces")
+            run.say(f"out of memory; back to the last checkpoint, with batches in {run.pieces} pieces")
         if run.device.type == "cuda":  # only here is the traceback, which holds the step's tensors, gone
             torch.cuda.empty_cache()
 
@@ -45,8 +44,3 @@ def train_with_rollback(train: Callable[[Any, Any, Run], None], params: Any, dat
 def is_out_of_memory(error: BaseException) -> bool:
     """Torch's CPU allocator raises a plain RuntimeError."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
-
-
-def note(run: Run, message: str) -> None:
-    if run.is_first and run.echo:
-        print(message, file=sys.stderr, flush=True)

@@ -68,6 +68,7 @@ class Run:
     _worse: int = 0  # measurements since the best
     _seconds_before: float = 0.0
     _started: float = field(default_factory=time.monotonic)
+    _ended: float | None = None
     _spent: dict[str, float] = field(default_factory=dict)  # seconds by kind, since the last log
     _logged: tuple[int, float] = (0, 0.0)
     _stop: bool = False
@@ -114,6 +115,10 @@ class Run:
 
         threading.Thread(target=watch, daemon=True, name="parent").start()
 
+    def stop_clock(self) -> None:
+        """It has trained; what comes only measures."""
+        self._ended = time.monotonic()
+
     def finish(self) -> None:
         """The last state is saved; from now on a wish to stop is heard at once. Raises Stopped for an earlier one."""
         self.is_done = True
@@ -130,7 +135,7 @@ class Run:
     @property
     def seconds(self) -> float:
         """Training time so far, over all sittings."""
-        return self._seconds_before + time.monotonic() - self._started
+        return self._seconds_before + (self._ended or time.monotonic()) - self._started
 
     def progress(self, step: int) -> float:
         """How much of the budget is spent, in [0, 1]; learning rates decay with it."""
@@ -204,6 +209,11 @@ class Run:
         self.folder.append(line)
         if self.echo:
             print(" ".join(f"{name} {value}" for name, value in line.items()), file=sys.stderr, flush=True)
+
+    def say(self, words: str) -> None:
+        """To whoever reads the log."""
+        if self.is_first and self.echo:
+            print(words, file=sys.stderr, flush=True)
 
     def log_step(self, done: int, batch: int, **metrics: float) -> None:
         """Log a step's own metrics, with what is the same for every family: throughput, memory, shares of time."""
@@ -330,6 +340,7 @@ class Run:
         if found is None:
             return 0, {}
         facts, tensors = found
+        self.say(f"goes on from step {facts['step']}")
         self._seconds_before = facts["seconds"]
         self._saved = self._done = facts["step"]
         self.rate = min(self.rate, facts.get("rate", 1.0))

@@ -148,6 +148,7 @@ if (prompt) showStyle();
 
 const live = document.getElementById("live");
 const PIXEL_ART = 32;
+const SLOW = 1500; // milliseconds after which somebody wonders whether anything comes
 const BUSY = 2000; // milliseconds until a frame that nobody could draw is asked for again
 const caption = live?.querySelector("figcaption");
 const usual = caption?.textContent;
@@ -179,6 +180,7 @@ async function showLive() {
   if (text === asked) return;
   asking = true;
   asked = text;
+  const slow = setTimeout(sayLive, SLOW, caption.dataset.slow);
   try {
     const answer = await fetch("/api/v1/explorations", { method: "POST", headers: { "Content-Type": "application/json" }, body: text });
     if (answer.status === 200) {
@@ -197,6 +199,7 @@ async function showLive() {
   } catch {
     // the next change asks again
   } finally {
+    clearTimeout(slow);
     asking = false;
   }
   if (wantedFrame() !== asked) showLive();

@@ -93,9 +93,11 @@ export class Charts {
     this.place.insertBefore(holder, before);
     const axis = { stroke: faint, grid: { stroke: line, width: 1 }, ticks: { stroke: line, width: 1 }, font: "12px system-ui" };
     const series = names.flatMap((name, i) => {
-      const base = { stroke: colours[i % colours.length], spanGaps: true, points: { show: (chart, index) => chart.data[index].filter((v) => v !== null).length < 30, size: 4 } };
-      const own = { ...base, label: this.label(name), width: 1.8 };
-      return this.otherName ? [own, { ...base, label: `${this.label(name)} · ${this.otherName}`, width: 1.2, dash: [5, 4] }] : [own];
+      const base = { spanGaps: true, points: { show: (chart, index) => chart.data[index].filter((v) => v !== null).length < 30, size: 4 } };
+      const colour = (at) => colours[at % colours.length];
+      const own = { ...base, stroke: colour(i), label: this.label(name), width: 1.8 };
+      const other = { ...base, stroke: colour(names.length + i), label: `${this.label(name)} · ${this.otherName}`, width: 1.2, dash: [5, 4] };
+      return this.otherName ? [own, other] : [own];
     });
     const chart = new uPlot(
       {
@@ -104,7 +106,7 @@ export class Charts {
         scales: { x: { time: false } },
         axes: [
           { ...axis, size: 28, incrs: WHOLE, values: (_, ticks) => ticks.map((tick) => NUMBER.format(tick)) },
-          { ...axis, size: 58, values: (_, ticks) => ticks.map((tick) => NUMBER.format(tick)) },
+          { ...axis, size: (_, shown) => Math.max(...(shown ?? [""]).map((text) => 7 * text.length)) + 18, values: (_, ticks) => ticks.map((tick) => NUMBER.format(tick)) },
         ],
         legend: { show: names.length > 1 || Boolean(this.otherName) },
         cursor: { drag: { x: true, y: false } },

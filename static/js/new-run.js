@@ -61,6 +61,7 @@ function duration(seconds) {
 }
 
 let turn = 0;
+let touched = false; // nothing is wrong with a form that nobody has filled in
 async function estimate() {
   const mine = ++turn;
   const place = document.getElementById("estimate");
@@ -71,10 +72,14 @@ async function estimate() {
     place.textContent = [
       words.words.replace("TIME", duration(found.seconds)).replace("MEMORY", memory),
       found.measured === "here" ? words.here : words.elsewhere,
+      form.elements.evaluate.checked ? words.measuring : "",
       found.pieces > 1 ? words.pieces.replace("NUMBER", found.pieces) : "",
     ].join(" ");
-  } catch {
-    if (mine === turn) place.textContent = ""; // what is wrong is said at the launch
+    if (touched) showProblem(null);
+  } catch (error) {
+    if (mine !== turn) return;
+    place.textContent = "";
+    if (touched && error instanceof ApiError) showProblem(error);
   }
 }
 
@@ -95,6 +100,7 @@ function showProblem(error) {
 }
 
 form.addEventListener("change", (event) => {
+  touched = true;
   if (event.target.name === "preset") usePreset();
   showOwn();
   followStart();

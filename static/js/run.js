@@ -67,10 +67,16 @@ function show(run) {
   if (run.error === null || !atRest(run.status)) document.getElementById("reason").textContent = "";
   else if (!document.getElementById("reason").textContent) document.getElementById("reason").textContent = run.error;
   document.getElementById("publish").hidden = !run.publishable;
-  for (const control of page.querySelectorAll("[data-when]")) control.hidden = !control.dataset.when.split(" ").includes(run.status);
+  showControls(run.status, run.saved_step);
   if (!atRest(run.status)) return;
   stream?.close();
   if (run.publishable && !wasAtRest) showFigures();
+}
+
+function showControls(status, saved) {
+  for (const control of page.querySelectorAll("[data-when]")) {
+    control.hidden = !control.dataset.when.split(" ").includes(status) || (control.dataset.act === "conclusion" && !saved);
+  }
 }
 
 // What was measured comes with the page, but for a run that has just ended.
@@ -182,5 +188,5 @@ if (page.dataset.other) {
     charts.draw();
   });
 }
-for (const control of page.querySelectorAll("[data-when]")) control.hidden = !control.dataset.when.split(" ").includes(page.dataset.status);
+showControls(page.dataset.status, Number(page.dataset.saved));
 follow();

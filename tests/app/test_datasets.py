@@ -123,6 +123,8 @@ def test_captions_are_found_by_side_car_table_and_json_lines() -> None:
     captions = Captions()
     captions.add("a/fox.txt", b"  a red\nfox\x00 ")
     captions.add("b/metadata.jsonl", '{"file_name": "Cat.png", "text": "一只猫"}\n'.encode())
+    captions.add("excel.csv", b"\xef\xbb\xbffile_name;text\r\ne.png;a kite, red\r\n")
+    assert captions.find("e.png") == "a kite, red"
     captions.add("list.csv", b'\xef\xbb\xbffile_name,text\nc/dog.jpg,"a dog, asleep"\n')
     assert captions.find("a/Fox.PNG") == "a red fox"
     assert captions.find("b/cat.png") == "一只猫"

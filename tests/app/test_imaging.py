@@ -59,6 +59,12 @@ def test_bad_pictures_are_refused_at_once(content: bytes, error: type[Exception]
     assert time.monotonic() - began < 5
 
 
+@pytest.mark.parametrize("side", [9_000, 50_000])
+def test_a_picture_that_is_too_large_is_not_called_broken(side: int) -> None:
+    with pytest.raises(Invalid, match="many"):
+        imaging.read_upload(png_of_size(side, side))
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "YCbCr"])
 def test_every_mode_becomes_eight_bit_rgb_or_rgba(mode: str) -> None:
     form = "JPEG" if mode in ("CMYK", "YCbCr") else "PNG"

@@ -53,7 +53,10 @@ def test_training_and_an_export_keep_the_labels(tmp_path: Path) -> None:
     numbers = {style: 30 * (style == "oil") for style in ("ink", "oil")}
     names = [(f"kites/{style}/{i}.png", drawing(i + shift)) for style, shift in numbers.items() for i in range(25)]
     add(dataset, *names, ("other/ink/3.png", drawing(99)))
+    loose = make("kites in a heap")
+    add(loose, *((f"{i}.png", drawing(i)) for i in range(4)))
     with session_scope(writing=False) as session:
+        assert service.has_pairs(session, dataset) and not service.has_pairs(session, loose)
         content = b"".join(service.export(service.get(session, dataset)))
     with zipfile.ZipFile(io.BytesIO(content)) as made:
         files = {name for name in made.namelist() if name.endswith(".png")}

@@ -176,7 +176,9 @@ def test_pictures_become_a_model_that_artists_use(training: Studio, boss: httpx.
 
     archive = boss.get("/checkpoints/kites/file").content
     assert artist.get("/checkpoints/kites/file").status_code == 403
+    assert boss.get(f"/training-runs/{run}").json()["model"] == "kites"
     assert boss.delete("/checkpoints/kites").status_code == 204
+    assert boss.get(f"/training-runs/{run}").json()["model"] is None
     assert artist.get("/models/kites").status_code == 404
     files = [("files", ("kites.zip", archive))]
     answer = boss.post("/checkpoints", data={"name": "kites-again"}, files=files)

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -242,6 +243,15 @@ def test_orthogonalised_updates_have_singular_values_near_one() -> None:
     for shape in ((3, 32, 64), (3, 64, 32)):
         values = torch.linalg.svdvals(orthogonalize(torch.randn(shape)).float())
         assert values.min() > 0.5 and values.max() < 1.5
+
+
+def test_what_comes_after_the_training_is_not_counted(tmp_path: Path) -> None:
+    run = Run(tmp_path / "run", steps=1, echo=False)
+    run.restore()
+    run.stop_clock()
+    trained = run.seconds
+    time.sleep(0.02)
+    assert run.seconds == trained
 
 
 def test_muon_descends() -> None:

@@ -166,4 +166,5 @@ MIXING = Family(
     ),
     picture_size=lambda params, card_of: int(params.network.size),
     cost=cost,
+    pairs=True,
 )
