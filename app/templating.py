@@ -16,7 +16,8 @@ from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from app.artworks.service import subject
+from app.artworks.service import in_words, subject
+from app.checkpoints.service import cards
 from app.database import now
 from app.i18n import LANGUAGES, language_of, said, translations
 from app.settings import ROOT
@@ -36,7 +37,7 @@ def environment(language: str) -> Environment:
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
     made.filters["ago"] = lambda moment: ago(moment, language)
     made.filters["bytes"] = size
-    made.filters["subject"] = subject
+    made.filters["subject"] = partial(subject, titled=lambda model: said(language, title_of(model)))
     made.filters["duration"] = lambda seconds: duration(seconds, language)
     # For texts that come from elsewhere: unlike `_()` it neither formats nor trusts them.
     made.filters["t"] = partial(said, language)
@@ -62,6 +63,11 @@ def ago(moment: datetime | None, language: str) -> str:
 
 def duration(seconds: float, language: str) -> str:
     return format_timedelta(timedelta(seconds=seconds), locale=language.replace("-", "_"), threshold=1.2)
+
+
+def title_of(model: str) -> str:
+    """Of a model that may be gone."""
+    return str(cards().get(model, {}).get("title") or in_words(model))
 
 
 def size(number: int) -> str:

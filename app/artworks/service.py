@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,9 +33,13 @@ class Filter:
     studio: bool = False
 
 
-def subject(params: dict[str, Any], model: str) -> str:
-    """What a work is of, in words: its prompt, else its style and the name of the model."""
-    return str(params.get("prompt") or " · ".join(filter(None, [params.get("label"), model.replace("-", " ")])))
+def in_words(name: str) -> str:
+    return name.replace("-", " ")
+
+
+def subject(params: dict[str, Any], model: str, titled: Callable[[str], str] = in_words) -> str:
+    """What a work is of, in words: its prompt, else its style and what its model is called."""
+    return str(params.get("prompt") or " · ".join(filter(None, [params.get("label"), titled(model)])))
 
 
 def request_params(provenance: dict[str, Any]) -> dict[str, Any]:
