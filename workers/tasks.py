@@ -12,7 +12,7 @@ from workers.celery_app import worker_name
 def answer(queue: str, job: str = "") -> None:
     """`job` is only for the log: the claim takes what is next in fair order."""
     if queue == TRAINING:
-        from workers.training import work_once
+        from workers.training.sitting import work_once
     else:
         from workers.generate import work_once  # torch is imported in the child process only
 

@@ -1,4 +1,4 @@
-"""Training runs: make, steer, look at, publish. Takes a session and never commits; `workers/training.py` runs them."""
+"""Training runs: make, steer, look at, publish. Takes a session and never commits; `workers/training` runs them."""
 
 from __future__ import annotations
 

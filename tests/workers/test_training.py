@@ -25,8 +25,10 @@ from app.training_runs import service
 from app.training_runs.schemas import ExtensionIn
 from app.training_runs.tables import TrainingRun
 from tests.studio import ROOT, wait_until
-from workers import lease, training
+from workers import lease
 from workers.lease import Lease
+from workers.training import outcome, pictures, sitting
+from workers.training import process as processes
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -55,7 +57,7 @@ def add_run(**values: Any) -> str:
 
 def claim() -> Lease[TrainingRun] | None:
     with session_scope() as session:
-        return training.claim(session, "training", "worker")
+        return sitting.claim(session, "training", "worker")
 
 
 def row(run: str) -> TrainingRun:
@@ -71,8 +73,8 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., No
     """
     counter = tmp_path / "memory.events"
     counter.write_text("low 0\noom_kill 3\n")
-    monkeypatch.setattr(training, "KILLS", (counter,))
-    monkeypatch.setattr(training, "prepared", lambda taken: tmp_path)
+    monkeypatch.setattr(outcome, "KILLS", (counter,))
+    monkeypatch.setattr(pictures, "prepared", lambda taken: tmp_path)
 
     def use(text: str, ready: str | None = None) -> None:
         def start(run: TrainingRun, collection: Path) -> subprocess.Popen[bytes]:
@@ -84,22 +86,22 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., No
                 wait_until("the process to be ready", lambda: place.progress().get("phase") == ready)
             return process
 
-        monkeypatch.setattr(training, "start", start)
+        monkeypatch.setattr(processes, "start", start)
 
     return use
 
 
-def sitting() -> None:
-    assert training.work_once("training", "worker")
+def sit() -> None:
+    assert sitting.work_once("training", "worker")
 
 
-def sitting_that_hears(run: str, wish: Callable[[Session, TrainingRun], object]) -> None:
+def sit_and_hear(run: str, wish: Callable[[Session, TrainingRun], object]) -> None:
     """A sitting whose run is asked for something while it goes on."""
     taken = claim()
     assert taken is not None
     with session_scope() as session:
         wish(session, session.get_one(TrainingRun, run))
-    training.attempt(taken)
+    sitting.attempt(taken)
 
 
 PRELUDE = """
@@ -140,13 +142,13 @@ def test_prepared_pictures_stay_while_a_run_uses_them() -> None:
 
 
 def test_a_process_that_hangs_is_ended(process: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(processes, "SILENT_SECONDS", 1.0)
     process('folder.say(phase="training")\nos.kill(os.getpid(), signal.SIGSTOP)\n')
     run = add_run()
-    sitting()
+    sit()
     assert (row(run).status, row(run).attempt) == ("queued", 1)
-    sitting()
-    sitting()
+    sit()
+    sit()
     assert row(run).status == "failed" and "SIGKILL" in str(row(run).error)
 
 
@@ -162,14 +164,14 @@ def test_the_fetch_of_a_starter_collection_hears_a_cancel(monkeypatch: pytest.Mo
         pytest.fail("the cancel was not heard")
 
     monkeypatch.setattr(fetching, "build", build)
-    sitting()
+    sit()
     assert row(run).status == "cancelled"
 
 
 def test_a_process_that_ends_well_ends_the_run(process: Callable[..., None]) -> None:
     process(SAID.format(phase="done", step=7, saved=7))
     run = add_run()
-    sitting()
+    sit()
     done = row(run)
     assert (done.status, done.step, done.saved, done.attempt, done.token) == ("succeeded", 7, 7, 1, None)
 
@@ -177,7 +179,7 @@ def test_a_process_that_ends_well_ends_the_run(process: Callable[..., None]) -> 
 def test_the_reason_of_a_failure_is_kept(process: Callable[..., None]) -> None:
     process('folder.say(phase="failed", reason="the loss of step 3 is nan")\nsys.exit(1)')
     run = add_run()
-    sitting()
+    sit()
     assert (row(run).status, row(run).error) == ("failed", "the loss of step 3 is nan")
 
 
@@ -188,7 +190,7 @@ def test_a_process_that_dies_as_it_measures_has_made_its_model(process: Callable
         + "os.kill(os.getpid(), signal.SIGKILL)"
     )
     run = add_run()
-    sitting()
+    sit()
     assert row(run).status == "succeeded"
     card = json.loads((service.folder(run).model / "card.json").read_text())
     assert card == {"not_measured": "The training process was ended by SIGKILL."}
@@ -201,15 +203,15 @@ def test_a_pause_that_could_not_save_says_so(process: Callable[..., None]) -> No
         ready="training",
     )
     run = add_run()
-    sitting_that_hears(run, service.pause)
+    sit_and_hear(run, service.pause)
     assert (row(run).status, row(run).error) == ("failed", "the disk is full")
 
 
 def test_a_folder_that_an_earlier_process_never_leaves_ends_the_run(process: Callable[..., None]) -> None:
-    process(f"sys.exit({training.IN_USE})")
+    process(f"sys.exit({outcome.IN_USE})")
     run = add_run()
     for expected in ("queued", "queued", "failed"):
-        sitting()
+        sit()
         assert row(run).status == expected
     assert "holds its folder" in (row(run).error or "")
 
@@ -224,7 +226,7 @@ def test_a_process_that_dies_three_times_without_a_new_checkpoint_fails_the_run(
     process("os.kill(os.getpid(), signal.SIGKILL)")
     run = add_run()
     for expected in ("queued", "queued", "failed"):
-        sitting()
+        sit()
         assert row(run).status == expected
     assert "SIGKILL" in (row(run).error or "")
 
@@ -233,7 +235,7 @@ def test_a_new_checkpoint_gives_a_run_its_attempts_back(process: Callable[..., N
     run = add_run()
     for saved in range(1, 6):
         process(SAID.format(phase="training", step=saved, saved=saved) + "os.kill(os.getpid(), signal.SIGKILL)")
-        sitting()
+        sit()
         assert (row(run).status, row(run).saved) == ("queued", saved)
 
 
@@ -246,9 +248,9 @@ def test_a_kill_by_the_kernel_for_memory_makes_smaller_pieces_until_none_is_left
     )
     run = add_run()
     for pieces in (2, 4, 8):
-        sitting()
+        sit()
         assert (row(run).status, row(run).pieces, row(run).attempt) == ("queued", pieces, 0)
-    sitting()
+    sit()
     assert row(run).status == "failed" and "not even for one picture" in (row(run).error or "")
 
 
@@ -260,13 +262,13 @@ def test_wishes_reach_a_process_that_runs(process: Callable[..., None]) -> None:
         + "time.sleep(60)"
     )
     run = add_run()
-    sitting_that_hears(run, service.pause)
+    sit_and_hear(run, service.pause)
     assert (row(run).status, row(run).saved, row(run).step) == ("paused", 4, 4)
     with session_scope() as session:
         service.resume(session, session.get_one(TrainingRun, run))
-    sitting_that_hears(run, partial(service.extend, given=ExtensionIn(steps=20)))
+    sit_and_hear(run, partial(service.extend, given=ExtensionIn(steps=20)))
     assert (row(run).status, row(run).steps) == ("queued", 20)
-    sitting_that_hears(run, service.cancel)
+    sit_and_hear(run, service.cancel)
     assert row(run).status == "cancelled" and row(run).finished_at is not None
 
 
@@ -275,10 +277,10 @@ def test_a_budget_that_grows_as_the_run_ends_is_not_lost(process: Callable[..., 
     run = add_run()
     taken = claim()
     assert taken is not None
-    outcome = training.sit(taken, Path())
+    found = sitting.sit(taken, Path())
     with session_scope() as session:
         service.extend(session, session.get_one(TrainingRun, run), ExtensionIn(steps=30))
-    training.settle(taken, outcome)
+    sitting.settle(taken, found)
     assert (row(run).status, row(run).steps) == ("queued", 30)
 
 
@@ -293,7 +295,7 @@ def test_who_lost_the_lease_changes_nothing(process: Callable[..., None]) -> Non
         assert [found.id for found in sweeper.reap(session, TrainingRun)] == [run]
     again = claim()
     assert again is not None and again.attempt == 2
-    training.attempt(taken)
+    sitting.attempt(taken)
     assert (row(run).status, row(run).token) == ("running", again.token)
 
 

@@ -1,0 +1,109 @@
+"""One sitting of one run: claim it, prepare, train for as long as it takes, settle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.database import session_scope
+from app.datasets.packages import FetchError
+from app.errors import DomainError
+from app.queue import ring
+from app.sweeper import MAX_ATTEMPTS, doorbells
+from app.training_runs import service
+from app.training_runs.tables import TrainingRun
+from models.base import Cancelled
+from workers import crash_points, lease, shutdown
+from workers.lease import Heartbeat, Lease
+from workers.training import pictures, process
+from workers.training.outcome import End, Outcome, oom_kills, outcome_of
+from workers.training.wishes import look
+
+log = structlog.get_logger()
+
+
+def work_once(queue: str, worker: str) -> bool:
+    """Claim and run one training run, for as long as it takes; False when none waited."""
+    with session_scope() as session:
+        taken = claim(session, queue, worker)
+    if taken is None:
+        return False
+    crash_points.reach("claimed")
+    with Heartbeat([taken]):
+        attempt(taken)
+    if doorbells(queue) == 0 and not shutdown.begun.is_set():
+        ring(queue)
+    return True
+
+
+def claim(session: Session, queue: str, worker: str) -> Lease[TrainingRun] | None:
+    """The next run by priority and age."""
+    query = (
+        select(TrainingRun)
+        .where(TrainingRun.status == "queued", TrainingRun.queue == queue)
+        .order_by(TrainingRun.priority.desc(), TrainingRun.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    run = session.scalar(query)
+    taken = lease.take(session, run, worker) if run else []
+    return taken[0] if taken else None
+
+
+def attempt(taken: Lease[TrainingRun]) -> None:
+    """One sitting. Whatever goes wrong ends, or puts back, the run with a reason."""
+    run = taken.row
+    bound = log.bind(run=run.id, request=run.request_id, attempt=taken.attempt)
+    try:
+        service.folder(run.id).path.mkdir(parents=True, exist_ok=True)
+        collection = pictures.prepared(taken)
+        crash_points.reach("prepared")
+        outcome = sit(taken, collection)
+        bound.info("training_sitting_ended", outcome=outcome.status, reason=outcome.reason)
+    except Cancelled:
+        outcome = Outcome("let go")
+    except (DomainError, FetchError) as error:
+        outcome = Outcome("failed", str(error))
+    except OSError as error:
+        bound.exception("training_failed")
+        outcome = Outcome("failed", f"The run could not start: {error}")
+    except Exception:
+        bound.exception("training_failed")
+        outcome = Outcome("again", "The training worker failed; its log has the details under this run's id.")
+    settle(taken, outcome)
+
+
+def sit(taken: Lease[TrainingRun], collection: Path) -> Outcome:
+    """Start the process, watch it until it ends, say what its end means."""
+    kills = oom_kills()
+    started = process.start(taken.row, collection)
+    crash_points.reach("started")
+    try:
+        wish = process.watch(taken, started)
+    finally:
+        process.end_group(started)
+    said = service.folder(taken.job).progress()
+    process.follow(taken, said)
+    return outcome_of(taken, End(started.returncode, said, wish, oom_kills() - kills))
+
+
+def settle(taken: Lease[TrainingRun], outcome: Outcome) -> None:
+    """One transaction ends the sitting, if the lease is still ours."""
+    crash_points.reach("before_settling")
+    with session_scope() as session:
+        wishes = look(session, taken, lock=True)
+        if wishes is None:
+            log.warning("training_ended_without_lease", run=taken.job)
+        elif outcome.status == "succeeded" and not wishes.new_budget:
+            taken.total = taken.step  # fewer than its steps where it ended by its minutes or on a plateau
+            lease.end(session, taken, "succeeded")
+        elif outcome.status == "failed" or (outcome.status == "again" and taken.attempt >= MAX_ATTEMPTS):
+            lease.end(session, taken, "failed", outcome.reason)
+        else:
+            lease.put_back(session, taken, spare_attempt=outcome.status != "again")
+            # Where a run waits or rests it shows how far it is.
+            session.execute(update(TrainingRun).where(TrainingRun.id == taken.job).values(step=taken.step))
+    taken.state = "settled"

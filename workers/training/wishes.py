@@ -1,0 +1,53 @@
+"""What the row of a run asks of its process, and what the row is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.database import session_scope
+from app.training_runs.tables import TrainingRun
+from models.base import Cancelled
+from workers import lease, shutdown
+from workers.lease import Lease
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the row asks of a running process."""
+
+    cancel: bool
+    pause: bool
+    new_budget: bool
+
+
+def look(session: Session, taken: Lease[TrainingRun], lock: bool = False) -> Wishes | None:
+    """None when the lease is no longer ours. `lock`: no wish comes in between before the transaction ends."""
+    query = select(
+        TrainingRun.cancel_requested,
+        TrainingRun.pause_requested,
+        TrainingRun.steps,
+        TrainingRun.minutes,
+        TrainingRun.patience,
+    ).where(lease.held(taken))
+    row = session.execute(query.with_for_update() if lock else query).first()
+    if row is None:
+        return None
+    cancel, pause, *budget = row
+    return Wishes(cancel, pause, budget != [taken.row.steps, taken.row.minutes, taken.row.patience])
+
+
+def check(taken: Lease[TrainingRun]) -> None:
+    """While nothing can be saved yet. Raises Cancelled when the run is to stop or the lease is gone."""
+    with session_scope(writing=False) as session:
+        wishes = look(session, taken)
+    if wishes is None or wishes.cancel or wishes.pause or shutdown.begun.is_set():
+        raise Cancelled
+
+
+def report(taken: Lease[TrainingRun], **values: Any) -> None:
+    with session_scope() as session:
+        session.execute(update(TrainingRun).where(lease.held(taken)).values(**values))
