@@ -6,7 +6,9 @@ import uuid
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import AfterValidator
+from pydantic import AfterValidator, StringConstraints
+
+from models.card import LONGEST_NAME, NAME
 
 
 def uuid_text(value: str) -> str:
@@ -23,6 +25,7 @@ def no_controls(value: str | None) -> str | None:
     return value
 
 
+Slug = Annotated[str, StringConstraints(pattern=NAME, max_length=LONGEST_NAME)]
 Uuid = Annotated[str, AfterValidator(uuid_text)]
 Id = Annotated[str, Path(max_length=36), AfterValidator(uuid_text)]
 Text = Annotated[str | None, Query(max_length=200), AfterValidator(no_controls)]

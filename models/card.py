@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 FORMAT = 1
+NAME, LONGEST_NAME = "^[a-z0-9]+(-[a-z0-9]+)*$", 60  # of checkpoints, families and tasks
 MAX_CARD = 1 << 20  # bytes
 ZOO = Path(__file__).parent / "zoo"
 

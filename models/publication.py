@@ -13,12 +13,11 @@ from typing import Any
 
 from PIL import Image
 
-from models.card import ZOO, CheckpointError, read_card
+from models.card import LONGEST_NAME, NAME, ZOO, CheckpointError, read_card
 from models.folders import whole_folder
 from models.registry import families
 from models.safetensors_header import check_header
 
-NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 BROKEN = (SyntaxError, ValueError, OSError, Image.DecompressionBombError)  # what Pillow raises for bad pictures
 PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
@@ -37,7 +36,7 @@ def publish(
     licence, ...) go into the card of the copy.
     Raises CheckpointError.
     """
-    if not NAME.fullmatch(name) or len(name) > 60:
+    if not re.fullmatch(NAME, name) or len(name) > LONGEST_NAME:
         raise CheckpointError("a name has small letters, digits and single hyphens, at most 60")
     target = checkpoints / name
     if (ZOO / name).exists() and not target.exists():

@@ -15,6 +15,7 @@ from app.database import session_scope
 from app.deps import Admin, User
 from app.errors import Invalid, NotFound
 from app.training_runs import service as training_runs
+from models.card import LONGEST_NAME, NAME
 
 router = APIRouter(prefix="/models", tags=["models"])
 checkpoints_router = APIRouter(prefix="/checkpoints", tags=["checkpoints"])
@@ -22,12 +23,12 @@ FORM = {
     "type": "object",
     "required": ["name", "files"],
     "properties": {
-        "name": {"type": "string", "pattern": "^[a-z0-9]+(-[a-z0-9]+)*$", "maxLength": 60},
+        "name": {"type": "string", "pattern": NAME, "maxLength": LONGEST_NAME},
         "replace": {"type": "string", "enum": ["true", "false"], "default": "false"},
         "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
     },
 }
-Name = Annotated[str, Path(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+Name = Annotated[str, Path(pattern=NAME, max_length=LONGEST_NAME)]
 
 
 @router.get("", summary="List models")

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
 from app.errors import Invalid, NotFound, invalid_params
-from app.generations.schemas import LONGEST_REQUEST, MOST_IMAGES, GenerationIn, Inputs, PictureIn, Restoration, Slug
+from app.generations.schemas import LONGEST_REQUEST, MOST_IMAGES, GenerationIn, Inputs, PictureIn, Restoration
 from app.generations.service import check_choices, source
 from app.uploads import service as uploads
 from app.users.service import Principal
-from app.validation import Uuid
+from app.validation import Slug, Uuid
 from app.version import VERSION
 from models.base import Task
 
@@ -25,7 +25,7 @@ UNFIT = "{} was left out: {}"
 VERSIONS = "It was drawn by version {}; this is {}"
 MISSING = "Not among your pictures: {} of {} that it was made from"
 DIFFERENCES = (GONE, NO_SUCH_TASK, REPLACED, UNFIT, VERSIONS, MISSING)
-LONGEST_NAME = 60
+LONGEST_SHOWN = 60
 
 
 class Source(BaseModel):
@@ -97,7 +97,7 @@ def fitting(task: Task, card: dict[str, Any], params: dict[str, Any]) -> tuple[d
             match each["loc"]:
                 case ["body", "params", str(name), *_] if name in params:
                     wrong[name] = str(each["msg"])
-        unfit += [UNFIT.format(name[:LONGEST_NAME], why) for name, why in wrong.items()]
+        unfit += [UNFIT.format(name[:LONGEST_SHOWN], why) for name, why in wrong.items()]
         params = {name: value for name, value in params.items() if name not in wrong}
         if not wrong:  # something that it lacks: the form asks for it
             return params, unfit

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from app.artworks.schemas import ArtworkOut
-from app.validation import Uuid
+from app.validation import Slug, Uuid
 
 MOST_IMAGES = 8
 LONGEST_REQUEST = 8000  # characters of JSON that the create page takes in its address
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 

@@ -25,7 +25,7 @@ from app.i18n import language_of
 from app.i18n import said as said_in
 from app.paging import Cursor, Limit, decode, encode
 from app.queue import TRAINING, ring
-from app.training_runs import service
+from app.training_runs import planning, service
 from app.training_runs.estimates import estimate
 from app.training_runs.schemas import (
     CurvesOut,
@@ -56,11 +56,11 @@ CONFLICT: dict[int | str, dict[str, Any]] = {409: {"description": "Not in the ru
 @families_router.get("", summary="What can be trained: parameters, presets, what they would take")
 def list_families(admin: Admin) -> TrainingFamilyList:
     with session_scope(writing=False) as session:
-        return TrainingFamilyList(items=[describe_family(session, name) for name in service.trainable()])
+        return TrainingFamilyList(items=[describe_family(session, name) for name in planning.trainable()])
 
 
 def describe_family(session: Any, name: str) -> TrainingFamilyOut:
-    family = service.trainable()[name]
+    family = planning.trainable()[name]
     assert family.training is not None
     return TrainingFamilyOut(
         name=family.name,
@@ -94,7 +94,7 @@ def expected(session: Session, family: Family, preset: Preset) -> Estimate | Non
 def create(admin: Admin, request: Request, response: Response, given: TrainingRunIn) -> TrainingRunOut:
     expected = create_estimate(admin, given)
     with session_scope() as session:
-        run = service.describe(service.create(session, admin, given, expected, request.state.id))
+        run = service.describe(planning.create(session, admin, given, expected, request.state.id))
     ring(TRAINING, run.id)
     response.headers["Location"] = f"/api/v1/training-runs/{run.id}"
     return run
@@ -103,7 +103,7 @@ def create(admin: Admin, request: Request, response: Response, given: TrainingRu
 @router.post("/estimates", summary="What a run would take, without launching it")
 def create_estimate(admin: Admin, given: TrainingRunIn) -> Estimate:
     with session_scope(writing=False) as session:
-        family, params, steps = service.planned(given)
+        family, params, steps = planning.planned(given)
         return estimate(session, family, params, steps, given.minutes)
 
 

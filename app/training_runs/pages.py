@@ -15,7 +15,7 @@ from app.deps import Admin
 from app.forms import fields, network_fields
 from app.paging import Cursor, decode, encode
 from app.templating import render
-from app.training_runs import service
+from app.training_runs import planning, service
 from app.training_runs.api import describe_family
 from app.training_runs.metrics import METRICS
 from app.validation import Id, OptionalId, Text
@@ -39,7 +39,7 @@ def index(request: Request, admin: Admin, cursor: Cursor = None) -> Response:
 @router.get("/new")
 def new(request: Request, admin: Admin, family: Text = None, dataset: Text = None, start_from: Text = None) -> Response:
     """A form from the family's schema; `start_from` is a checkpoint, whose family it is."""
-    trainable = service.trainable()
+    trainable = planning.trainable()
     known = cards()
     start = known.get(start_from or "")
     chosen = trainable.get(start["family"] if start else family or "") or next(iter(trainable.values()))
@@ -48,7 +48,7 @@ def new(request: Request, admin: Admin, family: Text = None, dataset: Text = Non
     with session_scope(writing=False) as session:
         found, _ = datasets.page(session, None, DATASETS)
         described = describe_family(session, chosen.name)
-    checkpoints = {f.family: service.usable(f.family) for f in form if f.family}
+    checkpoints = {f.family: planning.usable(f.family) for f in form if f.family}
     context: dict[str, Any] = {
         "families": trainable,
         "chosen": described,
@@ -73,7 +73,7 @@ def show(request: Request, admin: Admin, run_id: Id, other: OptionalId = None) -
         described = service.describe(run)
         alike = [each for each in service.page(session, None, 50)[0] if each.id != run.id]
         compared = service.describe(service.get(session, other)) if other else None
-    family = service.trainable().get(run.family)
+    family = planning.trainable().get(run.family)
     card = service.trained(described)
     facts, tables = arranged(card.get("figures", {}))
     context: dict[str, Any] = {

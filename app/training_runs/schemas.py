@@ -8,10 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.datasets.schemas import Name
-from app.validation import no_controls
+from app.validation import Slug, no_controls
 from models.training.recipe import MAX_MINUTES, MAX_STEPS
 
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(no_controls)]
 Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS, strict=True)]

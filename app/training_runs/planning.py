@@ -1,0 +1,144 @@
+"""What a run is to be, from what was asked for: family, parameters, pictures and budget, or what is wrong with them."""
+
+from __future__ import annotations
+
+import uuid
+
+from pydantic import BaseModel, ValidationError
+from sqlalchemy.orm import Session
+
+from app.checkpoints import service as checkpoints
+from app.datasets import service as datasets
+from app.datasets.collections import COLLECTIONS
+from app.errors import Invalid, invalid_params
+from app.training_runs.schemas import Estimate, TrainingRunIn
+from app.training_runs.tables import TrainingRun
+from app.users.service import Principal
+from models.base import Family, may_get_flat
+from models.fine_tuning import OtherShape, validated
+from models.registry import families
+
+NO_PAIRS = (
+    "This family learns from things that are drawn in several styles: put each style in a folder of its own, and give "
+    "drawings of one thing one file name"
+)
+FEWEST = 2  # pictures: one to train on, one to hold out
+
+
+def trainable() -> dict[str, Family]:
+    """Families with a trainer, those that draw by themselves first."""
+    known = sorted(families().items(), key=lambda entry: not entry[1].tasks)
+    return {name: family for name, family in known if family.training and family.trainer}
+
+
+def create(
+    session: Session, user: Principal, given: TrainingRunIn, expected: Estimate, request_id: str = ""
+) -> TrainingRun:
+    """A queued run with every parameter resolved. Raises NotFound, Invalid with the fields."""
+    family, params, steps = planned(given)
+    size = family.picture_size(params, checkpoints.card_of) if family.picture_size else 64
+    dataset_id, collection = source(session, given.dataset, size, 1 if given.fit == "patches" else FEWEST)
+    if family.pairs and dataset_id and not datasets.has_pairs(session, dataset_id):
+        raise invalid("dataset", why=NO_PAIRS)
+    run = TrainingRun(
+        user_id=user.id,
+        name=given.name,
+        family=family.name,
+        dataset_id=dataset_id,
+        collection=collection,
+        size=size,
+        fit=given.fit,
+        mirror=given.mirror,
+        prepared=None if dataset_id else f"datasets/{collection}",
+        params=params.model_dump(mode="json"),
+        steps=steps,
+        minutes=given.minutes,
+        patience=given.patience,
+        seed=given.seed,
+        evaluate=given.evaluate,
+        pieces=expected.pieces,
+        request_id=request_id,
+    )
+    session.add(run)
+    session.flush()
+    return run
+
+
+def planned(given: TrainingRunIn) -> tuple[Family, BaseModel, int]:
+    """(family, parameters, steps) of a request. Raises Invalid with the fields."""
+    family = trainable().get(given.family)
+    if family is None:
+        raise invalid("family", why=f"There is no family {given.family} to train; there are: {', '.join(trainable())}")
+    return family, *resolve(family, given)
+
+
+def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
+    """(parameters, steps) of a preset with what was given over it. Raises Invalid."""
+    presets = {preset.name: preset for preset in family.presets}
+    if given.preset is not None and given.preset not in presets:
+        raise invalid("preset", why=f"There is no preset {given.preset}; there are: {', '.join(presets)}")
+    preset = presets[given.preset] if given.preset else family.presets[len(family.presets) // 2]
+    own = {**(preset.params if given.preset else {}), **given.params}
+    if given.base_checkpoint:
+        if family.training is None or "start_from" not in family.training.model_fields:
+            raise invalid("base_checkpoint", why="This family does not start from a checkpoint")
+        own["start_from"] = given.base_checkpoint
+    assert family.training is not None
+    for name, wanted in checkpoint_fields(family.training).items():
+        value = own.get(name, family.training.model_fields[name].default)
+        if isinstance(value, str) and value not in usable(wanted):
+            raise invalid("params", name, why=f"There is no checkpoint {value} of the family {wanted}")
+    try:
+        params = validated(family.training, own, checkpoints.card_of)
+    except ValidationError as error:
+        raise invalid_params(error) from error
+    except OtherShape as error:
+        of_size = "size" in error.names and "size" in family.training.model_fields
+        raise invalid("params", "size" if of_size else "network", why=str(error)) from error
+    if given.patience and not may_get_flat(params):
+        raise never_flat()
+    if family.problem and (why := family.problem(params, checkpoints.card_of)):
+        raise invalid("params", "network", why=why)
+    return params, given.steps or preset.steps
+
+
+def never_flat() -> Invalid:
+    return invalid("patience", why="A run that a discriminator sharpens never gets flat: give steps or minutes")
+
+
+def checkpoint_fields(params: type[BaseModel]) -> dict[str, str]:
+    """Of the parameters that name a checkpoint, the family that it must be of."""
+    extras = {name: field.json_schema_extra for name, field in params.model_fields.items()}
+    return {
+        name: str(extra["checkpoint"])
+        for name, extra in extras.items()
+        if isinstance(extra, dict) and "checkpoint" in extra
+    }
+
+
+def usable(family: str) -> list[str]:
+    """Names of the checkpoints of a family, also of those that draw nothing by themselves."""
+    return [name for name, card in checkpoints.cards().items() if card["family"] == family]
+
+
+def source(session: Session, dataset: str, size: int, fewest: int) -> tuple[str | None, str]:
+    """(dataset id or None, name) of what a run is to see. Raises NotFound, Invalid."""
+    if dataset in COLLECTIONS:
+        own = COLLECTIONS[dataset].size
+        if own != size:
+            why = f"The pictures of {dataset} have {own} px; this model wants {size}"
+            raise invalid("dataset", why=why)
+        return None, dataset
+    try:
+        found = datasets.get(session, str(uuid.UUID(dataset)))
+    except ValueError as error:
+        raise invalid("dataset", why="This is neither a dataset's id nor the name of a starter collection") from error
+    if found.kind != "pictures":
+        raise invalid("dataset", why=f"No family trains on {found.kind} yet")
+    if (count := datasets.described(session, found).accepted) < fewest:
+        raise invalid("dataset", why=f"The dataset has {count} pictures; training needs {fewest} at least")
+    return found.id, found.name
+
+
+def invalid(*place: str, why: str) -> Invalid:
+    return Invalid(why, errors=[{"loc": ["body", *place], "msg": why}])
