@@ -62,7 +62,7 @@ Result = TypeVar("Result", bound=ImportOut)
 
 
 def in_language(request: Request, result: Result) -> Result:
-    for refusal in result.refusals:
+    for refusal in (*result.refusals, *result.repeats):
         refusal.reason = said(language_of(request), refusal.reason)
     return result
 

@@ -171,6 +171,7 @@ def filled(starter: Starter, owner: Principal | None, told: Told) -> FetchOut:
             captions=whole.captions + part.captions,
             refused=whole.refused + part.refused,
             refusals=[*whole.refusals, *part.refusals][:SHOWN_REFUSALS],
+            repeats=[*whole.repeats, *part.repeats][:SHOWN_REFUSALS],
         )
         told(whole)
     if not whole.refused:

@@ -243,6 +243,10 @@ def keep(
             given = captions.find(file.source.name) if file.source.caption is None else file.source.caption
             if (earlier := known.get(file.digest)) is not None:
                 result.repeated += 1
+                if earlier.name != file.source.name and len(result.repeats) < SHOWN_REFUSALS:
+                    result.repeats.append(
+                        Refusal(name=file.source.name, reason=f"It is there already, as {earlier.name}")
+                    )
                 if given and may_replace(earlier.name, earlier.caption) and given != earlier.caption:
                     earlier.caption = given
                     result.captions += 1

@@ -113,6 +113,7 @@ class ImportOut(BaseModel):
     captions: int = Field(0, description="Captions that went to files of earlier uploads")
     refused: int = 0
     refusals: list[Refusal] = []
+    repeats: list[Refusal] = Field([], description="Of those held already under another name, the first hundred")
 
 
 class FetchOut(ImportOut):

@@ -257,6 +257,7 @@ def test_a_zip_becomes_captioned_pictures_and_reasons() -> None:
         ),
     )
     assert (result.accepted, result.repeated, result.refused) == (4, 1, 5)
+    assert [(each.name, each.reason) for each in result.repeats] == [("again.png", "It is there already, as a/fox.png")]
     assert {item.name: item.caption for item in listed(dataset)} == {
         "a/fox.png": "a red fox",
         "blue_kite.jpg": "blue kite",
@@ -273,6 +274,7 @@ def test_the_same_upload_again_changes_nothing() -> None:
     files = [(f"{i}.png", drawing(i)) for i in range(40)] + [("broken.png", b"x")]
     first, second = add(dataset, *files), add(dataset, *files)
     assert (first.accepted, second.accepted, second.repeated) == (40, 0, 40)
+    assert second.repeats == [], "what was sent twice is no news"
     assert len(listed(dataset)) == 40 and len(listed(dataset, "refused")) == 1
 
 
