@@ -25,9 +25,9 @@ $(DEV_STAMP): $(STAMP)
 	sh tests/install_browser.sh
 	touch $@
 
-# Tests wait more than they compute, so two of them run at a time, each with one thread. ARGS="-n 0 -k fox" runs a few alone.
+# Tests wait more than they compute: two files of them run at a time. ARGS="-n 0 -k fox" runs a few alone.
 test: $(DEV_STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 GOMP_SPINCOUNT=20000 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: $(DEV_STAMP)
 	$(BIN)/ruff check .

@@ -75,16 +75,16 @@ async function estimate() {
       form.elements.evaluate.checked ? words.measuring : "",
       found.pieces > 1 ? words.pieces.replace("NUMBER", found.pieces) : "",
     ].join(" ");
-    if (touched) showProblem(null);
+    if (touched) showProblem(null, "name");
   } catch (error) {
     if (mine !== turn) return;
     place.textContent = "";
-    if (touched && error instanceof ApiError) showProblem(error);
+    if (touched && error instanceof ApiError) showProblem(error, "name"); // which an estimate does without
   }
 }
 
-function showProblem(error) {
-  for (const place of form.querySelectorAll("[data-error]")) place.textContent = "";
+function showProblem(error, kept) {
+  for (const place of form.querySelectorAll("[data-error]")) if (place.dataset.error !== kept) place.textContent = "";
   const problem = document.getElementById("problem");
   problem.textContent = "";
   if (!error) return;
@@ -110,6 +110,7 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = document.getElementById("launch");
   if (button.getAttribute("aria-disabled")) return;
+  turn++; // an estimate that comes late says nothing more
   button.setAttribute("aria-disabled", "true"); // and not disabled, which would take the focus from it
   try {
     const run = await call("POST", "/training-runs", request());

@@ -124,6 +124,10 @@ def test_what_cannot_be_launched_is_said_beside_its_field(open_page: Open) -> No
     expect(page.locator("[data-error=name]")).not_to_be_empty()
     expect(page.locator("[data-error=steps]")).not_to_be_empty()
     assert "/train/new" in page.url
+    page.get_by_label("Steps", exact=True).fill("50")
+    page.get_by_label("Steps", exact=True).press("Tab")
+    expect(page.locator("[data-error=steps]")).to_be_empty()
+    expect(page.locator("[data-error=name]")).not_to_be_empty()
 
 
 def test_a_model_is_trained_on_from_its_page(open_page: Open) -> None:
