@@ -81,11 +81,19 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
             "request_again": request_again,
             "derived": derived,
             "again": service.request_params(found.provenance),
+            "titles": titles_of(found.model, found.task),
             "there": found.model in checkpoints.cards(),
             "variation": any(made.family.task("image-variation") for made in checkpoints.catalogue().values()),
             "sisters": [work for work in sisters if work.user_id == user.id],
         },
     )
+
+
+def titles_of(model: str, name: str) -> dict[str, str]:
+    """What the form calls the parameters of a task; of those of a model that is gone nothing is known."""
+    found = checkpoints.catalogue().get(model)
+    task = found.family.task(name) if found else None
+    return {key: field.title for key, field in task.params.model_fields.items() if field.title} if task else {}
 
 
 @router.post("/artworks/{artwork_id}/trash")

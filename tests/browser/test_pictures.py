@@ -74,7 +74,7 @@ def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_
     expect(mixed.locator("img")).to_have_count(1)
     follow(mixed)
     expect(page.get_by_role("heading", name="Made from")).to_be_visible()
-    expect(page.locator("dt:text-is('Weights') + dd")).to_have_text("0.8, 0.2")
+    expect(page.locator("dt:text-is('Weight') + dd")).to_have_text("0.8, 0.2")
 
     follow(page.get_by_role("link", name="Open in create"))
     expect(page.locator("#chosen li")).to_have_count(2)
