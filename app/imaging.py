@@ -20,6 +20,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MAX_SIDE, MAX_PIXELS = 8192, 40_000_000
 MAX_STORED_SIDE = 2048  # an input larger than this is made smaller: no model reads more
 PIXEL_ART = 32  # a picture no larger than this is looked at by its pixels
+SAYS_NOTHING = "This file does not say how it was made; it has to be a PNG as a studio has made it"
 PREVIEW_SIZES = (64, 128, 256, 512, 1024)
 
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 20
@@ -111,11 +112,11 @@ def told(content: bytes) -> dict[str, Any]:
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
                 said = json.loads(picture.info["danqing"])
+        if isinstance(said, dict):
+            return said
     except Exception as error:  # decoders of foreign bytes raise whatever they like
-        raise Invalid("This file does not say how it was made; it has to be a PNG as a studio has made it") from error
-    if not isinstance(said, dict):
-        raise Invalid("This file does not say how it was made; it has to be a PNG as a studio has made it")
-    return said
+        raise Invalid(SAYS_NOTHING) from error
+    raise Invalid(SAYS_NOTHING)
 
 
 def parameters_text(provenance: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from app.datasets.starters import STARTERS
 from app.errors import DISK_IS_FULL, UNEXPECTED
 from app.forms import fields, network_fields
 from app.generations.restoring import DIFFERENCES
+from app.imaging import SAYS_NOTHING
 from app.responses import InternalError
 from app.sweeper import JOBS
 from app.training_runs.metrics import METRICS
@@ -46,6 +47,7 @@ REASONS = {
     UNEXPECTED,
     *(table.given_up for table in JOBS),
     *DIFFERENCES,
+    SAYS_NOTHING,
     InternalError.title,
     "The disk of the studio is full; ask an admin to make room, then try again.",
     "There was not enough memory for this; try fewer pictures at once.",

@@ -70,6 +70,7 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
         derived = service.made_from(session, user, found)
         request_again = restoring.restore(session, user, service.told(found)).request
         sisters = generations.artworks_of_job(session, found.generation_id) if found.generation_id else []
+    catalogue = checkpoints.catalogue()
     return render(
         request,
         "artworks/show.html",
@@ -81,18 +82,17 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
             "request_again": request_again,
             "derived": derived,
             "again": service.request_params(found.provenance),
-            "titles": titles_of(found.model, found.task),
+            "titles": titles_of(catalogue.get(found.model), found.task),
             "there": found.model in checkpoints.cards(),
-            "variation": any(made.family.task("image-variation") for made in checkpoints.catalogue().values()),
+            "variation": any(made.family.task("image-variation") for made in catalogue.values()),
             "sisters": [work for work in sisters if work.user_id == user.id],
         },
     )
 
 
-def titles_of(model: str, name: str) -> dict[str, str]:
+def titles_of(model: checkpoints.Checkpoint | None, name: str) -> dict[str, str]:
     """What the form calls the parameters of a task; of those of a model that is gone nothing is known."""
-    found = checkpoints.catalogue().get(model)
-    task = found.family.task(name) if found else None
+    task = model.family.task(name) if model else None
     return {key: field.title for key, field in task.params.model_fields.items() if field.title} if task else {}
 
 

@@ -601,7 +601,9 @@ def test_logs_carry_the_requests_id_to_the_worker(studio: Studio, artist: httpx.
     )
     wait_until(  # which it does when the answer is on its way
         "the web process says what it has answered",
-        lambda: any('"trace-1"' in line and '"request"' in line for line in studio.log("web").splitlines()),
+        lambda: any(
+            json.loads(line).get("request") == "trace-1" for line in studio.log("web").splitlines() if line[0] == "{"
+        ),
     )
 
 
