@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from pydantic import ValidationError
@@ -82,9 +83,13 @@ def sentence(problem: Mapping[str, Any]) -> str:
     return str(problem["msg"]).removeprefix("Value error, ")
 
 
-def first_of(error: ValidationError) -> Invalid:
-    """For a form that shows one problem at a time."""
-    return Invalid(sentence(error.errors()[0]))
+@contextmanager
+def entered() -> Iterator[None]:
+    """What a class refuses of a form's entries is Invalid: the first problem alone, for a form shows one at a time."""
+    try:
+        yield
+    except ValidationError as error:
+        raise Invalid(sentence(error.errors()[0])) from error
 
 
 def invalid_params(error: ValidationError) -> Invalid:

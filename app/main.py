@@ -30,7 +30,7 @@ from app.explorations.api import router as explorations_api
 from app.generations.api import events_router
 from app.generations.api import router as generations_api
 from app.logs import configure_logging
-from app.middleware import StudioMiddleware
+from app.middleware import HeadMiddleware, StudioMiddleware
 from app.responses import (
     on_database_error,
     on_domain_error,
@@ -111,4 +111,5 @@ def create_app() -> FastAPI:
     application.add_exception_handler(Exception, on_unexpected)
     application.add_middleware(StudioMiddleware)
     application.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts, www_redirect=False)
+    application.add_middleware(HeadMiddleware)
     return application

@@ -1,4 +1,4 @@
-"""What every request passes: an id, a body limit, the origin check, security headers, a log line and metrics."""
+"""What every request passes: an id, a body limit, the origin check, security headers, a log line, metrics; and HEAD."""
 
 from __future__ import annotations
 
@@ -69,6 +69,25 @@ class StudioMiddleware:
                     status=status,
                     milliseconds=round(seconds * 1000, 1),
                 )
+
+
+class HeadMiddleware:
+    """HEAD is GET without the body (RFC 9110, 9.3.2); the routes know GET only. A stream ends after its headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+                await send({"type": "http.response.body"})
+
+        await self.app({**scope, "method": "GET"}, receive, send_headers)
 
 
 def route_template(scope: Scope) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 from urllib.parse import quote
 
@@ -28,6 +29,7 @@ from models.folders import is_full
 
 TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 500: "Something went wrong"}
 LOCKED_RETRY_SECONDS = 5
+UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]+')  # in a file's name, on one system or another
 
 
 class ProblemResponse(Response):
@@ -43,6 +45,13 @@ class ProblemResponse(Response):
     ) -> None:
         body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "errors": errors or []}
         super().__init__(json.dumps(body, ensure_ascii=True, default=str), status_code=status, headers=headers)
+
+
+def attachment(name: str) -> dict[str, str]:
+    """The header by which a browser saves an answer under `name`, in whatever script that is. RFC 6266."""
+    name = UNSAFE.sub("-", name).strip(" .-") or "file"
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", name)
+    return {"Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}"}
 
 
 def wants_json(scope: Scope) -> bool:

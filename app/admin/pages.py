@@ -6,12 +6,11 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import ValidationError
 
 from app.admin import service
 from app.database import session_scope
 from app.deps import Admin
-from app.errors import DomainError, first_of
+from app.errors import DomainError, entered
 from app.templating import render
 from app.users import service as users
 from app.users.schemas import UserChange, UserIn
@@ -48,11 +47,10 @@ def page(request: Request, error: DomainError | None = None, link: str | None = 
 def add_user(request: Request, admin: Admin, name: Entry, role: Entry = "artist") -> Response:
     """The new user gets a one-time link, and sets a password after it: no password is ever told by someone else."""
     try:
-        given = UserIn.model_validate({"name": name, "role": role})
+        with entered():
+            given = UserIn.model_validate({"name": name, "role": role})
         with session_scope() as session:
             token = users.create_link(session, users.create(session, given).id)
-    except ValidationError as error:
-        return page(request, first_of(error))
     except DomainError as error:
         return page(request, error)
     return page(request, link=str(request.url_for("link_form", token=token)))
@@ -81,11 +79,10 @@ def change_user(
     disabled: Annotated[bool | None, Form()] = None,
 ) -> Response:
     try:
-        wanted = UserChange.model_validate({"role": role, "disabled": disabled})
+        with entered():
+            wanted = UserChange.model_validate({"role": role, "disabled": disabled})
         with session_scope() as session:
             users.change(session, users.get(session, user_id), wanted)
-    except ValidationError as error:
-        return page(request, first_of(error))
     except DomainError as error:
         return page(request, error)
     return RedirectResponse("/admin", status_code=303)

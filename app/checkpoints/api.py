@@ -14,6 +14,7 @@ from app.checkpoints.schemas import CardList, CardOut, ModelList, ModelOut
 from app.database import session_scope
 from app.deps import Admin, User
 from app.errors import Invalid, NotFound
+from app.responses import attachment
 from app.training_runs import service as training_runs
 from models.card import LONGEST_NAME, NAME
 
@@ -95,8 +96,7 @@ def get_checkpoint(admin: Admin, name: Name) -> CardOut:
 )
 def export_checkpoint(admin: Admin, name: Name) -> StreamingResponse:
     service.card_of(name)
-    headers = {"Content-Disposition": f'attachment; filename="{name}.zip"'}
-    return StreamingResponse(service.archive(name), media_type="application/zip", headers=headers)
+    return StreamingResponse(service.archive(name), media_type="application/zip", headers=attachment(f"{name}.zip"))
 
 
 @checkpoints_router.delete(
@@ -113,4 +113,4 @@ def unpublish(name: str) -> None:
     """Raises NotFound, Conflict."""
     service.delete(name)
     with session_scope() as session:
-        training_runs.forget_model(session, name)
+        training_runs.name_model(session, name, None)

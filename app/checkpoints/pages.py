@@ -8,8 +8,10 @@ from fastapi.responses import RedirectResponse
 from app.checkpoints import service
 from app.checkpoints.api import Name, unpublish
 from app.checkpoints.figures import arranged
+from app.database import session_scope
 from app.deps import Admin, User
 from app.templating import render
+from app.training_runs import service as training_runs
 
 router = APIRouter()
 
@@ -23,7 +25,16 @@ def index(request: Request, user: User) -> Response:
 def show(request: Request, user: User, name: Name) -> Response:
     found = service.checkpoint_of(name)
     facts, tables = arranged(found.card.get("figures", {}))
-    context = {"model": found, "card": found.card, "facts": facts, "tables": tables, "ships": service.ships(name)}
+    with session_scope(writing=False) as session:
+        run = training_runs.behind(session, name) if user.is_admin else None
+        context = {
+            "model": found,
+            "card": found.card,
+            "facts": facts,
+            "tables": tables,
+            "ships": service.ships(name),
+            "run": run and training_runs.describe(run),
+        }
     return render(request, "checkpoints/show.html", context)
 
 

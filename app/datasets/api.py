@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Query, Request, Response, status
@@ -33,6 +34,7 @@ from app.errors import Invalid, NotFound
 from app.i18n import language_of, said
 from app.imaging import cached_preview
 from app.paging import Cursor, Limit, decode, encode
+from app.responses import attachment
 from app.validation import Id, Text
 
 router = APIRouter(prefix="/datasets", tags=["datasets"])
@@ -114,7 +116,7 @@ def get_statistics(admin: Admin, dataset_id: Id) -> Statistics:
 def export_dataset(admin: Admin, dataset_id: Id) -> StreamingResponse:
     with session_scope(writing=False) as session:
         dataset = service.get(session, dataset_id)
-    headers = {"Content-Disposition": f'attachment; filename="dataset-{dataset.id}.zip"'}
+    headers = attachment(f"{dataset.name}.zip")
     return StreamingResponse(service.export(dataset), media_type="application/zip", headers=headers)
 
 
@@ -172,8 +174,8 @@ def get_item_file(admin: Admin, dataset_id: Id, item_id: Id) -> Response:
     with session_scope(writing=False) as session:
         item: DatasetItem = service.item(session, dataset_id, item_id)
     content = service.content(item)
-    name = f"{item.sha256}{service.SUFFIXES[item.media_type]}"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": FOREVER}
+    name = f"{PurePosixPath(item.name).stem}{service.SUFFIXES[item.media_type]}"
+    headers = {**attachment(name), "Cache-Control": FOREVER}
     return Response(content, media_type=item.media_type, headers=headers)
 
 

@@ -7,13 +7,12 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import ValidationError
 
 from app.database import session_scope
 from app.datasets import fetching, service
 from app.datasets.schemas import DatasetIn, StarterName, State
 from app.deps import Admin
-from app.errors import Conflict, DomainError, first_of
+from app.errors import Conflict, DomainError, entered
 from app.paging import Cursor, decode, encode
 from app.templating import render
 from app.validation import Id, Text
@@ -54,11 +53,10 @@ def create(
     kind: Annotated[str, Form(max_length=20)] = "pictures",
 ) -> Response:
     try:
-        wanted = DatasetIn.model_validate({"name": name, "kind": kind})
+        with entered():
+            wanted = DatasetIn.model_validate({"name": name, "kind": kind})
         with session_scope() as session:
             made = service.create(session, admin, wanted).id
-    except ValidationError as error:
-        return listing(request, first_of(error))
     except DomainError as error:
         return listing(request, error)
     return RedirectResponse(f"/datasets/{made}", status_code=303)

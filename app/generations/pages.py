@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
 from app.database import session_scope
 from app.deps import User
-from app.errors import first_of
+from app.errors import entered
 from app.forms import fields
 from app.generations import restoring, service
 from app.generations.schemas import LONGEST_REQUEST, MOST_IMAGES, GenerationIn, Inputs, PictureIn, Restoration
@@ -75,10 +74,8 @@ def filled_in(session: Session, user: Principal, artwork: str | None, request: s
         return restoring.restore(session, user, artworks.told(artworks.get(session, user, artwork)))
     if not request:
         return None
-    try:
+    with entered():
         return Restoration(request=GenerationIn.model_validate_json(request), differences=[])
-    except ValidationError as error:
-        raise first_of(error) from error
 
 
 @router.get("/create/jobs/{generation_id}")

@@ -190,7 +190,7 @@ def publish(run: Existing, response: Response, given: PublicationIn) -> CardOut:
     """Artists see the model at once."""
     service.publish(run, given)
     with session_scope() as session:
-        service.get(session, run.id).model = given.name
+        service.name_model(session, given.name, run.id)
     response.headers["Location"] = f"/api/v1/checkpoints/{given.name}"
     return CardOut.of(given.name, cards()[given.name])
 

@@ -215,9 +215,16 @@ def trained(run: TrainingRunOut) -> dict[str, Any]:
         return {}
 
 
-def forget_model(session: Session, name: str) -> None:
-    """No run is published under this name any more."""
+def name_model(session: Session, name: str, run_id: str | None) -> None:
+    """From now on this run, and no other, is published under the name; None for no run at all."""
     session.execute(update(TrainingRun).where(TrainingRun.model == name).values(model=None))
+    if run_id is not None:
+        get(session, run_id).model = name
+
+
+def behind(session: Session, name: str) -> TrainingRun | None:
+    """The run that is published under this name."""
+    return session.scalar(select(TrainingRun).where(TrainingRun.model == name))
 
 
 def publish(run: TrainingRunOut, given: PublicationIn) -> Path:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from app.database import session_scope
 from app.deps import COOKIE, User, public
-from app.errors import DomainError, Invalid, first_of
+from app.errors import DomainError, Invalid, entered
 from app.security import local_path
 from app.templating import render
 from app.users import service
@@ -81,16 +81,17 @@ def use_link(request: Request, token: str, name: Entry = "", password: Entry = "
     try:
         with session_scope(writing=False) as session:
             first = service.check_link(session, token).user_id is None
-        given = UserIn(name=name, role="admin", password=password or None) if first else None
+        with entered():
+            given = UserIn(name=name, role="admin", password=password or None) if first else None
         with session_scope() as session:
             _, session_token = service.use_link(session, token, given)
         return redirect_signed_in(session_token, "/create")
-    except ValidationError as error:
+    except Invalid as error:
         return render(
             request,
             "users/link.html",
-            {"token": token, "person": None, "error": first_of(error), "name": name[:200]},
-            status=422,
+            {"token": token, "person": None, "error": error, "name": name[:200]},
+            status=error.status,
         )
 
 

@@ -182,7 +182,7 @@ items.addEventListener("keydown", (event) => {
   inputs[inputs.indexOf(event.target) + 1]?.focus(); // which saves this one
 });
 items.addEventListener("click", async ({ target }) => {
-  if (!target.matches("[data-delete]")) return;
+  if (!target.matches("[data-delete]") || !confirm(items.dataset.ask)) return;
   const item = target.closest(".item");
   try {
     await call("DELETE", `/datasets/${id}/items/${item.dataset.id}`);

@@ -8,7 +8,7 @@ import json
 import pytest
 from fastapi import Request
 
-from app.responses import on_system_error
+from app.responses import attachment, on_system_error
 
 
 def request(language: str) -> Request:
@@ -26,3 +26,17 @@ def test_a_full_disk_is_said_wherever_it_is_met(language: str, words: str) -> No
 def test_any_other_error_of_the_machine_is_a_mistake_of_ours() -> None:
     with pytest.raises(PermissionError):
         on_system_error(request("en"), PermissionError(errno.EACCES, "Permission denied"))
+
+
+@pytest.mark.parametrize(
+    ("name", "plain", "full"),
+    [
+        ("Kites of ours.zip", "Kites-of-ours.zip", "Kites%20of%20ours.zip"),
+        ("风筝.zip", "-.zip", "%E9%A3%8E%E7%AD%9D.zip"),
+        ('../a/b"\r\nX: y.png', "a-b-X--y.png", "a-b-X-%20y.png"),
+        ("..", "file", "file"),
+    ],
+)
+def test_what_is_saved_has_a_name_that_every_system_takes(name: str, plain: str, full: str) -> None:
+    wanted = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{full}"
+    assert attachment(name) == {"Content-Disposition": wanted}

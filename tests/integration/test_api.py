@@ -51,6 +51,18 @@ def test_a_prompt_becomes_pictures_that_say_how_they_were_made(artist: httpx.Cli
     assert provenance["checkpoint_sha256"] == artist.get(f"/models/{MODEL}").json()["checkpoint"]["sha256"]
 
 
+def test_head_is_answered_as_get_without_the_body(studio: Studio, artist: httpx.Client) -> None:
+    job = finished(artist, submit(artist, "a kite")["id"])
+    work = f"/artworks/{job['artworks'][0]['id']}/file"
+    seen, told = artist.get(work), artist.head(work)
+    assert told.status_code == 200 and not told.content
+    assert told.headers["content-length"] == seen.headers["content-length"] == str(len(seen.content))
+    assert artist.head(f"/generations/{job['id']}/events").headers["content-type"].startswith("text/event-stream")
+    assert artist.head("/artworks/nothing").status_code == 422 and artist.head("/models").status_code == 200
+    assert httpx.head(f"{studio.url}/sign-in").headers["content-type"].startswith("text/html")
+    assert httpx.head(f"{studio.url}/static/icon.svg").status_code == 200
+
+
 def test_the_same_seed_gives_the_same_picture_alone_and_in_a_batch(artist: httpx.Client) -> None:
     def pixels(work: dict[str, Any]) -> bytes:
         content = artist.get(f"/artworks/{work['id']}/file").content

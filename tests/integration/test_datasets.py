@@ -52,6 +52,7 @@ def test_a_dataset_is_filled_looked_at_captioned_exported_and_deleted(admin: htt
     assert (before["accepted"], after["accepted"]) == (13, 12) and before["version"] != after["version"]
 
     exported = admin.get(f"/datasets/{dataset}/export")
+    assert exported.headers["content-disposition"].startswith('attachment; filename="Kites.zip"')
     with zipfile.ZipFile(io.BytesIO(exported.content)) as made:
         assert json.loads(made.read("dataset.json"))["version"] == after["version"]
         assert len(made.namelist()) == 14
@@ -69,7 +70,7 @@ def test_music_is_kept_shown_as_a_piano_roll_given_back_and_not_yet_trained_on(a
     assert Image.open(io.BytesIO(admin.get(f"{at}/preview").content)).width == 128
     file = admin.get(f"{at}/file")
     assert file.content == jig and file.headers["content-type"] == "audio/midi"
-    assert "attachment" in file.headers["content-disposition"]
+    assert file.headers["content-disposition"] == "attachment; filename=\"jig.mid\"; filename*=UTF-8''jig.mid"
     run = {"name": "Jigs", "family": "fsq-autoencoder", "dataset": dataset}
     refused = admin.post("/training-runs", json=run)
     assert refused.status_code == 422 and refused.json()["errors"][0]["loc"] == ["body", "dataset"]
