@@ -73,6 +73,14 @@ def read_upload(content: bytes, max_side: int = MAX_STORED_SIDE) -> tuple[bytes,
     return encode_png(clean), clean.width, clean.height
 
 
+def is_animated(content: bytes) -> bool:
+    """Whether a picture that `read_upload` takes has more frames than the one that it keeps."""
+    with contextlib.suppress(Exception), Image.open(io.BytesIO(content), formats=FORMATS) as picture:
+        # A JPEG of several pictures is one photograph with its thumbnail or depth.
+        return picture.format in ("GIF", "PNG", "WEBP") and bool(getattr(picture, "is_animated", False))
+    return False
+
+
 def on_white(content: bytes) -> Image.Image:
     """A picture of ours in RGB, transparency on white."""
     return flattened(Image.open(io.BytesIO(content)))

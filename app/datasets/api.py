@@ -64,8 +64,8 @@ Result = TypeVar("Result", bound=ImportOut)
 
 
 def in_language(request: Request, result: Result) -> Result:
-    for refusal in (*result.refusals, *result.repeats):
-        refusal.reason = said(language_of(request), refusal.reason)
+    for each in result.told:
+        each.reason = said(language_of(request), each.reason)
     return result
 
 

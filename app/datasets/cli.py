@@ -37,8 +37,8 @@ def dataset_fetch(name: str) -> None:
     except (DomainError, OSError) as error:  # the disk may be full
         fail(str(error))
     say("")
-    for refusal in fetched.refusals:
-        say(f"{refusal.name}: {refusal.reason}")
+    for each in fetched.told:
+        say(f"{each.name}: {each.reason}")
     typer.echo(fetched.dataset.id if fetched.dataset else home_of(name))
 
 
@@ -103,8 +103,8 @@ def dataset_import(
                 opened = [(label, stack.enter_context(f.open("rb"))) for label, f in files[start : start + OPEN_FILES]]
                 result = add_files(dataset, opened, progress)
             say("")
-            for refusal in result.refusals:
-                say(f"{refusal.name}: {refusal.reason}")
+            for each in result.told:
+                say(f"{each.name}: {each.reason}")
     except ValidationError as error:
         first = error.errors()[0]
         fail(f"the {first['loc'][0]}: {first['msg']}", 2)

@@ -172,6 +172,7 @@ def filled(starter: Starter, owner: Principal | None, told: Told) -> FetchOut:
             refused=whole.refused + part.refused,
             refusals=[*whole.refusals, *part.refusals][:SHOWN_REFUSALS],
             repeats=[*whole.repeats, *part.repeats][:SHOWN_REFUSALS],
+            remarks=[*whole.remarks, *part.remarks][:SHOWN_REFUSALS],
         )
         told(whole)
     if not whole.refused:

@@ -259,6 +259,8 @@ def keep(
             session.add(item)
             known[file.digest] = item
             result.accepted += 1
+            if file.kept.remark and len(result.remarks) < SHOWN_REFUSALS:
+                result.remarks.append(Refusal(name=file.source.name, reason=file.kept.remark))
 
 
 def first_alike(session: Session, dataset_id: str, fingerprints: set[str]) -> dict[str, str]:

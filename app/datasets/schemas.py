@@ -114,6 +114,12 @@ class ImportOut(BaseModel):
     refused: int = 0
     refusals: list[Refusal] = []
     repeats: list[Refusal] = Field([], description="Of those held already under another name, the first hundred")
+    remarks: list[Refusal] = Field([], description="Of those that were kept in part, the first hundred")
+
+    @property
+    def told(self) -> list[Refusal]:
+        """All that the sender is told of single files."""
+        return [*self.refusals, *self.repeats, *self.remarks]
 
 
 class FetchOut(ImportOut):

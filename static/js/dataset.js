@@ -118,7 +118,7 @@ async function send(files) {
       reading = clearInterval(reading);
       sent += size;
       for (const key of Object.keys(sum)) sum[key] += result[key] ?? 0;
-      for (const { name, reason } of [...result.refusals, ...(result.repeats ?? [])].slice(0, Math.max(0, 20 - refusals.children.length))) {
+      for (const { name, reason } of [...result.refusals, ...(result.repeats ?? []), ...(result.remarks ?? [])].slice(0, Math.max(0, 20 - refusals.children.length))) {
         const line = document.createElement("li");
         line.textContent = `${name}: ${reason}`;
         refusals.append(line);

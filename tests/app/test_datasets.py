@@ -269,6 +269,19 @@ def test_a_zip_becomes_captioned_pictures_and_reasons() -> None:
 
 
 @pytest.mark.usefixtures("in_process")
+def test_of_what_moves_the_first_frame_is_kept_and_the_sender_is_told() -> None:
+    first, second = (Image.open(io.BytesIO(drawing(i))) for i in range(2))
+    files = [("still.png", drawing(9)), ("photograph.jpg", drawing(8, form="JPEG"))]
+    for form in ("GIF", "WEBP", "PNG"):
+        buffer = io.BytesIO()
+        first.save(buffer, form, save_all=True, append_images=[second], lossless=True)
+        files.append((f"moves.{form.lower()}", buffer.getvalue()))
+    result = add(make(), *files)
+    assert (result.accepted, result.repeated, result.refused) == (3, 2, 0), "the frames of the three are the same"
+    assert [each.name for each in result.remarks] == ["moves.gif"] and "first frame" in result.remarks[0].reason
+
+
+@pytest.mark.usefixtures("in_process")
 def test_the_same_upload_again_changes_nothing() -> None:
     dataset = make()
     files = [(f"{i}.png", drawing(i)) for i in range(40)] + [("broken.png", b"x")]

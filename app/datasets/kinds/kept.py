@@ -9,7 +9,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Kept:
-    """A file that was read. Files with one `fingerprint` are alike; `facts` are numbers and words to show."""
+    """A file that was read. Files with one `fingerprint` are alike; `facts` are numbers and words to show.
+
+    `remark` tells the sender what of the file was not kept.
+    """
 
     content: bytes
     media_type: str
@@ -18,6 +21,7 @@ class Kept:
     height: int | None = None
     colour: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    remark: str = ""
 
 
 @dataclass(frozen=True)

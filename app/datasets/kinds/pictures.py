@@ -8,16 +8,18 @@ from PIL import Image
 
 from app.datasets.kinds.kept import Kept, Kind
 from app.datasets.looks import fingerprint
-from app.imaging import read_upload
+from app.imaging import is_animated, read_upload
 from app.settings import get_settings
 
 KEPT_SIDE = 1024  # training pictures are kept no larger than this
+FIRST_FRAME = "It moves, and only its first frame was kept; a dataset of films keeps all of it"
 
 
 def read(content: bytes, name: str) -> Kept:
     png, width, height = read_upload(content, KEPT_SIDE)
     looks, colour = fingerprint(Image.open(io.BytesIO(png)))
-    return Kept(png, "image/png", looks, width, height, colour)
+    remark = FIRST_FRAME if is_animated(content) else ""
+    return Kept(png, "image/png", looks, width, height, colour, remark=remark)
 
 
 KIND = Kind(
