@@ -28,7 +28,7 @@ from app.database import new_id
 from app.paging import encode
 from benchmarks.latents import sampling, sliding
 from benchmarks.peers.race import peers
-from benchmarks.training import cancelling, loop
+from benchmarks.training import cancelling, estimating, loop
 from models.transformer.sample import load, requests, sample_tokens
 from tests.app.test_datasets import drawing
 from tests.studio import MODEL, ROOT, Studio, request, wait_until
@@ -211,6 +211,7 @@ def main(parts: list[str]) -> None:
                 "sampling": lambda: sampling(table),
                 "sliding": lambda: sliding(client, table),
                 "training": lambda: loop(table),
+                "estimating": lambda: estimating(table),
                 "cancelling": lambda: cancelling(studio, table),
                 "peers": lambda: peers(table),
             }

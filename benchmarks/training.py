@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import statistics
 import tempfile
 import time
@@ -14,7 +16,10 @@ import torch.nn.functional as F
 from rich.table import Table
 
 from app.datasets.prepared import Item, write_prepared
+from models.checkpoint import ZOO, read_card
 from models.data import Collection, open_collection
+from models.registry import families
+from models.training import gauge
 from models.training.folder import RunFolder
 from models.training.optimizers import muon_and_adamw
 from models.training.run import Run
@@ -27,19 +32,25 @@ from tests.studio import Studio, wait_until
 
 STEPS, WARM, ROUNDS = 48, 24, 3
 PARAMS = TransformerTraining(batch_size=64, views=2)
+STYLES = ("ink", "oil")
 
 
-def pictures(folder: Path) -> Collection:
+def pictures(folder: Path, side: int = 64) -> Collection:
+    """A thousand: each thing in two styles, one in twenty things held out."""
     random = np.random.default_rng(0)
     items = [
         (
-            Item(f"{i}", f"{i}", f"{i}", "", "held_out" if i % 20 == 19 else "train", "", "", [f"thing {i}"]),
-            random.integers(0, 255, (64, 64, 3), dtype=np.uint8),
+            Item(f"{i}", f"{i // 2}", f"{i}", STYLES[i % 2], split(i // 2), "", "", [f"thing {i // 2}"]),
+            random.integers(0, 255, (side, side, 3), dtype=np.uint8),
         )
         for i in range(1000)
     ]
     write_prepared(folder, items, {"name": "bench"})
     return open_collection(folder)
+
+
+def split(thing: int) -> str:
+    return "held_out" if thing % 20 == 19 else "train"
 
 
 def bare_step() -> float:
@@ -94,6 +105,30 @@ def loop(table: Table) -> None:
     table.add_row("training: step over its bare passes", f"{statistics.median(ratios) - 1:+.1%}", "at most 5 %")
     table.add_row("training: share of time waiting for data", f"{statistics.median(waiting):.2%}", "under 2 %")
     table.add_row("training: share of time saving", f"{statistics.median(saving):.2%}", "under 2 %")
+
+
+def estimating(table: Table) -> None:
+    """Pictures a second of every family's defaults over this machine's speed, against what estimates start from."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
+    cards = {folder.name: read_card(folder) for folder in ZOO.iterdir()}
+    with tempfile.TemporaryDirectory() as temporary:
+        for family in families().values():
+            if not (family.training and family.trainer and family.cost):
+                continue
+            params = family.training()
+            side = family.picture_size(params, cards.__getitem__) if family.picture_size else 64
+            run = LongRun(Path(temporary) / family.name, steps=STEPS, checkpoint_seconds=1e9, echo=False)
+            speed = gauge.speed(run.device)
+            data = pictures(Path(temporary) / f"pictures{side}", side)
+            importlib.import_module(family.trainer).train(params, data, run)
+            rate, said = run.last["images_per_second"], family.cost(params).images_per_second
+            table.add_row(
+                f"{family.name}: pictures/s over the speed of this machine ({speed:.2f})",
+                f"{rate / speed:.0f}",
+                f"{said:.0f}, as estimated",
+            )
+    torch.set_num_threads(threads)
 
 
 def cancelling(studio: Studio, table: Table) -> None:

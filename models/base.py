@@ -151,7 +151,8 @@ class Preset:
 class TrainingCost:
     """What training takes: bytes that do not depend on the batch, bytes a picture of a piece, pictures a second.
 
-    `images_per_second` is measured with the default network on two CPU cores; a studio's own runs say it better.
+    `images_per_second` is measured with the default network on two CPU cores (see `models.training.gauge`); a studio's
+    own runs say it better.
     """
 
     fixed_bytes: int

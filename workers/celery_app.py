@@ -20,7 +20,8 @@ from app.logs import configure_logging
 from app.queue import celery_app
 from app.settings import get_settings
 from app.sweeper import sweep_forever
-from workers import shutdown
+from workers import gauging, shutdown
+from workers.gauging import gauge_when_idle
 
 REPORT_SECONDS = 10.0
 log = structlog.get_logger()
@@ -42,7 +43,7 @@ def start_child(**_: object) -> None:
     if queue == "generation":
         limit_threads()
         warm()
-    targets = [sweep_forever, report_forever, *([explore_forever] if queue == "generation" else [])]
+    targets = [sweep_forever, report_forever, explore_forever if queue == "generation" else gauge_when_idle]
     for target in targets:
         threading.Thread(target=target, args=(stop,), daemon=True, name=target.__name__).start()
     worker_process_shutdown.connect(lambda **_: stop.set(), weak=False)
@@ -100,7 +101,7 @@ def report() -> None:
             forget_dead(session, row)
             session.add(row)
         row.device, row.memory_total, row.memory_used = model_cache.device_name(), total, used
-        row.models, row.seen_at = model_cache.loaded(), now()
+        row.models, row.speed, row.seen_at = model_cache.loaded(), gauging.speed, now()
 
 
 def forget_dead(session: Session, beside: Worker) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.admin import service
 from app.database import session_scope
@@ -23,6 +23,7 @@ class WorkerOut(BaseModel):
     memory_total: int
     memory_used: int
     models: list[str]
+    speed: float | None = Field(description="Of training, against two CPU cores; none where it was not measured")
     started_at: datetime
     seen_at: datetime
 

@@ -18,6 +18,7 @@ class Worker(Base):
     memory_total: Mapped[int]  # bytes, of the device
     memory_used: Mapped[int]
     models: Mapped[list[str]] = mapped_column(default=list)
+    speed: Mapped[float | None]  # of training, against the two cores on which the families were measured
     started_at: Mapped[datetime] = mapped_column(default=now)
     seen_at: Mapped[datetime] = mapped_column(default=now)
 

@@ -1,4 +1,6 @@
-"""What a run would take, before it is launched: memory by the family's measured formula, time by the latest like it."""
+"""What a run would take, before it is launched: memory by the family's measured formula, time by the latest run
+like it, or by the speed of the machine.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.admin import service as admin
+from app.admin.tables import Worker
 from app.errors import Invalid
 from app.settings import get_settings
 from app.training_runs.schemas import Estimate
@@ -39,23 +42,32 @@ def estimate(session: Session, family: Family, params: BaseModel, steps: int, mi
                 errors=[{"loc": ["body", "params"], "msg": "needs more memory than there is"}],
             )
         pieces *= 2
-    rate = measured_here(session, family, params)
-    seconds = steps * batch / (rate or cost.images_per_second)
+    rate, speed = measured_here(session, family, params), speed_of_workers(session)
+    seconds = steps * batch / (rate or cost.images_per_second * (speed or 1))
     return Estimate(
         memory_bytes=cost.fixed_bytes + cost.picture_bytes * -(-batch // pieces),
         pieces=pieces,
         seconds=min(seconds, 60 * minutes) if minutes else seconds,
-        measured="here" if rate else "two cores",
+        measured="here" if rate else "speed" if speed else "two cores",
     )
 
 
 def memory_of_workers(session: Session) -> int | None:
     """What the smallest living training worker has for a run, in bytes; None when none has reported."""
-    alive = [w for w in admin.workers(session) if w.queue == "training" and admin.is_alive(w)]
+    alive = training_workers(session)
     # Workers of one machine's CPUs share its memory; a GPU is one's own.
     beside = Counter(w.machine for w in alive if w.device.startswith("CPU"))
     rooms = [w.memory_total / (beside[w.machine] if w.device.startswith("CPU") else 1) for w in alive]
     return round(min(rooms) * SHARE) if rooms else None
+
+
+def speed_of_workers(session: Session) -> float | None:
+    """Of the slowest living training worker, against two CPU cores; None when none has been measured yet."""
+    return min((worker.speed for worker in training_workers(session) if worker.speed), default=None)
+
+
+def training_workers(session: Session) -> list[Worker]:
+    return [w for w in admin.workers(session) if w.queue == "training" and admin.is_alive(w)]
 
 
 def work(params: dict[str, Any]) -> tuple[Any, ...]:

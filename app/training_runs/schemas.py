@@ -138,12 +138,14 @@ class SheetList(BaseModel):
 
 
 class Estimate(BaseModel):
-    """What a run would take. `measured` says on what the time rests."""
+    """What a run would take. `measured` says on what the time rests: a run like it here; pictures a second of two CPU
+    cores, scaled by the speed of this machine; or those of the two cores as they are.
+    """
 
     memory_bytes: int
     pieces: int
     seconds: float
-    measured: Literal["here", "two cores"]
+    measured: Literal["here", "speed", "two cores"]
 
 
 class PresetOut(BaseModel):

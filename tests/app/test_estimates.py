@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import subprocess
+from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from app.admin.tables import Worker
-from app.database import session_scope
-from app.training_runs.estimates import SHARE, memory_of_workers
+from app.database import now, session_scope
+from app.training_runs.estimates import SHARE, estimate, memory_of_workers
+from app.training_runs.schemas import Estimate
+from models.registry import families
 from workers.celery_app import forget_dead
 
 GIB = 2**30
@@ -36,6 +40,29 @@ def test_workers_of_one_machine_share_its_memory_but_not_their_gpus() -> None:
 
 
 @pytest.mark.usefixtures("in_process")
+def test_time_follows_the_slowest_machine_until_a_run_like_it_was_made() -> None:
+    family = families()["vae"]
+    assert family.training is not None
+
+    def expected() -> Estimate:
+        session.flush()
+        assert family.training is not None
+        return estimate(session, family, family.training(), 100, None)
+
+    with session_scope() as session:
+        alone = expected()
+        assert alone.measured == "two cores"
+        session.add(worker("studio-1", "CPU, 1 threads", 16))
+        assert expected() == alone, "it has not been measured"
+        session.add(worker("studio-2", "CPU, 8 threads", 16, speed=4.0))
+        assert (expected().measured, expected().seconds) == ("speed", alone.seconds / 4)
+        session.add(worker("studio-3", "CPU, 1 threads", 16, speed=0.5))
+        session.add(worker("studio-4", "CPU, 1 threads", 16, queue="generation", speed=0.1))
+        session.add(worker("studio-5", "CPU, 1 threads", 16, speed=0.1, seen_at=now() - timedelta(hours=1)))
+        assert expected().seconds == 2 * alone.seconds
+
+
+@pytest.mark.usefixtures("in_process")
 def test_a_worker_that_was_killed_is_forgotten_when_the_next_one_comes() -> None:
     ended = subprocess.Popen(["true"])
     ended.wait()
@@ -48,5 +75,5 @@ def test_a_worker_that_was_killed_is_forgotten_when_the_next_one_comes() -> None
         assert {row.name for row in session.query(Worker)} == set(names[1:])
 
 
-def worker(name: str, device: str, gibibytes: int, queue: str = "training") -> Worker:
-    return Worker(name=name, queue=queue, device=device, memory_total=gibibytes * GIB, memory_used=0)
+def worker(name: str, device: str, gibibytes: int, queue: str = "training", **more: Any) -> Worker:
+    return Worker(name=name, queue=queue, device=device, memory_total=gibibytes * GIB, memory_used=0, **more)

@@ -497,6 +497,11 @@ def test_training_is_for_admins(training: Studio, boss: httpx.Client, kites: str
 
 def test_an_estimate_says_what_a_run_would_take(boss: httpx.Client, kites: str) -> None:
     given = {"name": "Kites", "family": "text-to-image-transformer", "dataset": kites, "steps": 100}
+
+    def is_gauged() -> bool:
+        return all(w["speed"] for w in boss.get("/workers").json()["items"] if w["queue"] == "training")
+
+    wait_until("the speed of every training worker", is_gauged, 60)
     small = boss.post("/training-runs/estimates", json={**given, "params": {"batch_size": 8}}).json()
     large = boss.post("/training-runs/estimates", json={**given, "params": {"batch_size": 64}}).json()
     assert large["memory_bytes"] > small["memory_bytes"] > 0 and large["seconds"] == pytest.approx(8 * small["seconds"])
@@ -507,6 +512,9 @@ def test_an_estimate_says_what_a_run_would_take(boss: httpx.Client, kites: str) 
     for presets in families.values():
         assert {"quick", "good", "best"} <= {preset["name"] for preset in presets}
         assert all(preset["estimate"]["seconds"] > 0 for preset in presets)
+    assert {preset["estimate"]["measured"] for preset in families["prompted-vae"]} == {"speed"}, (
+        "no run like it was made"
+    )
 
 
 # --- weights files --------------------------------------------------------------------------------------------------
