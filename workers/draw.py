@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from pydantic import ValidationError
 
 from app.checkpoints import service as checkpoints
 from app.errors import DomainError, Invalid
-from app.generations.service import check_choices, check_weights
+from app.generations.service import fitting
 from app.imaging import on_white, png_with_provenance, read_upload, told
 from app.logs import configure_logging
 from app.settings import get_settings
@@ -33,16 +32,10 @@ from workers.provenance import provenance
 def draw(model: str, task: str, params: dict[str, Any], folder: Path, images: list[Path]) -> Iterator[Path]:
     """Write `count` PNG files with provenance into `folder`; yields their paths.
 
-    Raises ValidationError, DomainError (no such model or task, bad pictures) or CheckpointError.
+    Raises DomainError (no such model or task, parameters or pictures that do not fit) or CheckpointError.
     """
     found = checkpoints.get(model)
-    wanted = found.task(task)
-    checked = wanted.params.model_validate(params)
-    check_choices(wanted.choices(found.card), checked)
-    least, most = wanted.images
-    if not least <= len(images) <= most:
-        raise Invalid(f"{task} takes {least} to {most} pictures")
-    check_weights(checked, len(images))
+    _, checked = fitting(found, task, params, len(images))
     files = [path.read_bytes() for path in images]
     given = [np.asarray(on_white(read_upload(file)[0]), dtype=np.uint8) for file in files]
     if checked.seed is None:
@@ -81,12 +74,9 @@ def main(model: str, task: str, params: str, folder: str, *images: str) -> int:
     try:
         for path in draw(model, task, json.loads(params), Path(folder), [Path(image) for image in images]):
             print(path, flush=True)
-    except ValidationError as error:
-        print("; ".join(f"{problem['loc'][-1]}: {problem['msg']}" for problem in error.errors()), file=sys.stderr)
-        return 2
     except DomainError as error:
         print(error.in_full, file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, Invalid) else 1
     except (CheckpointError, OSError) as error:
         print(error, file=sys.stderr)
         return 1

@@ -80,14 +80,22 @@ def checked(
 ) -> tuple[Checkpoint, Task, SamplingParams, dict[str, Any]]:
     """(checkpoint, task, parameters, inputs) of a request. Raises NotFound, Invalid with the fields."""
     checkpoint = checkpoints.get(given.model)
-    task = checkpoint.task(given.task)
+    task, params = fitting(checkpoint, given.task, given.params, len(given.inputs.images))
+    return checkpoint, task, params, resolved(session, user, given.inputs)
+
+
+def fitting(checkpoint: Checkpoint, name: str, given: dict[str, Any], pictures: int) -> tuple[Task, SamplingParams]:
+    """A task of a checkpoint, and its parameters where they fit both and so many pictures. Raises NotFound, Invalid
+    with the fields.
+    """
+    task = checkpoint.task(name)
     try:
-        params = task.params.model_validate(given.params)
+        params = task.params.model_validate(given)
     except ValidationError as error:
         raise invalid_params(error) from error
     check_choices(task.choices(checkpoint.card), params)
-    inputs = resolved(session, user, task, params, given.inputs)
-    return checkpoint, task, params, inputs
+    check_pictures(task, params, pictures)
+    return task, params
 
 
 def check_choices(choices: dict[str, list[str]], params: BaseModel) -> None:
@@ -98,14 +106,8 @@ def check_choices(choices: dict[str, list[str]], params: BaseModel) -> None:
             raise Invalid("The parameters do not fit the task", errors=[{"loc": ["body", "params", name], "msg": why}])
 
 
-def resolved(session: Session, user: Principal, task: Task, params: SamplingParams, given: Inputs) -> dict[str, Any]:
+def resolved(session: Session, user: Principal, given: Inputs) -> dict[str, Any]:
     """The pictures of a request with their SHA-256, as the job keeps them. Raises Invalid, by the fields."""
-    least, most = task.images
-    if not least <= len(given.images) <= most:
-        wanted = f"{least}" if least == most else f"{least} to {most}"
-        why = f"This task takes {wanted} pictures" if most else "This task takes no pictures"
-        raise Invalid(why, errors=[{"loc": ["body", "inputs", "images"], "msg": why}])
-    check_weights(params, len(given.images))
     found = []
     for number, image in enumerate(given.images):
         try:
@@ -117,8 +119,13 @@ def resolved(session: Session, user: Principal, task: Task, params: SamplingPara
     return {"images": found} if found else {}
 
 
-def check_weights(params: SamplingParams, pictures: int) -> None:
-    """Raises Invalid."""
+def check_pictures(task: Task, params: SamplingParams, pictures: int) -> None:
+    """Raises Invalid where the task takes another number of them, or they have other weights."""
+    least, most = task.images
+    if not least <= pictures <= most:
+        wanted = f"{least}" if least == most else f"{least} to {most}"
+        why = f"This task takes {wanted} pictures" if most else "This task takes no pictures"
+        raise Invalid(why, errors=[{"loc": ["body", "inputs", "images"], "msg": why}])
     for name in params.weights_of_pictures():
         if (weights := getattr(params, name)) is not None and len(weights) != pictures:
             why = "There must be one weight for each picture"

@@ -1,4 +1,5 @@
-// The API from our own pages, with JSON or a form: the session cookie goes along, errors become messages.
+// The API from our own pages, with JSON or a form: the session cookie goes along, pictures come as blobs, errors become
+// messages.
 export async function call(method, path, body, headers = {}) {
   const plain = body === undefined || body instanceof FormData;
   const answer = await fetch(`/api/v1${path}`, {
@@ -6,7 +7,8 @@ export async function call(method, path, body, headers = {}) {
     headers: plain ? headers : { "Content-Type": "application/json", ...headers },
     body: plain ? body : JSON.stringify(body),
   });
-  const result = answer.status === 204 ? null : await answer.json();
+  const isPicture = answer.headers.get("Content-Type")?.startsWith("image/");
+  const result = answer.status === 204 ? null : await (isPicture ? answer.blob() : answer.json());
   if (!answer.ok) throw new ApiError(answer.status, result);
   return result;
 }

@@ -182,22 +182,20 @@ async function showLive() {
   asked = text;
   const slow = setTimeout(sayLive, SLOW, caption.dataset.slow);
   try {
-    const answer = await fetch("/api/v1/explorations", { method: "POST", headers: { "Content-Type": "application/json" }, body: text });
-    if (answer.status === 200) {
+    const frame = await call("POST", "/explorations", JSON.parse(text));
+    if (frame) { // none: another tab has asked since
       const image = live.querySelector("img");
       const old = image.src;
-      image.src = URL.createObjectURL(await answer.blob());
+      image.src = URL.createObjectURL(frame);
       URL.revokeObjectURL(old);
       sayLive(usual);
-    } else if (answer.status === 503) {
+    }
+  } catch (error) {
+    if (error.status === 503) {
       sayLive(caption.dataset.busy);
       setTimeout(askAgain, BUSY);
-    } else if (answer.status !== 204) { // 204: another tab has asked since
-      const problem = await answer.json();
-      sayLive(problem.errors?.[0]?.msg ?? problem.detail);
-    }
-  } catch {
-    // the next change asks again
+    } else if (error instanceof ApiError) sayLive(error.fields[0]?.msg ?? error.message);
+    // else no answer came: the next change asks again
   } finally {
     clearTimeout(slow);
     asking = false;

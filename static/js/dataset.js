@@ -1,5 +1,6 @@
 // A dataset's page: send files, folders and zips; edit captions in place; delete items.
 import { call, composes, told } from "./api.js";
+import { onChoice, onDrop } from "./files.js";
 
 const drop = document.getElementById("drop");
 const id = drop.dataset.dataset;
@@ -31,14 +32,8 @@ async function filesOf(entry, path = "") {
   }
 }
 
-for (const kind of ["dragover", "dragleave", "drop"]) {
-  drop.addEventListener(kind, (event) => {
-    event.preventDefault();
-    drop.classList.toggle("over", kind === "dragover");
-  });
-}
-drop.addEventListener("drop", async (event) => {
-  const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
+onDrop(drop, async ({ items }) => {
+  const entries = [...items].map((item) => item.webkitGetAsEntry()).filter(Boolean);
   try {
     send((await Promise.all(entries.map((entry) => filesOf(entry)))).flat());
   } catch (error) {
@@ -46,13 +41,7 @@ drop.addEventListener("drop", async (event) => {
   }
 });
 for (const name of ["files", "folder"]) {
-  const input = document.getElementById(name);
-  const take = () => {
-    send([...input.files].map((file) => ({ file, name: file.webkitRelativePath || file.name })));
-    input.value = "";
-  };
-  input.addEventListener("change", take);
-  if (input.files.length) setTimeout(take); // chosen before this script had come
+  onChoice(document.getElementById(name), (files) => send(files.map((file) => ({ file, name: file.webkitRelativePath || file.name }))));
 }
 
 // --- sending ----------------------------------------------------------------------------------------------------------

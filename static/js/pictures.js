@@ -1,5 +1,6 @@
 // Pictures to work from: dropped, pasted, chosen, or taken from one's works; each with a weight where they are mixed.
 import { call, told } from "./api.js";
+import { onChoice, onDrop } from "./files.js";
 
 const OFFERED = 12; // works to take, at a time
 const PAUSE = 250; // milliseconds after the last key before it is searched
@@ -11,21 +12,10 @@ export class Pictures {
     this.most = Number(place.dataset.most);
     this.weighted = JSON.parse(place.dataset.weights); // name, title, usual and values of each weight that a picture has
     this.take(JSON.parse(place.dataset.given));
-    for (const kind of ["dragover", "dragleave", "drop"]) {
-      place.addEventListener(kind, (event) => {
-        event.preventDefault();
-        place.classList.toggle("over", kind === "dragover");
-      });
-    }
-    place.addEventListener("drop", (event) => this.upload([...event.dataTransfer.files]));
+    onDrop(place, ({ files }) => this.upload([...files]));
     document.addEventListener("paste", (event) => event.clipboardData.files.length && this.upload([...event.clipboardData.files]));
     const input = place.querySelector("#picture-files");
-    const take = () => {
-      this.upload([...input.files]);
-      input.value = "";
-    };
-    input.addEventListener("change", take);
-    if (input.files.length) take(); // chosen before this script had come
+    onChoice(input, (files) => this.upload(files));
     const [words, whose] = [place.querySelector("#find-works"), place.querySelector("#whose-works")];
     words.addEventListener("input", () => {
       clearTimeout(this.waiting);

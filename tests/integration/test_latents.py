@@ -223,6 +223,6 @@ def test_the_terminal_draws_from_pictures_too(studio: Studio, tmp_path: Path) ->
         assert made.size == (16, 16) and provenance["task"] == "image-variation"
     assert provenance["inputs"] == {"images": [{"sha256": hashlib.sha256(read_upload(drawing(8))[0]).hexdigest()}]}
     wrong = studio.run(*arguments, "--image", str(tmp_path / "kite.png"), "--param", "direction=up", check=False)
-    assert wrong.returncode == 1 and "direction: This model" in wrong.stderr
+    assert wrong.returncode == 2 and "direction: This model" in wrong.stderr
     refused = studio.run(*arguments, check=False)
-    assert refused.returncode == 1 and "takes 1 to 1 pictures" in refused.stderr
+    assert refused.returncode == 2 and "takes 1 pictures" in refused.stderr
