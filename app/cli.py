@@ -146,6 +146,7 @@ def train(
     collection: Annotated[str | None, typer.Option(help="Another collection than the recipe's")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Another number of steps than the recipe's")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Stop after so much training")] = None,
+    start_from: Annotated[str | None, typer.Option(help="Checkpoint whose weights it starts with")] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes that train it together, one a GPU")] = 1,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard event files")] = None,
 ) -> None:
@@ -165,7 +166,8 @@ def train(
     command += [str(recipe.resolve()), str(place.path), "--size", size]
     command += ["--datasets", str(get_settings().data / "datasets")]
     command += ["--checkpoints", str(get_settings().data / "checkpoints"), "--parent", str(os.getpid())]
-    for option, value in (("--collection", collection), ("--steps", steps), ("--minutes", minutes)):
+    given = {"--collection": collection, "--steps": steps, "--minutes": minutes, "--start-from": start_from}
+    for option, value in given.items():
         command += [option, str(value)] if value else []
     place.path.mkdir(parents=True, exist_ok=True)
     bar = sys.stderr.isatty()

@@ -49,6 +49,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--collection", help="another collection than the recipe's")
     parser.add_argument("--steps", type=int, help="another number of steps than the recipe's")
     parser.add_argument("--minutes", type=float, help="stop after so much training")
+    parser.add_argument("--start-from", help="checkpoint whose weights it starts with")
     parser.add_argument("--pieces", type=int, default=1, help="parts that a batch is worked on in, to save memory")
     parser.add_argument("--parent", type=int, help="stop when this process has ended")
     return parser.parse_args()
@@ -87,6 +88,8 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
         if arguments.collection:  # the recipe's words and prompts are of its own collection
             recipe.collection = arguments.collection
             recipe.params.pop("watched", None)
+        if arguments.start_from:
+            recipe.params["start_from"] = arguments.start_from
         data = open_collection(arguments.datasets / recipe.collection)
         if arguments.collection:
             recipe.card = {"title": data.card.get("title", data.card["name"])}

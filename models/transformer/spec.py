@@ -12,7 +12,7 @@ from models.base import LONGEST_PROMPT, TEXT_TO_IMAGE, Family, PlainText, Preset
 from models.fine_tuning import start_field
 from models.vae.spatial_spec import FSQConfig
 
-IMAGES_PER_SECOND = 66.0  # measured: the default network on two CPU cores
+IMAGES_PER_SECOND = 62.0  # measured: the default network on two CPU cores
 MORE = {"more": True}  # shown under "more" in a form
 
 

@@ -23,7 +23,7 @@ from models.vae.mixing.spec import MIXING
 from models.vae.shared_spec import BoundTraining, LikelihoodName, Width
 from models.vae.spatial_spec import SPATIAL_FAMILIES
 
-IMAGES_PER_SECOND = 150.0
+IMAGES_PER_SECOND = 127.0
 BYTES_A_CHANNEL = 60
 
 

@@ -182,6 +182,13 @@ def test_a_folder_of_pictures_becomes_a_model_that_draws(
     refused = studio.run("checkpoint", "import", folder, "own-kites", check=False)
     assert refused.returncode == 1 and "already" in refused.stderr
 
+    onward = ("train", str(recipe), "--collection", collection, "--folder")
+    folder = studio.run(*onward, str(tmp_path / "on"), "--start-from", "own-kites").stdout.strip()
+    card = json.loads((Path(folder) / "card.json").read_text("utf-8"))
+    assert card["training"]["start_from"] == "own-kites" and card["started_from"]["steps"] == 3
+    refused = studio.run(*onward, str(tmp_path / "off"), "--start-from", "no-kites", check=False)
+    assert refused.returncode and "no-kites" in refused.stderr
+
     found = artist.get("/models/own-kites").json()
     assert found["title"] == "My kites!"
     figures = found["checkpoint"]["figures"]
