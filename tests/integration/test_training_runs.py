@@ -174,9 +174,9 @@ def test_pictures_become_a_model_that_artists_use(training: Studio, boss: httpx.
     assert boss.post(f"/training-runs/{run}/publication", json={"name": "kites"}).status_code == 409
     assert draws(artist, "kites") == "succeeded"
 
-    page = boss.get(f"{training.url}/models/kites").text
-    assert f'href="/train/{run}"' in page and f'href="/datasets/{kites}"' in page
-    assert f'href="/train/{run}"' not in artist.get(f"{training.url}/models/kites").text
+    pages = [training.signed_in(name).get("/models/kites").text for name in ("boss", "artist")]
+    for link in (f'href="/train/{run}"', f'href="/datasets/{kites}"'):
+        assert [link in page for page in pages] == [True, False], "only who trains is led there"
 
     archive = boss.get("/checkpoints/kites/file").content
     assert artist.get("/checkpoints/kites/file").status_code == 403
