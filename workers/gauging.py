@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import structlog
@@ -21,9 +22,12 @@ def gauge_when_idle(stop: threading.Event) -> None:
     while not stop.wait(LOOK_SECONDS):
         try:
             if not is_training():
+                import torch
+
                 from models.training import gauge
                 from workers import model_cache
 
+                torch.set_num_threads(os.cpu_count() or 1)  # as the process of a run does
                 speed = round(gauge.speed(model_cache.device()), 3)
                 return
         except Exception as error:  # an estimate does without
