@@ -1,6 +1,7 @@
 // The create page: submits jobs, draws them while they are drawn, survives a refresh.
 import { ApiError, call, composes, told } from "./api.js";
 import { carry } from "./draft.js";
+import { onChoice } from "./files.js";
 import { Pictures } from "./pictures.js";
 
 const form = document.getElementById("create");
@@ -233,8 +234,7 @@ if (differences) {
   sessionStorage.removeItem(DIFFERENCES);
   for (const text of found) differences.appendChild(document.createElement("li")).textContent = text;
   differences.hidden = !differences.children.length;
-  const input = document.getElementById("restore");
-  input.addEventListener("change", () => restore(input.files[0]).finally(() => (input.value = "")));
+  onChoice(document.getElementById("restore"), ([file]) => file && restore(file));
   for (const kind of ["dragover", "drop"]) {
     document.addEventListener(kind, (event) => {
       if (event.defaultPrevented || !event.dataTransfer.types.includes("Files")) return; // what has a place of its own
