@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from rich.table import Table
 
 from app.datasets.prepared import Item, write_prepared
+from app.training_runs.planning import trainable
 from models.checkpoint import ZOO, read_card
 from models.data import Collection, open_collection
-from models.registry import families
 from models.training import gauge
 from models.training.folder import RunFolder
 from models.training.optimizers import muon_and_adamw
@@ -113,9 +113,8 @@ def estimating(table: Table) -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     cards = {folder.name: read_card(folder) for folder in ZOO.iterdir()}
     with tempfile.TemporaryDirectory() as temporary:
-        for family in families().values():
-            if not (family.training and family.trainer and family.cost):
-                continue
+        for family in trainable().values():
+            assert family.training and family.trainer and family.cost
             params = family.training()
             side = family.picture_size(params, cards.__getitem__) if family.picture_size else 64
             run = LongRun(Path(temporary) / family.name, steps=STEPS, checkpoint_seconds=1e9, echo=False)

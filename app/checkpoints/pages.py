@@ -27,14 +27,14 @@ def show(request: Request, user: User, name: Name) -> Response:
     facts, tables = arranged(found.card.get("figures", {}))
     with session_scope(writing=False) as session:
         run = training_runs.behind(session, name) if user.is_admin else None
-        context = {
-            "model": found,
-            "card": found.card,
-            "facts": facts,
-            "tables": tables,
-            "ships": service.ships(name),
-            "run": run and training_runs.describe(run),
-        }
+    context = {
+        "model": found,
+        "card": found.card,
+        "facts": facts,
+        "tables": tables,
+        "ships": service.ships(name),
+        "run": run,
+    }
     return render(request, "checkpoints/show.html", context)
 
 

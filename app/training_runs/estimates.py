@@ -42,7 +42,8 @@ def estimate(session: Session, family: Family, params: BaseModel, steps: int, mi
                 errors=[{"loc": ["body", "params"], "msg": "needs more memory than there is"}],
             )
         pieces *= 2
-    rate, speed = measured_here(session, family, params), speed_of_workers(session)
+    rate = measured_here(session, family, params)
+    speed = None if rate else speed_of_workers(session)
     seconds = steps * batch / (rate or cost.images_per_second * (speed or 1))
     return Estimate(
         memory_bytes=cost.fixed_bytes + cost.picture_bytes * -(-batch // pieces),
