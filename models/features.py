@@ -39,6 +39,8 @@ BLOCKS = [
 ]
 
 POOLED, SMALLEST_SEEN = (4, 10), 64  # blocks at an eighth and a sixteenth of the side
+LOSS_DEPTH = 5  # blocks, down to an eighth of the side
+Maps = list[tuple[Tensor, Tensor]]  # of pictures and of their targets, (B, C, h, w) each, block by block
 
 
 def same_padding(x: Tensor, kernel: int, stride: int) -> Tensor:
@@ -128,7 +130,7 @@ def load_lite0(depth: int = 5) -> Lite0:
 class PerceptualLoss(nn.Module):
     """Mean squared distance of channel-normalised Lite0 maps, after Zhang et al., "LPIPS", 2018 (unweighted)."""
 
-    def __init__(self, depth: int = 5) -> None:
+    def __init__(self, depth: int = LOSS_DEPTH) -> None:
         super().__init__()
         self.features = load_lite0(depth)
 
@@ -136,24 +138,19 @@ class PerceptualLoss(nn.Module):
         """Two (B, 3, H, W) in [-1, 1] -> scalar."""
         return by_place(self.maps(pictures, targets))
 
-    def compared(self, pictures: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        """(distance place by place, distance of manner); see `manner`."""
-        maps = self.maps(pictures, targets)
-        return by_place(maps), by_manner(maps)
-
-    def maps(self, pictures: Tensor, targets: Tensor) -> list[tuple[Tensor, Tensor]]:
+    def maps(self, pictures: Tensor, targets: Tensor) -> Maps:
         """Those of both, block by block."""
         with torch.no_grad():
             wanted = self.features(targets)
         return list(zip(self.features(pictures), wanted, strict=True))
 
 
-def by_place(maps: list[tuple[Tensor, Tensor]]) -> Tensor:
+def by_place(maps: Maps) -> Tensor:
     distances = [(unit(ours) - unit(theirs)).square().sum(1).mean() for ours, theirs in maps]
     return torch.stack(distances).mean()
 
 
-def by_manner(maps: list[tuple[Tensor, Tensor]]) -> Tensor:
+def by_manner(maps: Maps) -> Tensor:
     """Of each, how unlike `manner` is, of what it is in all."""
     said = [(manner(ours), manner(theirs)) for ours, theirs in maps]
     distances = [((a - b).square().sum(1) / (b.square().sum(1) + 1e-3)).mean() for a, b in said]

@@ -31,7 +31,8 @@ def estimate(session: Session, family: Family, params: BaseModel, steps: int, mi
     assert family.cost is not None
     cost = family.cost(params)
     batch = int(getattr(params, "batch_size", 1))
-    room = memory_of_workers(session)
+    workers = training_workers(session)
+    room = memory_of(workers)
     pieces = 1
     while room and cost.fixed_bytes + cost.picture_bytes * -(-batch // pieces) > room:
         if pieces >= batch:
@@ -43,7 +44,7 @@ def estimate(session: Session, family: Family, params: BaseModel, steps: int, mi
             )
         pieces *= 2
     rate = measured_here(session, family, params)
-    speed = None if rate else speed_of_workers(session)
+    speed = None if rate else speed_of(workers)
     seconds = steps * batch / (rate or cost.images_per_second * (speed or 1))
     return Estimate(
         memory_bytes=cost.fixed_bytes + cost.picture_bytes * -(-batch // pieces),
@@ -53,21 +54,21 @@ def estimate(session: Session, family: Family, params: BaseModel, steps: int, mi
     )
 
 
-def memory_of_workers(session: Session) -> int | None:
-    """What the smallest living training worker has for a run, in bytes; None when none has reported."""
-    alive = training_workers(session)
+def memory_of(workers: list[Worker]) -> int | None:
+    """What the smallest of them has for a run, in bytes; None when there is none."""
     # Workers of one machine's CPUs share its memory; a GPU is one's own.
-    beside = Counter(w.machine for w in alive if w.device.startswith("CPU"))
-    rooms = [w.memory_total / (beside[w.machine] if w.device.startswith("CPU") else 1) for w in alive]
+    beside = Counter(w.machine for w in workers if w.device.startswith("CPU"))
+    rooms = [w.memory_total / (beside[w.machine] if w.device.startswith("CPU") else 1) for w in workers]
     return round(min(rooms) * SHARE) if rooms else None
 
 
-def speed_of_workers(session: Session) -> float | None:
-    """Of the slowest living training worker, against two CPU cores; None when none has been measured yet."""
-    return min((worker.speed for worker in training_workers(session) if worker.speed), default=None)
+def speed_of(workers: list[Worker]) -> float | None:
+    """Of the slowest, against two CPU cores; None when none has been measured yet."""
+    return min((worker.speed for worker in workers if worker.speed), default=None)
 
 
 def training_workers(session: Session) -> list[Worker]:
+    """Those that live."""
     return [w for w in admin.workers(session) if w.queue == "training" and admin.is_alive(w)]
 
 

@@ -38,6 +38,7 @@ METRICS = {
     "kl_style_nats": "KL divergence of the style (nats)",
     "manner": "manner",
     "style_missed": "style missed",
+    "style_unseen": "style unseen",
     "perceptual": "perceptual",
     "adversarial": "adversarial",
     "active_latents": "latents in use",

@@ -12,11 +12,13 @@ import torch
 from app.datasets.prepared import Item, write_prepared
 from models.base import INTERPOLATION, VARIATION, Request
 from models.checkpoint import write_model
-from models.data import Collection, open_collection, to_unit
+from models.data import Collection, label_names, labels_of, open_collection, to_unit
+from models.features import LOSS_DEPTH, PerceptualLoss
 from models.training.run import Run
 from models.vae import bounds
 from models.vae.bounds import weighted_bounds
 from models.vae.mixing.evaluate import Whole, evaluate, mixed
+from models.vae.mixing.namer import Namer
 from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.sample import MixingSampler, load, load_mixing
@@ -125,6 +127,25 @@ def test_labels_are_scored_by_their_priors() -> None:
     styles = torch.randn(5, 8)
     densities = torch.stack([normal_log_prob(styles, mean, torch.zeros(8)) for mean in network.priors], 1)
     assert torch.allclose(network.label_scores(styles).log_softmax(1), densities.log_softmax(1), atol=1e-4)
+
+
+def test_a_namer_learns_styles_from_real_drawings_and_blames_those_of_another(data: Collection) -> None:
+    chosen = data.indices("train")
+    labels = labels_of(data, chosen, label_names(data))
+    real = to_unit(data.pictures(chosen))
+    perceptual, namer = PerceptualLoss(), Namer(len(INKS), LOSS_DEPTH)
+    optimizer = torch.optim.AdamW(namer.parameters(), lr=0.03)
+    for _ in range(30):
+        optimizer.zero_grad()
+        namer(perceptual.maps(real, real), labels)[1].backward()
+        optimizer.step()
+    drawn = real[:6].clone().requires_grad_()
+    missed, learnt = namer(perceptual.maps(drawn, real[:6]), labels[:6])
+    of_others = namer(perceptual.maps(drawn, real[:6]), labels[:6].roll(1))[0]
+    assert learnt.item() < 0.1 and of_others.item() > missed.item() + 1
+    optimizer.zero_grad()
+    missed.backward()
+    assert namer.weight.grad is None and drawn.grad is not None and drawn.grad.abs().sum() > 0
 
 
 def test_a_style_at_its_prior_costs_nothing() -> None:

@@ -84,6 +84,7 @@ MIXING_SMALL = MixingTraining(
     perceptual_weight=0.1,
     adversarial_weight=0.1,
     manner_weight=0.1,
+    naming_weight=0.1,
     late_from=0.2,
 )
 

@@ -31,9 +31,9 @@ class MixingConfig(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     size: Literal[32, 64, 128, 256] = Field(64, description="Side of a picture", json_schema_extra={"unit": "px"})
-    content: int = Field(8, ge=1, le=64, description="Channels of the content")
+    content: int = Field(32, ge=1, le=64, description="Channels of the content")
     style: int = Field(32, ge=2, le=512, description="Numbers of the style")
-    widths: tuple[Width, Width, Width] = Field((160, 96, 48), description="Channels at 1/8, 1/4 and 1/2 of the size")
+    widths: tuple[Width, Width, Width] = Field((152, 96, 48), description="Channels at 1/8, 1/4 and 1/2 of the size")
     full: int = Field(24, ge=0, le=1024, description="Channels at the whole size; 0 ends at half of it")
     encoder_blocks: int = Field(1, ge=1, le=8, description="Residual blocks of the content's encoder, a grid")
     decoder_blocks: int = Field(2, ge=1, le=8, description="Residual blocks of the decoder, at 1/8 and at 1/4")
@@ -63,6 +63,14 @@ class MixingTraining(BoundTraining, SharpenedTraining):
         le=100,
         title="Manner weight",
         description="Late share of how alike features are on the whole, wherever things are drawn",
+        json_schema_extra={"more": True},
+    )
+    naming_weight: float = Field(
+        0.0,
+        ge=0,
+        le=100,
+        title="Naming weight",
+        description="Late share of how well the style's name is told from the drawing",
         json_schema_extra={"more": True},
     )
     label_weight: float = Field(
@@ -147,6 +155,16 @@ def cost(params: MixingTraining) -> TrainingCost:
     return params.cost_of(network.size, without)
 
 
+# As the recipe of emoji-mixing has them: with the losses of pixels alone, styles hardly show.
+STYLED = {
+    "perceptual_weight": 3.0,
+    "beta": 0.2,
+    "adversarial_weight": 2.0,
+    "manner_weight": 4.0,
+    "naming_weight": 2.0,
+    "late_from": 0.4,
+}
+
 MIXING = Family(
     "mixing-vae",
     "Mixing VAE",
@@ -160,9 +178,9 @@ MIXING = Family(
     trainer="models.vae.mixing.train",
     evaluator="models.vae.mixing.evaluate",
     presets=(
-        Preset("quick", "Quick look", 1000),
-        Preset("good", "Good", 6000),
-        Preset("best", "Best", 30_000),
+        Preset("quick", "Quick look", 1000, STYLED),
+        Preset("good", "Good", 6000, STYLED),
+        Preset("best", "Best", 30_000, STYLED),
     ),
     picture_size=lambda params, card_of: int(params.network.size),
     cost=cost,

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.checkpoint import write_model
 from models.data import (
@@ -33,7 +33,7 @@ from models.data import (
     to_pixels,
     to_unit,
 )
-from models.features import PerceptualLoss
+from models.features import LOSS_DEPTH, PerceptualLoss, by_manner, by_place
 from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.run import Run
@@ -41,6 +41,7 @@ from models.training.schedule import mixed_precision, set_learning_rate, step_ge
 from models.training.start import begin, earlier
 from models.training.state import pack, unpack
 from models.vae.critic import Critic
+from models.vae.mixing.namer import Namer
 from models.vae.mixing.network import MixingVAE, Posterior
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.spec import MixingTraining
@@ -50,7 +51,16 @@ MEASURED, SHOWN = 256, 16
 SHIFT = 2  # pixels, at most
 OF_PRIOR = 0.5  # how often a picture's style is drawn from its label's prior
 BATCH = 64
-SAID = ("reconstruction_nats", "kl_content_nats", "kl_style_nats", "perceptual", "manner", "style_missed", "loss")
+SAID = (
+    "reconstruction_nats",
+    "kl_content_nats",
+    "kl_style_nats",
+    "perceptual",
+    "manner",
+    "style_missed",
+    "style_unseen",
+    "loss",
+)
 
 
 @dataclass
@@ -120,11 +130,13 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     network = MixingVAE(params.network).to(run.device, memory_format=torch.channels_last)
     before = earlier(params.start_from, run)
     begin(network, before, labels, by_label=("priors", "style_means", "style_roots"))
-    optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    namer = Namer(len(labels), LOSS_DEPTH).to(run.device)
+    learning = nn.ModuleList([network, namer])
+    optimizer = torch.optim.AdamW(learning.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
     perceptual = PerceptualLoss().to(run.device, memory_format=torch.channels_last)
     critic = Critic(params, run, len(labels))
-    parts = {"network": network, "ema": ema.average, "optimizer": optimizer, **critic.parts}
+    parts = {"network": network, "namer": namer, "ema": ema.average, "optimizer": optimizer, **critic.parts}
     done, tensors = run.restore()
     if tensors:
         unpack(tensors, **parts)
@@ -142,7 +154,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
         set_learning_rate([optimizer], factor)
         beta = beta_at(params.schedule, params.beta, run.progress(step))
         optimizer.zero_grad(set_to_none=True)
-        sums, kept = torch.zeros(8, device=run.device), []
+        sums, kept = torch.zeros(9, device=run.device), []
         whole = None
         if params.free_bits:
             whole = run.whole_mean(len(batch.wanted), latents, partial(divergences_of, network, batch, run.device))
@@ -154,14 +166,17 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 styled = torch.where(seen.of_prior, prior + seen.style_noise, drawn(*style, seen.style_noise))
                 made = network.decoder(drawn(*content, seen.content_noise), styled)
                 reconstruction = -network.likelihood.log_prob(seen.wanted, made).mean()
-                features, manner = perceptual.compared(made, seen.wanted)
+                maps = perceptual.maps(made, seen.wanted)
+                features, manner = by_place(maps), by_manner(maps)
                 missed = F.cross_entropy(network.label_scores(style[0]), seen.labels)
                 divergences = all_divergences(content, style, prior)
                 bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
                 doubt = critic.doubt(seen.wanted, made, seen.labels) if doubted else features.new_zeros(())
                 loss = bound / numbers + params.perceptual_weight * features + params.label_weight * missed
                 loss = loss + doubted * doubt + late * params.manner_weight * manner
-            (weight * loss).backward()
+                unseen, naming = namer(maps, seen.labels)
+                loss = loss + late * params.naming_weight * unseen
+            (weight * (loss + naming)).backward()
             kl = divergences.mean(0)
             said = [
                 reconstruction,
@@ -170,22 +185,23 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 features,
                 manner,
                 missed,
+                unseen,
                 loss,
                 doubt,
             ]
             sums += weight * torch.stack(said).detach()
             if doubted:
                 kept.append(made.detach())
-        run.add_up(network, sums)
+        run.add_up(learning, sums)
         done = step + 1
-        run.watch(done, sums[6])
+        run.watch(done, sums[7])
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         ema.update(network, step)
         margin = critic.learn(batch.wanted, kept, step, batch.labels) if doubted else None
         if run.log_is_due(done):
-            figures = dict(zip(SAID, sums[:7].tolist(), strict=True))
-            figures |= {} if margin is None else {"adversarial": float(sums[7]), "margin": margin}
+            figures = dict(zip(SAID, sums[:8].tolist(), strict=True))
+            figures |= {} if margin is None else {"adversarial": float(sums[8]), "margin": margin}
             run.log_step(done, len(batch.wanted), **figures, beta=beta, learning_rate=factor * params.learning_rate)
         if watched.count and run.measure_is_due(done):
             with run.spend("measuring"):

@@ -1,0 +1,34 @@
+"""A classifier of styles that learns beside a mixing VAE, from real drawings, and is asked about its drawings.
+
+The auxiliary classifier of Odena et al., "Conditional Image Synthesis with Auxiliary Classifier GANs", 2017. It sees
+the manner of features alone: what is drawn, and where, is no business of it.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.features import BLOCKS, Maps, manner
+
+LOUDNESS = 10.0  # maps of pictures have a root mean square of 5 to 11
+
+
+class Namer(nn.Module):
+    """Means and spreads of feature maps -> scores of styles, linearly: where every style has its own, it is convex."""
+
+    def __init__(self, classes: int, depth: int) -> None:
+        super().__init__()
+        channels = sum(out for _, out, _, _ in BLOCKS[:depth])
+        self.weight = nn.Parameter(torch.zeros(classes, 2 * channels))
+        self.bias = nn.Parameter(torch.zeros(classes))
+
+    def forward(self, maps: Maps, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps of drawings and of real ones, block by block -> (what the VAE is to lower, what the namer is to lower).
+
+        Mean cross-entropies, in nats. The drawings teach the namer nothing, or it would name them by their faults.
+        """
+        ours, theirs = (torch.cat([manner(side) for side in sides], 1) / LOUDNESS for sides in zip(*maps, strict=True))
+        missed = F.cross_entropy(F.linear(ours, self.weight.detach(), self.bias.detach()), labels)
+        return missed, F.cross_entropy(F.linear(theirs, self.weight, self.bias), labels)
