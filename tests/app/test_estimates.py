@@ -11,7 +11,7 @@ import pytest
 
 from app.admin.tables import Worker
 from app.database import now, session_scope
-from app.training_runs.estimates import SHARE, estimate, memory_of_workers
+from app.training_runs.estimates import SHARE, estimate, memory_of, training_workers
 from app.training_runs.schemas import Estimate
 from models.registry import families
 from workers.celery_app import forget_dead
@@ -22,21 +22,23 @@ GIB = 2**30
 @pytest.mark.usefixtures("in_process")
 def test_workers_of_one_machine_share_its_memory_but_not_their_gpus() -> None:
     with session_scope() as session:
-        assert memory_of_workers(session) is None
+        assert memory_of(training_workers(session)) is None
         session.add(worker("studio-1", "CPU, 1 threads", 16))
         session.flush()
-        assert memory_of_workers(session) == round(16 * GIB * SHARE)
+        assert memory_of(training_workers(session)) == round(16 * GIB * SHARE)
         session.add(worker("studio-2", "CPU, 1 threads", 16))
         session.add(worker("other-host-1", "CPU, 8 threads", 12))
         session.flush()
-        assert memory_of_workers(session) == round(8 * GIB * SHARE), "either of two, and not the other machine"
+        assert memory_of(training_workers(session)) == round(8 * GIB * SHARE), (
+            "either of two, and not the other machine"
+        )
         for row in session.query(Worker):
             row.device = "NVIDIA H200"
         session.flush()
-        assert memory_of_workers(session) == round(12 * GIB * SHARE)
+        assert memory_of(training_workers(session)) == round(12 * GIB * SHARE)
         session.add(worker("studio-3", "CPU, 1 threads", 1, queue="generation"))
         session.flush()
-        assert memory_of_workers(session) == round(12 * GIB * SHARE)
+        assert memory_of(training_workers(session)) == round(12 * GIB * SHARE)
 
 
 @pytest.mark.usefixtures("in_process")
