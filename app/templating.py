@@ -62,7 +62,7 @@ def ago(moment: datetime | None, language: str) -> str:
 
 
 def duration(seconds: float, language: str) -> str:
-    return format_timedelta(timedelta(seconds=seconds), locale=language.replace("-", "_"), threshold=1.2)
+    return format_timedelta(timedelta(seconds=seconds), locale=language.replace("-", "_"), threshold=2)
 
 
 def title_of(model: str) -> str:

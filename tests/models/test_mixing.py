@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from models.vae.mixing.namer import Namer
 from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.sample import MixingSampler, load, load_mixing
-from models.vae.mixing.spec import MixingConfig, MixingTraining, MixParams, RestyleParams
+from models.vae.mixing.spec import MIXING, MixingConfig, MixingTraining, MixParams, RestyleParams
 from models.vae.mixing.train import all_divergences, train, translations
 from models.vae.objective import normal_log_prob, standard_normal_log_prob
 
@@ -71,6 +72,11 @@ def trained(data: Collection, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def sampler(trained: Path) -> MixingSampler:
     return load(trained, torch.device("cpu"))
+
+
+def test_the_presets_train_as_the_recipe_does() -> None:
+    recipe = tomllib.loads((Path(__file__).parents[2] / "recipes/emoji-mixing.toml").read_text())
+    assert all(preset.params.items() <= recipe["params"].items() for preset in MIXING.presets)
 
 
 def test_partners_share_the_concept_and_the_style(data: Collection) -> None:
