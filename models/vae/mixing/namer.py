@@ -16,7 +16,7 @@ LOUDNESS = 10.0  # maps of pictures have a root mean square of 5 to 11
 
 
 class Namer(nn.Module):
-    """Means and spreads of feature maps -> scores of styles, linearly: where every style has its own, it is convex."""
+    """A linear classifier of the means and spreads of feature maps. It starts from zeros, and its loss is convex."""
 
     def __init__(self, classes: int, depth: int) -> None:
         super().__init__()
