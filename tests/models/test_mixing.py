@@ -14,7 +14,7 @@ from app.datasets.prepared import Item, write_prepared
 from models.base import INTERPOLATION, VARIATION, Request
 from models.checkpoint import write_model
 from models.data import Collection, label_names, labels_of, open_collection, to_unit
-from models.features import LOSS_DEPTH, PerceptualLoss
+from models.features import PerceptualLoss, manners
 from models.training.run import Run
 from models.vae import bounds
 from models.vae.bounds import weighted_bounds
@@ -139,15 +139,16 @@ def test_a_namer_learns_styles_from_real_drawings_and_blames_those_of_another(da
     chosen = data.indices("train")
     labels = labels_of(data, chosen, label_names(data))
     real = to_unit(data.pictures(chosen))
-    perceptual, namer = PerceptualLoss(), Namer(len(INKS), LOSS_DEPTH)
+    perceptual, namer = PerceptualLoss(), Namer(len(INKS))
     optimizer = torch.optim.AdamW(namer.parameters(), lr=0.03)
     for _ in range(30):
         optimizer.zero_grad()
-        namer(perceptual.maps(real, real), labels)[1].backward()
+        namer(manners(perceptual.maps(real, real)), labels)[1].backward()
         optimizer.step()
     drawn = real[:6].clone().requires_grad_()
-    missed, learnt = namer(perceptual.maps(drawn, real[:6]), labels[:6])
-    of_others = namer(perceptual.maps(drawn, real[:6]), labels[:6].roll(1))[0]
+    seen = manners(perceptual.maps(drawn, real[:6]))
+    missed, learnt = namer(seen, labels[:6])
+    of_others = namer(seen, labels[:6].roll(1))[0]
     assert learnt.item() < 0.1 and of_others.item() > missed.item() + 1
     optimizer.zero_grad()
     missed.backward()

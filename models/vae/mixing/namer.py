@@ -10,25 +10,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.features import BLOCKS, Maps, manner
-
-LOUDNESS = 10.0  # maps of pictures have a root mean square of 5 to 11
+from models.features import BLOCKS, LOSS_DEPTH, LOUDNESS, Sides
 
 
 class Namer(nn.Module):
     """A linear classifier of the means and spreads of feature maps. It starts from zeros, and its loss is convex."""
 
-    def __init__(self, classes: int, depth: int) -> None:
+    def __init__(self, classes: int) -> None:
         super().__init__()
-        channels = sum(out for _, out, _, _ in BLOCKS[:depth])
+        channels = sum(out for _, out, _, _ in BLOCKS[:LOSS_DEPTH])
         self.weight = nn.Parameter(torch.zeros(classes, 2 * channels))
         self.bias = nn.Parameter(torch.zeros(classes))
 
-    def forward(self, maps: Maps, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps of drawings and of real ones, block by block -> (what the VAE is to lower, what the namer is to lower).
+    def forward(self, manners: Sides, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Manners of drawings and of real ones -> (what the VAE is to lower, what the namer is to lower).
 
         Mean cross-entropies, in nats. The drawings teach the namer nothing, or it would name them by their faults.
         """
-        ours, theirs = (torch.cat([manner(side) for side in sides], 1) / LOUDNESS for sides in zip(*maps, strict=True))
+        ours, theirs = (torch.cat(blocks, 1) / LOUDNESS for blocks in zip(*manners, strict=True))
         missed = F.cross_entropy(F.linear(ours, self.weight.detach(), self.bias.detach()), labels)
         return missed, F.cross_entropy(F.linear(theirs, self.weight, self.bias), labels)

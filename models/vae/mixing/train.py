@@ -33,7 +33,7 @@ from models.data import (
     to_pixels,
     to_unit,
 )
-from models.features import LOSS_DEPTH, PerceptualLoss, by_manner, by_place
+from models.features import PerceptualLoss, by_manner, by_place, manners
 from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.run import Run
@@ -60,6 +60,7 @@ SAID = (
     "style_missed",
     "style_unseen",
     "loss",
+    "adversarial",
 )
 
 
@@ -130,7 +131,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     network = MixingVAE(params.network).to(run.device, memory_format=torch.channels_last)
     before = earlier(params.start_from, run)
     begin(network, before, labels, by_label=("priors", "style_means", "style_roots"))
-    namer = Namer(len(labels), LOSS_DEPTH).to(run.device)
+    namer = Namer(len(labels)).to(run.device)
     learning = nn.ModuleList([network, namer])
     optimizer = torch.optim.AdamW(learning.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
@@ -154,7 +155,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
         set_learning_rate([optimizer], factor)
         beta = beta_at(params.schedule, params.beta, run.progress(step))
         optimizer.zero_grad(set_to_none=True)
-        sums, kept = torch.zeros(9, device=run.device), []
+        sums, kept = torch.zeros(len(SAID), device=run.device), []
         whole = None
         if params.free_bits:
             whole = run.whole_mean(len(batch.wanted), latents, partial(divergences_of, network, batch, run.device))
@@ -167,15 +168,16 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 made = network.decoder(drawn(*content, seen.content_noise), styled)
                 reconstruction = -network.likelihood.log_prob(seen.wanted, made).mean()
                 maps = perceptual.maps(made, seen.wanted)
-                features, manner = by_place(maps), by_manner(maps)
+                seen_manners = manners(maps)
+                features, manner = by_place(maps), by_manner(seen_manners)
+                unseen, naming = namer(seen_manners, seen.labels)
                 missed = F.cross_entropy(network.label_scores(style[0]), seen.labels)
                 divergences = all_divergences(content, style, prior)
                 bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
                 doubt = critic.doubt(seen.wanted, made, seen.labels) if doubted else features.new_zeros(())
                 loss = bound / numbers + params.perceptual_weight * features + params.label_weight * missed
-                loss = loss + doubted * doubt + late * params.manner_weight * manner
-                unseen, naming = namer(maps, seen.labels)
-                loss = loss + late * params.naming_weight * unseen
+                loss = loss + doubted * doubt
+                loss = loss + late * (params.manner_weight * manner + params.naming_weight * unseen)
             (weight * (loss + naming)).backward()
             kl = divergences.mean(0)
             said = [
@@ -194,14 +196,17 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 kept.append(made.detach())
         run.add_up(learning, sums)
         done = step + 1
-        run.watch(done, sums[7])
+        run.watch(done, sums[SAID.index("loss")])
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         ema.update(network, step)
         margin = critic.learn(batch.wanted, kept, step, batch.labels) if doubted else None
         if run.log_is_due(done):
-            figures = dict(zip(SAID, sums[:8].tolist(), strict=True))
-            figures |= {} if margin is None else {"adversarial": float(sums[8]), "margin": margin}
+            figures = dict(zip(SAID, sums.tolist(), strict=True))
+            if margin is None:
+                del figures["adversarial"]
+            else:
+                figures["margin"] = margin
             run.log_step(done, len(batch.wanted), **figures, beta=beta, learning_rate=factor * params.learning_rate)
         if watched.count and run.measure_is_due(done):
             with run.spend("measuring"):
