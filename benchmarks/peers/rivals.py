@@ -1,7 +1,7 @@
 """Trains one rival and says how it did: `python rivals.py KIND TRAIN.npy TEST.npy OUT.npz --seconds S`.
 
-Runs in the peers' environment and imports nothing of ours. Pictures are (N, 32 or 64, ., 3) uint8. OUT gets what the
-judge looks at, and on the last line of the output stands a JSON object with `images_per_second` and `parameters`.
+Runs in the peers' environment and imports nothing of ours, on a GPU where there is one, as ours does. Pictures are
+(N, 32 or 64, ., 3) uint8. OUT gets what the judge looks at, and on the last line of the output stands a JSON object with `images_per_second` and `parameters`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 DRAWN = 1000
 WARM = 3  # steps that are not timed
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class Clock:
@@ -48,9 +49,10 @@ def batches(pictures: np.ndarray, size: int, mirrored: bool) -> Iterator[Tensor]
     while True:
         order = random.permutation(len(pictures))
         for at in range(0, len(order) - size + 1, size):
-            batch = torch.from_numpy(pictures[order[at : at + size]]).permute(0, 3, 1, 2).float() / 127.5 - 1
+            batch = torch.from_numpy(pictures[order[at : at + size]]).to(DEVICE)
+            batch = batch.permute(0, 3, 1, 2).float() / 127.5 - 1
             if mirrored:
-                turned = torch.from_numpy(random.random(size) < 0.5)
+                turned = torch.from_numpy(random.random(size) < 0.5).to(DEVICE)
                 batch[turned] = batch[turned].flip(3)
             yield batch
 
@@ -60,7 +62,7 @@ def parameters(*networks: nn.Module) -> int:
 
 
 def as_pixels(pictures: Tensor) -> np.ndarray:
-    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return ((pictures.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
 
 
 # --- GANs -----------------------------------------------------------------------------------------------------------
@@ -196,7 +198,7 @@ def posterior(network: nn.Module, test: Tensor) -> dict[str, np.ndarray]:
         decoded = network.decoder(z)["reconstruction"]
         for name, value in (("mean", mean), ("log_variance", log_variance), ("decoded", decoded)):
             found[name].append(value)
-    return {name: torch.cat(values).numpy() for name, values in found.items()}
+    return {name: torch.cat(values).cpu().numpy() for name, values in found.items()}
 
 
 # --- a spatial autoencoder ------------------------------------------------------------------------------------------
@@ -234,10 +236,11 @@ def main() -> None:
     parser.add_argument("--mirrored", action="store_true", help="half of the pictures, by chance")
     given = parser.parse_args()
     torch.manual_seed(0)
+    torch.set_default_device(DEVICE)
     pictures = np.load(given.train, mmap_mode="r")
     data = batches(pictures, given.batch, given.mirrored)
     clock = Clock(given.seconds, given.batch, len(pictures))
-    test = torch.from_numpy(np.load(given.test)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    test = torch.from_numpy(np.load(given.test)).to(DEVICE).permute(0, 3, 1, 2).float() / 127.5 - 1
     if given.kind in ("lightweight-gan", "dcgan"):
         train = train_lightweight if given.kind == "lightweight-gan" else train_dcgan
         draw, count = train(data, clock, pictures.shape[1], given.plain)
@@ -251,7 +254,7 @@ def main() -> None:
             if given.kind == "pythae":
                 result = posterior(network, test)
             else:
-                result = {"rebuilt": torch.cat([rebuild(network, part) for part in test.split(32)]).numpy()}
+                result = {"rebuilt": torch.cat([rebuild(network, part) for part in test.split(32)]).cpu().numpy()}
     np.savez(given.out, **result)
     print(json.dumps({"images_per_second": rate, "parameters": count, "steps": clock.steps}))
 
