@@ -1,7 +1,8 @@
 """Trains one rival and says how it did: `python rivals.py KIND TRAIN.npy TEST.npy OUT.npz --seconds S`.
 
 Runs in the peers' environment and imports nothing of ours, on a GPU where there is one, as ours does. Pictures are
-(N, 32 or 64, ., 3) uint8. OUT gets what the judge looks at, and on the last line of the output stands a JSON object with `images_per_second` and `parameters`.
+(N, 32 or 64, ., 3) uint8. OUT gets what the judge looks at, and on the last line of the output stands a JSON object
+with `images_per_second` and `parameters`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.checkpoint import loaded
+from models.checkpoint import load_into, read_card, read_weights
+from models.gan.encoder import Encoder
 from models.gan.network import Generator, generator_of
 from models.gan.project import projector
 from models.gan.spec import DIRECTIONS, GANConfig, UnconditionalImage
@@ -41,11 +42,18 @@ def directions(network: Generator, count: int = DIRECTIONS) -> dict[str | None, 
 
 def load(folder: Path, device: torch.device) -> LatentSampler:
     """Raises CheckpointError when the checkpoint is broken or another one."""
-    network, card = loaded(folder, lambda config: generator_of(GANConfig(**config)))
+    card = read_card(folder)
+    weights = read_weights(folder / "model.safetensors", card["sha256"])
+    network, encoder = generator_of(GANConfig(**card["config"])), None
+    if any(name.startswith("encoder.") for name in weights):  # there was none at first
+        encoder = Encoder(network.config.latent, network.config.classes)
+        network.add_module("encoder", encoder)
+    load_into(network, weights)
     labels = label_list(card, network.config.classes)
     network.to(device, memory_format=torch.channels_last)
 
     def latent(random: np.random.Generator, params: UnconditionalImage) -> npt.NDArray[np.float64]:
         return truncated_normal(random.random(network.config.latent), params.truncation)
 
-    return LatentSampler(network, network.config.size, network, latent, projector(network), labels, directions(network))
+    encode = projector(network, encoder)
+    return LatentSampler(network, network.config.size, network, latent, encode, labels, directions(network))

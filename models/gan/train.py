@@ -25,8 +25,9 @@ from models.data import (
     to_unit,
 )
 from models.data import augment as mirrored
-from models.features import pooled_lite0
+from models.features import LOSS_DEPTH, load_lite0, pooled_lite0
 from models.gan import augment
+from models.gan.encoder import PICTURES, PIECE, fit_encoder
 from models.gan.game import Change, Game, learn, unchanged
 from models.gan.network import discriminator_of, generator_of
 from models.gan.objective import divergence_bound
@@ -43,6 +44,7 @@ from models.training.state import pack, unpack
 
 SHOWN, COLUMNS = 64, 16
 MEASURED = 1000  # pictures of each side, of 64 px
+DRAWN_AGAIN = 10  # of so many pictures of a training one at most is drawn for the encoder
 REST = 200  # steps, at most, in which a generator that knows something waits for a discriminator that knows nothing
 
 
@@ -75,7 +77,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         labels = labels_for(params.network.classes, labels, params.labels)
     params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
     generator = generator_of(params.network).to(run.device, memory_format=torch.channels_last)
-    begin(generator, before, labels, by_label=("embedding.weight",))
+    begin(generator, before, labels, by_label=("embedding.weight",), anew=("encoder.",))
     projected = params.discriminator == "projected"
     discriminator = ProjectedDiscriminator(len(labels)) if projected else discriminator_of(params.network)
     discriminator = discriminator.to(run.device, memory_format=torch.channels_last)
@@ -165,7 +167,14 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
             own = {"strength": torch.tensor(strength, dtype=torch.float64), "rest": torch.tensor(rest)}
             run.save(done, {**pack(**parts), **own})
     outcome = run.outcome(done, ema.average)
+    run.finish()
     if run.is_first:
+        run.beat("encoder", progress=1.0)
+        count = min(PICTURES, max(PIECE, done * params.batch_size // DRAWN_AGAIN))
+        lite0 = load_lite0(LOSS_DEPTH).to(run.device, memory_format=torch.channels_last)
+        piece = min(PIECE, max(1, params.batch_size // run.pieces))
+        encoder = fit_encoder(ema.average, lite0, count, piece, lambda drawn: run.is_at_work("encoder", drawn=drawn))
+        ema.average.add_module("encoder", encoder)
         card = training_card("gan", params, data.card, run, outcome, before)
         own = {"labels": labels, "directions": list(directions(ema.average))}
         write_model(run.folder.model, ema.average, {**card, **own})

@@ -76,7 +76,7 @@ def test_a_generator_waits_for_its_new_discriminator(collection: Collection, tmp
         with pytest.raises(Stopped):
             train(params, collection, run)
         _, found = Run(run.path, steps=30).restore()
-        same = [torch.equal(found[f"generator/{key}"], old[key]) for key in old]
+        same = [torch.equal(found[f"generator/{key}"], old[key]) for key in old if not key.startswith("encoder.")]
         assert all(same) if waits else not any(same)
 
 

@@ -90,7 +90,9 @@ def test_a_model_draws_what_it_draws_on_a_cpu(family: str, collection: Collectio
 
 
 def test_memory_that_runs_out_makes_smaller_pieces(little_memory: None, collection: Collection, tmp_path: Path) -> None:
-    many = Collection(collection.folder, np.tile(collection.images, (64, 1, 1, 1)), collection.items * 64, collection.card)
+    many = Collection(
+        collection.folder, np.tile(collection.images, (64, 1, 1, 1)), collection.items * 64, collection.card
+    )
     run = Run(tmp_path, steps=2, device=GPU, echo=False)
     train_with_rollback(TRAINERS["gan"][0], GANTraining(size=64, batch_size=512), many, run)  # type: ignore[arg-type]
     assert run.pieces > 1 and (tmp_path / "model" / "card.json").exists()

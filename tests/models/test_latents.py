@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import torch
 
 from models.base import INTERPOLATION, VARIATION, InterpolationParams, Request, VariationParams
-from models.checkpoint import write_model
+from models.checkpoint import read_card, write_model
+from models.features import PerceptualLoss
+from models.gan.encoder import fit_encoder, seen
 from models.gan.project import project
 from models.gan.sample import load as load_gan
 from models.latents import LatentSampler, mixing_weights, mixture, slerp
@@ -92,14 +95,32 @@ def test_mixtures_end_in_their_pictures_and_pictures_of_any_shape_are_taken(samp
 def test_the_projection_finds_a_picture_that_the_generator_can_draw(tmp_path: Path) -> None:
     sampler = load_gan(checkpoint(tmp_path / "m", ["ink", "oil"]), torch.device("cpu"))
     network = sampler.network
-    wanted = network(torch.randn(1, 8, generator=torch.Generator().manual_seed(5)), torch.tensor([1])).clamp(-1, 1)
+    perceptual = PerceptualLoss()
+    encoder = fit_encoder(network, perceptual.features, 512)  # type: ignore[arg-type]
+    random = torch.Generator().manual_seed(5)
+    latents, labels = torch.randn(64, 8, generator=random), torch.randint(2, (64,), generator=random)
+    wanted = network(latents, labels)
+    read, told = encoder(seen(perceptual.features, wanted))
+    assert told is not None and float((told == labels).float().mean()) > 0.9
+    assert float((read - latents).square().mean()) < 0.5
     steps: list[int] = []
 
-    def plain(drawn: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        return (drawn - target).square().mean()
+    def on_step(step: int, steps_in_all: int, previews: Callable[[], list[np.ndarray]]) -> None:
+        steps.append(len(previews()))
 
-    latents, labels = project(network, plain, wanted, lambda step, total, previews: steps.append(len(previews())))  # type: ignore[arg-type]
-    assert labels is not None and steps and set(steps) == {1}
-    found = network(latents, labels)
-    others = network(torch.randn(64, 8), torch.randint(2, (64,)))
-    assert float((found - wanted).abs().mean()) < 0.5 * float((others - wanted).abs().mean())
+    found, told = project(network, encoder, perceptual, wanted[:8], on_step)  # type: ignore[arg-type]
+    assert steps and set(steps) == {8}
+    near, start = network(found, told), network(read[:8], told)
+    assert float((near - wanted[:8]).abs().mean()) < 0.7 * float((start - wanted[:8]).abs().mean())
+
+
+def test_a_checkpoint_without_an_encoder_gets_one(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "m", [])
+    sampler = load_gan(folder, torch.device("cpu"))
+    own = sampler.draw(torch.zeros(1, 8), None)
+    latents, _ = sampler.encode(own, lambda *_: None)
+    kept = sampler.network
+    kept.add_module("encoder", fit_encoder(kept, PerceptualLoss().features, 512))  # type: ignore[arg-type]
+    write_model(tmp_path / "n", kept, {key: read_card(folder)[key] for key in ("family", "config", "labels")})
+    again = load_gan(tmp_path / "n", torch.device("cpu"))
+    assert torch.allclose(again.encode(own, lambda *_: None)[0], latents, atol=0.05)
