@@ -60,6 +60,7 @@ function duration(seconds) {
   return seconds < 5400 ? unit(Math.max(1, seconds / 60), "minute") : unit(seconds / 3600, "hour");
 }
 
+const PAUSE = 400; // milliseconds
 let turn = 0;
 let touched = false; // nothing is wrong with a form that nobody has filled in
 async function estimate() {
@@ -99,7 +100,13 @@ function showProblem(error, kept) {
   for (const place of form.querySelectorAll("details [data-error]:not(:empty)")) place.closest("details").open = true;
 }
 
+let soon;
+form.addEventListener("input", () => {
+  clearTimeout(soon);
+  soon = setTimeout(estimate, PAUSE); // a number is being typed
+});
 form.addEventListener("change", (event) => {
+  clearTimeout(soon);
   touched = true;
   if (event.target.name === "preset") usePreset();
   showOwn();

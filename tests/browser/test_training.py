@@ -49,6 +49,10 @@ def test_pictures_are_trained_on_watched_published_and_drawn_with(open_page: Ope
     follow(page.get_by_role("link", name="Train with these"))
     follow(page.get_by_role("link", name="Text-to-image transformer"))
     expect(page.locator("#estimate")).to_contain_text("GiB of memory")
+    said = page.locator("#estimate").inner_text()
+    page.get_by_label("Steps", exact=True).fill("1000000")  # and the field is not left
+    expect(page.locator("#estimate")).not_to_have_text(said)
+    expect(page.locator("#estimate")).to_contain_text("GiB of memory")
     expect(page.get_by_label("Pictures", exact=True).locator("option:checked")).to_have_text("Kites to learn (8)")
     assert violations(page) == []
     fill(page, "Kites", 12)
