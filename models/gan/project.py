@@ -14,7 +14,7 @@ from models.features import PerceptualLoss, by_place
 from models.gan.encoder import Encoder, fit_encoder, seen
 from models.gan.network import Generator
 
-STEPS = 6
+STEPS = 5
 RATE, MEMORY, MEMORY_OF_SQUARES = 0.06, 0.3, 0.9  # of Adam: a search so short has no time to build up speed
 PULL = 2e-3  # towards the usual latents, a squared number
 FEWER = 512  # pictures that an encoder is fitted to where the checkpoint has none
@@ -52,14 +52,14 @@ def previews(drawn: Tensor) -> Previews:
 
 
 def projector(network: Generator, encoder: Encoder | None) -> Callable[[Tensor, OnStep], tuple[Tensor, Tensor | None]]:
-    """`project` of one generator, which loads what it needs when that is first wanted."""
+    """`project` of one generator. What can be loaded is loaded now: later somebody waits for it."""
+    perceptual = PerceptualLoss().to(network.out.weight.device)
 
     @cache
-    def needed() -> tuple[Encoder, PerceptualLoss]:
-        perceptual = PerceptualLoss().to(network.out.weight.device)
-        return encoder or fit_encoder(network, perceptual.features, FEWER), perceptual
+    def at_hand() -> Encoder:
+        return encoder or fit_encoder(network, perceptual.features, FEWER)
 
     def encode(pictures: Tensor, on_step: OnStep) -> tuple[Tensor, Tensor | None]:
-        return project(network, *needed(), pictures, on_step)
+        return project(network, at_hand(), perceptual, pictures, on_step)
 
     return encode
