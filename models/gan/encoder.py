@@ -17,7 +17,7 @@ from models.features import BLOCKS, LOSS_DEPTH, Lite0
 from models.gan.network import Generator
 
 SIDE = 48  # pixels of the pictures that are looked at
-CELLS = 6  # of their map, each way
+CELLS = SIDE // 8  # of their map, each way
 PICTURES, PIECE = 4096, 64
 RIDGE = 0.5  # of the mean squared length of what is seen
 
@@ -65,7 +65,7 @@ def fit_encoder(
     middle, usual = x.mean(0), wanted.mean(0)
     x = x - middle
     products = x @ x.T
-    products.diagonal().add_(RIDGE * x.square().sum(1).mean())
+    products.diagonal().add_(RIDGE * x.square().sum(1).mean() + 1e-6)  # all may look the same
     encoder = Encoder(config.latent, config.classes).to(device).requires_grad_(False)
     encoder.read.weight.copy_(torch.linalg.solve(products, wanted - usual).T @ x)
     encoder.read.bias.copy_(usual - encoder.read.weight @ middle)

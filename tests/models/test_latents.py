@@ -114,6 +114,15 @@ def test_the_projection_finds_a_picture_that_the_generator_can_draw(tmp_path: Pa
     assert float((near - wanted[:8]).abs().mean()) < 0.7 * float((start - wanted[:8]).abs().mean())
 
 
+def test_nothing_is_read_off_pictures_that_all_look_the_same(tmp_path: Path) -> None:
+    network = load_gan(checkpoint(tmp_path / "m", []), torch.device("cpu")).network
+    network.out.weight.zero_()  # type: ignore[operator, union-attr]
+    perceptual = PerceptualLoss()
+    encoder = fit_encoder(network, perceptual.features, 64)  # type: ignore[arg-type]
+    latents, _ = encoder(seen(perceptual.features, torch.rand(4, 3, 16, 16)))
+    assert torch.isfinite(latents).all() and float(latents.std(0).max()) < 0.1
+
+
 def test_a_checkpoint_without_an_encoder_gets_one(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path / "m", [])
     sampler = load_gan(folder, torch.device("cpu"))
