@@ -94,12 +94,18 @@ def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
     return network.eval().requires_grad_(False)
 
 
+def opened(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """(card, float32 tensors) of a checkpoint. Raises CheckpointError when it is broken."""
+    card = read_card(folder)
+    return card, read_weights(folder / "model.safetensors", card["sha256"])
+
+
 def loaded(folder: Path, make: Callable[[dict[str, Any]], Network]) -> tuple[Network, dict[str, Any]]:
     """(network, card) of a checkpoint, ready to draw. `make` makes a network of the card's `config`.
 
     Raises CheckpointError when it is broken or another one; what `make` raises when the config is of something else.
     """
-    card = read_card(folder)
+    card, weights = opened(folder)
     network = make(card["config"])
-    load_into(network, read_weights(folder / "model.safetensors", card["sha256"]))
+    load_into(network, weights)
     return network, card

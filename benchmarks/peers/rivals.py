@@ -190,7 +190,7 @@ def train_pythae(data: Iterator[Tensor], clock: Clock, latent: int) -> tuple[nn.
 
 def posterior(network: nn.Module, test: Tensor) -> dict[str, np.ndarray]:
     """Of pictures in [-1, 1]: means, log-variances, and what one sample of each is decoded to, in [0, 1]."""
-    random = torch.Generator().manual_seed(0)
+    random = torch.Generator(DEVICE).manual_seed(0)
     found: dict[str, list[Tensor]] = {"mean": [], "log_variance": [], "decoded": []}
     for part in test.split(64):
         encoded = network.encoder((part + 1) / 2)

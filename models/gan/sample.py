@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.checkpoint import load_into, read_card, read_weights
+from models.checkpoint import load_into, opened
 from models.gan.encoder import Encoder
 from models.gan.network import Generator, generator_of
 from models.gan.project import projector
@@ -42,8 +42,7 @@ def directions(network: Generator, count: int = DIRECTIONS) -> dict[str | None, 
 
 def load(folder: Path, device: torch.device) -> LatentSampler:
     """Raises CheckpointError when the checkpoint is broken or another one."""
-    card = read_card(folder)
-    weights = read_weights(folder / "model.safetensors", card["sha256"])
+    card, weights = opened(folder)
     network, encoder = generator_of(GANConfig(**card["config"])), None
     if any(name.startswith("encoder.") for name in weights):  # there was none at first
         encoder = Encoder(network.config.latent, network.config.classes)

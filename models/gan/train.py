@@ -172,7 +172,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         run.beat("encoder", progress=1.0)
         count = min(PICTURES, max(PIECE, done * params.batch_size // DRAWN_AGAIN))
         lite0 = load_lite0(LOSS_DEPTH).to(run.device, memory_format=torch.channels_last)
-        piece = min(PIECE, max(1, params.batch_size // run.pieces))
+        piece = min(PIECE, watched.piece)
         encoder = fit_encoder(ema.average, lite0, count, piece, lambda drawn: run.is_at_work("encoder", drawn=drawn))
         ema.average.add_module("encoder", encoder)
         card = training_card("gan", params, data.card, run, outcome, before)

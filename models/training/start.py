@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from models.checkpoint import fill, find, read_card, read_weights
+from models.checkpoint import fill, find, opened, read_card
 from models.folders import whole_folder
 from models.training import parallel
 from models.training.run import Run
@@ -23,13 +23,8 @@ def own_copy(name: str, run: Run, place: Path) -> Path:
     if not copy.exists():
         with whole_folder(copy) as temporary:
             shutil.copytree(find(name, run.published), temporary, dirs_exist_ok=True)
-            weights_of(temporary)
+            opened(temporary)  # it may be broken, or being replaced
     return copy
-
-
-def weights_of(checkpoint: Path) -> dict[str, Tensor]:
-    """Raises CheckpointError where they are broken, or being replaced."""
-    return read_weights(checkpoint / "model.safetensors", read_card(checkpoint)["sha256"])
 
 
 def cards(run: Run) -> Callable[[str], dict[str, Any]]:
@@ -59,8 +54,8 @@ def begin(
     """
     if checkpoint is None:
         return
-    own, found = network.state_dict(), weights_of(checkpoint)
-    known = list(read_card(checkpoint).get("labels", []))
+    own, (card, found) = network.state_dict(), opened(checkpoint)
+    known = list(card.get("labels", []))
     for name in own.keys() & found.keys() & set(by_label):
         old, found[name] = found[name], own[name].clone()
         for i, label in enumerate(labels):
