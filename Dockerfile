@@ -23,7 +23,7 @@ RUN pip install --constraint constraints.txt --editable '.[fetch]'
 COPY templates templates
 COPY --from=assets /srv/danqing/static static
 USER 10001
-ENV DANQING_DATA=/data DANQING_HOST=0.0.0.0 DANQING_LOG_FORMAT=json
+ENV DANQING_DATA=/data DANQING_HOST=0.0.0.0 DANQING_LOG_FORMAT=json HOME=/tmp
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/healthz', timeout=2)"]
@@ -38,5 +38,5 @@ RUN pip install ${TORCH_INDEX_OPTION} "torch>=2.11,<3" \
     && pip install --constraint constraints-worker.txt --editable '.[worker,train,fetch]'
 COPY recipes recipes
 USER 10001
-ENV DANQING_DATA=/data DANQING_LOG_FORMAT=json
+ENV DANQING_DATA=/data DANQING_LOG_FORMAT=json HOME=/tmp
 CMD ["danqing", "worker", "--queue", "generation"]

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -27,10 +28,12 @@ cli = typer.Typer(
 user_cli = typer.Typer(no_args_is_help=True, help="Users.")
 key_cli = typer.Typer(no_args_is_help=True, help="API keys.")
 checkpoint_cli = typer.Typer(no_args_is_help=True, help="Checkpoints.")
+database_cli = typer.Typer(no_args_is_help=True, help="The database.")
 cli.add_typer(user_cli, name="user")
 cli.add_typer(key_cli, name="key")
 cli.add_typer(dataset_cli, name="dataset")
 cli.add_typer(checkpoint_cli, name="checkpoint")
+cli.add_typer(database_cli, name="database")
 
 
 @cli.command()
@@ -44,28 +47,52 @@ def up() -> None:
 @cli.command()
 def web() -> None:
     """Start the web process alone."""
+    import structlog
     import uvicorn
 
     from app.main import create_app
+    from app.migrate import known_problem
+    from app.protocol import BoundedProtocol
 
     settings = get_settings()
+    application = create_app()
+    if problem := known_problem():
+        structlog.get_logger().warning("other_schema", problem=problem)
     uvicorn.run(
-        create_app(),
+        application,
+        http=BoundedProtocol,
         host=settings.host,
         port=settings.port,
         log_config=None,
         access_log=False,
-        forwarded_allow_ips=settings.trusted_proxies,
+        proxy_headers=False,  # `app.middleware.Forwarded` reads them
         timeout_graceful_shutdown=3,
         server_header=False,
     )
 
 
 @cli.command()
-def worker(queue: Annotated[str, typer.Option(help="generation or training")] = "generation") -> None:
+def worker(
+    queue: Annotated[str, typer.Option(help="generation or training")] = "generation",
+    check: Annotated[bool, typer.Option(help="Only say whether one of this host lives, by the exit code")] = False,
+) -> None:
     """Start a worker of one queue."""
     if queue not in ("generation", "training"):
         fail("--queue is generation or training", 2)
+    from app.database import engine, session_scope
+
+    if check:
+        from app.admin.service import is_one_here
+
+        with session_scope(writing=False) as session:
+            if not is_one_here(session, queue):
+                fail("no worker of this host has reported within a minute")
+        return
+    from app.migrate import known_problem
+
+    if problem := known_problem():
+        fail(problem)
+    engine().dispose()
     os.execv(sys.executable, [sys.executable, "-m", "workers", queue])  # `app` knows no workers; signals go straight
 
 
@@ -90,10 +117,15 @@ def vendor() -> None:
 
 
 @cli.command()
-def doctor() -> None:
-    """Say what is missing and how to mend it, and list the settings."""
+def doctor(
+    files: Annotated[bool, typer.Option("--files", help="Read every file; name the lost and the damaged")] = False,
+) -> None:
+    """Say what is missing and how to mend it, and list the settings; or look at every file."""
     from app.doctor import examine
 
+    if files:
+        doctor_files()
+        return
     problems = 0
     for name, ok, detail in examine():
         problems += not ok
@@ -102,6 +134,31 @@ def doctor() -> None:
     for name, field in type(get_settings()).model_fields.items():
         say(f"DANQING_{name.upper()}={getattr(get_settings(), name)}  ({field.description})")
     raise typer.Exit(1 if problems else 0)
+
+
+def doctor_files() -> None:
+    import app.tables  # noqa: F401  (every table must be known before the first query)
+    from app.doctor import WELL, examine_files
+    from app.logs import configure_logging
+    from app.outages import outage
+
+    configure_logging(get_settings().log_format)  # to stderr: stdout is for results
+
+    counts = Counter[str]()
+    try:
+        for kind, identifier, state in examine_files():
+            counts[state] += 1
+            if state != WELL:
+                typer.echo(f"FAIL  {kind} {identifier}: its file is {state}")
+            if counts.total() % 100 == 0:
+                typer.echo(f"\r{counts.total()} files", err=True, nl=False)
+    except Exception as error:
+        if (fault := outage(error)) is None:
+            raise
+        fail(fault.detail)
+    say(f"\r{counts.total()} files")
+    typer.echo(f"{counts.total()} files, {counts['missing']} missing, {counts['damaged']} damaged")
+    raise typer.Exit(0 if counts[WELL] == counts.total() else 1)
 
 
 @cli.command()
@@ -251,7 +308,7 @@ def user_link(name: str) -> None:
             token = service.create_link(session, service.by_name(session, name).id)
     except DomainError as error:
         fail(error.detail)
-    typer.echo(f"http://{get_settings().host}:{get_settings().port}/link/{token}")
+    typer.echo(f"{get_settings().address}/link/{token}")
 
 
 @key_cli.command("add")
@@ -316,6 +373,31 @@ def checkpoint_import(
         command = [sys.executable, "-m", "models.import_checkpoint", str(folder.resolve())]
         command += [str(get_settings().data / "checkpoints"), name, *(["--replace"] if replace else [])]
         raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
+
+
+@database_cli.callback()
+def of_databases() -> None:
+    """Without it, typer would take a group of one command for that command."""
+
+
+@database_cli.command("copy")
+def database_copy(
+    url: Annotated[str, typer.Argument(help="postgresql://user:password@host/name, or sqlite:////folder/file")],
+) -> None:
+    """Copy the studio's database to an empty one, compare them, and print each table's rows.
+
+    Stop the studio before: web and workers on every machine. Nothing is kept where anything differs. A password need
+    not be in the URL: PGPASSWORD and ~/.pgpass are known too. Files are not in the database and stay where they are.
+    """
+    from app.database_copy import NotCopied, copy
+
+    try:
+        copied = copy(url)
+    except NotCopied as error:
+        fail(str(error))
+    for table, rows in copied.items():
+        typer.echo(f"{table}\t{rows}")
+    say("Everything was copied and is the same. Set DANQING_DATABASE_URL to this URL before you start the studio.")
 
 
 if __name__ == "__main__":

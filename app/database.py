@@ -12,14 +12,15 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, Engine, Text, create_engine, event, text
+from sqlalchemy import JSON, URL, BigInteger, DateTime, Dialect, Engine, Text, create_engine, event, make_url, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
 from app.settings import get_settings
 
-BUSY_MILLISECONDS = 10_000  # how long a writer waits for another before the answer is 503
+PROBE_MILLISECONDS = 500
+BUSY_MILLISECONDS = 8_000  # how long a writer waits for another before the answer is 503
 
 
 class UTCDateTime(TypeDecorator[datetime]):
@@ -77,8 +78,12 @@ def clock(session: Session) -> datetime:
 @cache
 def engine() -> Engine:
     """One engine a process. Forked children must call `engine().dispose(close=False)` first."""
-    url = get_settings().database
-    if url.startswith("sqlite"):
+    return open_database(get_settings().database)
+
+
+def open_database(url: str | URL) -> Engine:
+    """An engine as the studio needs it, in SQLAlchemy's form of the URL."""
+    if make_url(url).get_backend_name() == "sqlite":
         made = create_engine(
             url,
             connect_args={"timeout": BUSY_MILLISECONDS / 1000, "check_same_thread": False},
@@ -92,6 +97,7 @@ def engine() -> Engine:
         url,
         pool_size=20,
         max_overflow=20,
+        pool_timeout=5,
         pool_pre_ping=True,
         connect_args={"connect_timeout": 5, "options": f"-c lock_timeout={BUSY_MILLISECONDS}"},
     )
@@ -111,12 +117,40 @@ def begin_sqlite(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")
 
 
+@cache
+def sessions(database: Engine, writing: bool) -> sessionmaker[Session]:
+    """Made once: to make one takes as long as a small query."""
+    return sessionmaker(database.execution_options(writing=True) if writing else database, expire_on_commit=False)
+
+
 @contextmanager
 def session_scope(writing: bool = True) -> Iterator[Session]:
     """A transaction: committed at the end, rolled back on any error. `writing=False` for readers."""
-    options = {"writing": True} if writing else {}
-    with sessionmaker(engine().execution_options(**options), expire_on_commit=False).begin() as session:
+    with sessions(engine(), writing).begin() as session:
         yield session
+
+
+def probe() -> None:
+    """Whether the database can be written now: takes the writer's place for a moment, within half a second.
+
+    Raises what the database raises, SQLite's errors as they are.
+    """
+    if engine().dialect.name == "postgresql":
+        with engine().connect() as connection:
+            connection.execute(text(f"SET LOCAL lock_timeout = {PROBE_MILLISECONDS}"))
+            connection.execute(text("UPDATE upkeep SET cursor = cursor WHERE name = ''"))
+            connection.rollback()
+        return
+    raw = engine().raw_connection()
+    try:
+        raw.cursor().execute(f"PRAGMA busy_timeout={PROBE_MILLISECONDS}")
+        try:
+            raw.cursor().execute("BEGIN IMMEDIATE")
+            raw.cursor().execute("ROLLBACK")
+        finally:
+            raw.cursor().execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
+    finally:
+        raw.close()
 
 
 def storage_lock(session: Session, exclusive: bool = False) -> None:

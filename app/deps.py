@@ -8,7 +8,7 @@ from typing import Annotated, TypeVar
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
-from app.database import now, session_scope
+from app.database import session_scope
 from app.errors import Forbidden, Unauthenticated
 from app.responses import wants_json
 from app.users import service
@@ -30,13 +30,23 @@ def is_public(request: Request) -> bool:
     return f"{getattr(endpoint, '__module__', '')}.{getattr(endpoint, '__qualname__', '')}" in PUBLIC
 
 
-def authenticate(request: Request) -> Principal | None:
+async def authenticate(request: Request) -> Principal | None:
     """Runs before every route of the app. Raises Unauthenticated on all that are not public."""
-    user = identify(request)
+    user = service.recent(credential_of(request))
+    if user is None and (request.headers.get("authorization") or request.cookies.get(COOKIE)):
+        user = await run_in_threadpool(identify, request)
     request.state.user = user
     if user is None and not is_public(request):
         raise Unauthenticated
     return user
+
+
+def credential_of(request: Request) -> str | None:
+    """The key or the session that counts for this request."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and wants_json(request.scope):
+        return key.strip()
+    return request.cookies.get(COOKIE)
 
 
 def identify(request: Request) -> Principal | None:
@@ -47,48 +57,28 @@ def identify(request: Request) -> Principal | None:
     if scheme.lower() == "bearer" and wants_json(request.scope):
         with session_scope(writing=False) as session:
             found = service.from_key(session, key.strip())
-        if found is None:
-            if is_public(request):
-                return None
+        if found is None and not is_public(request):
             raise Unauthenticated("The API key is not valid")
-        principal, row = found
-        if row.last_used_at is None or now() - row.last_used_at > service.TOUCH_AFTER:
-            with session_scope() as session:
-                service.touch_key(session, row.id)
-        return principal
+        return found
     if token := request.cookies.get(COOKIE):
         with session_scope(writing=False) as session:
             return service.from_session(session, token)
     return None
 
 
-async def may_go_on(request: Request) -> bool:
-    """Whether somebody still reads a stream that was opened by `request`, and may: keys are revoked, sessions end."""
-    return not await request.is_disconnected() and await run_in_threadpool(is_still, request)
-
-
-def is_still(request: Request) -> bool:
-    before: Principal = request.state.user
-    try:
-        user = identify(request)
-    except Unauthenticated:
-        return False
-    return user is not None and (user.id, user.role) == (before.id, before.role)
-
-
-def current_user(user: Annotated[Principal | None, Depends(authenticate)]) -> Principal:
+async def current_user(user: Annotated[Principal | None, Depends(authenticate)]) -> Principal:
     if user is None:
         raise Unauthenticated
     return user
 
 
-def current_admin(user: Annotated[Principal, Depends(current_user)]) -> Principal:
+async def current_admin(user: Annotated[Principal, Depends(current_user)]) -> Principal:
     if not user.is_admin:
         raise Forbidden("Only admins may do this")
     return user
 
 
-def in_person(user: Annotated[Principal, Depends(current_user)]) -> Principal:
+async def in_person(user: Annotated[Principal, Depends(current_user)]) -> Principal:
     """Who has signed in. What a key makes must not outlive it, so that no key gives access: to users, or to keys."""
     if user.via != "session":
         raise Forbidden("A key gives no access to others; sign in")

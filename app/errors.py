@@ -58,6 +58,10 @@ class Invalid(DomainError):
     status, title = 422, "Invalid request"
 
 
+class OutOfRange(DomainError):
+    status, title = 416, "The file has no such part"
+
+
 class TooMany(DomainError):
     status, title = 429, "Too many requests"
 
@@ -68,10 +72,17 @@ class Unavailable(DomainError):
 
 UNEXPECTED = "Something went wrong on our side; it is in the log"
 DISK_IS_FULL = "The disk is full; nothing was saved"
+FILE_IS_DAMAGED = (
+    "The file of this work is damaged on the studio's disk; ask an admin to look at `danqing doctor --files`"
+)
 
 
 class StorageFull(DomainError):
     status, title = 507, "The storage is full"
+
+
+class Damaged(DomainError):
+    status, title = 500, "The file is damaged"
 
 
 def sentence(problem: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import warnings
@@ -14,7 +15,7 @@ from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from app.errors import Invalid, NotFound, UnsupportedMedia
 from app.settings import get_settings
-from models.folders import write_atomically
+from app.storage.places import open_at, write_at
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MAX_SIDE, MAX_PIXELS = 8192, 40_000_000
@@ -22,6 +23,7 @@ MAX_STORED_SIDE = 2048  # an input larger than this is made smaller: no model re
 PIXEL_ART = 32  # a picture no larger than this is looked at by its pixels
 SAYS_NOTHING = "This file does not say how it was made; it has to be a PNG as a studio has made it"
 PREVIEW_SIZES = (64, 128, 256, 512, 1024)
+SEAL = 32  # bytes in front of a preview in the cache
 
 PngImagePlugin.MAX_TEXT_CHUNK = 1 << 20
 PngImagePlugin.MAX_TEXT_MEMORY = 1 << 22
@@ -145,21 +147,31 @@ def parameters_text(provenance: dict[str, Any]) -> str:
 def cached_preview(digest: str, size: int, content: Callable[[], bytes]) -> bytes:
     """WebP of the picture with this SHA-256, in one of PREVIEW_SIZES; made once, kept in a cache that may be deleted.
 
+    A kept one follows its hash in its file: a damaged one is made anew.
+
     Raises NotFound when the file is broken, and what `content()` raises.
     """
     size = next((s for s in PREVIEW_SIZES if s >= size), PREVIEW_SIZES[-1])
     path = preview_path(digest, size)
-    if path.exists():
-        return path.read_bytes()
+    root, names = path.parent.parent, (path.parent.name, path.name)
+    with contextlib.suppress(OSError), open_at(root, *names) as file:
+        seal, kept = file.read(SEAL), file.read()
+        if seal == seal_of(path, kept):
+            return kept
     original = content()
     try:
         made = preview(original, size)
     except (OSError, SyntaxError, ValueError) as error:
         raise NotFound("The file of this picture is broken") from error
     with contextlib.suppress(OSError):  # a full disk must not hide the picture
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, made)
+        root.mkdir(parents=True, exist_ok=True)
+        write_at(root, *names, content=seal_of(path, made) + made)
     return made
+
+
+def seal_of(path: Path, kept: bytes) -> bytes:
+    """Of a preview and of which one it is."""
+    return hashlib.sha256(path.name.encode() + kept).digest()
 
 
 def forget_previews(digest: str) -> None:

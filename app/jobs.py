@@ -31,6 +31,7 @@ class Job:
     step: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None]
+    notice: Mapped[str | None]  # why a queued job waits longer than its turn
     created_at: Mapped[datetime] = mapped_column(default=now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

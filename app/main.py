@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import threading
 from collections.abc import AsyncIterator
@@ -10,14 +11,16 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
 import app.tables  # noqa: F401  (every table must be known before the first query)
-from app import pages
+from app import health, pages
 from app.admin.api import router as admin_api
 from app.artworks.api import router as artworks_api
 from app.checkpoints.api import checkpoints_router
@@ -27,15 +30,16 @@ from app.datasets.api import router as datasets_api
 from app.deps import authenticate
 from app.errors import DomainError
 from app.explorations.api import router as explorations_api
+from app.following import following
 from app.generations.api import events_router
 from app.generations.api import router as generations_api
 from app.logs import configure_logging
-from app.middleware import HeadMiddleware, StudioMiddleware
+from app.middleware import Forwarded, HeadMiddleware, Probes, StudioMiddleware
 from app.responses import (
-    on_database_error,
+    on_client_gone,
     on_domain_error,
     on_http_error,
-    on_system_error,
+    on_surroundings,
     on_unexpected,
     on_validation_error,
 )
@@ -61,7 +65,9 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
     fetching.stopping.clear()
     sweeper = threading.Thread(target=sweep_forever, args=(stop,), daemon=True, name="sweeper")
     sweeper.start()
+    reader = asyncio.create_task(following.run(), name="following")
     yield
+    reader.cancel()
     stop.set()
     fetching.stop()
     sweeper.join(timeout=5)
@@ -105,11 +111,16 @@ def create_app() -> FastAPI:
     application.add_exception_handler(DomainError, on_domain_error)
     application.add_exception_handler(HTTPException, on_http_error)
     application.add_exception_handler(RequestValidationError, on_validation_error)
-    application.add_exception_handler(OperationalError, on_database_error)
-    application.add_exception_handler(PoolTimeout, on_database_error)
-    application.add_exception_handler(OSError, on_system_error)
+    application.add_exception_handler(DBAPIError, on_surroundings)
+    application.add_exception_handler(PoolTimeout, on_surroundings)
+    application.add_exception_handler(OSError, on_surroundings)
+    application.add_exception_handler(ClientDisconnect, on_client_gone)
     application.add_exception_handler(Exception, on_unexpected)
+    # From the innermost outwards.
+    application.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=4)  # but pictures, and live streams
     application.add_middleware(StudioMiddleware)
     application.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts, www_redirect=False)
+    application.add_middleware(Probes, routes=health.routes)
     application.add_middleware(HeadMiddleware)
+    application.add_middleware(Forwarded, trusted=settings.trusted_proxies)
     return application

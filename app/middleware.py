@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import secrets
 import time
 
 import structlog
+from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from app.database import new_id
 from app.errors import DomainError, TooLarge, UnsupportedMedia
 from app.metrics import REQUEST_SECONDS
-from app.responses import error_response
+from app.responses import CLIENT_GONE, error_response, on_domain_error
 from app.security import SAFE_METHODS, check_origin
 from app.settings import get_settings
 
 log = structlog.get_logger()
 # Forms with files; the rest of the API takes JSON.
 UPLOAD_PATH = re.compile(r"/api/v1/(uploads|generations/restoration|datasets/[^/]+/items|checkpoints)")
+TOLD_SECONDS, MOST_TOLD = 3600.0, 100
 UNLOGGED = ("/static/", "/healthz", "/readyz", "/metrics")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -41,7 +47,7 @@ class StudioMiddleware:
         scope.setdefault("state", {}).update(id=request_id, nonce=nonce)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request=request_id)
-        began, status = time.perf_counter(), 500
+        began, status = time.perf_counter(), 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -57,7 +63,14 @@ class StudioMiddleware:
             await self.app(scope, limited(receive, scope, headers), send_with_headers)
         except DomainError as error:
             await error_response(scope, error)(scope, receive, send_with_headers)
+        except (ClientDisconnect, asyncio.CancelledError):
+            status = status or CLIENT_GONE
+            raise
+        except Exception:
+            status = status or 500
+            raise
         finally:
+            status = status or CLIENT_GONE
             seconds = time.perf_counter() - began
             route = route_template(scope)
             REQUEST_SECONDS.labels(scope["method"], route, str(status)).observe(seconds)
@@ -69,6 +82,47 @@ class StudioMiddleware:
                     status=status,
                     milliseconds=round(seconds * 1000, 1),
                 )
+
+
+class Forwarded:
+    """What trusted proxies say of a request is believed (X-Forwarded-For, X-Forwarded-Proto); `peer` stays known.
+
+    Another proxy's word is not: all that it sends would count as one address. The log says so, and what it claims tells
+    its visitors apart where they are counted.
+    """
+
+    def __init__(self, app: ASGIApp, trusted: str) -> None:
+        self.app = ProxyHeadersMiddleware(app, trusted)  # type: ignore[arg-type]
+        self._told: dict[str, float] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            peer = scope["client"][0] if scope.get("client") else ""
+            state = scope.setdefault("state", {})
+            state["peer"] = peer
+            claimed = Headers(scope=scope).get("x-forwarded-for", "")
+            if claimed and peer not in self.app.trusted_hosts:
+                state["claimed"] = claimed.rpartition(",")[2].strip()[:100]
+                self.tell(peer)
+        await self.app(scope, receive, send)  # type: ignore[arg-type]
+
+    def tell(self, peer: str) -> None:
+        """Once an hour for each of a few peers."""
+        if time.monotonic() - self._told.get(peer, -TOLD_SECONDS) > TOLD_SECONDS and len(self._told) < MOST_TOLD:
+            self._told[peer] = time.monotonic()
+            log.warning("proxy_not_trusted", peer=peer, mend="name it in DANQING_TRUSTED_PROXIES if it is yours")
+
+
+class Probes:
+    """Health and metrics answer by any Host and without a look at who asks: probes come by address."""
+
+    def __init__(self, app: ASGIApp, routes: list[Route]) -> None:
+        self.app, self.paths = app, {route.path for route in routes}
+        self.probes = StudioMiddleware(Starlette(routes=routes, exception_handlers={DomainError: on_domain_error}))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        probed = scope["type"] == "http" and scope["path"] in self.paths
+        await (self.probes if probed else self.app)(scope, receive, send)
 
 
 class HeadMiddleware:
@@ -87,7 +141,8 @@ class HeadMiddleware:
                 await send(message)
                 await send({"type": "http.response.body"})
 
-        await self.app({**scope, "method": "GET"}, receive, send_headers)
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]  # RFC 9110, 14.2
+        await self.app({**scope, "method": "GET", "headers": headers}, receive, send_headers)
 
 
 def route_template(scope: Scope) -> str:

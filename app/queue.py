@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import structlog
 from celery import Celery
 from kombu.entity import Exchange, Queue
@@ -9,12 +12,18 @@ from kombu.entity import Exchange, Queue
 from app.settings import get_settings
 
 GENERATION, TRAINING = "generation", "training"
+QUEUES = (GENERATION, TRAINING)
 RING = "danqing.ring"  # the one task: "there is work on this queue"
+QUIET_SECONDS = 5.0  # after a doorbell that failed no other is tried for so long: workers look by themselves
 log = structlog.get_logger()
 
 
 def make_celery() -> Celery:
-    """JSON only, no results, acknowledged early (leases recover work, not the broker), one message at a time."""
+    """JSON only, no results, nothing to acknowledge: leases recover work, not the broker.
+
+    A broker that stalls must cost nothing but doorbells. An acknowledgement that failed would keep its prefetch credit
+    for ever, so queues have none (`no_ack`); a connection on which nothing comes back is made anew (the health check).
+    """
     celery = Celery("danqing", broker=get_settings().broker)
     celery.conf.update(
         task_serializer="json",
@@ -30,41 +39,47 @@ def make_celery() -> Celery:
         worker_enable_remote_control=False,
         worker_send_task_events=False,
         worker_redirect_stdouts=False,
-        worker_soft_shutdown_timeout=20.0,
-        worker_enable_soft_shutdown_on_idle=False,
-        task_queues=[Queue(name, Exchange("danqing"), routing_key=name) for name in (GENERATION, TRAINING)],
+        task_queues=[Queue(name, Exchange("danqing"), routing_key=name, no_ack=True) for name in QUEUES],
         task_default_queue=GENERATION,
         task_default_exchange="danqing",
         task_default_routing_key=GENERATION,
         task_create_missing_queues=False,
         broker_connection_retry_on_startup=True,
-        broker_connection_timeout=2.0,
+        broker_connection_timeout=1.0,
         broker_connection_max_retries=None,
         timezone="UTC",
         broker_transport_options={
             "global_keyprefix": "danqing:",
-            "socket_timeout": 5.0,
+            "socket_timeout": 1.0,
             "socket_keepalive": True,
-            "socket_connect_timeout": 2.0,
-            "health_check_interval": 15,
+            "socket_connect_timeout": 1.0,
+            "health_check_interval": 5,
             "visibility_timeout": 3600,
-            "max_retries": 1,
+            "max_retries": 0,
         },
     )
     return celery
 
 
 celery_app = make_celery()
+_failed_at = -QUIET_SECONDS
+_ringing = threading.BoundedSemaphore(4)  # more threads than this never hang on a broker that does not answer
 
 
 def ring(queue: str, job: str = "") -> bool:
-    """Tell the workers of a queue that there is work. Takes 2 s at most; on failure the sweeper rings again.
+    """Tell the workers of a queue that there is work; a hint that may fail, within about a second.
 
     Never call it inside a transaction: a worker would look before the job is there.
     """
+    global _failed_at
+    if time.monotonic() - _failed_at < QUIET_SECONDS or not _ringing.acquire(blocking=False):
+        return False
     try:
         celery_app.send_task(RING, args=[queue, job], queue=queue, retry=False)
     except Exception as error:
+        _failed_at = time.monotonic()
         log.warning("doorbell_failed", queue=queue, job=job, error=str(error))
         return False
+    finally:
+        _ringing.release()
     return True

@@ -7,6 +7,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+import structlog
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers
@@ -15,20 +16,18 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
 from app.errors import (
-    DISK_IS_FULL,
     DomainError,
     Invalid,
     NotFound,
-    StorageFull,
     Unauthenticated,
-    Unavailable,
     sentence,
 )
 from app.i18n import language_of, said
-from models.folders import is_full
+from app.outages import outage
 
 TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 500: "Something went wrong"}
-LOCKED_RETRY_SECONDS = 5
+CLIENT_GONE = 499  # in logs and metrics, as nginx has it
+log = structlog.get_logger()
 UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]+')  # in a file's name, on one system or another
 
 
@@ -111,19 +110,18 @@ def on_validation_error(request: Request, error: Exception) -> Response:
     return error_response(request.scope, Invalid("Some fields are not valid", errors=problems))
 
 
-def on_database_error(request: Request, error: Exception) -> Response:
-    """A locked or absent database: nothing was written, trying again is right."""
-    return error_response(
-        request.scope,
-        Unavailable("The database is busy or away; try again in a few seconds", retry_after=LOCKED_RETRY_SECONDS),
-    )
-
-
-def on_system_error(request: Request, error: Exception) -> Response:
-    """A full disk, wherever it was met; any other is a mistake of ours."""
-    if not is_full(error):
+def on_surroundings(request: Request, error: Exception) -> Response:
+    """A database or a disk that is locked, full, read-only or away; any other error is ours."""
+    fault = outage(error)
+    if fault is None:
         raise error
-    return error_response(request.scope, StorageFull(DISK_IS_FULL, retry_after=60))
+    log.warning("surroundings_failed", error=repr(error)[:500])
+    return error_response(request.scope, fault)
+
+
+def on_client_gone(request: Request, error: Exception) -> Response:
+    """Who sent half of a body and left hears nothing any more; the log says so, and no error of ours."""
+    return Response(status_code=CLIENT_GONE)
 
 
 def on_unexpected(request: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ from app.settings import get_settings
 
 KEY_PREFIX = "dq_"
 SIGN_IN_LIMIT = parse("10 per 5 minutes")
+PEER_LIMIT = parse("200 per 5 minutes")  # of one connection's address, whatever it claims to forward
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 log = structlog.get_logger()
 

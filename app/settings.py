@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 ROOT = Path(__file__).parent.parent
+
+
+def database_form(url: str) -> str:
+    """SQLAlchemy's form of a database's URL: a plain postgresql:// means psycopg."""
+    scheme, separator, rest = url.partition("://")
+    return ("postgresql+psycopg" if scheme in ("postgres", "postgresql") else scheme) + separator + rest
+
+
+def bracketed(host: str) -> str:
+    """As it is written in a URL."""
+    return f"[{host}]" if ":" in host else host
 
 
 class Settings(BaseSettings):
@@ -19,6 +33,9 @@ class Settings(BaseSettings):
     data: Path = Field(Path("data"), description="Folder of the database, works, datasets and runs")
     host: str = Field("127.0.0.1", description="Address that the web process listens on")
     port: int = Field(8000, ge=1, le=65535, description="Port that the web process listens on")
+    url: str = Field(
+        "", description="Address at which people open the studio, such as https://art.example.org; used in links"
+    )
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder")
     redis_url: str = Field("", description="Redis or Valkey URL; empty: an embedded Valkey in the data folder")
     storage_url: str = Field("", description="s3://bucket/prefix for S3-compatible storage; empty: the data folder")
@@ -26,13 +43,16 @@ class Settings(BaseSettings):
     allowed_hosts: str = Field("", description="Host names that the site answers to besides its own, comma-separated")
     secure_cookies: bool = Field(False, description="Set where the site is served over HTTPS")
     trusted_proxies: str = Field("127.0.0.1", description="Addresses whose X-Forwarded-* headers are believed")
+    metrics_from: str = Field("", description="Networks that read /metrics without a key, comma-separated: 10.0.0.0/8")
     device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
     model_cache_mib: int = Field(2048, ge=64, description="Memory for loaded checkpoints of one worker, in MiB")
     lease_seconds: float = Field(30.0, ge=1, description="A job whose worker is silent for so long is given to another")
     sweep_seconds: float = Field(5.0, gt=0, description="Pause between two looks for lost doorbells and leases")
     training_processes: int = Field(0, ge=0, le=64, description="Processes that train one run; 0: one a GPU, or one")
     trash_days: int = Field(30, ge=0, description="How long the trash keeps works; 0: for ever")
+    model_wait_hours: int = Field(24, ge=1, description="Hours that a job waits for a worker with its model")
     max_queued_per_user: int = Field(200, ge=1, description="Unfinished jobs that one user may have")
+    max_streams_per_user: int = Field(30, ge=1, description="Live streams of one user in one web process")
     max_upload_mib: int = Field(20, ge=1, description="Largest upload of an input picture, in MiB")
     max_dataset_upload_mib: int = Field(4096, ge=1, description="Largest upload into a dataset, in MiB")
     max_checkpoint_upload_mib: int = Field(4096, ge=1, description="Largest upload of a checkpoint, in MiB")
@@ -47,13 +67,41 @@ class Settings(BaseSettings):
     def absolute(cls, folder: Path) -> Path:
         return folder.expanduser().resolve()
 
+    @field_validator("metrics_from")
+    @classmethod
+    def of_networks(cls, listed: str) -> str:
+        networks(listed)  # raises ValueError
+        return listed
+
+    @field_validator("url")
+    @classmethod
+    def of_a_site(cls, url: str) -> str:
+        """Without a slash at its end; a name in other letters than ASCII's as browsers send it."""
+        if not url:
+            return url
+        parts = urlsplit(url.strip())
+        host = (parts.hostname or "").encode("idna").decode()
+        port = f":{parts.port}" if parts.port is not None else ""  # raises ValueError
+        beside = parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc
+        if parts.scheme not in ("http", "https") or not re.fullmatch(r"[a-z0-9._:-]+", host) or beside:
+            raise ValueError("must be an address without a path, such as https://art.example.org")
+        return f"{parts.scheme}://{bracketed(host)}{port}"
+
     @property
     def database(self) -> str:
-        """SQLAlchemy's form; a plain postgresql:// means psycopg."""
-        if not self.database_url:
-            return f"sqlite:///{self.data / 'danqing.sqlite'}"
-        scheme, separator, rest = self.database_url.partition("://")
-        return ("postgresql+psycopg" if scheme in ("postgres", "postgresql") else scheme) + separator + rest
+        """URL in SQLAlchemy's form."""
+        return database_form(self.database_url or f"sqlite:///{self.data / 'danqing.sqlite'}")
+
+    @property
+    def address(self) -> str:
+        """Where people open the studio."""
+        return self.url or self.local_address
+
+    @property
+    def local_address(self) -> str:
+        """Where this machine asks the web process; one that listens on every address answers on its own, too."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        return f"http://{bracketed(host)}:{self.port}"
 
     @property
     def valkey_socket(self) -> Path:
@@ -75,8 +123,24 @@ class Settings(BaseSettings):
     @property
     def hosts(self) -> list[str]:
         """Host names that requests may name."""
-        own = {"localhost", "127.0.0.1", "[::1]", self.host}
-        return sorted((own | {h.strip() for h in self.allowed_hosts.split(",") if h.strip()}) - {"0.0.0.0", "::"})
+        own = {"localhost", "127.0.0.1", "[::1]", bracketed(self.host)}
+        if self.url:
+            own.add(bracketed(urlsplit(self.url).hostname or ""))
+        return sorted((own | {h.strip() for h in self.allowed_hosts.split(",") if h.strip()}) - {"0.0.0.0", "[::]"})
+
+    def may_read_metrics(self, peer: str) -> bool:
+        """`peer` is the address of the connection itself, whatever headers say of where a request came from."""
+        try:
+            address = ip_address(peer)
+        except ValueError:
+            return False
+        return any(address in network for network in networks(self.metrics_from))
+
+
+@cache
+def networks(listed: str) -> list[IPv4Network | IPv6Network]:
+    """Raises ValueError."""
+    return [ip_network(each.strip(), strict=False) for each in listed.split(",") if each.strip()]
 
 
 @cache

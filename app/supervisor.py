@@ -27,17 +27,19 @@ READY_SECONDS = 60.0
 STOP_SECONDS = 25.0
 RESTART_PAUSE = (0.5, 30.0)  # shortest and longest, doubling while a child keeps dying
 HEALTHY_SECONDS = 30.0
+LOCAL = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy of the environment's does not reach us
+KEPT_ONCE, SET_ASIDE = ("appendonlydir", "dump.rdb"), "set-aside"
 log = structlog.get_logger()
 
+# It holds hints alone, so nothing of it is kept on the disk, where it might be damaged and stop it from starting.
 VALKEY_CONFIG = """\
 port 0
 unixsocket "{socket}"
 unixsocketperm 700
 dir "{folder}"
-appendonly yes
-appendfsync everysec
-maxmemory-policy noeviction
+appendonly no
 save ""
+maxmemory-policy noeviction
 daemonize no
 loglevel warning
 logfile "{folder}/valkey.log"
@@ -113,7 +115,10 @@ def quote(path: Path) -> str:
 
 
 def valkey_child(settings: Settings) -> Child:
-    """Writes its configuration. Raises SystemExit where there is no server, or the socket's path is too long."""
+    """Writes its configuration, and sets aside what an earlier version kept on the disk.
+
+    Raises SystemExit where there is no server, or the socket's path is too long.
+    """
     binary = valkey_binary()
     if binary is None:
         raise SystemExit("danqing: there is no valkey-server; run `danqing doctor`")
@@ -121,10 +126,21 @@ def valkey_child(settings: Settings) -> Child:
     if len(str(socket)) > 100:
         raise SystemExit(f"danqing: {socket} is too long for a socket; choose a shorter DANQING_DATA")
     socket.parent.mkdir(parents=True, exist_ok=True)
+    set_aside(socket.parent)
     config = socket.parent / "valkey.conf"
     quoted = {"socket": quote(socket), "folder": quote(socket.parent)}
     config.write_text(VALKEY_CONFIG.format(**quoted), "utf-8")
     return Child("valkey", [binary, str(config)])
+
+
+def set_aside(folder: Path) -> None:
+    """Move old persistence away: it is not needed, and one flipped bit in it would end Valkey at every start."""
+    for name in KEPT_ONCE:
+        if (folder / name).exists():
+            shutil.rmtree(folder / SET_ASIDE / name, ignore_errors=True)
+            (folder / SET_ASIDE).mkdir(exist_ok=True)
+            os.replace(folder / name, folder / SET_ASIDE / name)
+            log.warning("valkey_set_aside", what=name, into=str(folder / SET_ASIDE))
 
 
 def gpus() -> int:
@@ -178,6 +194,7 @@ def in_use(settings: Settings) -> bool:
 
 
 def supervise(settings: Settings) -> int:
+    migrate()  # it may wait for the database, and a signal ends that
     stopping = False
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -188,7 +205,6 @@ def supervise(settings: Settings) -> int:
     signal.signal(signal.SIGTERM, ask)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup asks to go on
         signal.signal(signal.SIGHUP, ask)
-    migrate()
     made = children(settings)
     announced = False
     began = time.monotonic()
@@ -216,15 +232,10 @@ def supervise(settings: Settings) -> int:
 
 def answers(settings: Settings) -> bool:
     try:
-        with urllib.request.urlopen(f"{address(settings)}/healthz", timeout=1) as answer:
+        with LOCAL.open(f"{settings.local_address}/healthz", timeout=1) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False
-
-
-def address(settings: Settings) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
-    return f"http://{host}:{settings.port}"
 
 
 def announce(settings: Settings, seconds: float) -> None:
@@ -232,6 +243,6 @@ def announce(settings: Settings, seconds: float) -> None:
     with session_scope() as session:
         token = None if users.has_admin(session) else users.create_link(session, None)
     engine().dispose()
-    print(f"\n  Danqing 丹青 is at {address(settings)} ({seconds:.1f} s). Ctrl-C stops it.", flush=True)
+    print(f"\n  Danqing 丹青 is at {settings.address} ({seconds:.1f} s). Ctrl-C stops it.", flush=True)
     if token:
-        print(f"  Open this link once to become its admin:\n\n  {address(settings)}/link/{token}\n", flush=True)
+        print(f"  Open this link once to become its admin:\n\n  {settings.address}/link/{token}\n", flush=True)

@@ -1,7 +1,8 @@
 """Every table, imported so that the metadata is whole (migrations, foreign keys)."""
 
-from app.admin.tables import Worker
+from app.admin.tables import Upkeep, Worker
 from app.artworks.tables import Artwork
+from app.checkpoints.tables import PublishedCheckpoint
 from app.database import Base
 from app.datasets.tables import Dataset, DatasetItem
 from app.generations.tables import Generation
@@ -17,7 +18,9 @@ __all__ = [
     "DatasetItem",
     "Generation",
     "OneTimeLink",
+    "PublishedCheckpoint",
     "TrainingRun",
+    "Upkeep",
     "Upload",
     "User",
     "UserSession",

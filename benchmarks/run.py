@@ -27,6 +27,7 @@ from app.artworks.tables import Artwork
 from app.database import new_id
 from app.paging import encode
 from benchmarks.latents import sampling, sliding
+from benchmarks.load import load as under_load
 from benchmarks.peers.race import peers
 from benchmarks.training import cancelling, estimating, loop
 from models.transformer.sample import load, requests, sample_tokens
@@ -193,7 +194,7 @@ def main(parts: list[str]) -> None:
     torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))  # as a worker does
     table = Said("what", "measured", "wanted", title=f"Danqing on {os.cpu_count()} cores, torch {torch.__version__}")
     with tempfile.TemporaryDirectory() as folder:
-        studio = Studio(Path(folder), {"DANQING_LEASE_SECONDS": "30"})
+        studio = Studio(Path(folder), {"DANQING_LEASE_SECONDS": "30", "DANQING_MAX_STREAMS_PER_USER": "5000"})
         try:
             studio.start("valkey", "web", "worker")
             client = studio.client("bench")
@@ -212,6 +213,7 @@ def main(parts: list[str]) -> None:
                 "sliding": lambda: sliding(client, table),
                 "training": lambda: loop(table),
                 "estimating": lambda: estimating(table),
+                "load": lambda: under_load(studio, client, table),
                 "cancelling": lambda: cancelling(studio, table),
                 "peers": lambda: peers(table),
             }

@@ -12,10 +12,11 @@ from babel import Locale
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+from app import outages
 from app.checkpoints.figures import words
 from app.datasets.collections import COLLECTIONS
 from app.datasets.starters import STARTERS
-from app.errors import DISK_IS_FULL, UNEXPECTED
+from app.errors import DISK_IS_FULL, FILE_IS_DAMAGED, UNEXPECTED
 from app.forms import fields, network_fields
 from app.generations.restoring import DIFFERENCES
 from app.imaging import SAYS_NOTHING
@@ -34,6 +35,7 @@ ERRORS = {
     "TooLarge",
     "UnsupportedMedia",
     "Invalid",
+    "OutOfRange",
     "TooMany",
     "Unavailable",
     "StorageFull",
@@ -44,11 +46,17 @@ BY_VALUE = {"queued", "running", "paused", "succeeded", "failed", "cancelled"}  
 REASONS = {
     WRONG,
     DISK_IS_FULL,
+    FILE_IS_DAMAGED,
     UNEXPECTED,
     *(table.given_up for table in JOBS),
     *DIFFERENCES,
     SAYS_NOTHING,
     InternalError.title,
+    *(text for name, text in vars(outages).items() if name.isupper() and isinstance(text, str)),
+    "No worker that is running has the model {} yet; this waits for one that does",
+    "No worker has had the model {} for {} hours",
+    "The model {} has been replaced since this was asked for",
+    "The model {} is gone",
     "The disk of the studio is full; ask an admin to make room, then try again.",
     "There was not enough memory for this; try fewer pictures at once.",
     "A picture that this was to be made from is no longer there.",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +15,8 @@ import httpx
 import pytest
 
 from app import database, events, security, settings, storage
-from tests.studio import Studio
+from app.supervisor import valkey_binary
+from tests.studio import Studio, free_port, wait_until
 
 CHROMIUM = next(
     (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
@@ -76,6 +80,43 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         get_server(Path(folder) / "data", cleanup_mode="stop") as server,
     ):
         yield server.get_uri()
+
+
+@pytest.fixture(scope="session")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Endpoint of an S3-compatible server with a bucket `danqing`."""
+    port = free_port()
+    log = (tmp_path_factory.mktemp("s3") / "s3.log").open("wb")
+    process = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stdout=log, stderr=log)
+    endpoint = f"http://127.0.0.1:{port}"
+    try:
+        wait_until("the S3 server", lambda: httpx.get(endpoint).status_code < 500)
+        httpx.put(f"{endpoint}/danqing")
+        yield endpoint
+    finally:
+        process.kill()
+        process.wait()
+        log.close()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A real Valkey by URL."""
+    port = free_port()
+    binary = valkey_binary()
+    assert binary is not None
+    process = subprocess.Popen(
+        [binary, "--port", str(port), "--save", "", "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL
+    )
+
+    def answers() -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until("Redis", answers)
+    yield f"redis://127.0.0.1:{port}/0"
+    process.kill()
+    process.wait()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

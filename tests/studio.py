@@ -154,6 +154,11 @@ def submit(client: httpx.Client, prompt: str = "a fox", **params: Any) -> dict[s
     return dict(answer.json())
 
 
+def provenance(client: httpx.Client, work: dict[str, Any]) -> dict[str, Any]:
+    """How a work was made; lists and jobs leave it out."""
+    return dict(client.get(f"/artworks/{work['id']}").json()["provenance"])
+
+
 def finished(client: httpx.Client, job: str, seconds: float = 90) -> dict[str, Any]:
     """The job once it has ended."""
 

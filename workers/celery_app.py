@@ -1,12 +1,22 @@
-"""Worker processes: configuration and signals. Start with `danqing worker`."""
+"""Worker processes: configuration and signals. Start with `danqing worker`.
+
+Celery's main process hears doorbells; its one child holds torch and the models, and works in a thread of its own
+(`workers.loop`), which no state of the broker can stop.
+"""
 
 from __future__ import annotations
 
 import os
+import secrets
+import signal
 import socket
 import threading
+import time
 import warnings
+from contextlib import suppress
+from functools import partial
 
+import psutil
 import structlog
 from celery.platforms import SecurityWarning
 from celery.signals import worker_process_init, worker_process_shutdown, worker_shutdown, worker_shutting_down
@@ -17,20 +27,31 @@ import app.tables  # noqa: F401
 from app.admin.tables import Worker
 from app.database import engine, now, session_scope
 from app.logs import configure_logging
-from app.queue import celery_app
+from app.queue import TRAINING, celery_app
 from app.settings import get_settings
 from app.sweeper import sweep_forever
-from workers import gauging, shutdown
+from workers import gauging, loop, shutdown
 from workers.gauging import gauge_when_idle
 
-REPORT_SECONDS = 10.0
+REPORT_SECONDS = 5.0
 log = structlog.get_logger()
 celery_app.conf.update(worker_proc_alive_timeout=180.0, imports=["workers.tasks"], worker_max_tasks_per_child=None)
 
 
 def worker_name() -> str:
     """The same in the worker's main process and in its child: the child inherits the variable."""
-    return os.environ.setdefault("DANQING_WORKER", f"{socket.gethostname()}-{os.getpid()}")
+    return os.environ.setdefault("DANQING_WORKER", f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}")
+
+
+def machine_name() -> str:
+    """Of the machine whose processes this one sees: two containers may have one host name, and both a process 1."""
+    with suppress(OSError):
+        return f"{socket.gethostname()}/{os.stat('/proc/self/ns/pid').st_ino}"
+    return socket.gethostname()
+
+
+def queue_name() -> str:
+    return os.environ.get("DANQING_QUEUE", "generation")
 
 
 @worker_process_init.connect
@@ -39,14 +60,31 @@ def start_child(**_: object) -> None:
     configure_logging(get_settings().log_format)
     engine().dispose(close=False)
     stop = threading.Event()
-    queue = os.environ.get("DANQING_QUEUE", "generation")
-    if queue == "generation":
+    beside = [sweep_forever, report_forever, gauge_when_idle if queue_name() == TRAINING else explore_forever]
+    for target in beside:
+        threading.Thread(target=target, args=(stop,), daemon=True, name=target.__name__).start()
+    worker = threading.Thread(target=work_forever, args=(stop,), daemon=True, name="work")
+    worker.start()
+    worker_process_shutdown.connect(partial(end_child, stop, worker), weak=False)
+
+
+def end_child(stop: threading.Event, worker: threading.Thread, **_: object) -> None:
+    """The process ends when this returns: what the worker has begun ends, or goes back to the queue, before."""
+    shutdown.begin()
+    stop.set()
+    loop.wake()
+    worker.join(shutdown.LONGEST_SECONDS)
+
+
+def work_forever(stop: threading.Event) -> None:
+    if queue_name() == TRAINING:
+        from workers.training.sitting import work_once
+    else:
+        from workers.generate import work_once
+
         limit_threads()
         warm()
-    targets = [sweep_forever, report_forever, explore_forever if queue == "generation" else gauge_when_idle]
-    for target in targets:
-        threading.Thread(target=target, args=(stop,), daemon=True, name=target.__name__).start()
-    worker_process_shutdown.connect(lambda **_: stop.set(), weak=False)
+    loop.work_forever(stop, lambda: work_once(queue_name(), worker_name()))
 
 
 def limit_threads() -> None:
@@ -97,27 +135,38 @@ def report() -> None:
     with session_scope() as session:
         row = session.get(Worker, worker_name())
         if row is None:
-            row = Worker(name=worker_name(), queue=os.environ.get("DANQING_QUEUE", "generation"))
+            row = Worker(name=worker_name(), queue=queue_name(), machine=machine_name(), process=os.getppid())
             forget_dead(session, row)
             session.add(row)
         row.device, row.memory_total, row.memory_used = model_cache.device_name(), total, used
-        row.models, row.speed, row.seen_at = model_cache.loaded(), gauging.speed, now()
+        row.models, row.speed = model_cache.loaded(), gauging.speed
+        row.seen_at, row.claimed_at = now(), loop.claimed_at
 
 
 def forget_dead(session: Session, beside: Worker) -> None:
     """Workers of this machine that were killed: they would count as alive for a minute, and as sharing its memory."""
-    import psutil
-
-    for row in session.scalars(select(Worker).where(Worker.queue == beside.queue)):
-        process = row.name.rpartition("-")[2]
-        if row.machine == beside.machine and process.isdigit() and not psutil.pid_exists(int(process)):
+    for row in session.scalars(select(Worker).where(Worker.machine == beside.machine)):
+        if not psutil.pid_exists(row.process):
             session.delete(row)
 
 
 @worker_shutting_down.connect
 def announce_shutdown(**_: object) -> None:
-    """A training run saves its state and goes back to the queue."""
-    shutdown.begun.set()
+    """What is in hand ends soon or goes back to the queue; a training run saves its state. Whatever hangs is ended."""
+    if not shutdown.begun.is_set():
+        shutdown.begin()
+        threading.Thread(target=end_at_last, daemon=True, name="last").start()
+
+
+def end_at_last() -> None:
+    time.sleep(shutdown.LONGEST_SECONDS)
+    log.warning("worker_ended", seconds=shutdown.LONGEST_SECONDS)
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            child.kill()
+    threading.Thread(target=leave, daemon=True).start()  # the database may hang as well
+    time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @worker_shutdown.connect

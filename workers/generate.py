@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,87 +20,114 @@ from app import imaging
 from app.artworks.service import search_text, subject
 from app.artworks.tables import Artwork, Source
 from app.database import new_id, session_scope, storage_lock
-from app.errors import StorageFull
+from app.errors import Damaged, StorageFull
 from app.events import Event, PreviewEvent, ProgressEvent, StatusEvent, publish
 from app.generations.tables import Generation
-from app.queue import ring
+from app.outages import outage
 from app.storage import get_storage
-from app.sweeper import MAX_ATTEMPTS, doorbells
+from app.sweeper import MAX_ATTEMPTS
 from models.base import Cancelled, Output, Previews, Request
 from models.checkpoint import CheckpointError
-from workers import crash_points, lease, model_cache
+from workers import crash_points, lease, loop, model_cache, shutdown
 from workers.lease import Heartbeat, Lease
 from workers.provenance import provenance
+from workers.shutdown import Stopping
 
 BATCH = 16  # pictures sampled at once
+FRESH_SECONDS = 1800.0  # a file is collected after an hour that nobody names it
 FIRST_PREVIEW, NEXT_PREVIEW = 0.12, 0.25  # seconds: quick jobs need one, slow ones a few
 PREVIEW_SHARE = 8  # a large batch is not slowed by its previews: they take a ninth of its time at most
 log = structlog.get_logger()
 
 
 class InputMissing(Exception):
-    """The file of a picture that a job works from is gone."""
+    """The file of a picture that a job works from is gone, or damaged."""
 
 
 def work_once(queue: str, worker: str) -> bool:
-    """Claim and run one batch; False when nothing waited. Rings again when more waits than doorbells do."""
+    """Claim and run one batch; False when nothing waited."""
     with session_scope() as session:
-        leases = lease.claim(session, queue, worker, BATCH)
+        leases = lease.claim(session, queue, worker, BATCH, model_cache.lacking())
     if not leases:
         return False
+    loop.claimed()
     crash_points.reach("claimed")
-    for user in {taken.row.user_id for taken in leases}:
-        publish(
-            user,
-            *(StatusEvent(generation=taken.job, status="running") for taken in leases if taken.row.user_id == user),
-        )
-    run(leases)
-    if doorbells(queue) == 0:
-        ring(queue)
+    with Heartbeat(leases) as heartbeat:  # until the last of them is settled
+        first = leases[0].row
+        if (missing := model_cache.missing(first.model, first.checkpoint_sha256)) is not None:
+            loop.patiently(lambda: release(leases, missing))
+            return True
+        for user in {taken.row.user_id for taken in leases}:
+            theirs = [taken for taken in leases if taken.row.user_id == user]
+            publish(user, *(StatusEvent(generation=taken.job, status="running") for taken in theirs))
+        attempt(leases, heartbeat)
     return True
 
 
-def run(leases: list[Lease[Generation]]) -> None:
+def attempt(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
     """Sample the jobs together; when that fails, one by one, so that one bad job does not take others along.
 
-    The leases of all are renewed until the last of them is settled.
+    Surroundings that fail are waited for, and what they cannot keep for now is not drawn again.
     """
-    with Heartbeat(leases) as heartbeat:
-        attempt(leases, heartbeat)
-
-
-def attempt(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
     first = leases[0]
     bound = log.bind(jobs=[taken.job for taken in leases], requests=[taken.row.request_id for taken in leases])
+    began = time.perf_counter()
+    go_on = partial(is_wanted, leases)
+    failed: tuple[str, bool] | None = None  # words alone: the exception holds the memory of what was tried
     try:
-        began = time.perf_counter()
-        outputs = sample(leases, heartbeat)
+        outputs = loop.patiently(lambda: sample(leases, heartbeat), go_on)
         crash_points.reach("sampled")
         batch = sum(taken.row.count for taken in leases)
         for taken in leases:
             works = [outputs.pop(0) for _ in range(taken.row.count)]
-            settle(taken, works, batch)
+            loop.patiently(lambda taken=taken, works=works: settle(taken, works, batch), go_on)  # type: ignore[misc]
         bound.info("batch_done", pictures=batch, milliseconds=round((time.perf_counter() - began) * 1000))
     except Cancelled:
         for taken in leases:
-            settle(taken, [], 0)
+            loop.patiently(lambda taken=taken: settle(taken, [], 0))  # type: ignore[misc]
+    except Stopping:
+        release(leases)
     except CheckpointError as error:
         bound.error("checkpoint_failed", model=first.row.model, error=str(error))
         for taken in leases:
             fail(taken, f"The model {first.row.model} cannot be used: {error}", final=True)
     except Exception as error:
+        if outage(error) and not isinstance(error, StorageFull):  # for longer than a job in hand waits: it queues again
+            loop.patiently(lambda: release(leases))
+            raise
         bound.exception("batch_failed")
-        torch.cuda.empty_cache()
-        for taken in leases:
-            if taken.state not in lease.GONE:
-                if len(leases) > 1:
-                    attempt([taken], heartbeat)
-                else:
-                    fail(taken, reason(error), final=isinstance(error, InputMissing))
+        failed = reason(error), isinstance(error, InputMissing | Damaged | StorageFull)
+    if failed is None:
+        return
+    torch.cuda.empty_cache()
+    for taken in leases:
+        if taken.state not in lease.GONE:
+            if len(leases) > 1:
+                attempt([taken], heartbeat)
+            else:
+                fail(taken, *failed)
+
+
+def is_wanted(leases: list[Lease[Generation]]) -> bool:
+    return any(taken.state == "held" for taken in leases)
+
+
+def release(leases: list[Lease[Generation]], notice: str | None = None) -> None:
+    """Back to the queue at no cost to the jobs."""
+    for taken in leases:
+        if taken.state in lease.GONE:
+            continue
+        with session_scope() as session:
+            status = lease.put_back(session, taken, spare_attempt=True, notice=notice)
+        taken.state = "settled"
+        if status and notice is None:
+            publish(taken.row.user_id, StatusEvent(generation=taken.job, status=status))
 
 
 def reason(error: Exception) -> str:
     """In words for an artist."""
+    if isinstance(error, Damaged):
+        return error.detail
     if isinstance(error, InputMissing):
         return "A picture that this was to be made from is no longer there."
     if isinstance(error, StorageFull):
@@ -149,6 +178,7 @@ class Watch:
 
     def on_step(self, step: int, total: int, previews: Callable[[], Previews]) -> None:
         crash_points.reach("step")
+        shutdown.check()
         self.heartbeat.look()
         if all(taken.state != "held" for taken in self.leases):
             raise Cancelled
@@ -185,17 +215,16 @@ def settle(taken: Lease[Generation], works: list[Output], batch: int) -> None:
             publish(taken.row.user_id, StatusEvent(generation=taken.job, status="cancelled"))
         taken.state = "settled"
         return
-    files, rows = [], []
-    for index, work in enumerate(works):
-        content, row = store(taken, index, work, batch)
-        files.append(content)
-        rows.append(row)
+    kept = [encode(taken, index, work, batch) for index, work in enumerate(works)]
+    get_storage().put_all([content for content, _ in kept])  # outside of the transaction: others write meanwhile
+    stored_at = time.time()
+    for _ in kept:
         crash_points.reach("stored")
+    rows = [row for _, row in kept]
     with session_scope() as session:
         storage_lock(session)
-        for content, row in zip(files, rows, strict=True):
-            if get_storage().age(row.sha256) is None:  # collected since, as a file that nobody named
-                get_storage().put(content)
+        if time.time() - stored_at > FRESH_SECONDS:  # they may have been collected, as files that nobody named
+            get_storage().put_all([content for content, _ in kept])
         if not lease.end(session, taken, "succeeded"):
             log.warning("finished_without_lease", job=taken.job)
             return
@@ -210,8 +239,8 @@ def settle(taken: Lease[Generation], works: list[Output], batch: int) -> None:
     publish(taken.row.user_id, StatusEvent(generation=taken.job, status="succeeded", artworks=[row.id for row in rows]))
 
 
-def store(taken: Lease[Generation], index: int, work: Output, batch: int) -> tuple[bytes, Artwork]:
-    """Write the file; returns its content and the row that will name it."""
+def encode(taken: Lease[Generation], index: int, work: Output, batch: int) -> tuple[bytes, Artwork]:
+    """A file with its provenance, and the row that will name it."""
     picture = Image.fromarray(work.pixels)
     made = provenance(
         model=taken.row.model,
@@ -229,7 +258,7 @@ def store(taken: Lease[Generation], index: int, work: Output, batch: int) -> tup
         user_id=taken.row.user_id,
         generation_id=taken.job,
         position=index,
-        sha256=get_storage().put(content),
+        sha256=hashlib.sha256(content).hexdigest(),
         media_type="image/png",
         size_bytes=len(content),
         width=picture.width,
@@ -251,12 +280,14 @@ def abroad(made: dict[str, Any]) -> dict[str, Any]:
 
 def fail(taken: Lease[Generation], why: str, final: bool = False) -> None:
     """Back to the queue while attempts are left, else failed with a reason."""
-    status: str | None
-    with session_scope() as session:
-        if final or taken.attempt >= MAX_ATTEMPTS:
-            status = "failed" if lease.end(session, taken, "failed", why) else None
-        else:
-            status = lease.put_back(session, taken)
+
+    def end() -> str | None:
+        with session_scope() as session:
+            if final or taken.attempt >= MAX_ATTEMPTS:
+                return "failed" if lease.end(session, taken, "failed", why) else None
+            return lease.put_back(session, taken)
+
+    status = loop.patiently(end)
     taken.state = "settled"
     if status:
         publish(

@@ -5,13 +5,13 @@ from __future__ import annotations
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 import structlog
-from sqlalchemy import Select, case, literal, null, select, update
+from sqlalchemy import ColumnElement, Select, case, func, literal, literal_column, null, select, update
 from sqlalchemy.orm import Session
 
 from app.database import UTCDateTime, clock, now, session_scope
@@ -25,6 +25,8 @@ J = TypeVar("J", bound=Job)
 log = structlog.get_logger()
 GONE = ("lost", "settled")  # states in which a lease is no longer ours
 LOOK_SECONDS = 0.2  # how often a step may look at the row
+MOST_USERS = 16  # whose jobs one batch is made of
+Pinned = tuple[str, str]  # a model and the SHA-256 of its weights
 
 
 @dataclass
@@ -43,43 +45,76 @@ class Lease(Generic[J]):
         return self.row.id
 
 
-def claim(session: Session, queue: str, worker: str, capacity: int) -> list[Lease[Generation]]:
+def claim(
+    session: Session, queue: str, worker: str, capacity: int, lacking: Collection[Pinned] = ()
+) -> list[Lease[Generation]]:
     """The next job in fair order, and as many more that fit into one batch with it; [] when nothing waits.
 
     Order: priority, then the user who was served longest ago, then age. `capacity` is in pictures; the first job is
-    taken however large it is.
+    taken however large it is. Jobs of checkpoints that this worker is `lacking` are left to others. Every query reads
+    a few entries of an index, however many jobs wait.
     """
-    head = session.execute(in_order(queue).limit(1)).first()
-    if head is None:
-        return []
-    first = head[0]
-    leases = take(session, first, worker)
+    waits = waiting(queue, lacking)
+    leases = take_first(session, waits, worker)
     room = capacity - sum(lease.row.count for lease in leases)
-    if room > 0 and leases:
-        alike = in_order(queue).where(
+    if leases and room > 0:
+        first = leases[0].row
+        alike = (
+            *waits,
             Generation.model == first.model,
-            Generation.task == first.task,
-            Generation.id != first.id,
             Generation.checkpoint_sha256 == first.checkpoint_sha256,
-            Generation.count <= room,
+            Generation.task == first.task,
         )
-        for job, _ in session.execute(alike.limit(room)):
-            if job.count <= room:
-                leases += (taken := take(session, job, worker))
-                room -= sum(lease.row.count for lease in taken)
+        for user_id in users_in_turn(session, alike):
+            mates = select(Generation).where(*alike, Generation.user_id == user_id, Generation.count <= room)
+            for job in session.scalars(locked(mates.order_by(Generation.id).limit(room))):
+                if job.count <= room:
+                    leases += (taken := take(session, job, worker))
+                    room -= sum(lease.row.count for lease in taken)
+            if room <= 0:
+                break
     for user_id in sorted({lease.row.user_id for lease in leases}):  # one order for all workers: no deadlock
         session.execute(update(User).where(User.id == user_id).values(served_at=now()))
     return leases
 
 
-def in_order(queue: str) -> Select[Generation, User]:
-    return (
-        select(Generation, User)
-        .join(User, User.id == Generation.user_id)
-        .where(Generation.status == "queued", Generation.queue == queue)
-        .order_by(Generation.priority.desc(), User.served_at.asc().nulls_first(), Generation.id)
-        .with_for_update(of=Generation, skip_locked=True)
+def waiting(queue: str, lacking: Collection[Pinned]) -> tuple[ColumnElement[bool], ...]:
+    others = (
+        ~((Generation.model == model) & (Generation.checkpoint_sha256 == sha256)) for model, sha256 in sorted(lacking)
     )
+    # A literal: a partial index is used only where the query names its condition.
+    return (Generation.queue == queue, Generation.status == literal_column("'queued'"), *others)
+
+
+def take_first(session: Session, waits: tuple[ColumnElement[bool], ...], worker: str) -> list[Lease[Generation]]:
+    """The job that is next; of users whose jobs other workers are just taking, the next user's."""
+    highest = session.scalar(select(func.max(Generation.priority)).where(*waits))
+    if highest is None:
+        return []
+    first = (*waits, Generation.priority == highest)
+    for user_id in users_in_turn(session, first):
+        mine = select(Generation).where(*first, Generation.user_id == user_id).order_by(Generation.id).limit(1)
+        for job in session.scalars(locked(mine)):
+            if leases := take(session, job, worker):
+                return leases
+    return []
+
+
+def locked(query: Select[Generation]) -> Select[Generation]:
+    return query.with_for_update(of=Generation, skip_locked=True)
+
+
+def users_in_turn(session: Session, waits: tuple[ColumnElement[bool], ...]) -> list[str]:
+    """Who has such jobs, served longest ago first, then by the age of their first job.
+
+    Each user is found by one look into the index after the one before (a loose index scan), not by reading every job.
+    """
+    user = select(func.min(Generation.user_id).label("user_id")).where(*waits).cte("waiting_users", recursive=True)
+    following = select(func.min(Generation.user_id)).where(*waits, Generation.user_id > user.c.user_id)
+    user = user.union_all(select(following.scalar_subquery()).where(user.c.user_id.is_not(None)))
+    oldest = select(func.min(Generation.id)).where(*waits, Generation.user_id == User.id).scalar_subquery()
+    query = select(User.id).join(user, user.c.user_id == User.id)
+    return list(session.scalars(query.order_by(User.served_at.asc().nulls_first(), oldest).limit(MOST_USERS)))
 
 
 def take(session: Session, job: J, worker: str) -> list[Lease[J]]:
@@ -97,6 +132,7 @@ def take(session: Session, job: J, worker: str) -> list[Lease[J]]:
             worker=worker,
             started_at=now(),
             step=0,
+            notice=None,
         )
         .execution_options(synchronize_session=False)
     )
@@ -196,13 +232,14 @@ def end(session: Session, lease: Lease[Any], status: str, error: str | None = No
     return bool(done.rowcount == 1)  # type: ignore[attr-defined]
 
 
-def put_back(session: Session, lease: Lease[Any], spare_attempt: bool = False) -> str | None:
+def put_back(session: Session, lease: Lease[Any], spare_attempt: bool = False, notice: str | None = None) -> str | None:
     """Back to the queue for another attempt; a job that was to be cancelled, or paused, does that instead.
 
-    Returns its status now, None when the lease was lost. `spare_attempt`: this turn costs the job none.
+    Returns its status now, None when the lease was lost. `spare_attempt`: this turn costs the job none. `notice` says
+    why it waits.
     """
     table = type(lease.row)
-    values = returned(table) | ({"attempt": table.attempt - 1} if spare_attempt else {})
+    values = returned(table) | ({"attempt": table.attempt - 1} if spare_attempt else {}) | {"notice": notice}
     status: str | None = session.scalar(update(table).where(held(lease)).values(values).returning(table.status))
     return status
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import structlog
 import torch
 
+from app.checkpoints import distribution
 from app.checkpoints import service as checkpoints
 from app.checkpoints.service import Checkpoint
 from app.errors import NotFound
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 _lock = threading.Lock()
 # Of a container, by the second version of control groups and by the first.
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+LACKING_SECONDS = 20.0  # until a worker looks again whether it has a checkpoint now
+_lacking: dict[tuple[str, str], float] = {}
 _loaded: OrderedDict[tuple[str, str, str | None], Sampler] = OrderedDict()
 
 
@@ -40,6 +43,25 @@ def checkpoint(name: str) -> Checkpoint:
         return checkpoints.get(name)
     except NotFound as error:
         raise CheckpointError(f"the model {name} is no longer there") from error
+
+
+def missing(name: str, sha256: str) -> str | None:
+    """Why this worker leaves a job of that checkpoint to another, in words for who waits; None where it need not.
+
+    One that is there with other weights has been replaced: to load it says so, and ends the job.
+    """
+    if name in checkpoints.cards() or distribution.fetch(name, sha256):
+        return None
+    _lacking[name, sha256] = time.monotonic() + LACKING_SECONDS
+    return f"No worker that is running has the model {name} yet; this waits for one that does"
+
+
+def lacking() -> set[tuple[str, str]]:
+    """Checkpoints that were missing here a moment ago."""
+    now = time.monotonic()
+    for key in [key for key, until in _lacking.items() if until < now]:
+        del _lacking[key]
+    return set(_lacking)
 
 
 def sampler(name: str, sha256: str) -> Sampler:

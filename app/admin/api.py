@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.admin import service
 from app.database import session_scope
 from app.deps import Admin
+from app.routing import Router
 
-router = APIRouter(tags=["admin"])
+router = Router(tags=["admin"])
 
 
 class WorkerOut(BaseModel):

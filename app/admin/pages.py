@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.admin import service
 from app.database import session_scope
 from app.deps import Admin
 from app.errors import DomainError, entered
+from app.routing import Router
 from app.templating import render
 from app.users import service as users
 from app.users.schemas import UserChange, UserIn
 from app.validation import Id
 
-router = APIRouter(prefix="/admin")
+router = Router(prefix="/admin")
 Entry = Annotated[str, Form(max_length=1000)]
 
 

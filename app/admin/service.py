@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
@@ -34,6 +35,12 @@ def workers(session: Session) -> list[Worker]:
 
 def is_alive(worker: Worker) -> bool:
     return worker.seen_at > now() - ALIVE
+
+
+def is_one_here(session: Session, queue: str) -> bool:
+    """Whether a worker of this host lives: for the health check of its container."""
+    here = f"{socket.gethostname()}/"
+    return any(w.machine.startswith(here) and is_alive(w) for w in workers(session) if w.queue == queue)
 
 
 def alive_by_queue(session: Session) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Workers report here that they live, and on what."""
+"""Workers report here that they live, and on what; processes that tidy up take turns here."""
 
 from __future__ import annotations
 
@@ -21,8 +21,18 @@ class Worker(Base):
     speed: Mapped[float | None]  # of training, against the two cores on which the families were measured
     started_at: Mapped[datetime] = mapped_column(default=now)
     seen_at: Mapped[datetime] = mapped_column(default=now)
+    claimed_at: Mapped[datetime | None]  # when it last took a job
+    machine: Mapped[str]  # its host, and the namespace in which `process` counts: containers may share a host's name
+    process: Mapped[int]
 
-    @property
-    def machine(self) -> str:
-        """Of the name that a worker gives itself: HOST-PID."""
-        return self.name.rpartition("-")[0] or self.name
+
+class Upkeep(Base):
+    """A task of upkeep that one process at a time does, piece by piece: `cursor` is how far it is."""
+
+    __tablename__ = "upkeep"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str | None]
+    held_until: Mapped[datetime | None]
+    cursor: Mapped[str] = mapped_column(default="")
+    finished_at: Mapped[datetime | None]

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response, status
-from fastapi.responses import FileResponse
+from fastapi import Query, Request, Response, status
 
 from app.artworks import service
 from app.artworks.schemas import ArtworkChange, ArtworkList, ArtworkOut
 from app.database import session_scope
 from app.deps import User
+from app.files import ANSWERS, file_response, is_known
 from app.paging import Cursor, Limit, decode, encode
-from app.storage import get_storage
+from app.routing import Router
 from app.validation import Id, Text
 
-router = APIRouter(prefix="/artworks", tags=["artworks"])
+router = Router(prefix="/artworks", tags=["artworks"])
 FOREVER = "private, max-age=31536000, immutable"
-MAX_RANGES = 8
 
 
 @router.get("", summary="List artworks")
@@ -36,9 +35,7 @@ def list_artworks(
     wanted = service.Filter(q, model, task, tag, favourite, trashed, studio)
     with session_scope(writing=False) as session:
         found, more = service.page(session, user, wanted, decode(cursor), limit)
-        return ArtworkList(
-            items=[service.shown(user, work) for work in found], next_cursor=encode(more) if more else None
-        )
+        return ArtworkList(items=found, next_cursor=encode(more) if more else None)
 
 
 @router.get("/{artwork_id}", summary="One artwork")
@@ -70,11 +67,7 @@ def restore_artwork(user: User, artwork_id: Id) -> ArtworkOut:
     "/{artwork_id}/file",
     summary="The file itself",
     response_class=Response,
-    responses={
-        200: {"content": {"image/png": {}}},
-        206: {"description": "The part that `Range` asks for"},
-        304: {"description": "It is what `If-None-Match` names"},
-    },
+    responses={200: {"content": {"image/png": {}}}, **ANSWERS},
 )
 def get_file(
     request: Request,
@@ -86,16 +79,9 @@ def get_file(
         artwork = service.get(session, user, artwork_id)
     headers = {
         "Cache-Control": FOREVER,
-        "ETag": f'"{artwork.sha256}"',
         "Content-Disposition": f'{"attachment" if download else "inline"}; filename="danqing-{artwork.id}.png"',
     }
-    if is_known(request, headers):
-        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
-    path = get_storage().path(artwork.sha256)
-    many = request.headers.get("range", "").count(",") >= MAX_RANGES
-    if path is not None and not many:
-        return FileResponse(path, media_type=artwork.media_type, headers=headers)
-    return Response(service.content(artwork), media_type=artwork.media_type, headers=headers)
+    return file_response(request, artwork.sha256, lambda: service.content(artwork), artwork.media_type, headers)
 
 
 @router.get(
@@ -113,9 +99,3 @@ def get_preview(
     if is_known(request, headers):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
     return Response(service.preview(artwork, size), media_type="image/webp", headers=headers)
-
-
-def is_known(request: Request, headers: dict[str, str]) -> bool:
-    """Whether the client has what would be sent."""
-    tags = [tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")]
-    return headers["ETag"] in tags

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.artworks import service
@@ -12,12 +12,13 @@ from app.deps import User
 from app.generations import restoring
 from app.generations import service as generations
 from app.paging import Cursor, decode, encode
+from app.routing import Router
 from app.settings import get_settings
 from app.templating import render
 from app.validation import Id, Text
 from models.registry import families
 
-router = APIRouter()
+router = Router()
 PAGE = 48
 # What a work may be, by the name that most families give it.
 KINDS = {task.name: task.title for family in families().values() for task in reversed(family.tasks)}

@@ -22,7 +22,9 @@ class ArtworkChange(BaseModel):
     visibility: Literal["private", "studio"] | None = Field(None, description="`studio`: every signed-in user sees it")
 
 
-class ArtworkOut(BaseModel):
+class ArtworkBrief(BaseModel):
+    """As lists and jobs have it; `GET /artworks/{id}` has the provenance too."""
+
     model_config = ConfigDict(from_attributes=True)
 
     id: str
@@ -40,11 +42,21 @@ class ArtworkOut(BaseModel):
     model: str
     task: str
     seed: int | None
-    provenance: dict[str, Any] = Field(description="The full request, the checkpoint's hash and software versions")
+    prompt: str | None = Field(description="What it was asked for in words, if it was")
+    label: str | None = Field(description="The style that it was asked for by a label, if it was")
     created_at: datetime
     deleted_at: datetime | None
 
+    @property
+    def words(self) -> dict[str, str | None]:
+        """What of its parameters names it; see `service.subject`."""
+        return {"prompt": self.prompt, "label": self.label}
+
+
+class ArtworkOut(ArtworkBrief):
+    provenance: dict[str, Any] = Field(description="The full request, the checkpoint's hash and software versions")
+
 
 class ArtworkList(BaseModel):
-    items: list[ArtworkOut]
+    items: list[ArtworkBrief]
     next_cursor: str | None

@@ -7,16 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import or_, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from app import imaging
-from app.artworks.schemas import ArtworkChange, ArtworkOut
+from app.artworks.schemas import ArtworkBrief, ArtworkChange, ArtworkOut
 from app.artworks.tables import Artwork, Source
 from app.database import now
 from app.errors import NotFound
 from app.storage import get_storage
 from app.users.service import Principal
 
+COLUMNS = tuple(getattr(Artwork, name) for name in ArtworkBrief.model_fields)
+LISTED = select(*COLUMNS, Artwork.user_id).order_by(Artwork.id.desc())
+BRIEF = defer(Artwork.provenance, raiseload=True)  # of a list
 TAG_MARK = "\x1f"  # no prompt of one line can look like a tag
 
 
@@ -65,9 +68,9 @@ def search_text(title: str, prompt: str, tags: list[str]) -> str:
 
 def page(
     session: Session, user: Principal, wanted: Filter, before: str | None, limit: int
-) -> tuple[list[Artwork], str | None]:
+) -> tuple[list[ArtworkBrief], str | None]:
     """(newest first, id that the next page starts after)."""
-    query = select(Artwork).order_by(Artwork.id.desc()).limit(limit + 1)
+    query = LISTED.limit(limit + 1)
     if wanted.studio:
         query = query.where(Artwork.visibility == "studio", Artwork.deleted_at.is_(None))
     else:
@@ -90,14 +93,24 @@ def page(
         query = query.where(Artwork.text.contains(f"\n{TAG_MARK}{wanted.tag.casefold()}\n", autoescape=True))
     if before:
         query = query.where(Artwork.id < before)
-    found = list(session.scalars(query))
-    return found[:limit], found[limit - 1].id if len(found) > limit else None
+    rows = session.execute(query).all()
+    found = [brief(user, row) for row in rows[:limit]]
+    return found, found[-1].id if len(rows) > limit else None
+
+
+def brief(user: Principal, row: Any) -> ArtworkBrief:
+    """As this user may see it: a shared work does not tell others whom it pleases."""
+    values = row._asdict()
+    if values.pop("user_id") != user.id:
+        values["favourite"] = False
+    return ArtworkBrief.model_construct(**values)  # from our own database: a list is not validated line by line
 
 
 def made_from(session: Session, user: Principal, artwork: Artwork, most: int = 24) -> list[Artwork]:
     """This user's works that were made from the given one, newest first."""
     query = (
         select(Artwork)
+        .options(BRIEF)
         .join(Source, Source.artwork_id == Artwork.id)
         .where(Source.source_id == artwork.id, Artwork.user_id == user.id, Artwork.deleted_at.is_(None))
         .order_by(Artwork.id.desc())
@@ -116,7 +129,7 @@ def get(session: Session, user: Principal, artwork_id: str, writing: bool = Fals
 
 
 def shown(user: Principal, artwork: Artwork) -> ArtworkOut:
-    """As this user may see it: a shared work tells others neither whom it pleases nor what it is made of."""
+    """The same with its provenance, which does not tell others what it is made of."""
     described = ArtworkOut.model_validate(artwork)
     if artwork.user_id != user.id:
         described.favourite = False

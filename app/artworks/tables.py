@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, column_property, mapped_column
 
 from app.database import Base, new_id, now
 
@@ -48,5 +48,18 @@ class Artwork(Base):
     favourite: Mapped[bool] = mapped_column(default=False)
     visibility: Mapped[str] = mapped_column(default="private")
     text: Mapped[str] = mapped_column(default="")
+    if TYPE_CHECKING:
+        prompt: str | None
+        label: str | None
     created_at: Mapped[datetime] = mapped_column(default=now)
     deleted_at: Mapped[datetime | None]
+
+    @property
+    def words(self) -> dict[str, str | None]:
+        """What of its parameters names it; see `service.subject`."""
+        return {"prompt": self.prompt, "label": self.label}
+
+
+# Lists show these and not the provenance that they stand in, which is fifty times as long.
+Artwork.prompt = column_property(Artwork.provenance["params"]["prompt"].as_string())  # type: ignore[assignment]
+Artwork.label = column_property(Artwork.provenance["params"]["label"].as_string())  # type: ignore[assignment]

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from functools import partial
+from typing import Annotated, BinaryIO
 
-from fastapi import APIRouter, Path, Request, Response, status
+from fastapi import Path, Request, Response, status
 from fastapi.responses import StreamingResponse
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
-from app.checkpoints import service
+from app.checkpoints import distribution, service
 from app.checkpoints.schemas import CardList, CardOut, ModelList, ModelOut
 from app.database import session_scope
 from app.deps import Admin, User
 from app.errors import Invalid, NotFound
+from app.generations.waiting import end_waiting
+from app.lanes import IMPORTING
 from app.responses import attachment
+from app.routing import Router
 from app.training_runs import service as training_runs
 from models.card import LONGEST_NAME, NAME
 
-router = APIRouter(prefix="/models", tags=["models"])
-checkpoints_router = APIRouter(prefix="/checkpoints", tags=["checkpoints"])
+router = Router(prefix="/models", tags=["models"])
+checkpoints_router = Router(prefix="/checkpoints", tags=["checkpoints"])
 FORM = {
     "type": "object",
     "required": ["name", "files"],
@@ -72,13 +75,13 @@ def list_checkpoints(admin: Admin) -> CardList:
 )
 async def import_checkpoint(admin: Admin, request: Request, response: Response) -> CardOut:
     """Weights are safetensors by content, and never unpickled; a worker that loads them checks the architecture."""
-    async with request.form(max_files=service.MAX_FILES, max_fields=10) as form:
+    async with IMPORTING.place(admin.id), request.form(max_files=service.MAX_FILES, max_fields=10) as form:
         files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
         name, replace = form.get("name"), form.get("replace", "false")
         if not files or not isinstance(name, str) or replace not in ("true", "false"):
             raise Invalid("The form needs a name and files", errors=[{"loc": ["body", "files" if name else "name"]}])
         opened = [(file.filename or "", file.file) for file in files]
-        await run_in_threadpool(service.add, name, opened, replace == "true")
+        await IMPORTING.in_thread(partial(publish, name, opened, replace == "true"))
     response.headers["Location"] = f"/api/v1/checkpoints/{name}"
     return CardOut.of(name, service.card_of(name))
 
@@ -109,8 +112,17 @@ def delete_checkpoint(admin: Admin, name: Name) -> None:
     unpublish(name)
 
 
+def publish(name: str, files: list[tuple[str, BinaryIO]], replace: bool) -> None:
+    """Raises Conflict, Invalid."""
+    service.add(name, files, replace)
+    distribution.announce(name)
+    end_waiting(name, service.cards().get(name))
+
+
 def unpublish(name: str) -> None:
     """Raises NotFound, Conflict."""
     service.delete(name)
+    distribution.withdraw(name)
     with session_scope() as session:
         training_runs.name_model(session, name, None)
+    end_waiting(name, service.cards().get(name))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.checkpoints import service
@@ -10,10 +10,11 @@ from app.checkpoints.api import Name, unpublish
 from app.checkpoints.figures import arranged
 from app.database import session_scope
 from app.deps import Admin, User
+from app.routing import Router
 from app.templating import render
 from app.training_runs import service as training_runs
 
-router = APIRouter()
+router = Router()
 
 
 @router.get("/models")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, TypeVar
 
-from fastapi import APIRouter, Query, Request, Response, status
+from fastapi import Query, Request, Response, status
 from fastapi.responses import StreamingResponse
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 
 from app.database import session_scope
@@ -31,13 +31,16 @@ from app.datasets.schemas import (
 from app.datasets.tables import DatasetItem
 from app.deps import Admin
 from app.errors import Invalid, NotFound
+from app.files import ANSWERS, file_response
 from app.i18n import language_of, said
 from app.imaging import cached_preview
+from app.lanes import IMPORTING, READING, lane
 from app.paging import Cursor, Limit, decode, encode
 from app.responses import attachment
+from app.routing import Router
 from app.validation import Id, Text
 
-router = APIRouter(prefix="/datasets", tags=["datasets"])
+router = Router(prefix="/datasets", tags=["datasets"])
 FILES = {
     "type": "object",
     "required": ["files"],
@@ -78,6 +81,7 @@ def list_starters(request: Request, admin: Admin) -> StarterList:
 
 
 @router.post("/starters/{name}", summary="Fetch a starter collection")
+@lane(IMPORTING)
 def fetch_starter(request: Request, admin: Admin, name: StarterName) -> FetchOut:
     """Fetches public packages, then answers when everything was looked at. Again, it passes over what is there."""
     return in_language(request, fetching.fetch(name, admin))
@@ -133,12 +137,13 @@ async def add_items(admin: Admin, dataset_id: Id, request: Request) -> ImportOut
 
     The form is read here, and not by the framework, which would store gigabytes before it asks who sends them.
     """
-    await run_in_threadpool(exists, dataset_id)
-    async with request.form(max_files=MAX_FILES, max_fields=10) as form:
+    await READING.run(admin.id, partial(exists, dataset_id))
+    async with IMPORTING.place(admin.id), request.form(max_files=MAX_FILES, max_fields=10) as form:
         files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
         if not files:
             raise Invalid("The form needs files", errors=[{"loc": ["body", "files"]}])
-        result = await run_in_threadpool(add_files, dataset_id, [(file.filename or "", file.file) for file in files])
+        opened = [(file.filename or "", file.file) for file in files]
+        result = await IMPORTING.in_thread(partial(add_files, dataset_id, opened))
         return in_language(request, result)
 
 
@@ -168,15 +173,14 @@ def list_items(
     "/{dataset_id}/items/{item_id}/file",
     summary="The file as it is kept",
     response_class=Response,
-    responses={200: {"content": {media_type: {} for media_type in service.SUFFIXES}}},
+    responses={200: {"content": {media_type: {} for media_type in service.SUFFIXES}}, **ANSWERS},
 )
-def get_item_file(admin: Admin, dataset_id: Id, item_id: Id) -> Response:
+def get_item_file(request: Request, admin: Admin, dataset_id: Id, item_id: Id) -> Response:
     with session_scope(writing=False) as session:
         item: DatasetItem = service.item(session, dataset_id, item_id)
-    content = service.content(item)
     name = f"{PurePosixPath(item.name).stem}{service.SUFFIXES[item.media_type]}"
     headers = {**attachment(name), "Cache-Control": FOREVER}
-    return Response(content, media_type=item.media_type, headers=headers)
+    return file_response(request, item.sha256, lambda: service.content(item), item.media_type, headers)
 
 
 @router.patch("/{dataset_id}/items/{item_id}", summary="Change a caption")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.database import session_scope
@@ -14,10 +14,11 @@ from app.datasets.schemas import DatasetIn, StarterName, State
 from app.deps import Admin
 from app.errors import Conflict, DomainError, entered
 from app.paging import Cursor, decode, encode
+from app.routing import Router
 from app.templating import render
 from app.validation import Id, Text
 
-router = APIRouter(prefix="/datasets")
+router = Router(prefix="/datasets")
 PAGE, SHOWN = 60, 24
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response, status
+from fastapi import Response, status
 
 from app.database import session_scope
 from app.deps import User
 from app.explorations import service
 from app.generations.schemas import GenerationIn
+from app.lanes import LIVE, lane
+from app.routing import Router
 
-router = APIRouter(prefix="/explorations", tags=["generations"])
+router = Router(prefix="/explorations", tags=["generations"])
 
 
 @router.post(
@@ -22,6 +24,7 @@ router = APIRouter(prefix="/explorations", tags=["generations"])
         503: {"description": "No worker has drawn it in time"},
     },
 )
+@lane(LIVE)
 def explore(user: User, given: GenerationIn) -> Response:
     """For tasks that are `live`: what a slider shows while it moves. To keep a picture, ask for a generation."""
     with session_scope(writing=False) as session:

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
 from collections.abc import AsyncIterator
-from typing import Annotated, Literal
+from contextlib import suppress
+from functools import partial
+from typing import Annotated, BinaryIO, Literal
 
-from fastapi import APIRouter, Depends, Header, Request, Response, status
+from fastapi import Depends, Header, Request, Response, status
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from starlette.concurrency import run_in_threadpool
 
 from app.database import session_scope
-from app.deps import User, may_go_on
-from app.events import Event, StatusEvent, last_id, publish, subscribe
-from app.generations import restoring, service
+from app.deps import User
+from app.events import publish
+from app.following import following
+from app.generations import restoring, service, streams
 from app.generations.schemas import GenerationIn, GenerationList, GenerationOut, Restoration
+from app.generations.streams import describe, sent, status_event
 from app.generations.tables import FINISHED
 from app.i18n import language_of, said
 from app.imaging import told
+from app.lanes import DECODING, READING, WRITING
 from app.paging import Cursor, Limit, decode, encode
 from app.queue import ring
-from app.uploads.form import OPENAPI, read_file
+from app.routing import Router
+from app.settings import get_settings
+from app.uploads import service as uploads
+from app.uploads.form import OPENAPI, received
 from app.users.service import Principal
 from app.validation import Id
 
-router = APIRouter(prefix="/generations", tags=["generations"])
+router = Router(prefix="/generations", tags=["generations"])
 LONGEST_WAIT = 60.0
-LONGEST_STREAM = 3600.0
-LOOK_AGAIN = 2.0  # seconds between looks at the row, in case an event was lost
 Key = Annotated[
     str | None,
     Header(
@@ -63,27 +67,30 @@ async def submit(
     prefer: Prefer = None,
 ) -> GenerationOut:
     seconds = wait_seconds(prefer)
-    start = await run_in_threadpool(last_id, user.id) if seconds else "0"
-    job = await run_in_threadpool(create, user, given, idempotency_key, request.state.id)
-    response.headers["Location"] = f"/api/v1/generations/{job.id}"
-    if seconds:
-        await wait_for_end(user, job.id, start, seconds)
-        job = await run_in_threadpool(look, user, job.id)
-        if job.status in FINISHED:
-            response.status_code = status.HTTP_201_CREATED
+    async with following.listen(user) as listener:
+        job = await WRITING.run(user.id, partial(create, user, given, idempotency_key, request.state.id))
+        response.headers["Location"] = f"/api/v1/generations/{job.id}"
+        if seconds and job.status not in FINISHED:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    async for _ in streams.of_job(listener, job.id):
+                        pass
+            job = await READING.run(user.id, partial(describe, user, job.id))
+    if seconds and job.status in FINISHED:
+        response.status_code = status.HTTP_201_CREATED
     return job
 
 
 @router.post("/restoration", summary="The request that a picture's file tells", openapi_extra=OPENAPI)
 async def restoration(user: User, request: Request) -> Restoration:
     """Of a PNG that this or another studio has made. Nothing is drawn or kept."""
-    content, _ = await read_file(request)
-    return await run_in_threadpool(restore, user, content, language_of(request))
+    async with received(request, user.id) as (file, _):
+        return await DECODING.run(user.id, partial(restore, user, file, language_of(request)))
 
 
-def restore(user: Principal, content: bytes, language: str) -> Restoration:
+def restore(user: Principal, file: BinaryIO, language: str) -> Restoration:
     with session_scope(writing=False) as session:
-        found = restoring.restore(session, user, told(content))
+        found = restoring.restore(session, user, told(uploads.content_of(file)))
     return found.model_copy(update={"differences": [said(language, each) for each in found.differences]})
 
 
@@ -92,19 +99,14 @@ def create(user: Principal, given: GenerationIn, key: str | None, request_id: st
     with session_scope() as session:
         job, new = service.submit(session, user, given, key, request_id)
         described = service.describe_one(session, job)
-    if new:
-        ring(job.queue, job.id)
+    if new and ring(job.queue, job.id):  # where that failed, the other would wait for the same
+        publish(user.id, status_event(described))  # other tabs show it too
     return described
-
-
-def look(user: Principal, job_id: str) -> GenerationOut:
-    with session_scope(writing=False) as session:
-        return service.describe_one(session, service.get(session, user, job_id))
 
 
 def own_job(user: User, generation_id: Id) -> GenerationOut:
     """A dependency: a stream must refuse before its first byte."""
-    return look(user, generation_id)
+    return describe(user, generation_id)
 
 
 OwnJob = Annotated[GenerationOut, Depends(own_job)]
@@ -115,54 +117,9 @@ def wait_seconds(prefer: str | None) -> float:
     return min(float(found[1]), LONGEST_WAIT) if found else 0.0
 
 
-async def wait_for_end(user: Principal, job_id: str, start: str, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            async for _, event in events_of(user, job_id, start):
-                if isinstance(event, StatusEvent) and event.status in FINISHED:
-                    return
-    except TimeoutError:
-        return
-
-
-async def events_of(user: Principal, job_id: str, after: str) -> AsyncIterator[tuple[str | None, Event]]:
-    """Events of one job from `after` on, ending with its end. Whether Redis is there or not, the row decides."""
-    looked = time.monotonic()
-    while True:
-        async for entry in subscribe(user.id, after, LOOK_AGAIN):
-            if entry is not None:
-                after, event = entry
-                if event.generation == job_id:
-                    yield after, event
-                    if isinstance(event, StatusEvent) and event.status in FINISHED:
-                        return
-            if time.monotonic() - looked > LOOK_AGAIN * 0.9:  # quiet, or only other jobs' events: ask the row
-                looked = time.monotonic()
-                job = await run_in_threadpool(look, user, job_id)
-                if job.status in ("queued", *FINISHED):
-                    yield None, status_event(job)
-                if job.status in FINISHED:
-                    return
-        await asyncio.sleep(LOOK_AGAIN / 2)  # Redis is away: watch the row
-        job = await run_in_threadpool(look, user, job_id)
-        yield None, status_event(job)
-        if job.status in FINISHED:
-            return
-
-
 def resume_from(last_event_id: str | None) -> str:
     """The id if it is one of Redis's, else ""."""
     return last_event_id if last_event_id and re.fullmatch(r"\d+-\d+", last_event_id) else ""
-
-
-def status_event(job: GenerationOut) -> StatusEvent:
-    return StatusEvent(
-        generation=job.id,
-        status=job.status,
-        artworks=[work.id for work in job.artworks],
-        error=job.error,
-        queue_position=job.queue_position,
-    )
 
 
 @router.get("", summary="List jobs, newest first")
@@ -179,7 +136,7 @@ def list_generations(
 
 @router.get("/{generation_id}", summary="One job")
 def get_generation(user: User, generation_id: Id) -> GenerationOut:
-    return look(user, generation_id)
+    return describe(user, generation_id)
 
 
 @router.post(
@@ -198,62 +155,35 @@ def cancel(user: User, generation_id: Id) -> GenerationOut:
 
 @router.get("/{generation_id}/events", response_class=EventSourceResponse, summary="Live events of a job")
 async def events(
-    request: Request,
     user: User,
     job: OwnJob,
     last_event_id: Annotated[str | None, Header(max_length=64)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """`status`, `progress` and `preview` events; ends with the job. Resumable by `Last-Event-ID`."""
     resumed = resume_from(last_event_id)
-    if not resumed:
-        yield ServerSentEvent(data=status_event(job), event="status")
-    if job.status in FINISHED:
-        if resumed:
-            yield ServerSentEvent(data=status_event(job), event="status")
-        return
-    start = resumed or "0"  # what is kept of the user's stream is short
-    began = time.monotonic()
-    async for identifier, event in events_of(user, job.id, start):
-        yield ServerSentEvent(data=event, event=event.type, id=identifier)
-        if time.monotonic() - began > LONGEST_STREAM or not await may_go_on(request):
+    async with following.listen(user, get_settings().max_streams_per_user) as listener:
+        job = await READING.run(user.id, partial(describe, user, job.id))  # from here on its events are heard
+        if not resumed or job.status in FINISHED:
+            yield sent(status_event(job))
+        if job.status in FINISHED:
             return
+        for entry in [] if resumed else following.previews({job.id}):
+            yield sent(entry)
+        async for event in streams.of_job(listener, job.id, resumed):
+            yield sent(event)
 
 
-events_router = APIRouter(tags=["generations"])
+events_router = Router(tags=["generations"])
 
 
 @events_router.get("/events", response_class=EventSourceResponse, summary="Live events of all own jobs")
 async def all_events(
-    request: Request,
-    user: User,
-    last_event_id: Annotated[str | None, Header(max_length=64)] = None,
+    user: User, last_event_id: Annotated[str | None, Header(max_length=64)] = None
 ) -> AsyncIterator[ServerSentEvent]:
     """One stream a page, however many jobs it shows: browsers allow few connections to a host.
 
-    Starts with the status of every unfinished job; every few seconds places in the queue, and ends that were missed.
+    Starts with the status of every unfinished job; now and then places in the queue, and ends that were missed.
     """
-    after = resume_from(last_event_id) or str(await run_in_threadpool(last_id, user.id))
-    watched: set[str] = set()
-    began, looked = time.monotonic(), 0.0
-    while time.monotonic() - began < LONGEST_STREAM:
-        async for entry in subscribe(user.id, after, LOOK_AGAIN):
-            if entry is not None:
-                after, event = entry
-                yield ServerSentEvent(data=event, event=event.type, id=after)
-            if time.monotonic() - looked > LOOK_AGAIN * 0.9:
-                looked = time.monotonic()
-                watched, changed = await run_in_threadpool(look_around, user, watched)
-                for status in changed:
-                    yield ServerSentEvent(data=status, event="status")
-                if time.monotonic() - began > LONGEST_STREAM or not await may_go_on(request):
-                    return
-        await asyncio.sleep(LOOK_AGAIN)  # Redis is away
-
-
-def look_around(user: Principal, watched: set[str]) -> tuple[set[str], list[StatusEvent]]:
-    """(ids of the unfinished jobs now, status of those and of the watched ones that have ended since)."""
-    with session_scope(writing=False) as session:
-        jobs = service.unfinished(session, user)
-        ended = service.ended(session, user, watched - {job.id for job in jobs})
-        described = service.describe(session, [*jobs, *ended])
-    return {job.id for job in jobs}, [status_event(job) for job in described]
+    async with following.listen(user, get_settings().max_streams_per_user) as listener:
+        async for event in streams.of_user(listener, resume_from(last_event_id)):
+            yield sent(event)

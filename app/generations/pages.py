@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import Query, Request, Response
 from sqlalchemy.orm import Session
 
 from app.artworks import service as artworks
@@ -15,11 +15,12 @@ from app.errors import entered
 from app.forms import fields
 from app.generations import restoring, service
 from app.generations.schemas import LONGEST_REQUEST, MOST_IMAGES, GenerationIn, Inputs, PictureIn, Restoration
+from app.routing import Router
 from app.templating import render
 from app.users.service import Principal
 from app.validation import Id, OptionalId, Text, Uuid
 
-router = APIRouter()
+router = Router()
 RECENT = 12
 
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from app.artworks.schemas import ArtworkOut
+from app.artworks.schemas import ArtworkBrief
 from app.validation import Slug, Uuid
 
 MOST_IMAGES = 8
@@ -75,7 +75,8 @@ class GenerationOut(BaseModel):
     progress: Progress
     queue_position: int | None = Field(description="Jobs that will be started before this one; none once it runs")
     error: str | None
-    artworks: list[ArtworkOut]
+    notice: str | None = Field(description="Why it waits longer than its turn")
+    artworks: list[ArtworkBrief]
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

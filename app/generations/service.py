@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.artworks import service as artworks
-from app.artworks.schemas import ArtworkOut
+from app.artworks.schemas import ArtworkBrief
 from app.artworks.tables import Artwork
 from app.checkpoints import service as checkpoints
 from app.checkpoints.service import Checkpoint
@@ -243,13 +243,13 @@ def is_sooner(theirs: datetime | None, own: datetime | None) -> bool:
 def artworks_of(session: Session, jobs: list[Generation]) -> dict[str, list[Artwork]]:
     found: dict[str, list[Artwork]] = {job.id: [] for job in jobs}
     query = select(Artwork).where(Artwork.generation_id.in_(found), Artwork.deleted_at.is_(None))
-    for artwork in session.scalars(query.order_by(Artwork.position)):
+    for artwork in session.scalars(query.options(artworks.BRIEF).order_by(Artwork.position)):
         found[artwork.generation_id or ""].append(artwork)
     return found
 
 
 def artworks_of_job(session: Session, job_id: str) -> list[Artwork]:
-    query = select(Artwork).where(Artwork.generation_id == job_id, Artwork.deleted_at.is_(None))
+    query = select(Artwork).options(artworks.BRIEF).where(Artwork.generation_id == job_id, Artwork.deleted_at.is_(None))
     return list(session.scalars(query.order_by(Artwork.position)))
 
 
@@ -266,7 +266,8 @@ def describe(session: Session, jobs: list[Generation]) -> list[GenerationOut]:
             progress=Progress(step=job.step, total=job.total),
             queue_position=positions.get(job.id),
             error=job.error,
-            artworks=[ArtworkOut.model_validate(work) for work in works[job.id]],
+            notice=job.notice,
+            artworks=[ArtworkBrief.model_validate(work) for work in works[job.id]],
             created_at=job.created_at,
             started_at=job.started_at,
             finished_at=job.finished_at,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
 from app.jobs import FINISHED, UNFINISHED, Job
 
 __all__ = ["FINISHED", "UNFINISHED", "Generation"]
+WHERE_QUEUED: dict[str, Any] = {f"{dialect}_where": text("status = 'queued'") for dialect in ("sqlite", "postgresql")}
 
 
 class Generation(Job, Base):
@@ -21,6 +22,11 @@ class Generation(Job, Base):
         UniqueConstraint("user_id", "idempotency_key"),
         Index("ix_generations_queue", "status", "queue", "priority", "created_at"),
         Index("ix_generations_user", "user_id", "id"),
+        # A claim reads a few entries of these, however long the queue is.
+        Index("ix_generations_claim", "queue", "priority", "user_id", "id", **WHERE_QUEUED),
+        Index("ix_generations_alike", "queue", "model", "checkpoint_sha256", "task", "user_id", "id", **WHERE_QUEUED),
+        Index("ix_generations_unfinished", "user_id", "status", "id"),
+        Index("ix_generations_waiting", "status", "created_at"),
     )
 
     given_up = (

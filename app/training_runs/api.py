@@ -10,21 +10,26 @@ from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response, status
+from fastapi import Depends, Header, Path, Request, Response, status
 from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy.orm import Session
-from starlette.concurrency import run_in_threadpool
 
+from app.checkpoints import distribution
 from app.checkpoints.schemas import CardOut
 from app.checkpoints.service import cards
 from app.database import session_scope
-from app.deps import Admin, may_go_on
+from app.deps import Admin
 from app.errors import Invalid, NotFound
+from app.following import following
+from app.generations.waiting import end_waiting
 from app.i18n import language_of
 from app.i18n import said as said_in
+from app.lanes import IMPORTING, READING, lane
 from app.paging import Cursor, Limit, decode, encode
 from app.queue import TRAINING, ring
+from app.routing import Router
+from app.settings import get_settings
 from app.training_runs import planning, service
 from app.training_runs.estimates import estimate
 from app.training_runs.schemas import (
@@ -45,8 +50,8 @@ from app.training_runs.tables import AT_REST, TrainingRun
 from app.validation import Id
 from models.base import Family, Preset
 
-router = APIRouter(prefix="/training-runs", tags=["training"])
-families_router = APIRouter(prefix="/training-families", tags=["training"])
+router = Router(prefix="/training-runs", tags=["training"])
+families_router = Router(prefix="/training-families", tags=["training"])
 LONGEST_STREAM = 3600.0
 LOOK_SECONDS = 0.7
 LINES = 500  # metrics in one event
@@ -186,11 +191,14 @@ def extend(admin: Admin, run_id: Id, given: ExtensionIn) -> TrainingRunOut:
     summary="Publish what it has trained",
     responses=CONFLICT,
 )
+@lane(IMPORTING)
 def publish(run: Existing, response: Response, given: PublicationIn) -> CardOut:
     """Artists see the model at once."""
     service.publish(run, given)
+    distribution.announce(given.name)
     with session_scope() as session:
         service.name_model(session, given.name, run.id)
+    end_waiting(given.name, cards()[given.name])
     response.headers["Location"] = f"/api/v1/checkpoints/{given.name}"
     return CardOut.of(given.name, cards()[given.name])
 
@@ -234,6 +242,7 @@ def get_log(run: Existing) -> PlainTextResponse:
 @router.get("/{run_id}/events", response_class=EventSourceResponse, summary="Live events of a run")
 async def events(
     request: Request,
+    admin: Admin,
     run: Existing,
     last_event_id: Annotated[str | None, Header(max_length=64)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
@@ -244,26 +253,30 @@ async def events(
     offset = int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdigit() else 0
     said, shown, language = "", list[int](), language_of(request)
     began = time.monotonic()
-    while True:
-        now = await run_in_threadpool(look, run.id)
-        more = True
-        while more:
-            read = await run_in_threadpool(lines_after, run.id, offset)
-            more = len(read) == LINES
-            if read:
-                offset = read[-1][0]
-                yield ServerSentEvent(data=[line for _, line in read], event="metrics", id=str(offset))
-        steps = [step for step, _ in await run_in_threadpool(service.folder(run.id).sheets)]
-        if steps != shown:
-            shown = steps
-            yield ServerSentEvent(data=shown, event="samples", id=str(offset))
-        if (text := now.model_dump_json()) != said:
-            said = text
-            spoken = {**json.loads(text), "error": said_in(language, now.error) or None}
-            yield ServerSentEvent(data=spoken, event="run", id=str(offset))
-        if now.status in AT_REST or time.monotonic() - began > LONGEST_STREAM or not await may_go_on(request):
-            return
-        await asyncio.sleep(LOOK_SECONDS)
+    async with following.listen(admin, get_settings().max_streams_per_user) as listener:
+        while not listener.is_ended and time.monotonic() - began < LONGEST_STREAM:
+            now, lines, steps = await READING.run(admin.id, partial(progress, run.id, offset))
+            if lines:
+                offset = lines[-1][0]
+                yield ServerSentEvent(data=[line for _, line in lines], event="metrics", id=str(offset))
+            if len(lines) == LINES:  # there is more
+                continue
+            if steps != shown:
+                shown = steps
+                yield ServerSentEvent(data=shown, event="samples", id=str(offset))
+            if (text := now.model_dump_json()) != said:
+                said = text
+                spoken = {**json.loads(text), "error": said_in(language, now.error) or None}
+                yield ServerSentEvent(data=spoken, event="run", id=str(offset))
+            if now.status in AT_REST:
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+
+def progress(run_id: str, offset: int) -> tuple[TrainingRunOut, list[tuple[int, dict[str, Any]]], list[int]]:
+    """(the run, lines of its curves from an offset on, steps of its sheets). The row is read first: its end is last."""
+    now = look(run_id)
+    return now, lines_after(run_id, offset), [step for step, _ in service.folder(run_id).sheets()]
 
 
 def lines_after(run_id: str, offset: int) -> list[tuple[int, dict[str, Any]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from app.checkpoints.figures import arranged
 from app.checkpoints.service import cards
@@ -14,6 +14,7 @@ from app.datasets.collections import COLLECTIONS
 from app.deps import Admin
 from app.forms import fields, network_fields
 from app.paging import Cursor, decode, encode
+from app.routing import Router
 from app.templating import render
 from app.training_runs import planning, service
 from app.training_runs.api import describe_family
@@ -21,7 +22,7 @@ from app.training_runs.metrics import METRICS
 from app.validation import Id, OptionalId, Text
 from models.registry import families
 
-router = APIRouter(prefix="/train")
+router = Router(prefix="/train")
 SHOWN = 24
 DATASETS = 200
 

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response, status
-from starlette.concurrency import run_in_threadpool
+from functools import partial
+
+from fastapi import Request, Response, status
 
 from app.database import session_scope
 from app.deps import User
+from app.files import ANSWERS, file_response
+from app.lanes import DECODING, WRITING
+from app.routing import Router
 from app.uploads import service
-from app.uploads.form import OPENAPI, read_file
+from app.uploads.form import OPENAPI, received
 from app.uploads.schemas import UploadOut
 from app.users.service import Principal
 from app.validation import Id
 
-router = APIRouter(prefix="/uploads", tags=["uploads"])
+router = Router(prefix="/uploads", tags=["uploads"])
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, summary="Upload an input picture", openapi_extra=OPENAPI)
 async def upload(user: User, request: Request) -> UploadOut:
-    return await run_in_threadpool(add, user, *await read_file(request))
+    async with received(request, user.id) as (file, name):
+        picture = await DECODING.run(user.id, partial(service.receive, file))
+    return await WRITING.run(user.id, partial(add, user, picture, name))
 
 
-def add(user: Principal, content: bytes, name: str) -> UploadOut:
+def add(user: Principal, picture: service.Received, name: str) -> UploadOut:
     with session_scope() as session:
-        return UploadOut.model_validate(service.add(session, user, content, name))
+        return UploadOut.model_validate(service.add(session, user, picture, name))
 
 
 @router.get("/{upload_id}", summary="One upload")
@@ -36,12 +42,12 @@ def get_upload(user: User, upload_id: Id) -> UploadOut:
     "/{upload_id}/file",
     summary="The picture, as it was kept",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}},
+    responses={200: {"content": {"image/png": {}}}, **ANSWERS},
 )
-def get_upload_file(user: User, upload_id: Id) -> Response:
+def get_upload_file(request: Request, user: User, upload_id: Id) -> Response:
     with session_scope(writing=False) as session:
         found = service.get(session, user, upload_id)
-    return Response(service.content(found), media_type=found.media_type)
+    return file_response(request, found.sha256, lambda: service.content(found), found.media_type, {})
 
 
 @router.delete("/{upload_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete an upload")

@@ -2,36 +2,62 @@
 
 from __future__ import annotations
 
-import threading
+from dataclasses import dataclass
+from typing import BinaryIO
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.database import now, storage_lock
-from app.errors import NotFound
+from app.errors import NotFound, TooLarge
 from app.imaging import read_upload
+from app.settings import get_settings
 from app.storage import get_storage
 from app.uploads.tables import Upload
 from app.users.service import Principal
 
 LABEL_LENGTH = 200
-_decoding = threading.Semaphore(2)  # a picture of 40 megapixels takes 160 MB while it is decoded
 
 
-def add(session: Session, user: Principal, content: bytes, file_name: str) -> Upload:
-    """Raises UnsupportedMedia, Invalid or StorageFull. The file name is kept as a label only."""
-    with _decoding:
-        png, width, height = read_upload(content)
+@dataclass(frozen=True)
+class Received:
+    """A picture as it is kept, in the storage already."""
+
+    sha256: str
+    size: int
+    width: int
+    height: int
+
+
+def receive(file: BinaryIO) -> Received:
+    """Decode a foreign file and store the picture, before any transaction: both take their time.
+
+    Raises UnsupportedMedia, Invalid, TooLarge or StorageFull.
+    """
+    png, width, height = read_upload(content_of(file))
+    return Received(get_storage().put(png), len(png), width, height)
+
+
+def content_of(file: BinaryIO) -> bytes:
+    """Raises TooLarge."""
+    most = get_settings().max_upload_mib
+    content = file.read((most << 20) + 1)
+    if len(content) > most << 20:
+        raise TooLarge(f"The file is larger than {most} MiB")
+    return content
+
+
+def add(session: Session, user: Principal, received: Received, file_name: str) -> Upload:
+    """The file name is kept as a label only."""
     storage_lock(session)
-    label = "".join(c for c in file_name if c.isprintable())[:LABEL_LENGTH]
     upload = Upload(
         user_id=user.id,
-        sha256=get_storage().put(png),
+        sha256=received.sha256,
         media_type="image/png",
-        size_bytes=len(png),
-        width=width,
-        height=height,
-        label=label,
+        size_bytes=received.size,
+        width=received.width,
+        height=received.height,
+        label="".join(c for c in file_name if c.isprintable())[:LABEL_LENGTH],
     )
     session.add(upload)
     session.flush()

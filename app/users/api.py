@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response, status
+from fastapi import Request, Response, status
 from pydantic import BaseModel
 
 from app.database import session_scope
 from app.deps import COOKIE, Admin, InPerson, User, public
+from app.lanes import HASHING, lane
+from app.routing import Router
 from app.settings import get_settings
 from app.users import service
 from app.users.schemas import KeyIn, KeyOut, NewKeyOut, SignIn, UserChange, UserIn, UserOut
 from app.validation import Id
 
-router = APIRouter(tags=["users"])
+router = Router(tags=["users"])
 
 
 class UserList(BaseModel):
@@ -37,7 +39,10 @@ def set_session_cookie(response: Response, token: str) -> None:
 
 
 def client_address(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
+    """By which tries are counted; behind a proxy that is not trusted by what it claims too, see `Forwarded`."""
+    address = request.client.host if request.client else "unknown"
+    claimed = getattr(request.state, "claimed", "")
+    return f"{address} for {claimed}" if claimed else address
 
 
 @router.get("/users", summary="List users (admin)")
@@ -49,6 +54,7 @@ def list_users(admin: Admin) -> UserList:
 @router.post(
     "/users", status_code=status.HTTP_201_CREATED, summary="Add a user (admin, signed in)", dependencies=[InPerson]
 )
+@lane(HASHING)
 def add_user(admin: Admin, given: UserIn) -> UserOut:
     with session_scope() as session:
         return UserOut.model_validate(service.create(session, given))
@@ -63,9 +69,11 @@ def me(user: User) -> UserOut:
 @router.patch(
     "/users/{user_id}", summary="Change role or password, lock or unlock (admin, signed in)", dependencies=[InPerson]
 )
+@lane(HASHING)
 def change_user(admin: Admin, user_id: Id, wanted: UserChange) -> UserOut:
+    password_hash = service.hashed(wanted.password)
     with session_scope() as session:
-        return UserOut.model_validate(service.change(session, service.get(session, user_id), wanted))
+        return UserOut.model_validate(service.change(session, service.get(session, user_id), wanted, password_hash))
 
 
 @router.get("/api-keys", summary="List own keys")
@@ -100,6 +108,7 @@ def revoke_key(user: User, key_id: Id) -> None:
     openapi_extra={"security": []},
 )
 @public
+@lane(HASHING)
 def sign_in(request: Request, response: Response, given: SignIn) -> UserOut:
     with session_scope(writing=False) as session:
         user = service.check_password(session, given.name, given.password, client_address(request))

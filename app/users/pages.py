@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request, Response
+from fastapi import Form, Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
 from app.database import session_scope
 from app.deps import COOKIE, User, public
 from app.errors import DomainError, Invalid, entered
+from app.lanes import HASHING, lane
+from app.routing import Router
 from app.security import local_path
 from app.templating import render
 from app.users import service
@@ -18,7 +20,7 @@ from app.users.api import client_address, set_session_cookie
 from app.users.schemas import KeyIn, UserChange, UserIn
 from app.validation import Id
 
-router = APIRouter()
+router = Router()
 Entry = Annotated[str, Form(max_length=1000)]
 
 
@@ -38,6 +40,7 @@ def sign_in_form(request: Request, next: str = "/") -> Response:
 
 @router.post("/sign-in")
 @public
+@lane(HASHING)
 def sign_in(request: Request, name: Entry, password: Entry, next: Annotated[str, Form()] = "/") -> Response:
     try:
         with session_scope(writing=False) as session:
@@ -77,6 +80,7 @@ def link_form(request: Request, token: str) -> Response:
 
 @router.post("/link/{token}")
 @public
+@lane(HASHING)
 def use_link(request: Request, token: str, name: Entry = "", password: Entry = "") -> Response:
     try:
         with session_scope(writing=False) as session:
@@ -114,11 +118,15 @@ def account_page(
 
 
 @router.post("/account/password")
+@lane(HASHING)
 def change_password(request: Request, user: User, new: Entry, current: Entry = "") -> Response:
     try:
         UserChange(password=new)
+        with session_scope(writing=False) as session:
+            service.check_own_password(session, user.id, current)
+        password_hash = service.hashed(new)
         with session_scope() as session:
-            token = service.change_own_password(session, user.id, current, new)
+            token = service.set_own_password(session, user.id, password_hash)
     except ValidationError:
         return account_page(request, user, error=Invalid("A password needs at least 8 characters"))
     except DomainError as error:

@@ -1,18 +1,20 @@
-"""Accounts: who may sign in, by password, session, key or one-time link. Never commits."""
+"""Accounts: who may sign in, by password, session, key or one-time link. Commits nothing but when keys were used."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.database import now
+from app.database import now, session_scope
 from app.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from app.security import (
     KEY_PREFIX,
+    PEER_LIMIT,
     SIGN_IN_LIMIT,
     digest,
     forgive,
@@ -27,17 +29,20 @@ from app.users.tables import ApiKey, OneTimeLink, User, UserSession
 
 SESSION_DAYS, LINK_HOURS = 30, 24
 TOUCH_AFTER = timedelta(minutes=5)  # how exact "last used" of a key is
+MANY = 500  # values in one query, or credentials in memory
+RECENT_SECONDS = 1.0
 WRONG = "The name or the password is wrong"  # the same for both, so that names cannot be probed
 
 
 @dataclass(frozen=True)
 class Principal:
-    """Whoever makes a request. `via` is "session" or "key"."""
+    """Whoever makes a request. `via` is "session" or "key", `credential` the hash of either."""
 
     id: str
     name: str
     role: str
     via: str
+    credential: str = ""
 
     @property
     def is_admin(self) -> bool:
@@ -78,33 +83,41 @@ def all_users(session: Session) -> list[User]:
     return list(session.scalars(select(User).order_by(User.id)))
 
 
-def change(session: Session, user: User, wanted: UserChange) -> User:
-    """A new password or a lock ends every session of the user. Raises Conflict for the last admin."""
+def hashed(password: str | None) -> str | None:
+    """What is stored of a password. Slow on purpose: before the transaction, never in it."""
+    return passwords.hash(password) if password is not None else None
+
+
+def change(session: Session, user: User, wanted: UserChange, password_hash: str | None = None) -> User:
+    """A new password, by its hash, or a lock ends every session of the user. Raises Conflict for the last admin."""
     if (wanted.role == "artist" or wanted.disabled) and user.is_admin and not user.disabled_at:
         admins = select(User.id).where(User.role == "admin", User.disabled_at.is_(None)).order_by(User.id)
         if session.scalars(admins.with_for_update()).all() == [user.id]:  # locked: two could leave at the same moment
             raise Conflict("The studio needs one admin")
+    forget()
     if wanted.role is not None:
         user.role = wanted.role
     if wanted.disabled is not None:
         user.disabled_at = (user.disabled_at or now()) if wanted.disabled else None
-    if wanted.password is not None:
-        user.password_hash = passwords.hash(wanted.password)
-    if wanted.password is not None or wanted.disabled:
+    if password_hash is not None:
+        user.password_hash = password_hash
+    if password_hash is not None or wanted.disabled:
         session.execute(delete(UserSession).where(UserSession.user_id == user.id))
     return user
 
 
-def change_own_password(session: Session, user_id: str, current: str, new: str) -> str:
-    """Sets the password, ends every session and starts a new one, whose token it returns.
-
-    Someone without a password yet (the first admin, whoever came by a link) sets one without naming a current one.
-    """
+def check_own_password(session: Session, user_id: str, current: str) -> None:
+    """Raises Invalid, TooMany. Someone without a password yet (the first admin, whoever came by a link) names none."""
     user = get(session, user_id)
     limit(SIGN_IN_LIMIT, "password", user.id)
     if user.password_hash is not None and not verify_password(current, user.password_hash):
         raise Invalid("The current password is wrong")
-    change(session, user, UserChange(password=new))
+
+
+def set_own_password(session: Session, user_id: str, password_hash: str | None) -> str:
+    """Ends every session and starts a new one, whose token it returns."""
+    user = get(session, user_id)
+    change(session, user, UserChange(), password_hash)
     return start_session(session, user)
 
 
@@ -127,6 +140,7 @@ def check_password(session: Session, name: str, password: str, address: str) -> 
     who = name.replace("\0", "").strip().casefold()[:200]  # PostgreSQL takes no NUL
     limit(SIGN_IN_LIMIT, "name", digest(who))
     limit(SIGN_IN_LIMIT, "address", address)
+    limit(PEER_LIMIT, "peer", address.partition(" ")[0])
     user = session.scalar(select(User).where(User.name_key == who))
     right = verify_password(password, user.password_hash if user else None)
     if user is None or not right or user.disabled_at:
@@ -136,15 +150,56 @@ def check_password(session: Session, name: str, password: str, address: str) -> 
     return user
 
 
+_recent: dict[str, tuple[float, Principal]] = {}  # by credential: a page asks for its pictures all at once
+
+
+def recent(secret: str | None) -> Principal | None:
+    """Who has just shown this key or session, within a second; here a revocation counts at once (`forget`)."""
+    found = _recent.get(digest(secret)) if secret else None
+    return found[1] if found and time.monotonic() - found[0] < RECENT_SECONDS else None
+
+
+def remember(principal: Principal) -> Principal:
+    if len(_recent) > MANY:
+        _recent.clear()
+    _recent[principal.credential] = time.monotonic(), principal
+    return principal
+
+
+def forget() -> None:
+    """A key, a session or a user is no longer what it was."""
+    _recent.clear()
+
+
 def sign_out(session: Session, token: str) -> None:
+    forget()
     session.execute(delete(UserSession).where(UserSession.token_hash == digest(token)))
 
 
 def from_session(session: Session, token: str) -> Principal | None:
-    found = session.get(UserSession, digest(token))
-    if found is None or found.expires_at < now() or found.user.disabled_at:
-        return None
-    return Principal(found.user.id, found.user.name, found.user.role, "session")
+    credential = digest(token)
+    query = select(User.id, User.name, User.role).join(UserSession, UserSession.user_id == User.id)
+    query = query.where(UserSession.token_hash == credential, UserSession.expires_at >= now())
+    found = session.execute(query.where(User.disabled_at.is_(None))).first()
+    return None if found is None else remember(Principal(found.id, found.name, found.role, "session", credential))
+
+
+def still_good(session: Session, principals: set[Principal]) -> set[Principal]:
+    """Those whose key or session, and account, are as they were; by few queries, however many they are."""
+    good = set[tuple[str, str, str]]()
+    for via in ("session", "key"):
+        hashes = sorted({each.credential for each in principals if each.via == via})
+        for start in range(0, len(hashes), MANY):
+            some = hashes[start : start + MANY]
+            if via == "session":
+                query = select(UserSession.token_hash, User.id, User.role).join(User, User.id == UserSession.user_id)
+                query = query.where(UserSession.token_hash.in_(some), UserSession.expires_at > now())
+            else:
+                query = select(ApiKey.key_hash, User.id, User.role).join(User, User.id == ApiKey.user_id)
+                query = query.where(ApiKey.key_hash.in_(some), ApiKey.revoked_at.is_(None))
+            for credential, user_id, role in session.execute(query.where(User.disabled_at.is_(None))):
+                good.add((credential, user_id, role))
+    return {each for each in principals if (each.credential, each.id, each.role) in good}
 
 
 # --- API keys -------------------------------------------------------------------------------------------------------
@@ -174,19 +229,38 @@ def revoke_key(session: Session, user_id: str | None, key_id: str) -> None:
     if found is None or user_id not in (None, found.user_id):
         raise NotFound("There is no such key")
     found.revoked_at = found.revoked_at or now()
+    forget()
 
 
-def from_key(session: Session, key: str) -> tuple[Principal, ApiKey] | None:
+def from_key(session: Session, key: str) -> Principal | None:
     if not key.startswith(KEY_PREFIX):
         return None
-    found = session.scalar(select(ApiKey).where(ApiKey.key_hash == digest(key)))
-    if found is None or found.revoked_at or found.user.disabled_at:
+    credential = digest(key)
+    query = select(User.id, User.name, User.role, ApiKey.id.label("key"), ApiKey.last_used_at)
+    query = query.join(ApiKey, ApiKey.user_id == User.id).where(ApiKey.key_hash == credential)
+    found = session.execute(query.where(ApiKey.revoked_at.is_(None), User.disabled_at.is_(None))).first()
+    if found is None:
         return None
-    return Principal(found.user.id, found.user.name, found.user.role, "key"), found
+    if found.last_used_at is None or now() - found.last_used_at > TOUCH_AFTER:
+        _used[found.key] = now()
+    return remember(Principal(found.id, found.name, found.role, "key", credential))
 
 
-def touch_key(session: Session, key_id: str) -> None:
-    session.execute(update(ApiKey).where(ApiKey.id == key_id).values(last_used_at=now()))
+_used: dict[str, datetime] = {}  # keys, and when this process last saw them; what only reads must never write
+
+
+def touch_keys() -> None:
+    """Write down when keys were used; called now and then, for all of them at once."""
+    used = {key: _used.pop(key) for key in list(_used)}
+    if not used:
+        return
+    try:
+        with session_scope() as session:
+            for key, moment in sorted(used.items()):
+                session.execute(update(ApiKey).where(ApiKey.id == key).values(last_used_at=moment))
+    except Exception:
+        _used.update({key: moment for key, moment in used.items() if key not in _used})
+        raise
 
 
 # --- one-time links -------------------------------------------------------------------------------------------------

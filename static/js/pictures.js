@@ -128,7 +128,7 @@ function offered(work, words) {
   const button = document.createElement("button");
   Object.assign(button, { type: "button", className: "pick" });
   button.dataset.artwork = work.id;
-  button.setAttribute("aria-label", `${words}: ${work.title || work.provenance.params?.prompt || work.model}`);
+  button.setAttribute("aria-label", `${words}: ${work.title || work.prompt || work.model}`);
   const shown = document.createElement("img");
   Object.assign(shown, { src: `/api/v1/artworks/${work.id}/preview?size=128`, alt: "", width: 56, height: 56 });
   button.append(shown);

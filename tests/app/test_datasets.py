@@ -25,7 +25,7 @@ from app.datasets.schemas import DatasetIn, ItemChange
 from app.errors import Conflict, Invalid, NotFound
 from app.settings import get_settings
 from app.storage import get_storage
-from app.sweeper import collect_garbage, collect_leftovers
+from app.upkeep import Turn, collect_garbage, collect_leftovers
 from app.zips import Limits
 
 
@@ -406,10 +406,10 @@ def test_files_of_a_dataset_live_as_long_as_it_does() -> None:
     dataset = make()
     add(dataset, ("a.png", drawing(1)))
     digest = listed(dataset)[0].sha256
-    assert collect_garbage(0) == 0 and get_storage().age(digest) is not None
+    assert collect_garbage(Turn(""), 0) == 0 and get_storage().age(digest) is not None
     with session_scope() as session:
         service.remove(session, service.get(session, dataset))
-    assert collect_garbage(0) == 1 and get_storage().age(digest) is None
+    assert collect_garbage(Turn(""), 0) == 1 and get_storage().age(digest) is None
 
 
 @pytest.mark.usefixtures("in_process")

@@ -69,7 +69,7 @@ def test_a_worker_that_was_killed_is_forgotten_when_the_next_one_comes() -> None
     ended = subprocess.Popen(["true"])
     ended.wait()
     with session_scope() as session:
-        names = [f"studio-{ended.pid}", f"studio-{os.getpid()}", f"elsewhere-{ended.pid}", "by-hand"]
+        names = [f"studio-{ended.pid}", f"studio-{os.getpid()}", f"elsewhere-{ended.pid}"]
         session.add_all(worker(name, "CPU, 1 threads", 16) for name in names)
         session.flush()
         forget_dead(session, worker("studio-1", "CPU, 1 threads", 16))
@@ -78,4 +78,6 @@ def test_a_worker_that_was_killed_is_forgotten_when_the_next_one_comes() -> None
 
 
 def worker(name: str, device: str, gibibytes: int, queue: str = "training", **more: Any) -> Worker:
-    return Worker(name=name, queue=queue, device=device, memory_total=gibibytes * GIB, memory_used=0, **more)
+    machine, _, process = name.rpartition("-")
+    given = {"machine": machine, "process": int(process), "memory_used": 0, **more}
+    return Worker(name=name, queue=queue, device=device, memory_total=gibibytes * GIB, **given)

@@ -8,7 +8,7 @@ import json
 import pytest
 from fastapi import Request
 
-from app.responses import attachment, on_system_error
+from app.responses import attachment, on_surroundings
 
 
 def request(language: str) -> Request:
@@ -18,14 +18,14 @@ def request(language: str) -> Request:
 
 @pytest.mark.parametrize(("language", "words"), [("en", "The disk is full"), ("zh-CN", "磁盘已满")])
 def test_a_full_disk_is_said_wherever_it_is_met(language: str, words: str) -> None:
-    answer = on_system_error(request(language), OSError(errno.ENOSPC, "No space left on device"))
+    answer = on_surroundings(request(language), OSError(errno.ENOSPC, "No space left on device"))
     assert answer.status_code == 507 and answer.headers["retry-after"]
     assert json.loads(bytes(answer.body))["detail"].startswith(words)
 
 
 def test_any_other_error_of_the_machine_is_a_mistake_of_ours() -> None:
     with pytest.raises(PermissionError):
-        on_system_error(request("en"), PermissionError(errno.EACCES, "Permission denied"))
+        on_surroundings(request("en"), PermissionError(errno.EACCES, "Permission denied"))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from openapi_spec_validator import validate
 from PIL import Image
 
 from app.main import create_app
-from tests.studio import MODEL, Studio, finished, request, submit, wait_until
+from tests.studio import MODEL, PASSWORD, Studio, finished, provenance, request, submit, wait_until
 
 OPEN = {"/healthz", "/readyz", "/metrics", "/sign-in", "/link/{token}", "/language", "/api/v1/sessions"}
 
@@ -46,9 +46,9 @@ def test_a_prompt_becomes_pictures_that_say_how_they_were_made(artist: httpx.Cli
     assert answer.headers["content-type"] == "image/png" and "immutable" in answer.headers["cache-control"]
     found = Image.open(io.BytesIO(answer.content))
     assert found.size == (64, 64)
-    provenance = json.loads(found.info["danqing"])
-    assert provenance["params"]["prompt"] == "红色的狐狸" and provenance["seed"] == 6
-    assert provenance["checkpoint_sha256"] == artist.get(f"/models/{MODEL}").json()["checkpoint"]["sha256"]
+    made = json.loads(found.info["danqing"])
+    assert made["params"]["prompt"] == "红色的狐狸" and made["seed"] == 6
+    assert made["checkpoint_sha256"] == artist.get(f"/models/{MODEL}").json()["checkpoint"]["sha256"]
 
 
 def test_head_is_answered_as_get_without_the_body(studio: Studio, artist: httpx.Client) -> None:
@@ -72,14 +72,14 @@ def test_the_same_seed_gives_the_same_picture_alone_and_in_a_batch(artist: httpx
     together = finished(artist, submit(artist, "a cat", seed=8, count=4)["id"])["artworks"][3]
     other = finished(artist, submit(artist, "a cat", seed=12)["id"])["artworks"][0]
     assert pixels(alone) == pixels(together) != pixels(other)
-    assert together["provenance"]["batch"] >= 4
+    assert provenance(artist, together)["batch"] >= 4
 
 
 def test_requests_that_fit_are_drawn_in_one_batch(artist: httpx.Client) -> None:
     first = submit(artist, "a long queue", count=16)
     jobs = [submit(artist, f"animal {i}") for i in range(6)]
     assert finished(artist, first["id"])["status"] == "succeeded"
-    batches = [finished(artist, job["id"])["artworks"][0]["provenance"]["batch"] for job in jobs]
+    batches = [provenance(artist, finished(artist, job["id"])["artworks"][0])["batch"] for job in jobs]
     assert max(batches) >= 4
 
 
@@ -592,14 +592,49 @@ def test_models_say_what_their_tasks_take(artist: httpx.Client) -> None:
     assert task["params"]["additionalProperties"] is False
 
 
-def test_health_readiness_and_metrics(studio: Studio, artist: httpx.Client) -> None:
+def test_health_readiness_and_metrics(studio: Studio, artist: httpx.Client, admin: httpx.Client) -> None:
     finished(artist, submit(artist, "counted")["id"])
     assert httpx.get(f"{studio.url}/healthz").json() == {"status": "ok"}
     ready = httpx.get(f"{studio.url}/readyz").json()
     assert ready["status"] == "ready" and set(ready["parts"].values()) == {"ok"}
-    metrics = httpx.get(f"{studio.url}/metrics").text
+    refused = httpx.get(f"{studio.url}/metrics", headers={"X-Forwarded-For": "127.0.0.1"})
+    assert refused.status_code == 403, "not even from this machine, unless a setting says so"
+    metrics = httpx.get(f"{studio.url}/metrics", headers={"Authorization": admin.headers["Authorization"]}).text
     assert 'danqing_jobs{queue="generation",status="succeeded"}' in metrics
+    assert 'danqing_oldest_queued_seconds{queue="generation"} 0.0' in metrics
+    assert "danqing_worker_memory_bytes{" in metrics and "danqing_worker_claimed_timestamp_seconds{" in metrics
     assert 'route="/api/v1/generations"' in metrics
+
+
+def test_probes_by_address_are_answered_whatever_their_host(studio: Studio) -> None:
+    for path in ("/healthz", "/readyz"):
+        assert httpx.get(f"{studio.url}{path}", headers={"Host": "10.1.2.3:8000"}).status_code == 200
+    assert httpx.get(f"{studio.url}/sign-in", headers={"Host": "10.1.2.3:8000"}).status_code == 400
+
+
+def test_metrics_are_for_the_networks_of_the_setting_whatever_headers_say(fresh_studio: Any) -> None:
+    studio = fresh_studio(DANQING_METRICS_FROM="127.0.0.0/8", DANQING_TRUSTED_PROXIES="127.0.0.1")
+    studio.start("web")
+    forwarded = {"X-Forwarded-For": "203.0.113.9"}
+    assert httpx.get(f"{studio.url}/metrics", headers=forwarded).status_code == 200, "the peer counts"
+    other = fresh_studio(DANQING_METRICS_FROM="10.0.0.0/8")
+    other.start("web")
+    assert httpx.get(f"{other.url}/metrics", headers={"X-Forwarded-For": "10.0.0.1"}).status_code == 403
+
+
+def test_a_proxy_that_is_not_trusted_is_told_in_the_log_and_locks_nobody_out(fresh_studio: Any) -> None:
+    studio = fresh_studio(DANQING_TRUSTED_PROXIES="10.0.0.1")
+    studio.start("valkey", "web")
+    studio.client("artist")
+
+    def sign_in(visitor: str, password: str) -> int:
+        given = {"name": f"somebody {visitor}" if password == "wrong" else "artist", "password": password}
+        headers = {"X-Forwarded-For": visitor}
+        return httpx.post(f"{studio.url}/api/v1/sessions", json=given, headers=headers, timeout=30).status_code
+
+    assert {sign_in("203.0.113.1", "wrong") for _ in range(12)} == {401, 429}
+    assert sign_in("203.0.113.2", PASSWORD) == 201, "one visitor's tries are not another's"
+    assert studio.log("web").count("proxy_not_trusted") == 1
 
 
 def test_logs_carry_the_requests_id_to_the_worker(studio: Studio, artist: httpx.Client) -> None:

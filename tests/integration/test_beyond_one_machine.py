@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
-import socket
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+import zipfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,44 +23,8 @@ from jsonschema import Draft7Validator
 from app.datasets.packages import NpmPackage, fetch_npm
 from app.settings import Settings
 from app.storage import S3Storage
-from app.supervisor import valkey_binary
-from tests.studio import ROOT, Studio, finished, free_port, submit, wait_until
-
-
-@pytest.fixture(scope="module")
-def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Endpoint of an S3-compatible server with a bucket `danqing`."""
-    port = free_port()
-    log = (tmp_path_factory.mktemp("s3") / "s3.log").open("wb")
-    process = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], stdout=log, stderr=log)
-    endpoint = f"http://127.0.0.1:{port}"
-    try:
-        wait_until("the S3 server", lambda: httpx.get(endpoint).status_code < 500)
-        httpx.put(f"{endpoint}/danqing")
-        yield endpoint
-    finally:
-        process.kill()
-        process.wait()
-        log.close()
-
-
-@pytest.fixture(scope="module")
-def redis_url() -> Iterator[str]:
-    port = free_port()
-    binary = valkey_binary()
-    assert binary is not None
-    process = subprocess.Popen(
-        [binary, "--port", str(port), "--save", "", "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL
-    )
-
-    def answers() -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
-    wait_until("Redis", answers)
-    yield f"redis://127.0.0.1:{port}/0"
-    process.kill()
-    process.wait()
+from tests.studio import ROOT, Studio, finished, submit, wait_until
+from tests.tcp_proxy import TcpProxy
 
 
 def test_files_in_object_storage_come_back_and_go(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +34,6 @@ def test_files_in_object_storage_come_back_and_go(bucket: str, monkeypatch: pyte
     store = S3Storage("s3://danqing/tests", bucket)
     digest = store.put(b"hello")
     assert store.put(b"hello") == digest and store.get(digest) == b"hello"
-    assert digest in list(store.untouched_for(-60)) and not list(store.untouched_for(3600))
     assert -60 < store.age(digest) < 60
     store.delete(digest)
     with pytest.raises(FileNotFoundError):
@@ -143,23 +109,31 @@ def test_the_dockerfile_passes_its_linter() -> None:
 
 def test_compose_has_every_part_with_health_checks_and_no_default_secret() -> None:
     services = compose()["services"]
-    assert {"web", "worker", "worker-gpu", "postgres", "redis", "storage"} <= services.keys()
-    assert all("healthcheck" in services[name] for name in ("web", "postgres", "redis", "storage"))
+    assert {"web", "worker", "trainer", "worker-gpu", "trainer-gpu", "postgres", "redis", "storage"} == services.keys()
+    for name, service in services.items():
+        assert "healthcheck" in service, name
+        assert service["read_only"] is True and "/tmp" in service["tmpfs"], name
+        assert service["mem_limit"] and service["pids_limit"], name
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}, name
+    assert services["web"]["ports"] == ["127.0.0.1:${WEB_PORTS:-8000-8003}:8000"], "a second one finds a port"
+    assert services["worker"]["build"]["args"] == {"TORCH_INDEX_OPTION": "${TORCH_INDEX_OPTION:-}"}
     text = (ROOT / "docker-compose.yml").read_text("utf-8")
     taken = re.findall(r"\$\{(\w*(?:PASSWORD|SECRET)\w*)(\S?\S?)", text)
     assert {name for name, _ in taken} == {"POSTGRES_PASSWORD", "REDIS_PASSWORD", "STORAGE_SECRET"}
     assert all(operator == ":?" for _, operator in taken), "every secret must be given"
 
 
-def test_compose_sets_only_settings_that_exist() -> None:
+def test_every_setting_reaches_web_and_workers_through_compose() -> None:
     known = {f"DANQING_{name.upper()}" for name in Settings.model_fields}
-    used = {
-        name
-        for service in compose()["services"].values()
-        for name in service.get("environment", {})
-        if name.startswith("DANQING_")
-    }
-    assert used and used <= known
+    of_the_image = {"DANQING_DATA", "DANQING_HOST", "DANQING_PORT", "DANQING_DEVICE"}
+    for name in ("web", "worker", "trainer", "worker-gpu", "trainer-gpu"):
+        passed = {key for key in compose()["services"][name]["environment"] if key.startswith("DANQING_")}
+        assert passed - of_the_image == known - of_the_image, name
+
+
+def test_secrets_stay_out_of_the_repository() -> None:
+    for name in (".env", ".env.production"):
+        assert subprocess.run(["git", "check-ignore", "--quiet", name], cwd=ROOT, check=False).returncode == 0
 
 
 def test_the_image_of_the_web_has_no_torch() -> None:
@@ -168,3 +142,165 @@ def test_the_image_of_the_web_has_no_torch() -> None:
     assert {"web", "worker"} <= names.keys()
     assert "torch" not in names["web"] and "torch" in names["worker"]
     assert all("USER 10001" in names[name] for name in ("web", "worker"))
+
+
+# --- machines that share no folder ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def apart(postgres: str, redis_url: str, bucket: str, tmp_path: Path) -> Iterator[Callable[[str], Studio]]:
+    """Makes parts of one studio, each with a data folder of its own."""
+    reset_database(postgres)
+    shared = {
+        "DANQING_DATABASE_URL": postgres,
+        "DANQING_REDIS_URL": redis_url,
+        "DANQING_STORAGE_URL": f"s3://danqing/{tmp_path.name}",
+        "DANQING_STORAGE_ENDPOINT": bucket,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_REGION": "us-east-1",
+    }
+    made: list[Studio] = []
+
+    def make(name: str) -> Studio:
+        made.append(Studio(tmp_path / name, shared))
+        return made[-1]
+
+    yield make
+    for part in made:
+        part.stop()
+
+
+def faces(model: str, **params: Any) -> dict[str, Any]:
+    return {"model": model, "task": "unconditional-image-generation", "params": params}
+
+
+def zipped(name: str) -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as made:
+        for file in ("card.json", "model.safetensors", "samples.png"):
+            made.write(ROOT / "models" / "zoo" / name / file, file)
+    return content.getvalue()
+
+
+def publish(admin: httpx.Client, name: str, source: str, replace: bool = False) -> None:
+    answer = admin.post(
+        "/checkpoints",
+        data={"name": name, "replace": str(replace).lower()},
+        files={"files": (f"{name}.zip", zipped(source))},
+        timeout=120,
+    )
+    assert answer.status_code == 201, answer.text
+
+
+def test_a_published_model_reaches_machines_that_share_no_folder(apart: Callable[[str], Studio]) -> None:
+    web, second, worker = apart("web"), apart("second"), apart("worker")
+    web.start("web")
+    second.start("web")
+    worker.start("worker")
+    admin, artist = web.client("admin", "admin"), second.client("artist")
+    publish(admin, "faces", "pixel-faces")
+    done = finished(artist, wait_for_model(artist, faces("faces", seed=1, count=2))["id"])
+    assert done["status"] == "succeeded" and len(done["artworks"]) == 2
+    assert (worker.folder / "data" / "checkpoints" / "faces" / "model.safetensors").is_file()
+    fetched = worker.log("worker").count("checkpoint_fetched")
+    assert finished(artist, artist.post("/generations", json=faces("faces")).json()["id"])["status"] == "succeeded"
+    assert worker.log("worker").count("checkpoint_fetched") == fetched == 1, "it is fetched once"
+
+    # Another under the same name: jobs of the old one end, the new one is drawn with everywhere.
+    publish(admin, "faces", "pixel-faces-vae", replace=True)
+    wait_until("the second web process to follow", lambda: family(artist, "faces") == "vae")
+    assert finished(artist, artist.post("/generations", json=faces("faces")).json()["id"])["status"] == "succeeded"
+
+    assert admin.delete("/checkpoints/faces").status_code == 204
+    wait_until("the second web process to forget it", lambda: artist.get("/models/faces").status_code == 404)
+    wait_until("the worker to drop it", lambda: not (worker.folder / "data" / "checkpoints" / "faces").exists())
+
+
+def wait_for_model(client: httpx.Client, asked: dict[str, Any]) -> dict[str, Any]:
+    """The job, once this web process knows the model."""
+
+    def submitted() -> dict[str, Any] | None:
+        answer = client.post("/generations", json=asked)
+        return dict(answer.json()) if answer.status_code == 202 else None
+
+    return dict(wait_until("the model to be known", submitted))
+
+
+def family(client: httpx.Client, model: str) -> str:
+    return str(client.get(f"/models/{model}").json().get("family"))
+
+
+def test_a_worker_that_lacks_a_model_leaves_its_jobs_to_one_that_has_it(apart: Callable[[str], Studio]) -> None:
+    web, without, having = apart("web"), apart("without"), apart("having")
+    for part in (web, having):  # by hand, so that nothing travels
+        shutil.copytree(ROOT / "models" / "zoo" / "pixel-faces", part.folder / "data" / "checkpoints" / "own")
+    web.start("web")
+    without.start("worker")
+    artist = web.client("artist")
+    finished(artist, artist.post("/generations", json=faces("pixel-faces")).json()["id"])
+    job = artist.post("/generations", json=faces("own")).json()["id"]
+    said = wait_until("the job to say why it waits", lambda: artist.get(f"/generations/{job}").json()["notice"])
+    assert said == "No worker that is running has the model own yet; this waits for one that does"
+    ready = httpx.get(f"{web.url}/readyz").json()
+    assert ready["parts"]["queue"] == "ok", "nobody is idle who could draw it"
+    others = [artist.post("/generations", json=faces("pixel-faces")).json()["id"] for _ in range(3)]
+    assert all(finished(artist, other)["status"] == "succeeded" for other in others), "it holds up nobody"
+    having.start("worker")
+    done = finished(artist, job)
+    assert done["status"] == "succeeded" and done["notice"] is None
+
+
+def test_the_storage_away_costs_no_attempt(apart: Callable[[str], Studio], bucket: str) -> None:
+    with TcpProxy(int(bucket.rpartition(":")[2])) as proxy:
+        web, worker = apart("web"), apart("worker")
+        for part in (web, worker):
+            part.environment["DANQING_STORAGE_ENDPOINT"] = f"http://127.0.0.1:{proxy.port}"
+        web.start("web")
+        worker.start("worker")
+        artist = web.client("artist")
+        finished(artist, artist.post("/generations", json=faces("pixel-faces")).json()["id"])
+        target, proxy.target = proxy.target, None
+        proxy.cut()
+        jobs = [artist.post("/generations", json=faces("pixel-faces", seed=n)).json()["id"] for n in range(3)]
+        wait_until("the worker to meet it", lambda: "surroundings_failed" in worker.log("worker"))
+        time.sleep(6)  # three attempts were gone within half a second once
+        assert {artist.get(f"/generations/{job}").json()["status"] for job in jobs} <= {"running", "queued"}
+        ready = httpx.get(f"{web.url}/readyz", timeout=60)
+        assert ready.status_code == 503 and ready.json()["parts"]["storage"] != "ok"
+        proxy.target = target
+        for job in jobs:
+            assert finished(artist, job)["status"] == "succeeded"
+        assert worker.log("worker").count("model_loaded") <= 2, "nothing was drawn anew for it"
+
+
+def test_a_restart_of_the_database_costs_no_job(redis_url: str, bucket: str, tmp_path: Path, postgres: str) -> None:
+    with TcpProxy(socket_of(postgres)) as proxy:
+        reset_database(postgres)
+        through = f"postgresql://postgres@127.0.0.1:{proxy.port}/postgres"
+        given = {"DANQING_DATABASE_URL": through, "DANQING_REDIS_URL": redis_url, "DANQING_LEASE_SECONDS": "20"}
+        studio = Studio(tmp_path, given)
+        try:
+            studio.start("web", "worker")
+            artist = studio.client("artist")
+            finished(artist, submit(artist)["id"])
+            jobs = [submit(artist, f"animal {n}", count=16)["id"] for n in range(2)]
+            wait_until("a job to run", lambda: artist.get(f"/generations/{jobs[0]}").json()["status"] == "running")
+            target, proxy.target = proxy.target, None
+            proxy.cut()
+            answer = artist.get("/generations")
+            assert answer.status_code == 503 and "The database is away" in answer.json()["detail"]
+            time.sleep(3)
+            proxy.target = target
+            for job in jobs:
+                assert finished(artist, job)["status"] == "succeeded"
+            with psycopg.connect(postgres) as connection:
+                attempts = connection.execute("SELECT max(attempt) FROM generations").fetchone()
+            assert attempts == (1,), "no job was drawn twice"
+        finally:
+            studio.stop()
+
+
+def socket_of(url: str) -> Path:
+    with psycopg.connect(url) as connection:
+        return Path(connection.info.host) / f".s.PGSQL.{connection.info.port}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import shutil
 import signal
@@ -10,7 +11,9 @@ import sqlite3
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ import numpy as np
 import pytest
 
 from app.datasets.prepared import Item, write_prepared
+from tests.app.test_datasets import drawing
 from tests.studio import ROOT, Studio, finished, request, submit, wait_until
 
 Fresh = Callable[..., Studio]
@@ -158,6 +162,74 @@ def test_a_worker_that_is_asked_to_stop_finishes_or_gives_back(fresh_studio: Fre
     studio.start("worker")
     for job in jobs:
         assert_whole(client, job, 16)
+
+
+@pytest.mark.parametrize("where", ["step:2", "stored"])
+def test_a_worker_that_hangs_is_gone_soon_after_it_is_asked_to_stop(fresh_studio: Fresh, where: str) -> None:
+    """Nothing that it does ends by itself: the lease is given back all the same, at no cost to the job."""
+    studio = fresh_studio(DANQING_LEASE_SECONDS="600")
+    studio.start("valkey", "web")
+    studio.start("worker", DANQING_HANG_AT=where)
+    client = studio.client("artist")
+    job = submit(client, count=2)["id"]
+    wait_until("the job to run", lambda: client.get(f"/generations/{job}").json()["status"] == "running")
+    time.sleep(2)  # and to hang
+    studio.processes["worker"].send_signal(signal.SIGTERM)
+    studio.processes["worker"].wait(25)  # 18 s by its own clock, and what it takes to end
+    assert client.get(f"/generations/{job}").json()["status"] == "queued"
+    studio.start("worker")
+    assert_whole(client, job, 2)
+    with sqlite3.connect(studio.folder / "data" / "danqing.sqlite") as database:
+        assert database.execute("SELECT attempt FROM generations").fetchall() == [(1,)]
+
+
+def test_a_worker_whose_broker_hangs_is_gone_soon_after_it_is_asked_to_stop(fresh_studio: Fresh) -> None:
+    studio = fresh_studio()
+    studio.start("valkey", "web", "worker")
+    client = studio.client("artist")
+    finished(client, submit(client)["id"])
+    studio.kill("valkey", signal.SIGSTOP)
+    try:
+        job = submit(client, count=16)["id"]
+        wait_until("the job to run", lambda: client.get(f"/generations/{job}").json()["status"] != "queued")
+        studio.processes["worker"].send_signal(signal.SIGTERM)
+        studio.processes["worker"].wait(25)
+        assert client.get(f"/generations/{job}").json()["status"] in ("succeeded", "queued")
+    finally:
+        studio.kill("valkey", signal.SIGCONT)
+
+
+def test_an_import_that_a_stop_cuts_short_is_sent_again_and_is_whole(fresh_studio: Fresh) -> None:
+    studio = fresh_studio()
+    studio.start("valkey", "web")
+    admin = studio.client("boss", "admin")
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for number in range(600):
+            archive.writestr(f"{number}.png", drawing(number, size=64))
+    dataset = admin.post("/datasets", json={"name": "many"}).json()["id"]
+
+    def send() -> httpx.Response:
+        return admin.post(f"/datasets/{dataset}/items", files={"files": ("many.zip", content.getvalue())}, timeout=120)
+
+    def kept() -> int:
+        with sqlite3.connect(studio.folder / "data" / "danqing.sqlite") as database:
+            return int(database.execute("SELECT count(*) FROM dataset_items").fetchone()[0])
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(send)
+        wait_until("some of them to be there", kept)
+        studio.kill("web", signal.SIGTERM)
+        assert first.exception() is not None or first.result().status_code in (200, 500, 503)
+    some = kept()
+    files = {path.name for path in (studio.folder / "data" / "files").glob("??/??/*")}
+    with sqlite3.connect(studio.folder / "data" / "danqing.sqlite") as database:
+        rows = {row[0] for row in database.execute("SELECT sha256 FROM dataset_items")}
+    assert rows <= files, "no row is without its file"
+    studio.start("web")
+    answer = send().json()
+    assert (answer["accepted"], answer["repeated"]) == (600 - some, some)
+    assert kept() == 600
 
 
 def test_a_checkpoint_that_changed_fails_its_jobs_and_the_worker_lives_on(fresh_studio: Fresh) -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, insert, select, text, update
 
-from app import sweeper
+from app import sweeper, upkeep
+from app.admin.tables import Upkeep
 from app.artworks.tables import Artwork
-from app.database import new_id, now, session_scope
+from app.database import engine, new_id, now, session_scope
 from app.generations import service as generations
 from app.generations.tables import Generation
+from app.generations.waiting import fail_waiting
 from app.storage import get_storage
 from app.uploads import service as uploads
 from app.uploads.tables import Upload
@@ -219,8 +222,8 @@ def test_garbage_collection_takes_only_old_files_that_no_row_names() -> None:
                 provenance={},
             )
         )
-    assert sweeper.collect_garbage() == 0, "young files stay"
-    assert sweeper.collect_garbage(untouched_seconds=-1) == 1
+    assert upkeep.collect_garbage(upkeep.Turn("")) == 0, "young files stay"
+    assert upkeep.collect_garbage(upkeep.Turn(""), untouched_seconds=-1) == 1
     assert get_storage().get(kept) == b"kept"
     with pytest.raises(FileNotFoundError):
         get_storage().get(lost)
@@ -240,7 +243,7 @@ def test_uploads_that_no_job_took_are_forgotten_after_days() -> None:
             return upload.id
 
     old, young, used = add(8, False), add(6, False), add(99, True)
-    assert sweeper.drop_unused_uploads() == 1
+    assert upkeep.drop_unused_uploads() == 1
     with session_scope(writing=False) as session:
         assert set(session.scalars(select(Upload.id))) == {young, used} and old not in (young, used)
 
@@ -268,3 +271,151 @@ def test_an_artwork_cannot_be_shown_twice() -> None:
             assert "UNIQUE" in str(error).upper()
     with session_scope(writing=False) as session:
         assert session.scalar(select(func.count(Artwork.id))) == 1
+
+
+# --- a claim reads little -------------------------------------------------------------------------------------------
+
+
+def add_many(user: str, number: int, **values: Any) -> None:
+    row = {"user_id": user, "model": "m", "task": "t", "checkpoint_sha256": "c", "params": {}, "count": 1}
+    with session_scope() as session:
+        session.execute(insert(Generation), [{**row, "request_hash": "h", **values} for _ in range(number)])
+    with session_scope() as session:
+        session.execute(text("ANALYZE"))
+
+
+def plans(work: Callable[[], object]) -> list[str]:
+    """How the database reads for every query of `work`, a text each."""
+    queries: list[tuple[str, Any]] = []
+
+    def remember(connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if statement.startswith(("SELECT", "WITH")) and "generations" in statement:
+            queries.append((statement, parameters))
+
+    event.listen(engine(), "before_cursor_execute", remember)
+    try:
+        work()
+    finally:
+        event.remove(engine(), "before_cursor_execute", remember)
+    explain = "EXPLAIN QUERY PLAN " if engine().dialect.name == "sqlite" else "EXPLAIN "
+    with engine().connect() as connection:
+        return [
+            "\n".join(str(row) for row in connection.exec_driver_sql(explain + query, parameters))
+            for query, parameters in queries
+        ]
+
+
+def test_a_claim_reads_a_few_entries_of_an_index_however_long_the_queue_is() -> None:
+    users = [add_user(f"user {number}") for number in range(5)]
+    for user in users:
+        add_many(user, 2000)
+        add_many(user, 500, model="another", priority=1)
+    found = plans(lambda: claim(capacity=16))
+    assert len(found) >= 4
+    for plan in found:
+        assert "ix_generations_" in plan, plan
+        assert "SCAN generations" not in plan and "Seq Scan on generations" not in plan, plan
+
+
+@pytest.mark.parametrize("in_process", ["sqlite"], indirect=True)
+def test_a_claim_is_no_more_work_when_the_queue_is_ten_times_as_long() -> None:
+    """Counted in steps of SQLite's virtual machine: no clock is asked."""
+    users = [add_user(f"user {number}") for number in range(5)]
+    steps = []
+    for more in (300, 2700):
+        for user in users:
+            add_many(user, more)
+        steps.append(steps_of(lambda: claim(capacity=16)))
+    assert steps[1] < 1.5 * steps[0], steps
+
+
+def steps_of(work: Callable[[], object]) -> int:
+    counted = 0
+
+    def count() -> int:
+        nonlocal counted
+        counted += 1
+        return 0
+
+    def listen(connection: Any, *_: object) -> None:
+        connection.set_progress_handler(count, 1)
+
+    event.listen(engine(), "checkout", listen)
+    try:
+        work()
+    finally:
+        event.remove(engine(), "checkout", listen)
+        engine().dispose()
+    return counted
+
+
+def test_a_claim_finds_the_next_job_among_thousands_of_others() -> None:
+    busy, quiet = add_user("busy"), add_user("quiet")
+    add_many(busy, 3000)
+    urgent = add_job(quiet, priority=3)
+    last = add_job(quiet)
+    assert claim()[0].job == urgent
+    assert claim()[0].row.user_id == busy, "who was served longest ago, or never, is next"
+    assert claim()[0].job == last
+    batch = claim(capacity=16)
+    assert len(batch) == 16 and {taken.row.user_id for taken in batch} == {busy}
+
+
+def test_a_worker_leaves_jobs_of_a_checkpoint_that_it_lacks_to_others() -> None:
+    user = add_user("one")
+    add_job(user, model="elsewhere", checkpoint_sha256="x")
+    here = add_job(user)
+    with session_scope() as session:
+        taken = lease.claim(session, "generation", "worker", 16, {("elsewhere", "x")})
+    assert [one.job for one in taken] == [here]
+    assert claim()[0].row.model == "elsewhere", "another worker takes it"
+
+
+def test_a_job_that_is_released_says_why_it_waits_and_loses_no_attempt() -> None:
+    user = add_user("one")
+    job = add_job(user)
+    for _ in range(5):
+        (taken,) = claim()
+        with session_scope() as session:
+            assert lease.put_back(session, taken, spare_attempt=True, notice="No worker has it") == "queued"
+    assert (row(job).attempt, row(job).notice) == (0, "No worker has it")
+    claim()
+    assert row(job).notice is None, "once it is drawn it waits no more"
+
+
+def test_jobs_of_weights_that_are_gone_end_and_those_of_the_new_ones_stay() -> None:
+    user = add_user("one")
+    old, new = add_job(user, checkpoint_sha256="old"), add_job(user, checkpoint_sha256="new")
+    with session_scope() as session:
+        assert [job.id for job in fail_waiting(session, "m", "It was replaced", but="new")] == [old]
+    assert (row(old).status, row(old).error, row(new).status) == ("failed", "It was replaced", "queued")
+
+
+# --- upkeep ---------------------------------------------------------------------------------------------------------
+
+
+def test_upkeep_is_done_by_one_process_at_a_time_and_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    digests = sorted(get_storage().put(f"file {number}".encode()) for number in range(30))
+    with upkeep.turn("files") as first:
+        assert first is None, "it is due after a while, not at the first start"
+    monkeypatch.setattr(upkeep, "PAGE", 10)
+    with upkeep.turn("files", timedelta(0)) as mine:
+        assert mine is not None
+        with upkeep.turn("files", timedelta(0)) as other:
+            assert other is None, "somebody has it"
+        assert upkeep.collect_garbage(mine, untouched_seconds=-1, turn_seconds=0) == 10
+        assert mine.cursor == digests[9] and not mine.finished
+    with upkeep.turn("files") as again:  # it is not done: it goes on at once
+        assert again is not None and again.cursor == digests[9]
+        assert upkeep.collect_garbage(again, untouched_seconds=-1) == 20
+    with upkeep.turn("files") as done:
+        assert done is None, "now it is due after a while"
+
+
+def test_the_turn_of_a_process_that_died_goes_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    upkeep.take_turn("files", timedelta(0))
+    assert upkeep.take_turn("files", timedelta(0)) is not None
+    assert upkeep.take_turn("files", timedelta(0)) is None
+    with session_scope() as session:
+        session.execute(update(Upkeep).values(held_until=now() - timedelta(seconds=1)))
+    assert upkeep.take_turn("files", timedelta(0)) is not None

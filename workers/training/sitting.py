@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.datasets.packages import FetchError
-from app.errors import DomainError
-from app.queue import ring
-from app.sweeper import MAX_ATTEMPTS, doorbells
+from app.errors import DomainError, StorageFull
+from app.outages import outage
+from app.sweeper import MAX_ATTEMPTS
 from app.training_runs import service
 from app.training_runs.tables import TrainingRun
 from models.base import Cancelled
-from workers import crash_points, lease, shutdown
+from workers import crash_points, lease, loop
 from workers.lease import Heartbeat, Lease
 from workers.training import pictures, process
 from workers.training.outcome import End, Outcome, oom_kills, outcome_of
@@ -31,11 +31,10 @@ def work_once(queue: str, worker: str) -> bool:
         taken = claim(session, queue, worker)
     if taken is None:
         return False
+    loop.claimed()
     crash_points.reach("claimed")
     with Heartbeat([taken]):
         attempt(taken)
-    if doorbells(queue) == 0 and not shutdown.begun.is_set():
-        ring(queue)
     return True
 
 
@@ -54,9 +53,13 @@ def claim(session: Session, queue: str, worker: str) -> Lease[TrainingRun] | Non
 
 
 def attempt(taken: Lease[TrainingRun]) -> None:
-    """One sitting. Whatever goes wrong ends, or puts back, the run with a reason."""
+    """One sitting. Whatever goes wrong ends, or puts back, the run with a reason; surroundings that fail cost it none.
+
+    Raises what failed of the surroundings.
+    """
     run = taken.row
     bound = log.bind(run=run.id, request=run.request_id, attempt=taken.attempt)
+    fault: Exception | None = None
     try:
         service.folder(run.id).path.mkdir(parents=True, exist_ok=True)
         collection = pictures.prepared(taken)
@@ -65,15 +68,25 @@ def attempt(taken: Lease[TrainingRun]) -> None:
         bound.info("training_sitting_ended", outcome=outcome.status, reason=outcome.reason)
     except Cancelled:
         outcome = Outcome("let go")
-    except (DomainError, FetchError) as error:
-        outcome = Outcome("failed", str(error))
-    except OSError as error:
-        bound.exception("training_failed")
-        outcome = Outcome("failed", f"The run could not start: {error}")
-    except Exception:
-        bound.exception("training_failed")
-        outcome = Outcome("again", "The training worker failed; its log has the details under this run's id.")
-    settle(taken, outcome)
+    except Exception as error:
+        outcome = outcome_of_error(error)
+        if outcome.status == "let go":
+            fault = error
+        else:
+            bound.exception("training_failed")
+    loop.patiently(lambda: settle(taken, outcome))
+    if fault is not None:
+        raise fault
+
+
+def outcome_of_error(error: Exception) -> Outcome:
+    if (fault := outage(error)) and not isinstance(fault, StorageFull):
+        return Outcome("let go")
+    if isinstance(error, DomainError | FetchError):
+        return Outcome("failed", str(error))
+    if isinstance(error, OSError):
+        return Outcome("failed", f"The run could not start: {error}")
+    return Outcome("again", "The training worker failed; its log has the details under this run's id.")
 
 
 def sit(taken: Lease[TrainingRun], collection: Path) -> Outcome:
@@ -86,7 +99,7 @@ def sit(taken: Lease[TrainingRun], collection: Path) -> Outcome:
     finally:
         process.end_group(started)
     said = service.folder(taken.job).progress()
-    process.follow(taken, said)
+    loop.patiently(lambda: process.follow(taken, said))
     return outcome_of(taken, End(started.returncode, said, wish, oom_kills() - kills))
 
 

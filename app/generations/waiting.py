@@ -1,0 +1,44 @@
+"""Jobs whose checkpoint is gone: they end with a reason, since nothing will ever draw them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from app.database import now, session_scope
+from app.events import StatusEvent, publish
+from app.generations.tables import Generation
+
+
+def fail_waiting(
+    session: Session,
+    model: str,
+    why: str,
+    only: str | None = None,
+    but: str | None = None,
+    before: datetime | None = None,
+) -> list[Generation]:
+    """End queued jobs of a model: of the weights `only`, or of all `but` these; created `before`. Returns those."""
+    ended = update(Generation).where(Generation.model == model, Generation.status == "queued")
+    if only is not None:
+        ended = ended.where(Generation.checkpoint_sha256 == only)
+    if but is not None:
+        ended = ended.where(Generation.checkpoint_sha256 != but)
+    if before is not None:
+        ended = ended.where(Generation.created_at < before)
+    ids = session.scalars(
+        ended.values(status="failed", error=why, notice=None, finished_at=now()).returning(Generation.id)
+    )
+    return list(session.scalars(select(Generation).where(Generation.id.in_(list(ids)))))
+
+
+def end_waiting(name: str, card: dict[str, Any] | None) -> None:
+    """After a model was replaced, or is gone (no card): jobs that wait for other weights of it end, and say so."""
+    why = f"The model {name} has been replaced since this was asked for" if card else f"The model {name} is gone"
+    with session_scope() as session:
+        ended = fail_waiting(session, name, why, but=card["sha256"] if card else None)
+    for job in ended:
+        publish(job.user_id, StatusEvent(generation=job.id, status=job.status, error=job.error))
