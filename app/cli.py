@@ -359,7 +359,7 @@ def checkpoint_import(
     import subprocess
     import tempfile
 
-    from app.checkpoints import service
+    from app.checkpoints import distribution, service
     from models.card import CheckpointError
 
     with tempfile.TemporaryDirectory() as temporary:
@@ -372,7 +372,10 @@ def checkpoint_import(
             folder = Path(temporary)
         command = [sys.executable, "-m", "models.import_checkpoint", str(folder.resolve())]
         command += [str(get_settings().data / "checkpoints"), name, *(["--replace"] if replace else [])]
-        raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
+        code = subprocess.run(command, cwd=ROOT, check=False).returncode
+    if code == 0:
+        distribution.announce(name)
+    raise typer.Exit(code)
 
 
 @database_cli.callback()

@@ -21,6 +21,7 @@ from app.database import session_scope
 from app.datasets.tables import DatasetItem
 from app.errors import Damaged
 from app.events import client
+from app.migrate import known_problem
 from app.settings import Settings, get_settings
 from app.storage import get_storage
 from app.supervisor import gpus, valkey_binary
@@ -64,6 +65,8 @@ def examine() -> Iterator[tuple[str, bool, str]]:
         yield reach("Redis", lambda: client().ping(), "is it started? see DANQING_REDIS_URL")
     if settings.database_url:
         yield reach("database", ask_database, "is it started? see DANQING_DATABASE_URL")
+    problem = known_problem() if settings.database_url or settings.sqlite.exists() else None
+    yield "schema", problem is None, problem or "this version's"
     yield (
         "session cookies",
         settings.secure_cookies or settings.host in ("127.0.0.1", "localhost", "::1"),

@@ -17,7 +17,7 @@ from app.admin import service as admin
 from app.checkpoints import service as checkpoints
 from app.database import now, probe, session_scope
 from app.deps import identify
-from app.errors import DomainError, Forbidden
+from app.errors import Forbidden
 from app.generations.tables import Generation
 from app.lanes import Lane
 from app.metrics import render
@@ -101,7 +101,7 @@ def state(part: Part) -> str:
     try:
         return part() or "ok"
     except Exception as error:
-        fault: DomainError | None = outage(error)
+        fault = outage(error)
         log.warning("not_ready", part=getattr(part, "__name__", "part"), error=repr(error))
         return fault.detail if fault else "It cannot be told; the log has the details"
 

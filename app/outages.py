@@ -22,7 +22,7 @@ AWAY = "The database is away; nothing was saved, try again in a few seconds"
 FAILING = "The disk under the database fails; nothing was saved"
 DAMAGED = "The database is damaged; an admin has to restore it from a backup"
 BUSY = "Too many requests wait for the database; try again in a few seconds"
-OTHER_SCHEMA = "The database has another schema than this version of Danqing; an admin has to run `danqing migrate`"
+OTHER_SCHEMA = "The database has another schema than this version of Danqing; `danqing doctor` says what to do"
 DISK_READ_ONLY = "The disk is read-only; nothing was saved"
 NETWORK = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT}
 
@@ -40,6 +40,12 @@ def outage(error: BaseException) -> DomainError | None:
     if isinstance(error, OSError):
         return of_system(error)
     return None
+
+
+def in_words(error: BaseException) -> str:
+    """Of any error, in one line for a log."""
+    fault = outage(error)
+    return fault.detail if fault else repr(error)
 
 
 def of_system(error: OSError) -> DomainError | None:

@@ -24,7 +24,7 @@ TCP_OPTIONS = {
     "TCP_KEEPIDLE": 60,
     "TCP_KEEPINTVL": 10,
     "TCP_KEEPCNT": 3,
-    "TCP_USER_TIMEOUT": 60_000,
+    "TCP_USER_TIMEOUT": 180_000,  # also of who stops reading: a download that rests is cut then
 }
 
 
@@ -104,12 +104,11 @@ class BoundedProtocol(HttpToolsProtocol):
         while rest and not self.ending:
             in_body = self.phase is Phase.BODY and not self.fruitless  # at full speed
             room = len(rest) if in_body else min(SLICE, self.head_bytes - self.fruitless)
-            if room <= 0:
-                self.refuse(431, f"What comes before or beside a body may have at most {self.head_bytes} bytes")
-                return
             self.fruitless += min(room, len(rest))
             self.feed(rest[:room])
             rest = rest[room:]
+            if self.fruitless >= self.head_bytes and not self.ending:
+                self.refuse(431, f"What comes before or beside a body may have at most {self.head_bytes} bytes")
         self.set_timer()
 
     def feed(self, data: memoryview) -> None:

@@ -12,6 +12,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
@@ -90,6 +91,8 @@ def on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if isinstance(error.__cause__, DomainError):  # a body that grew too large while it was read
         return error_response(request.scope, error.__cause__)
+    if isinstance(error.__cause__ or error.__context__, ClientDisconnect):
+        return on_client_gone(request, error)
     if error.status_code == 404:
         return error_response(request.scope, NotFound("There is nothing at this address"))
     title = TITLES.get(error.status_code, "Error")

@@ -90,7 +90,12 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """URL in SQLAlchemy's form."""
-        return database_form(self.database_url or f"sqlite:///{self.data / 'danqing.sqlite'}")
+        return database_form(self.database_url or f"sqlite:///{self.sqlite}")
+
+    @property
+    def sqlite(self) -> Path:
+        """Where the database lies unless there is a URL."""
+        return self.data / "danqing.sqlite"
 
     @property
     def address(self) -> str:

@@ -19,7 +19,7 @@ from app.events import StatusEvent, publish
 from app.generations.tables import Generation
 from app.generations.waiting import fail_waiting
 from app.jobs import Job
-from app.outages import outage
+from app.outages import in_words
 from app.queue import ring
 from app.settings import get_settings
 from app.training_runs.tables import TrainingRun
@@ -39,8 +39,7 @@ def sweep_forever(stop: threading.Event) -> None:
             try:
                 work()
             except Exception as error:
-                fault = outage(error)
-                log.warning("sweep_failed", part=work.__name__, error=fault.detail if fault else repr(error))
+                log.warning("sweep_failed", part=work.__name__, error=in_words(error))
 
 
 def sweep() -> None:

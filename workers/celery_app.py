@@ -27,6 +27,7 @@ import app.tables  # noqa: F401
 from app.admin.tables import Worker
 from app.database import engine, now, session_scope
 from app.logs import configure_logging
+from app.outages import in_words
 from app.queue import TRAINING, celery_app
 from app.settings import get_settings
 from app.sweeper import sweep_forever
@@ -122,7 +123,7 @@ def report_forever(stop: threading.Event) -> None:
         try:
             report()
         except Exception as error:
-            log.warning("report_failed", error=str(error))
+            log.warning("report_failed", error=in_words(error))
         if stop.wait(REPORT_SECONDS):
             return
 
@@ -180,7 +181,7 @@ def leave(**_: object) -> None:
             session.execute(delete(Worker).where(Worker.name == worker_name()))
         log.info("worker_stopped", given_back=given_back)
     except Exception as error:
-        log.warning("leaving_failed", error=str(error))
+        log.warning("leaving_failed", error=in_words(error))
 
 
 def main(queue: str) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from app.database import UTCDateTime, clock, now, session_scope
 from app.generations.tables import Generation
 from app.jobs import Job
+from app.outages import in_words
 from app.settings import get_settings
 from app.training_runs.tables import TrainingRun
 from app.users.tables import User
@@ -202,7 +203,7 @@ class Heartbeat:
             try:
                 renew(self.leases)
             except Exception as error:  # the database is away: the lease may run out, the next beat tries again
-                log.warning("heartbeat_failed", error=str(error))
+                log.warning("heartbeat_failed", error=in_words(error))
 
     def look(self) -> None:
         if time.monotonic() - self._looked < LOOK_SECONDS:
@@ -211,7 +212,7 @@ class Heartbeat:
         try:
             cancelled(self.leases)
         except Exception as error:
-            log.warning("look_failed", error=str(error))
+            log.warning("look_failed", error=in_words(error))
 
 
 def end(session: Session, lease: Lease[Any], status: str, error: str | None = None) -> bool:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import structlog
 
 from app.database import now
-from app.outages import outage
+from app.outages import in_words, outage
 from workers import shutdown
 
 LOOK_SECONDS = 2.0
@@ -45,8 +45,7 @@ def work_forever(stop: threading.Event, work_once: Callable[[], bool]) -> None:
             worked = work_once()
         except Exception as error:
             pause = next(pauses)
-            fault = outage(error)
-            log.warning("could_not_work", error=fault.detail if fault else repr(error), again_in=pause)
+            log.warning("could_not_work", error=in_words(error), again_in=pause)
             stop.wait(pause)
             continue
         pauses = growing()

@@ -53,7 +53,7 @@ def get_model(user: User, name: Name) -> ModelOut:
 )
 def get_samples(user: User, name: Name) -> Response:
     path = service.checkpoint_of(name).folder / "samples.png"
-    if not path.is_file():
+    if not service.is_plain(path):
         raise NotFound("This model has no contact sheet")
     return Response(path.read_bytes(), media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 

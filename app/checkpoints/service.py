@@ -102,10 +102,15 @@ def found() -> Iterator[tuple[Path, dict[str, Any]]]:
     names = set[str]()
     for place in folders():
         for folder in sorted(place.glob("*/")) if place.is_dir() else []:
-            card = read(folder) if (folder / "card.json").exists() else None
+            card = read(folder) if is_plain(folder / "card.json") and not folder.is_symlink() else None
             if card and folder.name not in names and not folder.name.startswith("."):
                 names.add(folder.name)
                 yield folder, card
+
+
+def is_plain(path: Path) -> bool:
+    """A file itself: a link in the data folder may lead anywhere, and is not followed."""
+    return path.is_file() and not path.is_symlink()
 
 
 def cards() -> dict[str, dict[str, Any]]:
@@ -188,7 +193,7 @@ def archive(name: str) -> Iterator[bytes]:
     buffer = Growing()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as zipped:
         for file in files:
-            if (folder / file).is_file():
+            if is_plain(folder / file):
                 with zipped.open(file, "w", force_zip64=True) as entry, (folder / file).open("rb") as source:
                     while block := source.read(BLOCK):
                         entry.write(block)

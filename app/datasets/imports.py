@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -225,16 +225,19 @@ def likeness(near: Near, kept: Kept) -> str | None:
 def keep(
     dataset_id: str, files: list[File], captions: Captions, result: ImportOut, pool: Executor, near: Near | None
 ) -> None:
-    """One transaction: files into the storage, rows into the database."""
+    """Files into the storage, before the transaction: others write meanwhile. Then rows into the database."""
+    readable = {file.digest: file for file in files if file.kept}
+    with session_scope(writing=False) as session:
+        known = known_items(session, dataset_id, readable)
+    stored = {digest: file.kept for digest, file in readable.items() if digest not in known and file.kept}
+    list(pool.map(get_storage().put, [kept.content for kept in stored.values()]))
     with session_scope() as session:
         storage_lock(session)
         get(session, dataset_id, lock=True)
-        readable = {file.digest: file for file in files if file.kept}
-        known = {
-            item.sha256: item for item in session.scalars(of(dataset_id).where(DatasetItem.sha256.in_(readable.keys())))
-        }
+        known = known_items(session, dataset_id, readable)
         fresh = {digest: file.kept for digest, file in readable.items() if digest not in known and file.kept}
-        list(pool.map(get_storage().put, [kept.content for kept in fresh.values()]))
+        for digest in fresh.keys() - stored.keys():  # an item was deleted since
+            get_storage().put(fresh[digest].content)
         first = first_alike(session, dataset_id, {kept.fingerprint for kept in fresh.values()})
         refuse(session, dataset_id, [file for file in files if file.refusal is not None], result)
         for file in files:
@@ -261,6 +264,11 @@ def keep(
             result.accepted += 1
             if file.kept.remark and len(result.remarks) < SHOWN_REFUSALS:
                 result.remarks.append(Refusal(name=file.source.name, reason=file.kept.remark))
+
+
+def known_items(session: Session, dataset_id: str, digests: Collection[str]) -> dict[str | None, DatasetItem]:
+    query = of(dataset_id).where(DatasetItem.sha256.in_(digests))
+    return {item.sha256: item for item in session.scalars(query)}
 
 
 def first_alike(session: Session, dataset_id: str, fingerprints: set[str]) -> dict[str, str]:

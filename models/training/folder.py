@@ -93,7 +93,7 @@ class RunFolder:
     def sheets(self) -> list[tuple[int, Path]]:
         """(step, file) of the sample sheets, by step."""
         found = self.samples.glob("*.png") if self.samples.is_dir() else []
-        return sorted((int(path.stem), path) for path in found if path.stem.isdigit())
+        return sorted((int(path.stem), path) for path in found if path.stem.isdigit() and not path.is_symlink())
 
     def tail(self, size: int = TAIL) -> str:
         """The end of the log, in whole lines."""

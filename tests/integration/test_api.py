@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -662,3 +663,30 @@ def test_the_quota_answers_with_when_to_come_back(fresh_studio: Any) -> None:
         submit(client)
     answer = client.post("/generations", json=request())
     assert answer.status_code == 429 and int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize("path", ["/api/v1/uploads", "/api/v1/generations"])
+def test_a_client_that_goes_away_is_no_error_of_ours(fresh_studio: Any, path: str) -> None:
+    studio = fresh_studio()
+    studio.start("valkey", "web")
+    client = studio.client("artist")
+    kind, beginning = "application/json", b'{"model": '
+    if path.endswith("uploads"):
+        kind = "multipart/form-data; boundary=x"
+        beginning = b'--x\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\n\r\nhalf'
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{studio.port}\r\nAuthorization: {client.headers['Authorization']}\r\n"
+        f"Content-Type: {kind}\r\nContent-Length: 100000\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", studio.port)) as connection:
+        connection.sendall(head.encode() + beginning)
+        time.sleep(0.5)
+    line = wait_until(
+        "the log to say so",
+        lambda: next(
+            (line for line in studio.log("web").splitlines() if line[:1] == "{" and f'"path": "{path}"' in line),
+            None,
+        ),
+    )
+    assert json.loads(line)["status"] == 499
+    assert "Traceback" not in studio.log("web") and "error" not in json.loads(line)["level"]

@@ -313,6 +313,11 @@ def test_what_is_beside_a_body_is_bounded_too(serve: Callable[..., Server], star
     wait_until("the application's hearing of it", lambda: server.seen[0].get("last") == "http.disconnect")
 
 
+def test_what_is_beside_a_body_is_refused_without_another_byte(serve: Callable[..., Server]) -> None:
+    server = serve()
+    assert statuses(answers(server.port, CHUNKED + b"1;" + b"a" * (80 << 10))) == [431]
+
+
 def test_trailers_do_not_pass_for_headers(serve: Callable[..., Server]) -> None:
     server = serve()
     follows = b"GET /next HTTP/1.1\r\n" + HOST + b"Connection: close\r\n\r\n"
