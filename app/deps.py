@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
@@ -10,7 +10,9 @@ from fastapi.concurrency import run_in_threadpool
 
 from app.database import session_scope
 from app.errors import Forbidden, Unauthenticated
+from app.following import Listener, following
 from app.responses import wants_json
+from app.settings import get_settings
 from app.users import service
 from app.users.service import Principal
 
@@ -85,6 +87,13 @@ async def in_person(user: Annotated[Principal, Depends(current_user)]) -> Princi
     return user
 
 
+async def listening(user: Annotated[Principal, Depends(current_user)]) -> AsyncIterator[Listener]:
+    """For as long as a stream lasts. Raises TooMany before its first byte."""
+    async with following.listen(user, get_settings().max_streams_per_user) as listener:
+        yield listener
+
+
 User = Annotated[Principal, Depends(current_user)]
+Listening = Annotated[Listener, Depends(listening)]
 Admin = Annotated[Principal, Depends(current_admin)]
 InPerson = Depends(in_person)

@@ -89,7 +89,7 @@ class Following:
         self._recent: deque[Entry] = deque(maxlen=RECENT)
         self._previews: dict[str, dict[str, Entry]] = {}  # the newest of each picture of a running job
         self._heard = 0.0
-        self._last = "$"
+        self._last = ""
 
     @property
     def is_live(self) -> bool:
@@ -132,18 +132,18 @@ class Following:
                 get_settings().redis, socket_connect_timeout=1, socket_timeout=BLOCK_SECONDS + 1, decode_responses=True
             )
             try:
+                newest: Any = await connection.xrevrange(STREAM, count=1)
+                end = newest[0][0] if newest else "0-0"
+                if not self._last or number(end) < number(self._last):  # it was wiped, or its clock was set back
+                    self._last = end
                 while True:
-                    answer: Any = await connection.xread(
-                        {STREAM: self._last}, count=200, block=int(BLOCK_SECONDS * 1e3)
-                    )
+                    answer: Any = await connection.xread({STREAM: self._last}, count=200, block=BLOCK)
                     self._heard, pause = time.monotonic(), AGAIN_SECONDS[0]
                     for identifier, fields in entries_of(answer):
                         self._last = identifier
                         self._hand_on(Entry(id=identifier, **fields))
-                    if self._last == "$":  # from now on nothing between two questions is missed
-                        self._last = "0-0"
-            except (redis.RedisError, OSError, TypeError) as error:
-                log.warning("following_failed", error=str(error))
+            except Exception as error:  # Redis is away, or somebody else writes into its stream: it must go on
+                log.warning("following_failed", error=repr(error))
                 self._heard = 0.0
                 for listener in self._all():
                     listener.put(None)

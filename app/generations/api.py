@@ -13,7 +13,7 @@ from fastapi import Depends, Header, Request, Response, status
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.database import session_scope
-from app.deps import User
+from app.deps import Listening, User
 from app.events import publish
 from app.following import following
 from app.generations import restoring, service, streams
@@ -26,7 +26,6 @@ from app.lanes import DECODING, READING, WRITING
 from app.paging import Cursor, Limit, decode, encode
 from app.queue import ring
 from app.routing import Router
-from app.settings import get_settings
 from app.uploads import service as uploads
 from app.uploads.form import OPENAPI, received
 from app.users.service import Principal
@@ -156,21 +155,20 @@ def cancel(user: User, generation_id: Id) -> GenerationOut:
 @router.get("/{generation_id}/events", response_class=EventSourceResponse, summary="Live events of a job")
 async def events(
     user: User,
-    job: OwnJob,
+    listener: Listening,
+    job: OwnJob,  # looked up after the listener is there: from then on its events are heard
     last_event_id: Annotated[str | None, Header(max_length=64)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
     """`status`, `progress` and `preview` events; ends with the job. Resumable by `Last-Event-ID`."""
     resumed = resume_from(last_event_id)
-    async with following.listen(user, get_settings().max_streams_per_user) as listener:
-        job = await READING.run(user.id, partial(describe, user, job.id))  # from here on its events are heard
-        if not resumed or job.status in FINISHED:
-            yield sent(status_event(job))
-        if job.status in FINISHED:
-            return
-        for entry in [] if resumed else following.previews({job.id}):
-            yield sent(entry)
-        async for event in streams.of_job(listener, job.id, resumed):
-            yield sent(event)
+    if not resumed or job.status in FINISHED:
+        yield sent(status_event(job))
+    if job.status in FINISHED:
+        return
+    for entry in [] if resumed else following.previews({job.id}):
+        yield sent(entry)
+    async for event in streams.of_job(listener, job.id, resumed):
+        yield sent(event)
 
 
 events_router = Router(tags=["generations"])
@@ -178,12 +176,11 @@ events_router = Router(tags=["generations"])
 
 @events_router.get("/events", response_class=EventSourceResponse, summary="Live events of all own jobs")
 async def all_events(
-    user: User, last_event_id: Annotated[str | None, Header(max_length=64)] = None
+    listener: Listening, last_event_id: Annotated[str | None, Header(max_length=64)] = None
 ) -> AsyncIterator[ServerSentEvent]:
     """One stream a page, however many jobs it shows: browsers allow few connections to a host.
 
     Starts with the status of every unfinished job; now and then places in the queue, and ends that were missed.
     """
-    async with following.listen(user, get_settings().max_streams_per_user) as listener:
-        async for event in streams.of_user(listener, resume_from(last_event_id)):
-            yield sent(event)
+    async for event in streams.of_user(listener, resume_from(last_event_id)):
+        yield sent(event)

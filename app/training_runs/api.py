@@ -19,9 +19,8 @@ from app.checkpoints import distribution
 from app.checkpoints.schemas import CardOut
 from app.checkpoints.service import cards
 from app.database import session_scope
-from app.deps import Admin
+from app.deps import Admin, Listening
 from app.errors import Invalid, NotFound
-from app.following import following
 from app.generations.waiting import end_waiting
 from app.i18n import language_of
 from app.i18n import said as said_in
@@ -29,7 +28,6 @@ from app.lanes import IMPORTING, READING, lane
 from app.paging import Cursor, Limit, decode, encode
 from app.queue import TRAINING, ring
 from app.routing import Router
-from app.settings import get_settings
 from app.training_runs import planning, service
 from app.training_runs.estimates import estimate
 from app.training_runs.schemas import (
@@ -243,6 +241,7 @@ def get_log(run: Existing) -> PlainTextResponse:
 async def events(
     request: Request,
     admin: Admin,
+    listener: Listening,
     run: Existing,
     last_event_id: Annotated[str | None, Header(max_length=64)] = None,
 ) -> AsyncIterator[ServerSentEvent]:
@@ -253,24 +252,23 @@ async def events(
     offset = int(last_event_id) if last_event_id and last_event_id.isascii() and last_event_id.isdigit() else 0
     said, shown, language = "", list[int](), language_of(request)
     began = time.monotonic()
-    async with following.listen(admin, get_settings().max_streams_per_user) as listener:
-        while not listener.is_ended and time.monotonic() - began < LONGEST_STREAM:
-            now, lines, steps = await READING.run(admin.id, partial(progress, run.id, offset))
-            if lines:
-                offset = lines[-1][0]
-                yield ServerSentEvent(data=[line for _, line in lines], event="metrics", id=str(offset))
-            if len(lines) == LINES:  # there is more
-                continue
-            if steps != shown:
-                shown = steps
-                yield ServerSentEvent(data=shown, event="samples", id=str(offset))
-            if (text := now.model_dump_json()) != said:
-                said = text
-                spoken = {**json.loads(text), "error": said_in(language, now.error) or None}
-                yield ServerSentEvent(data=spoken, event="run", id=str(offset))
-            if now.status in AT_REST:
-                return
-            await asyncio.sleep(LOOK_SECONDS)
+    while not listener.is_ended and time.monotonic() - began < LONGEST_STREAM:
+        now, lines, steps = await READING.run(admin.id, partial(progress, run.id, offset))
+        if lines:
+            offset = lines[-1][0]
+            yield ServerSentEvent(data=[line for _, line in lines], event="metrics", id=str(offset))
+        if len(lines) == LINES:  # there is more
+            continue
+        if steps != shown:
+            shown = steps
+            yield ServerSentEvent(data=shown, event="samples", id=str(offset))
+        if (text := now.model_dump_json()) != said:
+            said = text
+            spoken = {**json.loads(text), "error": said_in(language, now.error) or None}
+            yield ServerSentEvent(data=spoken, event="run", id=str(offset))
+        if now.status in AT_REST:
+            return
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def progress(run_id: str, offset: int) -> tuple[TrainingRunOut, list[tuple[int, dict[str, Any]]], list[int]]:

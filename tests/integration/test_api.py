@@ -690,3 +690,39 @@ def test_a_client_that_goes_away_is_no_error_of_ours(fresh_studio: Any, path: st
     )
     assert json.loads(line)["status"] == 499
     assert "Traceback" not in studio.log("web") and "error" not in json.loads(line)["level"]
+
+
+def test_one_user_has_so_many_live_streams_and_no_more(fresh_studio: Any) -> None:
+    studio = fresh_studio(DANQING_MAX_STREAMS_PER_USER="2")
+    studio.start("valkey", "web")
+    client, other = studio.client("artist"), studio.client("other")
+    with client.stream("GET", "/events") as first:
+        assert first.status_code == 200
+        with client.stream("GET", "/events") as second, other.stream("GET", "/events") as others:
+            assert second.status_code == others.status_code == 200
+            refused = client.get("/events")
+            assert refused.status_code == 429 and int(refused.headers["retry-after"]) > 0
+
+        def again() -> bool:
+            with client.stream("GET", "/events") as third:
+                return third.status_code == 200
+
+        wait_until("a place to be free again", again)
+
+
+def test_a_second_tab_hears_of_a_job_that_was_asked_for_in_the_first(fresh_studio: Any) -> None:
+    studio = fresh_studio()
+    studio.start("valkey", "web", "worker")
+    client = studio.client("artist")
+    finished(client, submit(client)["id"])
+    with client.stream("GET", "/events", timeout=60) as stream:
+        lines = stream.iter_lines()
+        job = submit(client, "a fox")["id"]
+        seen = []
+        for line in lines:
+            if line.startswith("data: ") and job in line:
+                event = json.loads(line.removeprefix("data: "))
+                seen.append(event.get("status", event["type"]))
+                if seen[-1] == "succeeded":
+                    break
+    assert "running" in seen and seen[-1] == "succeeded"
