@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from collections.abc import Mapping
 from functools import cache
 from urllib.parse import urlsplit
@@ -22,7 +23,9 @@ KEY_PREFIX = "dq_"
 SIGN_IN_LIMIT = parse("10 per 5 minutes")
 PEER_LIMIT = parse("200 per 5 minutes")  # of one connection's address, whatever it claims to forward
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+QUIET_SECONDS = 5.0
 log = structlog.get_logger()
+_failed_at = -QUIET_SECONDS
 
 passwords = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19 * 1024, parallelism=1),))  # OWASP's minimum
 NO_PASSWORD = passwords.hash(secrets.token_hex())  # verified for unknown users, so that they take as long
@@ -56,12 +59,11 @@ def _limits() -> tuple[Storage, MemoryStorage]:
 
 def limit(item: RateLimitItem, *identifiers: str) -> None:
     """Count one more try. Raises TooMany beyond the limit; counts in this process alone while Redis is away."""
-    shared, own = _limits()
-    for storage in (shared, own):
+    for storage in storages():
         try:
             allowed = FixedWindowRateLimiter(storage).hit(item, *identifiers)
         except Exception as error:
-            log.warning("rate_limit_storage_failed", error=str(error))
+            failed(error)
             continue
         if not allowed:
             raise TooMany("Too many tries; wait a few minutes", retry_after=item.get_expiry())
@@ -70,11 +72,23 @@ def limit(item: RateLimitItem, *identifiers: str) -> None:
 
 def forgive(item: RateLimitItem, *identifiers: str) -> None:
     """Forget the tries: the right password was given."""
-    for storage in _limits():
+    for storage in storages():
         try:
             storage.clear(item.key_for(*identifiers))
         except Exception as error:
-            log.warning("rate_limit_storage_failed", error=str(error))
+            failed(error)
+
+
+def storages() -> list[Storage]:
+    """Redis and this process's own memory; the latter alone for some seconds after Redis has failed."""
+    shared, own = _limits()
+    return [own] if time.monotonic() - _failed_at < QUIET_SECONDS else [shared, own]
+
+
+def failed(error: Exception) -> None:
+    global _failed_at
+    _failed_at = time.monotonic()
+    log.warning("rate_limit_storage_failed", error=str(error))
 
 
 def check_origin(method: str, headers: Mapping[str, str]) -> None:

@@ -26,6 +26,7 @@ class WorkerOut(BaseModel):
     speed: float | None = Field(description="Of training, against two CPU cores; none where it was not measured")
     started_at: datetime
     seen_at: datetime
+    claimed_at: datetime | None = Field(description="When it took its last job")
 
 
 class WorkerList(BaseModel):

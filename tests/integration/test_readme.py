@@ -90,5 +90,8 @@ def test_a_studio_without_containers(postgres: str, redis_url: str, bucket: str,
                 == {"generation", "training"}
             ),
         )
+        for queue in ("generation", "training"):  # as the health check of a container asks
+            check = ["danqing", "worker", "--queue", queue, "--check"]
+            assert subprocess.run(check, cwd=ROOT, env=of_another_machine(), timeout=60, check=False).returncode == 0
         ready = browser.get("/readyz").json()
         assert ready["status"] == "ready" and set(ready["parts"].values()) == {"ok"}, ready
