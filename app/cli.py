@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
 import sys
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -55,6 +56,7 @@ def web() -> None:
     from app.protocol import BoundedProtocol
 
     settings = get_settings()
+    give_memory_back()
     application = create_app()
     if problem := known_problem():
         structlog.get_logger().warning("other_schema", problem=problem)
@@ -69,6 +71,15 @@ def web() -> None:
         timeout_graceful_shutdown=3,
         server_header=False,
     )
+
+
+def give_memory_back() -> None:
+    """The buffers of large pictures go back to the system when they are freed; glibc would come to keep them."""
+    if sys.platform == "linux":
+        with suppress(AttributeError):  # another C library
+            libc = ctypes.CDLL(None)
+            libc.mallopt(-3, 1 << 20)  # M_MMAP_THRESHOLD: fixed, it does not grow any more
+            libc.mallopt(-8, 4)  # M_ARENA_MAX
 
 
 @cli.command()
