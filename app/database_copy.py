@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import logging
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ class Tally:
 
 def copy(url: str) -> dict[str, int]:
     """Rows of every table that were copied. Raises NotCopied; then the target is as it was."""
+    logging.getLogger("psycopg").setLevel(logging.ERROR)  # it may warn of a refused row, which we name in our own words
     address = target_address(url)
     with stopped_studio():
         with refused(SOURCE):

@@ -34,38 +34,37 @@ def is_public(request: Request) -> bool:
 
 async def authenticate(request: Request) -> Principal | None:
     """Runs before every route of the app. Raises Unauthenticated on all that are not public."""
-    user = service.recent(credential_of(request))
-    if user is None and (request.headers.get("authorization") or request.cookies.get(COOKIE)):
-        user = await run_in_threadpool(identify, request)
+    user = None
+    if (credential := credential_of(request)) is not None:
+        user = service.recent(*credential) or await run_in_threadpool(identify, request)
     request.state.user = user
     if user is None and not is_public(request):
         raise Unauthenticated
     return user
 
 
-def credential_of(request: Request) -> str | None:
-    """The key or the session that counts for this request."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and wants_json(request.scope):
-        return key.strip()
-    return request.cookies.get(COOKIE)
+def credential_of(request: Request) -> tuple[str, str] | None:
+    """("key" or "session", secret). A key opens the API alone: pages make keys and set passwords, see `in_person`.
 
-
-def identify(request: Request) -> Principal | None:
-    """By an API key, or by the session of a browser. A key opens the API alone: pages make keys and set passwords, see
-    `in_person`. Other schemes are for whoever stands before the studio.
+    Other schemes are for whoever stands before the studio.
     """
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and wants_json(request.scope):
-        with session_scope(writing=False) as session:
-            found = service.from_key(session, key.strip())
-        if found is None and not is_public(request):
-            raise Unauthenticated("The API key is not valid")
-        return found
-    if token := request.cookies.get(COOKIE):
-        with session_scope(writing=False) as session:
-            return service.from_session(session, token)
-    return None
+        return "key", key.strip()
+    token = request.cookies.get(COOKIE)
+    return ("session", token) if token else None
+
+
+def identify(request: Request) -> Principal | None:
+    """By an API key, or by the session of a browser."""
+    if (credential := credential_of(request)) is None:
+        return None
+    via, secret = credential
+    with session_scope(writing=False) as session:
+        found = service.from_key(session, secret) if via == "key" else service.from_session(session, secret)
+    if found is None and via == "key" and not is_public(request):
+        raise Unauthenticated("The API key is not valid")
+    return found
 
 
 async def current_user(user: Annotated[Principal | None, Depends(authenticate)]) -> Principal:

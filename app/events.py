@@ -5,7 +5,6 @@ Workers and web processes publish; each web process reads the stream once for al
 
 from __future__ import annotations
 
-import time
 from functools import cache
 from typing import Literal
 
@@ -13,12 +12,12 @@ import redis
 import structlog
 from pydantic import BaseModel
 
+from app.breaker import Breaker
 from app.settings import get_settings
 
 STREAM, KEEP = "danqing:events", 1000
-QUIET_SECONDS = 3.0  # after a failure nothing is published: drawing must not wait for a Redis that stalls
 log = structlog.get_logger()
-_failed_at = -QUIET_SECONDS
+_silence = Breaker(3.0)  # after a failure nothing is published: drawing must not wait for a Redis that stalls
 
 
 class StatusEvent(BaseModel):
@@ -62,8 +61,7 @@ def client() -> redis.Redis:
 
 def publish(user: str, *events: Event) -> None:
     """Tell whoever listens to a user's jobs; a failure is only logged. Call after the commit."""
-    global _failed_at
-    if time.monotonic() - _failed_at < QUIET_SECONDS:
+    if _silence.is_open:
         return
     try:
         with client().pipeline(transaction=False) as pipe:
@@ -75,5 +73,5 @@ def publish(user: str, *events: Event) -> None:
                 pipe.xadd(STREAM, fields, maxlen=KEEP, approximate=True)  # type: ignore[arg-type]
             pipe.execute()
     except (redis.RedisError, OSError) as error:
-        _failed_at = time.monotonic()
+        _silence.trip()
         log.warning("publish_failed", error=str(error))

@@ -61,7 +61,7 @@ def measured(request: Request) -> Response:
     with session_scope(writing=False) as session:
         body = render(
             admin.counts(session),
-            [worker for worker in admin.workers(session) if admin.is_alive(worker)],
+            admin.alive(session),
             {queue: age_of_oldest(session, queue) or 0.0 for queue in QUEUES},
         )
     return Response(body, media_type="text/plain; version=0.0.4")
@@ -121,7 +121,7 @@ def workers() -> str | None:
 def waiting() -> str | None:
     """Jobs that wait although a worker is idle, or for want of any worker."""
     with session_scope(writing=False) as session:
-        alive = [worker for worker in admin.workers(session) if admin.is_alive(worker)]
+        alive = admin.alive(session)
         for queue in QUEUES:
             age = age_of_oldest(session, queue)
             if age is None or age < STUCK_SECONDS:

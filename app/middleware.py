@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import secrets
 import time
@@ -63,14 +62,13 @@ class StudioMiddleware:
             await self.app(scope, limited(receive, scope, headers), send_with_headers)
         except DomainError as error:
             await error_response(scope, error)(scope, receive, send_with_headers)
-        except (ClientDisconnect, asyncio.CancelledError):
-            status = status or CLIENT_GONE
+        except ClientDisconnect:
             raise
         except Exception:
             status = status or 500
             raise
         finally:
-            status = status or CLIENT_GONE
+            status = status or CLIENT_GONE  # nobody heard an answer
             seconds = time.perf_counter() - began
             route = route_template(scope)
             REQUEST_SECONDS.labels(scope["method"], route, str(status)).observe(seconds)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import threading
-import time
 
 import structlog
 from celery import Celery
 from kombu.entity import Exchange, Queue
 
+from app.breaker import Breaker
 from app.settings import get_settings
 
 GENERATION, TRAINING = "generation", "training"
 QUEUES = (GENERATION, TRAINING)
 RING = "danqing.ring"  # the one task: "there is work on this queue"
-QUIET_SECONDS = 5.0  # after a doorbell that failed no other is tried for so long: workers look by themselves
 log = structlog.get_logger()
 
 
@@ -62,7 +61,7 @@ def make_celery() -> Celery:
 
 
 celery_app = make_celery()
-_failed_at = -QUIET_SECONDS
+_silence = Breaker(5.0)  # after a doorbell that failed no other is tried for so long: workers look by themselves
 _ringing = threading.BoundedSemaphore(4)  # more threads than this never hang on a broker that does not answer
 
 
@@ -71,13 +70,12 @@ def ring(queue: str, job: str = "") -> bool:
 
     Never call it inside a transaction: a worker would look before the job is there.
     """
-    global _failed_at
-    if time.monotonic() - _failed_at < QUIET_SECONDS or not _ringing.acquire(blocking=False):
+    if _silence.is_open or not _ringing.acquire(blocking=False):
         return False
     try:
         celery_app.send_task(RING, args=[queue, job], queue=queue, retry=False)
     except Exception as error:
-        _failed_at = time.monotonic()
+        _silence.trip()
         log.warning("doorbell_failed", queue=queue, job=job, error=str(error))
         return False
     finally:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import time
 from collections.abc import Mapping
 from functools import cache
 from urllib.parse import urlsplit
@@ -16,6 +15,7 @@ from limits.strategies import FixedWindowRateLimiter
 from pwdlib import PasswordHash
 from pwdlib.hashers.argon2 import Argon2Hasher
 
+from app.breaker import Breaker
 from app.errors import Forbidden, TooMany
 from app.settings import get_settings
 
@@ -23,9 +23,8 @@ KEY_PREFIX = "dq_"
 SIGN_IN_LIMIT = parse("10 per 5 minutes")
 PEER_LIMIT = parse("200 per 5 minutes")  # of one connection's address, whatever it claims to forward
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-QUIET_SECONDS = 5.0
 log = structlog.get_logger()
-_failed_at = -QUIET_SECONDS
+_silence = Breaker(5.0)
 
 passwords = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19 * 1024, parallelism=1),))  # OWASP's minimum
 NO_PASSWORD = passwords.hash(secrets.token_hex())  # verified for unknown users, so that they take as long
@@ -82,12 +81,11 @@ def forgive(item: RateLimitItem, *identifiers: str) -> None:
 def storages() -> list[Storage]:
     """Redis and this process's own memory; the latter alone for some seconds after Redis has failed."""
     shared, own = _limits()
-    return [own] if time.monotonic() - _failed_at < QUIET_SECONDS else [shared, own]
+    return [own] if _silence.is_open else [shared, own]
 
 
 def failed(error: Exception) -> None:
-    global _failed_at
-    _failed_at = time.monotonic()
+    _silence.trip()
     log.warning("rate_limit_storage_failed", error=str(error))
 
 

@@ -41,7 +41,7 @@ log = structlog.get_logger()
 
 
 class InputMissing(Exception):
-    """The file of a picture that a job works from is gone, or damaged."""
+    """The file of a picture that a job works from is gone."""
 
 
 def work_once(queue: str, worker: str) -> bool:

@@ -37,14 +37,19 @@ def is_alive(worker: Worker) -> bool:
     return worker.seen_at > now() - ALIVE
 
 
+def alive(session: Session, queue: str | None = None) -> list[Worker]:
+    """Those that live; of one queue, or of all."""
+    return [worker for worker in workers(session) if is_alive(worker) and queue in (None, worker.queue)]
+
+
 def is_one_here(session: Session, queue: str) -> bool:
     """Whether a worker of this host lives: for the health check of its container."""
     here = f"{socket.gethostname()}/"
-    return any(w.machine.startswith(here) and is_alive(w) for w in workers(session) if w.queue == queue)
+    return any(worker.machine.startswith(here) for worker in alive(session, queue))
 
 
 def alive_by_queue(session: Session) -> dict[str, int]:
-    return dict(Counter(worker.queue for worker in workers(session) if is_alive(worker)))
+    return dict(Counter(worker.queue for worker in alive(session)))
 
 
 def unfinished(session: Session, limit: int = 100) -> list[tuple[Generation, str]]:

@@ -54,11 +54,6 @@ class Artwork(Base):
     created_at: Mapped[datetime] = mapped_column(default=now)
     deleted_at: Mapped[datetime | None]
 
-    @property
-    def words(self) -> dict[str, str | None]:
-        """What of its parameters names it; see `service.subject`."""
-        return {"prompt": self.prompt, "label": self.label}
-
 
 # Lists show these and not the provenance that they stand in, which is fifty times as long.
 Artwork.prompt = column_property(Artwork.provenance["params"]["prompt"].as_string())  # type: ignore[assignment]

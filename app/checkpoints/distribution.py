@@ -17,6 +17,7 @@ from app.checkpoints.tables import PublishedCheckpoint
 from app.database import session_scope
 from app.settings import get_settings
 from app.storage import get_storage
+from models.card import read_card
 from models.folders import locked, whole_folder, write_atomically
 
 MARK = ".published"  # in a folder that follows the row of its name: which one it is of
@@ -40,7 +41,7 @@ def announce(name: str) -> None:
     files: dict[str, dict[str, Any]] = {}
     for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
         files[path.name] = {"sha256": storage.put_file(path), "size": path.stat().st_size}
-    card = json.loads((folder / "card.json").read_text("utf-8"))
+    card = read_card(folder)
     with session_scope() as session:
         session.execute(delete(PublishedCheckpoint).where(PublishedCheckpoint.name == name))
         row = PublishedCheckpoint(name=name, sha256=card["sha256"], files=files)

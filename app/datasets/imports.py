@@ -121,7 +121,7 @@ def add_group(
         if source.name in spoilt or source.refusal or not is_caption_file(source.name, kind.sidecars)
     )
     for chunk in chunks(works):
-        keep(dataset_id, list(pool.map(partial(read_file, kind), chunk)), captions, result, pool, near)
+        keep(dataset_id, list(pool.map(partial(read_file, kind), chunk)), captions, result, near)
         on_progress(result)
     if unused := captions.unused():
         caption_earlier(dataset_id, unused, result)
@@ -222,15 +222,13 @@ def likeness(near: Near, kept: Kept) -> str | None:
     return None
 
 
-def keep(
-    dataset_id: str, files: list[File], captions: Captions, result: ImportOut, pool: Executor, near: Near | None
-) -> None:
+def keep(dataset_id: str, files: list[File], captions: Captions, result: ImportOut, near: Near | None) -> None:
     """Files into the storage, before the transaction: others write meanwhile. Then rows into the database."""
     readable = {file.digest: file for file in files if file.kept}
     with session_scope(writing=False) as session:
         known = known_items(session, dataset_id, readable)
     stored = {digest: file.kept for digest, file in readable.items() if digest not in known and file.kept}
-    list(pool.map(get_storage().put, [kept.content for kept in stored.values()]))
+    get_storage().put_all([kept.content for kept in stored.values()])
     with session_scope() as session:
         storage_lock(session)
         get(session, dataset_id, lock=True)

@@ -69,7 +69,7 @@ def speed_of(workers: list[Worker]) -> float | None:
 
 def training_workers(session: Session) -> list[Worker]:
     """Those that live."""
-    return [w for w in admin.workers(session) if w.queue == "training" and admin.is_alive(w)]
+    return admin.alive(session, "training")
 
 
 def work(params: dict[str, Any]) -> tuple[Any, ...]:

@@ -153,10 +153,14 @@ def check_password(session: Session, name: str, password: str, address: str) -> 
 _recent: dict[str, tuple[float, Principal]] = {}  # by credential: a page asks for its pictures all at once
 
 
-def recent(secret: str | None) -> Principal | None:
-    """Who has just shown this key or session, within a second; here a revocation counts at once (`forget`)."""
-    found = _recent.get(digest(secret)) if secret else None
-    return found[1] if found and time.monotonic() - found[0] < RECENT_SECONDS else None
+def recent(via: str, secret: str) -> Principal | None:
+    """Who has just shown this key or session, within a second; here a revocation counts at once (`forget`).
+
+    A key is none where a session is asked for, nor the other way round.
+    """
+    moment, principal = _recent.get(digest(secret), (0.0, None))
+    is_good = principal is not None and principal.via == via and time.monotonic() - moment < RECENT_SECONDS
+    return principal if is_good else None
 
 
 def remember(principal: Principal) -> Principal:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -17,16 +16,6 @@ from app import migrate
 from app.database import engine, session_scope
 from tests.conftest import clear_caches
 from tests.studio import ROOT, Studio, wait_until
-
-
-@pytest.fixture
-def empty_postgres(postgres: str) -> Iterator[str]:
-    """URL of a database of its own on the server."""
-    name = f"migrate_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        yield make_url(postgres).set(database=name).render_as_string(hide_password=False)
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def execute(query: str) -> None:

@@ -726,3 +726,14 @@ def test_a_second_tab_hears_of_a_job_that_was_asked_for_in_the_first(fresh_studi
                 if seen[-1] == "succeeded":
                     break
     assert "running" in seen and seen[-1] == "succeeded"
+
+
+def test_a_key_is_no_session_and_a_session_no_key(studio: Studio, artist: httpx.Client) -> None:
+    """Also within the second in which each has just been shown where it belongs."""
+    key = artist.headers["Authorization"].removeprefix("Bearer ")
+    browser = studio.signed_in("artist")
+    token = browser.cookies["danqing_session"]
+    assert artist.get("/users/me").status_code == 200 and browser.get("/account").status_code == 200
+    assert httpx.get(f"{studio.url}/account", cookies={"danqing_session": key}).status_code == 303
+    headers = {"Authorization": f"Bearer {token}"}
+    assert httpx.get(f"{studio.url}/api/v1/users/me", headers=headers).status_code == 401

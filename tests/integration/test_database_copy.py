@@ -8,7 +8,7 @@ import io
 import json
 import sqlite3
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -18,7 +18,6 @@ import httpx
 import psycopg
 import pytest
 from PIL import Image, ImageDraw
-from sqlalchemy import make_url
 
 from app.database_copy import BATCH
 from app.tables import Base
@@ -27,16 +26,6 @@ from tests.studio import PASSWORD, Studio, submit
 PROMPT = "一只狐狸 🦊 in the snow"
 NUL = "\0"
 Making = Callable[..., Studio]
-
-
-@pytest.fixture
-def empty_postgres(postgres: str) -> Iterator[str]:
-    """URL of a database of its own on the server."""
-    name = f"copy_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        yield make_url(postgres).set(database=name).render_as_string(hide_password=False)
-        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def drawing(form: str) -> bytes:
