@@ -6,11 +6,8 @@ concept (gender, skin, direction) share a group, and a group never straddles the
 
 from __future__ import annotations
 
-import io
-import json
 import random
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -19,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import resvg_py
-from PIL import Image
 
+from app.datasets.collections.colours import COLOURS, HUES, main_colour, recolour
 from app.datasets.collections.emojibase import EMOJIBASE, Concept, normal, read_concepts
+from app.datasets.collections.iconify import Draw, draw_file, iconify_drawings, on_white
 from app.datasets.collections.parts import fraction, source
 from app.datasets.packages import NpmPackage, fetch_npm
 from app.datasets.prepared import Item, write_prepared
@@ -95,8 +92,6 @@ EMOJIONE = NpmPackage(
 )
 MORE_PACKAGES = [OPENMOJI, EMOJITWO, EMOJIONE]  # two are share-alike, so these are not in the usual collection
 
-SIZE = 64  # pixels; drawings are rendered smaller and padded, so that a shift by two pixels loses nothing
-MARGIN = 2
 CAPTIONS = 12  # a picture, half English and half Chinese
 HELD_OUT_CONCEPTS, HELD_OUT_PAIRS = 0.05, 0.03
 RECOLOURED = 0.3  # share of colourful drawings that appear once more in another colour, which their captions name
@@ -107,20 +102,6 @@ STYLES = {"noto": "noto", "classic": "经典", "flat": "扁平", "fluent": "flue
 MORE_STYLES = {"outlined": "描边", "emojitwo": "emojitwo", "emojione": "emojione"}
 NAMES_ZH = STYLES | MORE_STYLES
 
-COLOURS = {
-    "red": "红色",
-    "orange": "橙色",
-    "yellow": "黄色",
-    "green": "绿色",
-    "blue": "蓝色",
-    "purple": "紫色",
-    "pink": "粉色",
-    "brown": "棕色",
-    "black": "黑色",
-    "grey": "灰色",
-}
-HUES = {"red": 0, "orange": 28, "yellow": 50, "green": 120, "blue": 215, "purple": 272, "pink": 325}  # degrees
-
 
 def split_of(concept: Concept, style: str) -> str:
     """`concept`: held out in every style; `pair`: held out in this style alone; else `train`."""
@@ -129,92 +110,7 @@ def split_of(concept: Concept, style: str) -> str:
     return "pair" if fraction(SALT, concept.group, style) < HELD_OUT_PAIRS else "train"
 
 
-# --- drawings -------------------------------------------------------------------------------------------------------
-
-Draw = Callable[[], Image.Image]
-
-
-def iconify_drawings(folder: Path, names_folder: Path) -> dict[str, Draw]:
-    """Hexcode -> drawing, of one Iconify set; `names_folder` is the set whose table of code points is used."""
-    icons = json.loads((folder / "icons.json").read_text("utf-8"))
-    names = json.loads((names_folder / "chars.json").read_text("utf-8"))
-    drawings: dict[str, Draw] = {}
-    for code, name in names.items():
-        alias = icons.get("aliases", {}).get(name, {})
-        icon = icons["icons"].get(alias.get("parent", name))
-        if icon is None:
-            continue
-        box = [icon.get(k, icons.get(k, d)) for k, d in (("left", 0), ("top", 0), ("width", 16), ("height", 16))]
-        drawings[normal(code)] = partial(draw_svg, icon["body"], box, bool(alias.get("hFlip")))
-    return drawings
-
-
-def draw_svg(body: str, box: list[int], flip: bool) -> Image.Image:
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{" ".join(map(str, box))}">{body}</svg>'
-    png = resvg_py.svg_to_bytes(svg_string=svg, width=SIZE - 2 * MARGIN, skip_system_fonts=True)
-    picture = Image.open(io.BytesIO(bytes(png)))
-    return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else picture
-
-
-def draw_file(path: Path) -> Image.Image:
-    return Image.open(path)
-
-
-def on_white(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    """(SIZE, SIZE, 3) with the drawing centred on white."""
-    picture = picture.convert("RGBA")
-    inner = SIZE - 2 * MARGIN
-    if max(picture.size) != inner:
-        scale = inner / max(picture.size)
-        picture = picture.resize(
-            (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), Image.Resampling.LANCZOS
-        )
-    page = Image.new("RGBA", (SIZE, SIZE), "white")
-    page.alpha_composite(picture, ((SIZE - picture.width) // 2, (SIZE - picture.height) // 2))
-    return np.asarray(page.convert("RGB"), dtype=np.uint8)
-
-
 # --- captions -------------------------------------------------------------------------------------------------------
-
-
-def main_colour(pixels: npt.NDArray[np.uint8]) -> str | None:
-    """The named colour that covers most of what is not white, if it covers at least two fifths of it."""
-    hue, saturation, value = (
-        np.moveaxis(np.asarray(Image.fromarray(pixels).convert("HSV"), dtype=np.float32), -1, 0) / 255.0
-    )
-    drawn = ~((saturation < 0.06) & (value > 0.94))
-    if drawn.sum() < 40:
-        return None
-    h, s, v = hue[drawn] * 360, saturation[drawn], value[drawn]
-    names = np.full(h.shape, "", dtype="<U6")
-    bounds = [
-        ("red", 14),
-        ("orange", 40),
-        ("yellow", 66),
-        ("green", 165),
-        ("blue", 255),
-        ("purple", 290),
-        ("pink", 342),
-        ("red", 361),
-    ]
-    low = 0.0
-    for name, high in bounds:
-        names[(h >= low) & (h < high)] = name
-        low = high
-    names[((names == "red") | (names == "purple")) & (v > 0.85) & (s < 0.55)] = "pink"
-    names[((names == "red") | (names == "orange")) & (v < 0.65)] = "brown"
-    names[s < 0.15] = "grey"
-    names[v < 0.22] = "black"
-    name, count = Counter(names.tolist()).most_common(1)[0]
-    return name if name and count >= 0.4 * drawn.sum() else None
-
-
-def recolour(pixels: npt.NDArray[np.uint8], old: str, new: str) -> npt.NDArray[np.uint8]:
-    """Turn the hue circle so that the colour `old` becomes `new`."""
-    hsv = np.asarray(Image.fromarray(pixels).convert("HSV")).copy()
-    turn = round((HUES[new] - HUES[old]) / 360 * 256)
-    hsv[..., 0] = (hsv[..., 0].astype(np.int16) + turn) % 256
-    return np.asarray(Image.fromarray(hsv, "HSV").convert("RGB"))
 
 
 def article(phrase: str) -> str:
@@ -280,11 +176,8 @@ def captions(concept: Concept, style: str, colour: str | None, share: float) -> 
 # --- the collection -------------------------------------------------------------------------------------------------
 
 
-def items(
-    packages: list[NpmPackage], cache: Path, look: Callable[[], None]
-) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
-    """Every drawing of every concept, in an order that never changes."""
-    folders = {package.name: fetch_npm(package, cache, look) for package in packages}
+def drawings(folders: dict[str, Path], packages: list[NpmPackage]) -> dict[str, dict[str, Draw]]:
+    """Style -> hexcode -> drawing; `folders` are those of the packages, by name."""
     sets: dict[str, dict[str, Draw]] = {
         "noto": iconify_drawings(folders[NOTO.name], folders[NOTO.name]),
         "classic": iconify_drawings(folders[NOTO_V1.name], folders[NOTO.name]),
@@ -299,9 +192,18 @@ def items(
     for style, package, named in zip(MORE_STYLES, MORE_PACKAGES, (OPENMOJI, TWEMOJI, TWEMOJI), strict=True):
         if package in packages:
             sets[style] = iconify_drawings(folders[package.name], folders[named.name])
+    return sets
+
+
+def items(
+    packages: list[NpmPackage], cache: Path, look: Callable[[], None]
+) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+    """Every drawing of every concept, in an order that never changes."""
+    folders = {package.name: fetch_npm(package, cache, look) for package in packages}
+    sets = drawings(folders, packages)
     for concept in read_concepts(folders[EMOJIBASE.name]):
-        for style, drawings in sets.items():
-            draw = drawings.get(normal(concept.hexcode))
+        for style, drawn in sets.items():
+            draw = drawn.get(normal(concept.hexcode))
             if draw is None:
                 continue
             look()
@@ -315,7 +217,7 @@ def items(
                 split=split_of(concept, style),
                 label=concept.label,
                 label_zh=concept.label_zh,
-                mirrorable=may_be_mirrored(concept),
+                mirrorable=may_be_mirrored(concept.topic, concept.label),
                 captions=captions(concept, style, colour, 0.35),
             )
             yield item, pixels
@@ -328,9 +230,9 @@ def items(
                 )
 
 
-def may_be_mirrored(concept: Concept) -> bool:
+def may_be_mirrored(topic: int | None, label: str) -> bool:
     """Faces, people, animals and food without a named direction; symbols, clocks and letters would turn wrong."""
-    return concept.topic in (0, 1, 3, 4) and not re.search(r"\b(left|right)\b", concept.label)
+    return topic in (0, 1, 3, 4) and not re.search(r"\b(left|right)\b", label)
 
 
 def build(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> dict[str, Any]:
