@@ -66,7 +66,14 @@ def caption_sentences(
     """(captions, 512), kept beside the collection, where the next run finds them: they take long."""
     texts = captions_of(data)
     known = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
-    return cached(data.folder / f"sentences-{known}.npy", lambda: encoder.encode(texts, on_progress).astype(np.float16))
+
+    def compute() -> npt.NDArray[np.float16]:
+        different = list(dict.fromkeys(texts))  # many drawings of one thing share a caption
+        number = {text: i for i, text in enumerate(different)}
+        vectors = encoder.encode(different, on_progress).astype(np.float16)
+        return vectors[[number[text] for text in texts]]
+
+    return cached(data.folder / f"sentences-{known}.npy", compute)
 
 
 def cached(path: Path, compute: Callable[[], npt.NDArray[Any]]) -> npt.NDArray[Any]:

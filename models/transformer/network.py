@@ -10,98 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.parts.attention import Attention, FeedForward, KeyValue, Norm, axial_rotary, rotate
+from models.parts.prompt import PromptReader
 from models.transformer.spec import TransformerConfig
-from models.transformer.text import NULL, PAD
-
-KeyValue = tuple[Tensor, Tensor]  # each (B, heads, N, head width)
-
-
-def axial_rotary(grid: int, head_width: int) -> tuple[Tensor, Tensor]:
-    """Cosines and sines (grid * grid, head_width / 2): half of a head turns with the row, half with the column.
-
-    Su et al., "RoFormer", 2021, along two axes.
-    """
-    frequencies = 1.0 / 100 ** (torch.arange(0, head_width // 2, 2) / (head_width // 2))
-    rows, columns = torch.meshgrid(torch.arange(grid), torch.arange(grid), indexing="ij")
-    angles = torch.cat([axis.reshape(-1, 1) * frequencies for axis in (rows, columns)], dim=1)
-    return angles.cos(), angles.sin()
-
-
-def rotate(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
-    """Turn pairs of a head's channels; x is (B, heads, N, head width)."""
-    a, b = x.chunk(2, dim=-1)
-    return torch.cat([a * cosine - b * sine, a * sine + b * cosine], dim=-1).type_as(x)
-
-
-class Norm(nn.RMSNorm):
-    """RMSNorm (Zhang & Sennrich, 2019), its gain in the input's dtype: only that is one fused kernel in autocast."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__(width, eps=1e-6)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.normalized_shape, self.weight.type_as(x), self.eps)  # type: ignore[arg-type]
-
-
-class Attention(nn.Module):
-    """Multi-head attention with normalised queries and keys; over itself or over a memory."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.query = nn.Linear(width, width, bias=False)
-        self.key_value = nn.Linear(width, 2 * width, bias=False)
-        self.out = nn.Linear(width, width, bias=False)
-        self.query_norm, self.key_norm = Norm(width // heads), Norm(width // heads)
-        nn.init.zeros_(self.out.weight)
-
-    def split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, N, D) -> (B, heads, N, D / heads)
-
-    def keys_and_values(self, x: Tensor) -> KeyValue:
-        """(B, N, D) -> keys and values, to be computed once where the memory does not change."""
-        key, value = self.key_value(x).chunk(2, dim=-1)
-        return self.key_norm(self.split(key)), self.split(value)
-
-    def queries(self, x: Tensor) -> Tensor:
-        return self.query_norm(self.split(self.query(x)))
-
-    def attend(self, query: Tensor, memory: KeyValue, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        key, value = memory
-        # On CPUs the backward pass of this kernel takes 3.6 times as long in bfloat16 as in float32.
-        on_cpu = query.device.type == "cpu"
-        with torch.autocast(query.device.type, enabled=torch.is_autocast_enabled(query.device.type) and not on_cpu):
-            if on_cpu:
-                query, key, value = query.float(), key.float(), value.float()
-            mixed = F.scaled_dot_product_attention(
-                query, key.type_as(query), value.type_as(query), attn_mask=mask, is_causal=causal
-            )
-        return self.out(mixed.transpose(1, 2).flatten(2))
-
-
-class FeedForward(nn.Module):
-    """Squared ReLU. So et al., "Primer", 2021."""
-
-    def __init__(self, width: int, hidden: int) -> None:
-        super().__init__()
-        self.up, self.down = nn.Linear(width, hidden, bias=False), nn.Linear(hidden, width, bias=False)
-        nn.init.zeros_(self.down.weight)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.down(F.relu(self.up(x)).square())
-
-
-class EncoderLayer(nn.Module):
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = Norm(config.width), Norm(config.width)
-        self.attention = Attention(config.width, config.heads)
-        self.feed_forward = FeedForward(config.width, config.encoder_hidden)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        y = self.norm1(x)
-        x = x + self.attention.attend(self.attention.queries(y), self.attention.keys_and_values(y), mask)
-        return x + self.feed_forward(self.norm2(x))
 
 
 class DecoderLayer(nn.Module):
@@ -139,25 +50,19 @@ class DecoderLayer(nn.Module):
         return x + self.feed_forward(self.norm3(x))
 
 
-class TextToImageTransformer(nn.Module):
+class TextToImageTransformer(PromptReader):
     """p(image tokens | prompt), one token at a time in reading order."""
 
     def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         self.config = config
         width, length = config.width, config.grid**2
-        self.text_embedding = nn.Embedding(config.text_vocabulary, width)
-        self.text_position = nn.Parameter(torch.randn(config.prompt_length + 1, width) * 0.02)
-        self.sentence = nn.Linear(config.sentence_width, width, bias=False)
-        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
-        self.memory_norm = Norm(width)
         self.image_embedding = nn.Embedding(config.image_vocabulary, width)  # also the output layer
         self.start = nn.Parameter(torch.randn(width) * 0.02)
         self.image_position = nn.Parameter(torch.randn(length, width) * 0.02)
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
         self.norm = Norm(width)
-        for embedding in (self.text_embedding, self.image_embedding):
-            nn.init.normal_(embedding.weight, std=0.02)
+        nn.init.normal_(self.image_embedding.weight, std=0.02)
         cosine, sine = axial_rotary(config.grid, width // config.heads)
         self.register_buffer("cosine", cosine, persistent=False)
         self.register_buffer("sine", sine, persistent=False)
@@ -165,17 +70,8 @@ class TextToImageTransformer(nn.Module):
         self.sine: Tensor
 
     def encode(self, tokens: Tensor, sentence: Tensor) -> tuple[list[KeyValue], Tensor]:
-        """Prompts (B, T) and sentence vectors (B, 512) -> each decoder layer's keys and values, and their mask.
-
-        The sentence vector is one more token, in front.
-        """
-        # A unit vector has entries of about 1/sqrt(512); bring them to the size of an embedding.
-        first = self.sentence(sentence * self.config.sentence_width**0.5 * 0.02).unsqueeze(1)
-        x = torch.cat([first, self.text_embedding(tokens)], dim=1) + self.text_position[: tokens.size(1) + 1]
-        mask = F.pad(tokens != PAD, (1, 0), value=True)[:, None, None]  # (B, 1, 1, 1 + T)
-        for layer in self.encoder:
-            x = layer(x, mask)
-        memory = self.memory_norm(x)
+        """Prompts (B, T) and sentence vectors (B, 512) -> each decoder layer's keys and values, and their mask."""
+        memory, mask = self.read(tokens, sentence)
         return [layer.cross_attention.keys_and_values(memory) for layer in self.decoder_layers], mask
 
     @property
@@ -209,10 +105,3 @@ class TextToImageTransformer(nn.Module):
         for layer, prompt, own in zip(self.decoder_layers, prompts, cache, strict=True):
             x = layer(x, rotary, prompt, mask, own, position)
         return self.logits(x).squeeze(1)
-
-
-def drop_prompts(tokens: Tensor, sentence: Tensor, dropped: Tensor) -> tuple[Tensor, Tensor]:
-    """Replace the prompts of the rows where `dropped` (B,) is true by the null prompt."""
-    nothing = torch.full_like(tokens, PAD)
-    nothing[:, 0] = NULL
-    return torch.where(dropped[:, None], nothing, tokens), sentence.masked_fill(dropped[:, None], 0.0)

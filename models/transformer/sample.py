@@ -13,9 +13,10 @@ from torch import Tensor
 from models.base import BATCHES, LONGEST_PROMPT, OnStep, Output, Previews, Request, padded
 from models.checkpoint import loaded, read_text
 from models.data import to_pixels
-from models.transformer.network import TextToImageTransformer, drop_prompts
+from models.parts.prompt import drop_prompts
+from models.parts.text import PromptEncoder
+from models.transformer.network import TextToImageTransformer
 from models.transformer.spec import TextToImageParams, TransformerConfig
-from models.transformer.text import PromptEncoder
 from models.vae.fsq import FSQAutoencoder
 from models.vae.load import load_autoencoder
 

@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from models.checkpoint import CheckpointError, read_card, read_text, write_model
 from models.data import Collection, EpochOrder, augment, contact_sheet, spread, to_unit
-from models.folders import write_atomically
-from models.sentences import OnProgress, cached, caption_sentences, captions_from, captions_of
+from models.parts.captions import Captions, tokenizer_for, watched_captions
+from models.parts.prompt import drop_prompts
+from models.parts.text import PromptEncoder
+from models.sentences import OnProgress, cached
 from models.training import parallel
 from models.training.card import training_card
 from models.training.ema import EMA
@@ -24,15 +26,13 @@ from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import begin, earlier, own_copy
 from models.training.state import pack, unpack
-from models.transformer.network import TextToImageTransformer, drop_prompts
+from models.transformer.network import TextToImageTransformer
 from models.transformer.sample import TransformerSampler, requests
 from models.transformer.spec import TransformerTraining, problem
-from models.transformer.text import PAD, PromptEncoder, train_tokenizer
 from models.vae.fsq import FSQAutoencoder
 from models.vae.load import load_autoencoder
 
 MEASURED = 512  # items of each held-out split, while a run trains
-WATCHED = 12  # prompts that are drawn again and again while a run trains
 
 
 class Examples:
@@ -54,27 +54,15 @@ class Examples:
         on_progress: OnProgress = lambda done: None,
     ) -> None:
         self.plain_share = plain_share
-        self.captions_from = captions_from(data)
         self.images = cached(folder / "images.npy", lambda: encode_views(data, autoencoder, views, device, on_progress))
-        self.tokens = cached(folder / "tokens.npy", lambda: prompts.tokens(captions_of(data)).astype(np.uint16))
-        self.sentences = caption_sentences(data, prompts.sentences, on_progress)
+        self.captions = Captions(data, prompts, folder, on_progress)
 
     def batch(self, indices: npt.NDArray[np.int64], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-        """Image tokens (B, N), prompt tokens (B, T) and sentences (B, 512): a view and a caption of each, at random.
-
-        T is the length of the longest prompt among them; most are far shorter than what the network can read.
-        """
+        """Image tokens (B, N), prompt tokens (B, T) and sentences (B, 512): a view and a caption of each, at random."""
         draws = torch.rand(3, len(indices), generator=generator, dtype=torch.float64).numpy()
         view = np.where(draws[2] < self.plain_share, 0, draws[0] * self.images.shape[1]).astype(np.int64)
-        low, high = self.captions_from[indices], self.captions_from[indices + 1]
-        caption = low + (draws[1] * (high - low)).astype(np.int64)
-        tokens = self.tokens[caption]
-        longest = max(1, int((tokens != PAD).any(axis=0).sum()))
-        return (
-            torch.from_numpy(self.images[indices, view].astype(np.int64)),
-            torch.from_numpy(tokens[:, :longest].astype(np.int64)),
-            torch.from_numpy(self.sentences[caption].astype(np.float32)),
-        )
+        tokens, sentences = self.captions.of(indices, draws[1])
+        return torch.from_numpy(self.images[indices, view].astype(np.int64)), tokens, sentences
 
 
 def encode_views(
@@ -114,7 +102,11 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
         }
         if why := problem(params, copies.__getitem__):
             raise CheckpointError(why)
-        tokenizer = tokenizer_of(before) if before else tokenizer_for(data, params, run.path / "tokenizer.json")
+        tokenizer = (
+            tokenizer_of(before)
+            if before
+            else tokenizer_for(data, params.network.text_vocabulary, run.path / "tokenizer.json")
+        )
         prompts = PromptEncoder(tokenizer, params.network.prompt_length)
         examples = Examples(
             data,
@@ -140,7 +132,7 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     if tensors:
         unpack(tensors, **parts)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
-    watched = params.watched or some_captions(data)
+    watched = params.watched or watched_captions(data)
 
     for step in run.steps_from(done):
         with run.spend("data"):
@@ -224,21 +216,8 @@ def draw(sampler: TransformerSampler, watched: list[str]) -> Image.Image:
     return Image.fromarray(sheet).resize(double, Image.Resampling.BICUBIC)
 
 
-def some_captions(data: Collection) -> list[str]:
-    """A caption each of pictures that are trained on, spread over the collection."""
-    chosen = [data.items[i] for i in spread(data.indices("train", recoloured=False), WATCHED)]
-    return [caption for item in chosen if (caption := item["captions"][0].strip())] or ["?"]
-
-
 def tokenizer_of(checkpoint: Path) -> Tokenizer:
     return Tokenizer.from_str(read_text(checkpoint, "tokenizer.json", read_card(checkpoint)))
-
-
-def tokenizer_for(data: Collection, params: TransformerTraining, path: Path) -> Tokenizer:
-    if not path.exists():
-        texts = (caption for item in data.items if item["split"] == "train" for caption in item["captions"])
-        write_atomically(path, train_tokenizer(texts, params.network.text_vocabulary).to_str().encode(), 0o644)
-    return Tokenizer.from_file(str(path))
 
 
 def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

@@ -35,11 +35,25 @@ def load_autoencoder(
 
     Raises CheckpointError when it is missing, broken, or neither the one with this SHA-256 nor one of the same tokens.
     """
+    network, folder = _named(name, device, sha256, beside)
+    if not isinstance(network, FSQAutoencoder):
+        raise CheckpointError(f"the autoencoder {name} has no tokens")
+    return network, folder
+
+
+def load_latents(
+    name: str, device: torch.device, sha256: str | None = None, beside: Path = ZOO
+) -> tuple[KLAutoencoder, Path]:
+    """The same of a KL checkpoint."""
+    network, folder = _named(name, device, sha256, beside)
+    if not isinstance(network, KLAutoencoder):
+        raise CheckpointError(f"the autoencoder {name} has no real latents")
+    return network, folder
+
+
+def _named(name: str, device: torch.device, sha256: str | None, beside: Path) -> tuple[SpatialAutoencoder, Path]:
     folder = find(name, beside)
     card = read_card(folder)
     if sha256 and sha256 not in (card["sha256"], *card.get("same_latents_as", [])):
         raise CheckpointError(f"the autoencoder {name} is not the one that this model was trained with")
-    network = load(folder, device)
-    if not isinstance(network, FSQAutoencoder):
-        raise CheckpointError(f"the autoencoder {name} has no tokens")
-    return network, folder
+    return load(folder, device), folder

@@ -14,6 +14,8 @@ from safetensors.torch import save_file
 from app.datasets.prepared import Item, write_prepared
 from models import checkpoint
 from models.data import Collection, EpochOrder, augment, open_collection
+from models.diffusion import train as diffusion_training
+from models.diffusion.spec import FlowConfig, FlowTraining
 from models.gan import train as gan_training
 from models.gan.spec import PROJECTED, GANConfig, GANTraining
 from models.registry import families
@@ -48,6 +50,20 @@ TRANSFORMER_SMALL = TransformerTraining(
     ),
     batch_size=4,
     views=2,
+)
+FLOW_SMALL = FlowTraining(
+    network=FlowConfig(
+        width=64,
+        heads=4,
+        layers=1,
+        hidden=64,
+        encoder_layers=1,
+        encoder_hidden=64,
+        text_vocabulary=320,
+        outer_blocks=1,
+        outer_width=8,
+    ),
+    batch_size=4,
 )
 
 
@@ -122,6 +138,7 @@ TRAINERS = {
     "fsq": (train_spatial.train, FSQ_SMALL),
     "kl": (train_spatial.train, KL_SMALL),
     "transformer": (transformer_training.train, TRANSFORMER_SMALL),
+    "flow": (diffusion_training.train, FLOW_SMALL),
     "gan": (gan_training.train, GAN_SMALL),
     "projected gan": (gan_training.train, GAN_SMALL.model_copy(update={**PROJECTED, "batch_size": 2})),
     "vae": (vae_training.train, VAE_SMALL),

@@ -9,11 +9,12 @@ import torch
 from pydantic import ValidationError
 
 from models.base import BATCHES, Cancelled, Output, Request, padded
+from models.parts.prompt import drop_prompts
+from models.parts.text import NULL, PAD, PromptEncoder, train_tokenizer
 from models.sentences import normalize
-from models.transformer.network import TextToImageTransformer, drop_prompts
+from models.transformer.network import TextToImageTransformer
 from models.transformer.sample import TransformerSampler, requests, sample_tokens
 from models.transformer.spec import TransformerConfig
-from models.transformer.text import NULL, PAD, PromptEncoder, train_tokenizer
 from models.transformer.train import draw
 from models.vae.fsq import FSQAutoencoder
 from models.vae.spatial_spec import FSQConfig

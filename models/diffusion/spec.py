@@ -1,0 +1,202 @@
+"""Parameters and tasks of the flow transformer; torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from models.base import LONGEST_PROMPT, TEXT_TO_IMAGE, Family, PlainText, Preset, PromptedParams, Task, TrainingCost
+from models.fine_tuning import start_field
+from models.vae.spatial_spec import KLConfig
+
+IMAGES_PER_SECOND = 40.0  # measured: the default network on two CPU cores
+MORE = {"more": True}  # shown under "more" in a form
+
+
+class FlowParams(PromptedParams):
+    """A prompt, and how the way from noise to a picture is walked."""
+
+    guidance_scale: float = Field(
+        3.0,
+        ge=1,
+        le=15,
+        title="Guidance",
+        allow_inf_nan=False,
+        description="1 draws freely; more keeps closer to the prompt",
+        json_schema_extra={"step": 0.5, "more": True},
+    )
+    steps: int = Field(
+        16,
+        ge=2,
+        le=100,
+        title="Steps",
+        strict=True,
+        description="From noise to the picture; more is finer and slower",
+        json_schema_extra=MORE,
+    )
+
+
+class FlowConfig(BaseModel):
+    """Shape of the network."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size: int = Field(64, ge=4, le=512, description="Side of what it draws: pixels, or cells of a latent grid")
+    channels: int = Field(3, ge=1, le=64, description="Of a pixel, or of a cell")
+    patch: int = Field(8, ge=1, le=32, description="Side of a patch")
+    bottleneck: int = Field(128, ge=8, le=4096, description="Numbers that a patch is pressed into first")
+    width: int = Field(256, ge=32, le=4096, description="Width of the residual stream")
+    heads: int = Field(8, ge=1, le=128, description="Attention heads")
+    layers: int = Field(6, ge=1, le=64, description="Of the picture's patches")
+    hidden: int = Field(960, ge=32, le=16384, description="Width of the feed-forward layers")
+    outer_blocks: int = Field(0, ge=0, le=8, description="Convolutional blocks before and after, at twice the patches")
+    outer_width: int = Field(128, ge=8, le=1024, multiple_of=8, description="Their channels")
+    encoder_layers: int = Field(2, ge=1, le=64, description="Of the prompt")
+    encoder_hidden: int = Field(512, ge=32, le=16384, description="Width of the encoder's feed-forward layers")
+    text_vocabulary: int = Field(4096, ge=300, le=65536, description="Sub-word tokens")
+    prompt_length: int = Field(32, ge=4, le=512, description="Sub-word tokens of a prompt that are read")
+    sentence_width: int = Field(
+        512, description="Of the multilingual sentence embedding", json_schema_extra={"fixed": True}
+    )
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side."""
+        return self.size // self.patch
+
+    @model_validator(mode="after")
+    def parts_fit(self) -> FlowConfig:
+        if self.width % (4 * self.heads):  # rotary positions turn pairs of numbers, for each of two axes
+            raise ValueError("width must be a multiple of four times the heads")
+        if self.size % self.patch:
+            raise ValueError("size must be a multiple of patch")
+        if self.outer_blocks and self.patch % 2:
+            raise ValueError("convolutional blocks need an even patch")
+        return self
+
+
+class FlowTraining(BaseModel):
+    """How the flow transformer is trained."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    network: FlowConfig = FlowConfig()
+    autoencoder: str | None = Field(
+        None,
+        title="Autoencoder",
+        description="Checkpoint whose latents are drawn; none: pixels are",
+        json_schema_extra={"checkpoint": "kl-autoencoder", "more": True},
+    )
+    start_from: str | None = start_field("flow-transformer")
+    batch_size: int = Field(64, ge=1, le=4096, title="Batch size", description="Pictures a step")
+    muon_learning_rate: float = Field(
+        0.02,
+        gt=0,
+        le=1,
+        title="Muon learning rate",
+        description="Peak, of hidden matrices",
+        json_schema_extra=MORE,
+    )
+    adamw_learning_rate: float = Field(
+        2e-3, gt=0, le=1, title="AdamW learning rate", description="Peak, of the rest", json_schema_extra=MORE
+    )
+    weight_decay: float = Field(
+        0.01, ge=0, le=1, title="Weight decay", description="Of hidden matrices", json_schema_extra=MORE
+    )
+    prompt_drop: float = Field(
+        0.1, ge=0, le=1, title="Prompt drop", description="Share trained without a prompt", json_schema_extra=MORE
+    )
+    time_mean: float = Field(
+        -0.8,
+        ge=-5,
+        le=5,
+        title="Time, mean",
+        description="Of the times that are trained, before the sigmoid; less is noisier",
+        json_schema_extra=MORE,
+    )
+    time_std: float = Field(
+        0.8, gt=0, le=5, title="Time, spread", description="Of the times that are trained", json_schema_extra=MORE
+    )
+    views: int = Field(
+        8,
+        ge=1,
+        le=64,
+        title="Views",
+        description="Latents of a picture itself and of shifted, mirrored versions of it",
+        json_schema_extra=MORE,
+    )
+    watched: list[Annotated[PlainText, Field(max_length=LONGEST_PROMPT)]] = Field(
+        [], max_length=48, title="Watched prompts", description="Drawn as it trains, one a line; none: some captions"
+    )
+    ema_decay: float = Field(
+        0.999, ge=0, lt=1, title="EMA decay", description="Of the weights that are kept", json_schema_extra=MORE
+    )
+
+
+def problem(params: FlowTraining, card_of: Callable[[str], dict[str, Any]]) -> str | None:
+    """What it draws must be what the autoencoder reads."""
+    if params.autoencoder is None:
+        return None if params.network.channels == 3 else "Pixels have 3 channels"
+    try:
+        shape = KLConfig.model_validate(card_of(params.autoencoder)["config"])
+    except (KeyError, ValidationError):
+        return f"The card of {params.autoencoder} does not describe an autoencoder with real latents"
+    side = shape.size // 8
+    if (side, shape.latent) != (params.network.size, params.network.channels):
+        return f"{params.autoencoder} makes {side} x {side} cells of {shape.latent}; set size and channels so"
+    return None
+
+
+def picture_size(params: FlowTraining, card_of: Callable[[str], dict[str, Any]]) -> int:
+    if params.autoencoder is None:
+        return params.network.size
+    return int(card_of(params.autoencoder)["config"].get("size", 64))
+
+
+def weights(n: FlowConfig) -> tuple[int, int]:
+    """Of the prompt's encoder, and of what patches pass."""
+    encoder = n.encoder_layers * (4 * n.width**2 + 2 * n.width * n.encoder_hidden)
+    layers = n.layers * (6 * n.width**2 + 2 * n.width * n.hidden + 9 * n.hidden)
+    outer = 2 * n.outer_blocks * 18 * n.outer_width**2
+    return encoder, layers + 4 * outer
+
+
+def work(n: FlowConfig) -> int:
+    """What a picture costs, in proportion: weights that its patches pass."""
+    encoder, layers = weights(n)
+    return n.prompt_length // 2 * encoder + n.grid**2 * layers
+
+
+def cost(params: FlowTraining) -> TrainingCost:
+    n = params.network
+    encoder, layers = weights(n)
+    tables = n.width * (n.text_vocabulary + n.sentence_width + 9 * n.width)
+    outer = 4 * n.grid**2 * n.outer_width * n.outer_blocks * 8 if n.outer_blocks else 0
+    return TrainingCost(
+        fixed_bytes=520 * 2**20 + 24 * (encoder + layers + tables),
+        picture_bytes=4 * (n.grid**2 * n.layers * (12 * n.width + 6 * n.hidden) + outer),
+        images_per_second=IMAGES_PER_SECOND * work(FlowConfig()) / work(n),
+    )
+
+
+FAMILIES = [
+    Family(
+        "flow-transformer",
+        "Flow transformer",
+        "The watched prompts",
+        tasks=(Task(TEXT_TO_IMAGE, "Text to image", FlowParams),),
+        sampler="models.diffusion.sample",
+        training=FlowTraining,
+        trainer="models.diffusion.train",
+        presets=(
+            Preset("quick", "Quick look", 300, {"batch_size": 32}),
+            Preset("good", "Good", 5000),
+            Preset("best", "Best", 30000),
+        ),
+        picture_size=picture_size,
+        cost=cost,
+        problem=problem,
+    )
+]

@@ -1,0 +1,261 @@
+"""Trains the flow transformer, on pixels or on an autoencoder's latents that are computed once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from models.checkpoint import CheckpointError, read_card, read_text, write_model
+from models.data import Collection, EpochOrder, augment, contact_sheet, spread, to_unit
+from models.diffusion.flow import draw_times, flow_loss, mixed
+from models.diffusion.network import FlowTransformer
+from models.diffusion.sample import FlowSampler, requests
+from models.diffusion.spec import FlowTraining, problem
+from models.parts.captions import Captions, tokenizer_for, watched_captions
+from models.parts.prompt import drop_prompts
+from models.parts.text import PromptEncoder
+from models.sentences import OnProgress, cached
+from models.training import parallel
+from models.training.card import training_card
+from models.training.ema import EMA
+from models.training.optimizers import muon_and_adamw
+from models.training.run import Run
+from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.start import begin, earlier, own_copy
+from models.training.state import pack, unpack
+from models.vae.kl import KLAutoencoder
+from models.vae.load import load_latents
+
+MEASURED = 384  # items of each held-out split, while a run trains
+MEASURED_TIMES = (0.15, 0.4, 0.7)  # of the held-out loss: layout, shapes, edges
+
+
+class Pixels:
+    """Pictures as they are, shifted and mirrored anew at every step."""
+
+    def __init__(self, data: Collection) -> None:
+        self.data = data
+
+    def batch(self, indices: npt.NDArray[np.int64], random: torch.Generator) -> Tensor:
+        """(B, 3, H, W) in [-1, 1]."""
+        return augment(self.plain(indices), random, self.data.mirrorable[indices])
+
+    def plain(self, indices: npt.NDArray[np.int64]) -> Tensor:
+        return to_unit(self.data.pictures(indices))
+
+
+class Latents:
+    """Means of an autoencoder's posterior of every view, computed once and kept in the run's folder."""
+
+    def __init__(
+        self,
+        data: Collection,
+        autoencoder: KLAutoencoder,
+        views: int,
+        folder: Path,
+        device: torch.device,
+        on_progress: OnProgress,
+    ) -> None:
+        def encode() -> npt.NDArray[np.float16]:
+            rows = []
+            for view in range(views):
+                for start in range(0, len(data.items), 256):
+                    chosen = np.arange(start, min(start + 256, len(data.items)))
+                    pictures = to_unit(data.pictures(chosen, device))
+                    if view:
+                        pictures = augment(pictures, step_generator(view, start), data.mirrorable[chosen])
+                    with torch.no_grad(), mixed_precision(device):
+                        rows.append(autoencoder.posterior(pictures)[0].cpu().numpy().astype(np.float16))
+                    on_progress(view * len(data.items) + start)
+            whole = np.concatenate(rows)
+            return whole.reshape(views, len(data.items), *whole.shape[1:]).swapaxes(0, 1)
+
+        self.views = cached(folder / "latents.npy", encode)
+
+    def batch(self, indices: npt.NDArray[np.int64], random: torch.Generator) -> Tensor:
+        """(B, channels, h, w)."""
+        view = torch.randint(self.views.shape[1], (len(indices),), generator=random).numpy()
+        return torch.from_numpy(self.views[indices, view].astype(np.float32))
+
+    def plain(self, indices: npt.NDArray[np.int64]) -> Tensor:
+        return torch.from_numpy(self.views[indices, 0].astype(np.float32))
+
+
+def train(params: FlowTraining, data: Collection, run: Run) -> None:
+    """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself.
+
+    Raises CheckpointError when the autoencoder or the checkpoint to start from is missing, broken or of another shape.
+    """
+    torch.manual_seed(run.seed)
+    before = earlier(params.start_from, run)
+    autoencoder: KLAutoencoder | None = None
+    beneath: dict[str, object] = {}
+    with parallel.first_alone():
+        if params.autoencoder:
+            own = own_copy(params.autoencoder, run, Path("autoencoder") / params.autoencoder)
+            autoencoder, _ = load_latents(params.autoencoder, run.device, beside=own.parent)
+            card = read_card(own)
+            beneath = {"autoencoder": {"name": params.autoencoder, "sha256": card["sha256"]}}
+            if why := problem(params, {params.autoencoder: card}.__getitem__):
+                raise CheckpointError(why)
+        vocabulary = params.network.text_vocabulary
+        tokenizer = tokenizer_of(before) if before else tokenizer_for(data, vocabulary, run.path / "tokenizer.json")
+        prompts = PromptEncoder(tokenizer, params.network.prompt_length)
+
+        def say(done: int) -> None:
+            run.is_at_work("preparing", read=done)
+
+        captions = Captions(data, prompts, run.path / "cache", say)
+        pictures = (
+            Latents(data, autoencoder, params.views, run.path / "cache", run.device, say)
+            if autoencoder
+            else Pixels(data)
+        )
+    network = FlowTransformer(params.network).to(run.device)
+    train_items = data.indices("train")
+    if autoencoder:
+        fit_scale(network, pictures.plain(spread(train_items, 4096)))
+    begin(network, before)
+    optimizers = muon_and_adamw(
+        *split_parameters(network),
+        muon_lr=params.muon_learning_rate,
+        adamw_lr=params.adamw_learning_rate,
+        weight_decay=params.weight_decay,
+    )
+    ema = EMA(network, params.ema_decay)
+    parts = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
+    done, tensors = run.restore()
+    if tensors:
+        unpack(tensors, **parts)
+    order = EpochOrder(train_items, params.batch_size, run.seed)
+    watched = params.watched or watched_captions(data)
+
+    for step in run.steps_from(done):
+        with run.spend("data"):
+            random = step_generator(run.seed, step)
+            chosen = order.at(step)
+            x = pictures.batch(chosen, random)
+            draws = torch.rand(len(x), generator=random, dtype=torch.float64).numpy()
+            tokens, sentences = captions.of(chosen, draws)
+            dropped = torch.rand(len(x), generator=random) < params.prompt_drop
+            tokens, sentences = drop_prompts(tokens, sentences, dropped)
+            t = draw_times(len(x), params.time_mean, params.time_std, random)
+            noise = torch.randn(x.shape, generator=random)
+        factor = run.rate * warmup_stable_decay(step, run.progress(step), decay=0.3)
+        set_learning_rate(optimizers, factor)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        loss = torch.zeros((), device=run.device)
+        for share, weight in run.shares(len(x)):
+            given = [part[share].to(run.device) for part in (x, noise, t, tokens, sentences)]
+            with mixed_precision(run.device):
+                part = weight * losses(network, *given).mean()
+            part.backward()
+            loss += part.detach()
+        run.add_up(network, loss)
+        done = step + 1
+        run.watch(done, loss)
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        ema.update(network, step)
+        if run.log_is_due(done):
+            run.log_step(
+                done,
+                len(x),
+                loss=loss.item(),
+                gradient_norm=norm.item(),
+                learning_rate=factor * params.muon_learning_rate,
+                epoch=done * len(x) / len(order.indices),
+            )
+        if run.measure_is_due(done):
+            with run.spend("measuring"):
+                held_out = {
+                    split: evaluate(
+                        ema.average, pictures, captions, spread(data.indices(split, recoloured=False), MEASURED)
+                    )
+                    for split in data.held_out
+                }
+                run.log(done, **{f"held_out_loss_{split}": figure for split, figure in held_out.items()})
+                if held_out:
+                    run.measured(done, sum(held_out.values()) / len(held_out))
+                if run.is_first:
+                    run.folder.keep_sheet(done, draw(FlowSampler(ema.average, autoencoder, prompts), watched))
+        if run.checkpoint_is_due(done):
+            run.save(done, pack(**parts))
+    outcome = run.outcome(done, ema.average)
+    if run.is_first:
+        card = training_card("flow-transformer", params, data.card, run, outcome, before)
+        write_model(run.folder.model, ema.average, {**card, **beneath}, {"tokenizer.json": tokenizer.to_str()})
+
+
+def losses(network: FlowTransformer, x: Tensor, noise: Tensor, t: Tensor, tokens: Tensor, sentences: Tensor) -> Tensor:
+    """(B,) flow losses of data x (B, C, H, W)."""
+    x = network.normalized(x)
+    return flow_loss(network(mixed(x, noise, t), t, tokens, sentences).float(), x, t)
+
+
+@torch.no_grad()
+def fit_scale(network: FlowTransformer, x: Tensor) -> None:
+    """Give the network the mean and the spread of each channel of data (N, C, H, W)."""
+    network.mean.copy_(x.mean((0, 2, 3)))
+    network.scale.copy_(x.std((0, 2, 3)).clamp(min=1e-3))
+
+
+@torch.no_grad()
+def evaluate(
+    network: FlowTransformer,
+    pictures: Pixels | Latents,
+    captions: Captions,
+    indices: npt.NDArray[np.int64],
+    batch: int = 128,
+) -> float:
+    """Mean squared error of the foreseen picture at MEASURED_TIMES, in variances of the data; the same noise and
+    captions each time.
+    """
+    total = 0.0
+    device = network.mean.device
+    for start in range(0, len(indices), batch):
+        chosen = indices[start : start + batch]
+        random = step_generator(0, start)
+        tokens, sentences = captions.of(chosen, torch.rand(len(chosen), generator=random, dtype=torch.float64).numpy())
+        x = network.normalized(pictures.plain(chosen).to(device))
+        noise = torch.randn(x.shape, generator=random).to(device)
+        for time in MEASURED_TIMES:
+            t = torch.full((len(x),), time, device=device)
+            with mixed_precision(device):
+                foreseen = network(mixed(x, noise, t), t, tokens.to(device), sentences.to(device))
+            total += float((foreseen.float() - x).square().mean()) * len(chosen)
+    return total / len(indices) / len(MEASURED_TIMES)
+
+
+def draw(sampler: FlowSampler, watched: list[str]) -> Image.Image:
+    """A sheet of the watched prompts, twice their size."""
+    wanted, most = requests(watched, seed=0), sampler.batch_size
+    drawn = [
+        output
+        for start in range(0, len(wanted), most)
+        for output in sampler.sample(wanted[start : start + most], lambda step, total, previews: None)
+    ]
+    sheet = contact_sheet(torch.from_numpy(np.stack([d.pixels for d in drawn])).permute(0, 3, 1, 2), 6)
+    return Image.fromarray(sheet).resize((sheet.shape[1] * 2, sheet.shape[0] * 2), Image.Resampling.BICUBIC)
+
+
+def tokenizer_of(checkpoint: Path) -> Tokenizer:
+    return Tokenizer.from_str(read_text(checkpoint, "tokenizer.json", read_card(checkpoint)))
+
+
+def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """(matrices inside of encoder and layers, everything else)."""
+    hidden: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        inside = name.startswith(("encoder.", "layers.")) and parameter.ndim == 2 and not name.endswith(".table")
+        (hidden if inside else others).append(parameter)
+    return hidden, others

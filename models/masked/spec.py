@@ -1,0 +1,57 @@
+"""Parameters and tasks of the masked transformer; torch-free."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from models.base import LONGEST_PROMPT, TEXT_TO_IMAGE, Family, PlainText, PromptedParams, Task
+from models.diffusion.spec import FlowConfig
+
+
+class MaskedParams(PromptedParams):
+    """A prompt, and how tokens are chosen."""
+
+    guidance_scale: float = Field(3.0, ge=1, le=15, title="Guidance", allow_inf_nan=False)
+    temperature: float = Field(0.7, ge=0.1, le=2, title="Temperature", allow_inf_nan=False)
+    steps: int = Field(16, ge=2, le=64, title="Steps", strict=True)
+
+
+class MaskedConfig(FlowConfig):
+    """Shape of the network: a trunk over tokens."""
+
+    size: int = 8
+    patch: int = 1
+    image_vocabulary: int = Field(1000, ge=2, le=65536)
+
+
+class MaskedTraining(BaseModel):
+    """How it is trained."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    network: MaskedConfig = MaskedConfig()
+    autoencoder: str = "emoji-fsq"
+    batch_size: int = Field(64, ge=1, le=4096, title="Batch size")
+    muon_learning_rate: float = Field(0.02, title="Muon learning rate")
+    adamw_learning_rate: float = Field(2e-3, title="AdamW learning rate")
+    weight_decay: float = Field(0.01, title="Weight decay")
+    prompt_drop: float = Field(0.1, title="Prompt drop")
+    views: int = 8
+    watched: list[Annotated[PlainText, Field(max_length=LONGEST_PROMPT)]] = Field([], title="Watched prompts")
+    ema_decay: float = Field(0.999, title="EMA decay")
+
+
+FAMILIES = [
+    Family(
+        "masked-transformer",
+        "Masked transformer",
+        "The watched prompts",
+        tasks=(Task(TEXT_TO_IMAGE, "Text to image", MaskedParams),),
+        sampler="models.masked.sample",
+        training=MaskedTraining,
+        trainer="models.masked.train",
+        picture_size=lambda params, card_of: 64,
+    )
+]

@@ -1,0 +1,150 @@
+"""Trains the masked transformer: a share of each picture's tokens is hidden, and foreseen from the rest."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from models.checkpoint import read_card, write_model
+from models.data import Collection, EpochOrder, contact_sheet, spread
+from models.diffusion.train import split_parameters
+from models.masked.network import MaskedTransformer
+from models.masked.sample import MaskedSampler, requests
+from models.masked.spec import MaskedTraining
+from models.parts.captions import tokenizer_for, watched_captions
+from models.parts.prompt import drop_prompts
+from models.parts.text import PromptEncoder
+from models.training import parallel
+from models.training.card import training_card
+from models.training.ema import EMA
+from models.training.optimizers import muon_and_adamw
+from models.training.run import Run
+from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.start import own_copy
+from models.training.state import pack, unpack
+from models.transformer.train import Examples
+from models.vae.load import load_autoencoder
+
+MEASURED, MEASURED_SHARES = 384, (0.1, 0.4, 0.7)
+
+
+def masked(images: Tensor, share: Tensor, vocabulary: int, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Image tokens (B, N) of which about `share` (B,) stays known -> (with masks, where the masks are)."""
+    hidden = torch.rand(images.shape, generator=random).to(images.device) >= share[:, None]
+    hidden[hidden.sum(1) == 0] = True
+    return images.masked_fill(hidden, vocabulary), hidden
+
+
+def train(params: MaskedTraining, data: Collection, run: Run) -> None:
+    torch.manual_seed(run.seed)
+    with parallel.first_alone():
+        own = own_copy(params.autoencoder, run, Path("autoencoder") / params.autoencoder)
+        autoencoder, _ = load_autoencoder(params.autoencoder, run.device, beside=own.parent)
+        prompts = PromptEncoder(
+            tokenizer_for(data, params.network.text_vocabulary, run.path / "tokenizer.json"),
+            params.network.prompt_length,
+        )
+        examples = Examples(
+            data,
+            autoencoder,
+            prompts,
+            params.views,
+            run.path / "cache",
+            run.device,
+            on_progress=lambda done: run.is_at_work("preparing", read=done),
+        )
+    network = MaskedTransformer(params.network).to(run.device)
+    optimizers = muon_and_adamw(
+        *split_parameters(network),
+        muon_lr=params.muon_learning_rate,
+        adamw_lr=params.adamw_learning_rate,
+        weight_decay=params.weight_decay,
+    )
+    ema = EMA(network, params.ema_decay)
+    parts = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
+    done, tensors = run.restore()
+    if tensors:
+        unpack(tensors, **parts)
+    order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
+    watched = params.watched or watched_captions(data)
+    vocabulary = params.network.image_vocabulary
+    for step in run.steps_from(done):
+        with run.spend("data"):
+            random = step_generator(run.seed, step)
+            images, tokens, sentences = examples.batch(order.at(step), random)
+            dropped = torch.rand(len(images), generator=random) < params.prompt_drop
+            tokens, sentences = drop_prompts(tokens, sentences, dropped)
+            share = 1 - torch.cos(torch.rand(len(images), generator=random) * math.pi / 2)
+            given, hidden = masked(images, share, vocabulary, random)
+            known = 1 - hidden.float().mean(1)
+        factor = run.rate * warmup_stable_decay(step, run.progress(step), decay=0.3)
+        set_learning_rate(optimizers, factor)
+        for optimizer in optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        with mixed_precision(run.device):
+            logits = network(given, known, tokens, sentences)
+        loss = F.cross_entropy(logits[hidden].float(), images[hidden], label_smoothing=0.05)
+        loss.backward()
+        done = step + 1
+        run.watch(done, loss.detach())
+        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+        ema.update(network, step)
+        if run.log_is_due(done):
+            run.log_step(
+                done,
+                len(images),
+                loss=loss.item(),
+                gradient_norm=norm.item(),
+                learning_rate=factor * params.muon_learning_rate,
+                epoch=done * len(images) / len(order.indices),
+            )
+        if run.measure_is_due(done):
+            with run.spend("measuring"):
+                held_out = {
+                    split: evaluate(
+                        ema.average, examples, spread(data.indices(split, recoloured=False), MEASURED), vocabulary
+                    )
+                    for split in data.held_out
+                }
+                run.log(done, **{f"held_out_loss_{split}": figure for split, figure in held_out.items()})
+                run.measured(done, sum(held_out.values()) / len(held_out))
+                run.folder.keep_sheet(done, draw(MaskedSampler(ema.average, autoencoder, prompts), watched))
+        if run.checkpoint_is_due(done):
+            run.save(done, pack(**parts))
+    outcome = run.outcome(done, ema.average)
+    card = training_card("masked-transformer", params, data.card, run, outcome, None)
+    named = {"autoencoder": {"name": params.autoencoder, "sha256": read_card(own)["sha256"]}}
+    write_model(run.folder.model, ema.average, {**card, **named}, {"tokenizer.json": prompts.tokenizer.to_str()})
+
+
+def draw(sampler: MaskedSampler, watched: list[str]) -> Image.Image:
+    drawn = [
+        o for i in range(0, len(watched), 16) for o in sampler.sample(requests(watched[i : i + 16], 0), lambda *_: None)
+    ]
+    sheet = contact_sheet(torch.from_numpy(np.stack([d.pixels for d in drawn])).permute(0, 3, 1, 2), 6)
+    return Image.fromarray(sheet).resize((sheet.shape[1] * 2, sheet.shape[0] * 2), Image.Resampling.BICUBIC)
+
+
+@torch.no_grad()
+def evaluate(network: MaskedTransformer, examples: Examples, indices: npt.NDArray[np.int64], vocabulary: int) -> float:
+    """Mean cross-entropy in nats a hidden token, at MEASURED_SHARES known."""
+    total = 0.0
+    for start in range(0, len(indices), 128):
+        chosen = indices[start : start + 128]
+        random = step_generator(0, start)
+        _, tokens, sentences = examples.batch(chosen, random)
+        images = torch.from_numpy(examples.images[chosen, 0].astype(np.int64))
+        for share in MEASURED_SHARES:
+            given, hidden = masked(images, torch.full((len(images),), share), vocabulary, random)
+            logits = network(given, 1 - hidden.float().mean(1), tokens, sentences)
+            total += float(F.cross_entropy(logits[hidden], images[hidden])) * len(chosen)
+    return total / len(indices) / len(MEASURED_SHARES)
