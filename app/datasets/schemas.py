@@ -15,6 +15,7 @@ Name = Annotated[
 Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(no_controls)]
 Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000), AfterValidator(no_controls)]
 StarterName = Literal[
+    "drawings",
     "emoji",
     "emoji-nine",
     "pixel-faces",
