@@ -84,16 +84,14 @@ def ask(sampler: Sampler, params_of: Callable[..., Any], prompts: Sequence[tuple
 # --- figures --------------------------------------------------------------------------------------------------------
 
 
+@dataclass
 class Gallery:
-    """Features of every real drawing of an emoji, with its concept, cluster and style."""
+    """Real drawings of emoji with their features (N, D) of unit length; each has a concept, a cluster and a style."""
 
-    def __init__(self, data: Collection, features: IndependentFeatures) -> None:
-        chosen = [
-            i for i, item in enumerate(data.items) if not item["recoloured"] and item["style"] in data.card["styles"]
-        ]
-        self.items = [data.items[i] for i in chosen]
-        self.pictures = data.pictures(np.array(chosen))
-        self.features = features(self.pictures)
+    items: list[dict[str, Any]]
+    features: Features
+
+    def __post_init__(self) -> None:
         clusters = sorted({item["group"] for item in self.items})
         number = {cluster: i for i, cluster in enumerate(clusters)}
         self.count = len(clusters)
@@ -168,7 +166,9 @@ def figures_of(
 ) -> tuple[dict[str, Any], Tensor]:
     """(figures, the drawings in the order of `questions`)."""
     features = IndependentFeatures()
-    gallery = Gallery(data, features)
+    chosen = np.array([i for i, item in enumerate(data.items) if is_emoji(item, data)])
+    real = data.pictures(chosen)
+    gallery = Gallery([data.items[i] for i in chosen], features(real))
     labels = {item["concept"]: item["label"] for item in gallery.items}
     asked = questions(labels, seeds)
     drawn = ask(sampler, params_of, [(question.prompt, question.seed) for question in asked])
@@ -191,16 +191,19 @@ def figures_of(
             | near("real", gallery.nearest_training(gallery.features[real_rows], part)),
         }
     first = [i for i, question in enumerate(asked) if question.seed == seeds[0]]
-    figures |= as_a_whole(ours[first], gallery, features)
+    figures |= as_a_whole(ours[first], gallery, real, features)
     figures["variety"] = variety(sampler, params_of, gallery, labels)
     return figures, drawn
 
 
-def as_a_whole(ours: Features, gallery: Gallery, features: IndependentFeatures) -> dict[str, Any]:
+def is_emoji(item: dict[str, Any], data: Collection) -> bool:
+    return item["style"] in data.card["styles"] and not item["recoloured"]
+
+
+def as_a_whole(ours: Features, gallery: Gallery, real: Tensor, features: IndependentFeatures) -> dict[str, Any]:
     """Kernel distance to real drawings in the same styles, with floors; precision and recall."""
-    real = spread(np.flatnonzero(np.isin(gallery.style, STYLES)), MOST)
-    theirs = gallery.features[real]
-    pictures = gallery.pictures[real]
+    rows = spread(np.flatnonzero(np.isin(gallery.style, STYLES)), MOST)
+    theirs, pictures = gallery.features[rows], real[rows]
     return {
         "kernel_distance_x1000": {
             "drawn": thousandths(ours, theirs),

@@ -28,7 +28,7 @@ class FlowParams(PromptedParams):
         json_schema_extra={"step": 0.5, "more": True},
     )
     steps: int = Field(
-        16,
+        10,
         ge=2,
         le=100,
         title="Steps",
