@@ -77,21 +77,31 @@ def prune(states: Path, best: int | None) -> None:
 
 # --- modules and optimizers as flat tensors -------------------------------------------------------------------------
 
+Part = nn.Module | torch.optim.Optimizer
 
-def pack(**parts: nn.Module | torch.optim.Optimizer) -> dict[str, Tensor]:
-    """All tensors of modules and optimizers under `name/...` keys, for safetensors."""
+
+def pack(**parts: Part) -> dict[str, Tensor]:
+    """All tensors of modules and optimizers under `name/...` keys, for safetensors.
+
+    What an optimizer keeps of a weight goes by the weight's name in the modules that are packed with it: a run resumes
+    exactly also where layers are declared in another order by then.
+    """
     tensors: dict[str, Tensor] = {}
+    names = weight_names(parts)
     for name, part in parts.items():
         if isinstance(part, nn.Module):
             tensors |= {f"{name}/{key}": value for key, value in part.state_dict().items()}
         else:
+            weights = weights_of(part)
             for index, state in part.state_dict()["state"].items():
-                tensors |= {f"{name}/{index}/{key}": torch.as_tensor(value) for key, value in state.items()}
+                of = names.get(weights[index], str(index))
+                tensors |= {f"{name}/{of}/{key}": torch.as_tensor(value) for key, value in state.items()}
     return {key: value.detach().clone() for key, value in tensors.items()}
 
 
-def unpack(tensors: dict[str, Tensor], **parts: nn.Module | torch.optim.Optimizer) -> None:
+def unpack(tensors: dict[str, Tensor], **parts: Part) -> None:
     """The reverse of `pack`. Raises CheckpointError for what an earlier version of the modules has packed."""
+    names = weight_names(parts)
     for name, part in parts.items():
         own = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
         if isinstance(part, nn.Module):
@@ -100,11 +110,27 @@ def unpack(tensors: dict[str, Tensor], **parts: nn.Module | torch.optim.Optimize
             part.load_state_dict(own)
         else:
             state: dict[int, dict[str, Tensor]] = {}
-            weights = [weight for group in part.param_groups for weight in group["params"]]
+            weights = weights_of(part)
+            index_of = {names.get(weight, ""): index for index, weight in enumerate(weights)}
             for key, value in own.items():
-                index, _, entry = key.partition("/")
-                state.setdefault(int(index), {})[entry] = laid_out_as(weights[int(index)], value)
+                of, _, entry = key.rpartition("/")
+                index = int(of) if of.isdigit() else index_of.get(of)  # earlier states have numbers
+                if index is None:
+                    raise CheckpointError(
+                        f"this run has saved what {name} keeps of {of}, which is no more; start a new run"
+                    )
+                state.setdefault(index, {})[entry] = laid_out_as(weights[index], value)
             part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})
+
+
+def weights_of(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
+    return [weight for group in optimizer.param_groups for weight in group["params"]]
+
+
+def weight_names(parts: dict[str, Part]) -> dict[nn.Parameter, str]:
+    """`module.name` of every weight of the modules."""
+    modules = [(name, part) for name, part in parts.items() if isinstance(part, nn.Module)]
+    return {weight: f"{name}.{key}" for name, module in modules for key, weight in module.named_parameters()}
 
 
 def laid_out_as(weight: Tensor, value: Tensor) -> Tensor:

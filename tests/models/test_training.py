@@ -147,6 +147,45 @@ TRAINERS = {
 }
 
 
+def test_a_state_fits_a_network_whose_layers_are_declared_in_another_order() -> None:
+    """What an optimizer keeps goes by name. States of before, which went by number, are read as well."""
+
+    class Network(torch.nn.Module):
+        def __init__(self, names: str) -> None:
+            super().__init__()
+            for name in names:
+                self.add_module(name, torch.nn.Linear(2, 2, bias=False))
+
+    def trained(names: str) -> tuple[Network, torch.optim.AdamW]:
+        torch.manual_seed(0)
+        network = Network(names)
+        return network, torch.optim.AdamW(network.parameters(), lr=0.1)
+
+    network, optimizer = trained("ab")
+    (network.a.weight * 3 + network.b.weight).square().sum().backward()
+    optimizer.step()
+    packed = pack(network=network, optimizer=optimizer)
+    other, its_own = trained("ba")
+    unpack(packed, network=other, optimizer=its_own)
+    for name in "ab":
+        ours, theirs = getattr(network, name).weight, getattr(other, name).weight
+        assert torch.equal(ours, theirs)
+        assert torch.equal(optimizer.state[ours]["exp_avg"], its_own.state[theirs]["exp_avg"])
+    assert not torch.equal(optimizer.state[network.a.weight]["exp_avg"], optimizer.state[network.b.weight]["exp_avg"])
+    numbered = {
+        key.replace("network.a.weight", "0").replace("network.b.weight", "1") if "optimizer" in key else key: value
+        for key, value in packed.items()
+    }
+    same, again = trained("ab")
+    unpack(numbered, network=same, optimizer=again)
+    assert torch.equal(again.state[same.b.weight]["exp_avg"], optimizer.state[network.b.weight]["exp_avg"])
+    gone = {
+        key.replace("network.a", "network.z") if "optimizer" in key else key: value for key, value in packed.items()
+    }
+    with pytest.raises(checkpoint.CheckpointError, match=r"network\.z\.weight, which is no more"):
+        unpack(gone, network=same, optimizer=again)
+
+
 @pytest.mark.parametrize("family", TRAINERS)
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(family: str, collection: Collection, tmp_path: Path) -> None:
     train, params = TRAINERS[family]
