@@ -18,7 +18,7 @@ from app.datasets.collections.concepts import (
 )
 from app.datasets.collections.drawings import ICONS, PACKAGES, STYLES, NearDuplicates
 from app.datasets.collections.parts import fraction
-from app.datasets.collections.wording import CAPTIONS, Style, captions
+from app.datasets.collections.wording import CAPTIONS, Style, captions, one, one_zh
 
 # Groups that the rule of the `emoji` collection holds out, and one that it does not.
 PEAR, DONKEY, APPLE = "1F350", "1FACF", "1F34E"
@@ -86,6 +86,11 @@ def test_captions_are_in_both_languages_short_and_long_and_always_the_same() -> 
     assert any("a green frog" in text for text in texts)
     assert any("noto style" in text for text in texts)
     assert any("style" not in text and "风格" not in text for text in texts)
+
+
+def test_articles_are_of_one_thing() -> None:
+    assert [one(phrase) for phrase in ("apple", "two tickets", "cross")] == ["an apple", "two tickets", "a cross"]
+    assert [one_zh("一个", phrase) for phrase in ("苹果", "三个人")] == ["一个苹果", "三个人"]
 
 
 def test_icons_always_say_how_they_are_drawn() -> None:

@@ -47,10 +47,10 @@ def english_of(rng: random.Random, concept: Concept, colour: str | None, coloure
     name = rng.choice([concept.label, *concept.names])
     texts = [
         tinted(rng, concept.label, colour, coloured),
-        article(tinted(rng, concept.label, colour, coloured)),
-        article(tinted(rng, name, colour, coloured)),
+        one(tinted(rng, concept.label, colour, coloured)),
+        one(tinted(rng, name, colour, coloured)),
         rng.choice(["a drawing of {}", "a picture of {}", "{} emoji", "draw {}"]).format(
-            article(tinted(rng, rng.choice([concept.label, *concept.names]), colour, coloured))
+            one(tinted(rng, rng.choice([concept.label, *concept.names]), colour, coloured))
         ),
         with_tags(rng, tinted(rng, name, colour, coloured), concept.tags, ", "),
     ]
@@ -65,7 +65,7 @@ def chinese_of(rng: random.Random, concept: Concept, colour: str | None, coloure
     texts = [
         tinted_zh(rng, concept.label_zh, colour, coloured),
         tinted_zh(rng, name, colour, coloured),
-        measure + tinted_zh(rng, name, colour, coloured),
+        one_zh(measure, tinted_zh(rng, name, colour, coloured)),
         rng.choice(["画{}", "{}图案", "{}的图画"]).format(
             tinted_zh(rng, rng.choice([concept.label_zh, *concept.names_zh]), colour, coloured)
         ),
@@ -74,6 +74,16 @@ def chinese_of(rng: random.Random, concept: Concept, colour: str | None, coloure
     if concept.description_zh and not (colour and coloured == 1.0):
         texts += [concept.description_zh, f"{concept.label_zh}：{concept.description_zh}"]
     return texts
+
+
+def one(phrase: str) -> str:
+    """With an article, unless it is of several."""
+    last = phrase.split()[-1]
+    return phrase if last.endswith("s") and not last.endswith("ss") else article(phrase)
+
+
+def one_zh(measure: str, phrase: str) -> str:
+    return phrase if phrase[0] in "一二两三四五" else measure + phrase
 
 
 def tinted(rng: random.Random, text: str, colour: str | None, share: float) -> str:
