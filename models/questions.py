@@ -29,8 +29,9 @@ from models.checkpoint import ZOO, CheckpointError, find, read_card
 from models.data import Collection, contact_sheet, open_collection, spread
 from models.folders import write_atomically
 from models.likeness import blurred, near, noise, rounded, thousandths
-from models.metrics import FEATURES, IndependentFeatures, coverage
+from models.metrics import FEATURES, SHA256, IndependentFeatures, coverage
 from models.registry import families
+from models.sentences import cached
 
 ASKED = json.loads(Path(__file__).with_name("questions.json").read_text("utf-8"))
 STYLES: list[str] = ASKED["styles"]
@@ -168,7 +169,8 @@ def figures_of(
     features = IndependentFeatures()
     chosen = np.array([i for i, item in enumerate(data.items) if is_emoji(item, data)])
     real = data.pictures(chosen)
-    gallery = Gallery([data.items[i] for i in chosen], features(real))
+    known = cached(data.folder / f"features-{SHA256[:16]}.npy", lambda: features(real))  # they take minutes
+    gallery = Gallery([data.items[i] for i in chosen], np.asarray(known))
     labels = {item["concept"]: item["label"] for item in gallery.items}
     asked = questions(labels, seeds)
     drawn = ask(sampler, params_of, [(question.prompt, question.seed) for question in asked])

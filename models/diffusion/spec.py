@@ -190,6 +190,7 @@ FAMILIES = [
         sampler="models.diffusion.sample",
         training=FlowTraining,
         trainer="models.diffusion.train",
+        evaluator="models.diffusion.evaluate",
         presets=(
             Preset("quick", "Quick look", 300, {"batch_size": 32}),
             Preset("good", "Good", 5000),

@@ -1,0 +1,20 @@
+"""Figures of the flow transformer: those of all that draw from prompts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.checkpoint import ZOO
+from models.data import Collection
+from models.diffusion.sample import load, requests
+from models.parts.prompted import measure
+
+
+def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+    """(figures, contact sheet)."""
+    return measure(load(folder, torch.device("cpu"), published), requests, data)
