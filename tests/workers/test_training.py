@@ -259,7 +259,8 @@ def test_wishes_reach_a_process_that_runs(process: Callable[..., None]) -> None:
         "signal.signal(signal.SIGTERM, lambda *_: (folder.say(phase='stopped', step=4, steps=10, progress=0.4, "
         "seconds=1.0, saved=4, pieces=1), sys.exit(130)))\n"
         + SAID.format(phase="training", step=3, saved=0)
-        + "time.sleep(60)"
+        + "time.sleep(60)",
+        ready="training",
     )
     run = add_run()
     sit_and_hear(run, service.pause)
