@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from models.checkpoint import CheckpointError, read_card, read_text, write_model
-from models.data import Collection, EpochOrder, augment, contact_sheet, spread, to_unit
+from models.data import Collection, EpochOrder, augment, spread, to_unit
 from models.diffusion.flow import draw_times, flow_loss, mixed
 from models.diffusion.network import FlowTransformer
 from models.diffusion.sample import FlowSampler, requests
 from models.diffusion.spec import FlowTraining, problem
 from models.parts.captions import Captions, tokenizer_for, watched_captions
 from models.parts.prompt import drop_prompts
+from models.parts.prompted import watched_sheet
 from models.parts.text import PromptEncoder
 from models.sentences import OnProgress, cached
 from models.training import parallel
@@ -186,7 +186,9 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
                 if held_out:
                     run.measured(done, sum(held_out.values()) / len(held_out))
                 if run.is_first:
-                    run.folder.keep_sheet(done, draw(FlowSampler(ema.average, autoencoder, prompts), watched))
+                    run.folder.keep_sheet(
+                        done, watched_sheet(FlowSampler(ema.average, autoencoder, prompts), requests, watched)
+                    )
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
     outcome = run.outcome(done, ema.average)
@@ -233,18 +235,6 @@ def evaluate(
                 foreseen = network(mixed(x, noise, t), t, tokens.to(device), sentences.to(device))
             total += float((foreseen.float() - x).square().mean()) * len(chosen)
     return total / len(indices) / len(MEASURED_TIMES)
-
-
-def draw(sampler: FlowSampler, watched: list[str]) -> Image.Image:
-    """A sheet of the watched prompts, twice their size."""
-    wanted, most = requests(watched, seed=0), sampler.batch_size
-    drawn = [
-        output
-        for start in range(0, len(wanted), most)
-        for output in sampler.sample(wanted[start : start + most], lambda step, total, previews: None)
-    ]
-    sheet = contact_sheet(torch.from_numpy(np.stack([d.pixels for d in drawn])).permute(0, 3, 1, 2), 6)
-    return Image.fromarray(sheet).resize((sheet.shape[1] * 2, sheet.shape[0] * 2), Image.Resampling.BICUBIC)
 
 
 def tokenizer_of(checkpoint: Path) -> Tokenizer:

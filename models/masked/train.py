@@ -9,17 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from torch import Tensor
 
 from models.checkpoint import read_card, write_model
-from models.data import Collection, EpochOrder, contact_sheet, spread
+from models.data import Collection, EpochOrder, spread
 from models.diffusion.train import split_parameters
 from models.masked.network import MaskedTransformer
 from models.masked.sample import MaskedSampler, requests
 from models.masked.spec import MaskedTraining
 from models.parts.captions import tokenizer_for, watched_captions
 from models.parts.prompt import drop_prompts
+from models.parts.prompted import watched_sheet
 from models.parts.text import PromptEncoder
 from models.training import parallel
 from models.training.card import training_card
@@ -117,21 +117,15 @@ def train(params: MaskedTraining, data: Collection, run: Run) -> None:
                 }
                 run.log(done, **{f"held_out_loss_{split}": figure for split, figure in held_out.items()})
                 run.measured(done, sum(held_out.values()) / len(held_out))
-                run.folder.keep_sheet(done, draw(MaskedSampler(ema.average, autoencoder, prompts), watched))
+                run.folder.keep_sheet(
+                    done, watched_sheet(MaskedSampler(ema.average, autoencoder, prompts), requests, watched)
+                )
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
     outcome = run.outcome(done, ema.average)
     card = training_card("masked-transformer", params, data.card, run, outcome, None)
     named = {"autoencoder": {"name": params.autoencoder, "sha256": read_card(own)["sha256"]}}
     write_model(run.folder.model, ema.average, {**card, **named}, {"tokenizer.json": prompts.tokenizer.to_str()})
-
-
-def draw(sampler: MaskedSampler, watched: list[str]) -> Image.Image:
-    drawn = [
-        o for i in range(0, len(watched), 16) for o in sampler.sample(requests(watched[i : i + 16], 0), lambda *_: None)
-    ]
-    sheet = contact_sheet(torch.from_numpy(np.stack([d.pixels for d in drawn])).permute(0, 3, 1, 2), 6)
-    return Image.fromarray(sheet).resize((sheet.shape[1] * 2, sheet.shape[0] * 2), Image.Resampling.BICUBIC)
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 
 from models.base import Request, Sampler
@@ -46,6 +47,12 @@ def draw(sampler: Sampler, requests: Requests, prompts: list[str], seed: int = 0
         batch = requests(prompts[start : start + sampler.batch_size], seed=seed)
         outputs += sampler.sample(batch, lambda step, total, previews: None)
     return torch.from_numpy(np.stack([output.pixels for output in outputs])).permute(0, 3, 1, 2)
+
+
+def watched_sheet(sampler: Sampler, requests: Requests, watched: list[str]) -> Image.Image:
+    """What a run shows as it goes: its watched prompts, six a row, twice their size."""
+    sheet = contact_sheet(draw(sampler, requests, watched), 6)
+    return Image.fromarray(sheet).resize((sheet.shape[1] * 2, sheet.shape[0] * 2), Image.Resampling.BICUBIC)
 
 
 @dataclass

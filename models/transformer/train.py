@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from PIL import Image
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from models.checkpoint import CheckpointError, read_card, read_text, write_model
-from models.data import Collection, EpochOrder, augment, contact_sheet, spread, to_unit
+from models.data import Collection, EpochOrder, augment, spread, to_unit
 from models.parts.captions import Captions, tokenizer_for, watched_captions
 from models.parts.prompt import drop_prompts
+from models.parts.prompted import watched_sheet
 from models.parts.text import PromptEncoder
 from models.sentences import OnProgress, cached
 from models.training import parallel
@@ -182,7 +182,9 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
                 if held_out:
                     run.measured(done, sum(held_out.values()) / len(held_out))
                 if run.is_first:
-                    run.folder.keep_sheet(done, draw(TransformerSampler(ema.average, autoencoder, prompts), watched))
+                    run.folder.keep_sheet(
+                        done, watched_sheet(TransformerSampler(ema.average, autoencoder, prompts), requests, watched)
+                    )
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
     outcome = run.outcome(done, ema.average)
@@ -201,19 +203,6 @@ def with_noise(images: Tensor, params: TransformerTraining, generator: torch.Gen
     noise = torch.rand(images.shape, generator=generator) < share
     others = torch.randint(params.network.image_vocabulary, images.shape, generator=generator)
     return torch.where(noise, others, images)
-
-
-def draw(sampler: TransformerSampler, watched: list[str]) -> Image.Image:
-    """A sheet of the watched prompts, twice their size."""
-    wanted, most = requests(watched, seed=0), sampler.batch_size
-    drawn = [
-        output
-        for start in range(0, len(wanted), most)
-        for output in sampler.sample(wanted[start : start + most], lambda step, total, previews: None)
-    ]
-    sheet = contact_sheet(torch.from_numpy(np.stack([d.pixels for d in drawn])).permute(0, 3, 1, 2), 6)
-    double = (sheet.shape[1] * 2, sheet.shape[0] * 2)
-    return Image.fromarray(sheet).resize(double, Image.Resampling.BICUBIC)
 
 
 def tokenizer_of(checkpoint: Path) -> Tokenizer:

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 
 from models.base import BATCHES, Cancelled, Output, Request, padded
 from models.parts.prompt import drop_prompts
+from models.parts.prompted import watched_sheet
 from models.parts.text import NULL, PAD, PromptEncoder, train_tokenizer
 from models.sentences import normalize
 from models.transformer.network import TextToImageTransformer
 from models.transformer.sample import TransformerSampler, requests, sample_tokens
 from models.transformer.spec import TransformerConfig
-from models.transformer.train import draw
 from models.vae.fsq import FSQAutoencoder
 from models.vae.spatial_spec import FSQConfig
 
@@ -153,7 +153,7 @@ def test_a_sheet_has_any_number_of_prompts_of_any_length() -> None:
             assert len(padded(batch)) <= self.batch_size
             return [Output(np.zeros((8, 8, 3), np.uint8)) for _ in batch]
 
-    sheet = draw(cast(TransformerSampler, Paper()), ["a long caption " * 60] * 20)
+    sheet = watched_sheet(cast(TransformerSampler, Paper()), requests, ["a long caption " * 60] * 20)
     assert sheet.size == (6 * 8 * 2, 4 * 8 * 2)
 
 
