@@ -170,7 +170,10 @@ def work(n: FlowConfig) -> int:
 
 
 def cost(params: FlowTraining) -> TrainingCost:
-    n = params.network
+    return cost_of(params.network)
+
+
+def cost_of(n: FlowConfig) -> TrainingCost:
     encoder, layers = weights(n)
     tables = n.width * (n.text_vocabulary + n.sentence_width + 9 * n.width)
     outer = 4 * n.grid**2 * n.outer_width * n.outer_blocks * 8 if n.outer_blocks else 0

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.base import LONGEST_PROMPT, TEXT_TO_IMAGE, Family, PlainText, PromptedParams, Task
-from models.diffusion.spec import FlowConfig
+from models.base import LONGEST_PROMPT, TEXT_TO_IMAGE, Family, PlainText, Preset, PromptedParams, Task
+from models.diffusion.spec import FlowConfig, cost_of
 
 
 class MaskedParams(PromptedParams):
@@ -52,6 +52,12 @@ FAMILIES = [
         sampler="models.masked.sample",
         training=MaskedTraining,
         trainer="models.masked.train",
-        picture_size=lambda params, card_of: 64,
+        presets=(
+            Preset("quick", "Quick look", 300, {"batch_size": 32}),
+            Preset("good", "Good", 5000),
+            Preset("best", "Best", 30000),
+        ),
+        picture_size=lambda params, card_of: int(card_of(params.autoencoder)["config"].get("size", 64)),
+        cost=lambda params: cost_of(params.network),
     )
 ]
