@@ -21,12 +21,12 @@ from models.checkpoint import ZOO, read_card
 from models.data import Collection, open_collection
 from models.training import gauge
 from models.training.folder import RunFolder
-from models.training.optimizers import muon_and_adamw
+from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision
 from models.transformer.network import TextToImageTransformer
 from models.transformer.spec import TransformerTraining
-from models.transformer.train import split_parameters, train
+from models.transformer.train import train
 from tests.integration.test_training_runs import FOREVER, collect, launch, look
 from tests.studio import Studio, wait_until
 
@@ -57,7 +57,9 @@ def bare_step() -> float:
     """Mean seconds of forward, backward and optimizer step alone, on one batch that is there already."""
     torch.manual_seed(0)
     network = TextToImageTransformer(PARAMS.network)
-    optimizers = muon_and_adamw(*split_parameters(network), muon_lr=0.02, adamw_lr=3e-3, weight_decay=0.01)
+    optimizers = muon_and_adamw(
+        *split_parameters(network, "encoder.", "decoder."), muon_lr=0.02, adamw_lr=3e-3, weight_decay=0.01
+    )
     shape = (PARAMS.batch_size, PARAMS.network.grid**2)
     images = torch.randint(PARAMS.network.image_vocabulary, shape)
     tokens = torch.randint(300, (PARAMS.batch_size, PARAMS.network.prompt_length))

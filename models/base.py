@@ -209,6 +209,13 @@ class Request:
     index: int = 0
 
 
+def requests_of(params_of: Callable[..., Any], prompts: list[str], seed: int, **params: float) -> list[Request]:
+    """One request a prompt, all with the same seed; for contact sheets and evaluation. Captions may be longer than
+    prompts: their beginning is taken.
+    """
+    return [Request(TEXT_TO_IMAGE, params_of(prompt=prompt[:LONGEST_PROMPT], **params), seed) for prompt in prompts]
+
+
 @dataclass
 class Output:
     """One sampled work. For pictures `pixels` is (H, W, 3) uint8."""

@@ -24,12 +24,13 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.base import LONGEST_PROMPT, TEXT_TO_IMAGE, Request, Sampler
+from models.base import TEXT_TO_IMAGE, Sampler, requests_of
 from models.checkpoint import ZOO, CheckpointError, find, read_card
 from models.data import Collection, contact_sheet, open_collection, spread
 from models.folders import write_atomically
 from models.likeness import blurred, near, noise, rounded, thousandths
 from models.metrics import FEATURES, SHA256, IndependentFeatures, coverage
+from models.parts.prompted import sampled
 from models.registry import families
 from models.sentences import cached
 
@@ -71,15 +72,7 @@ def questions(labels: dict[str, str], seeds: Sequence[int]) -> list[Question]:
 
 def ask(sampler: Sampler, params_of: Callable[..., Any], prompts: Sequence[tuple[str, int]]) -> Tensor:
     """(N, 3, H, W) uint8 of (prompt, seed) pairs, by the model's own defaults."""
-    drawn = []
-    size = sampler.batch_size
-    for start in range(0, len(prompts), size):
-        batch = [
-            Request(TEXT_TO_IMAGE, params_of(prompt=prompt[:LONGEST_PROMPT]), seed)
-            for prompt, seed in prompts[start : start + size]
-        ]
-        drawn += [output.pixels for output in sampler.sample(batch, lambda step, total, previews: None)]
-    return torch.from_numpy(np.stack(drawn)).permute(0, 3, 1, 2)
+    return sampled(sampler, [request for prompt, seed in prompts for request in requests_of(params_of, [prompt], seed)])
 
 
 # --- figures --------------------------------------------------------------------------------------------------------
@@ -146,11 +139,14 @@ def spread_between(features: Features, together: int) -> npt.NDArray[np.float64]
 
 
 def variety(
-    sampler: Sampler, params_of: Callable[..., Any], gallery: Gallery, labels: dict[str, str]
+    sampler: Sampler,
+    params_of: Callable[..., Any],
+    gallery: Gallery,
+    labels: dict[str, str],
+    features: IndependentFeatures,
 ) -> dict[str, Any]:
     """How unlike four drawings of a prompt that names no style are, beside four real drawings of the concept."""
     seeds = ASKED["seeds"]
-    features = IndependentFeatures()
     prompts = [(labels[concept], seed) for concept in ASKED["variety"] for seed in seeds]
     ours = spread_between(features(ask(sampler, params_of, prompts)), len(seeds))
     rows = [gallery.row_of[concept, style] for concept in ASKED["variety"] for style in ASKED["variety_styles"]]
@@ -164,8 +160,8 @@ def variety(
 
 def figures_of(
     sampler: Sampler, params_of: Callable[..., Any], data: Collection, seeds: Sequence[int]
-) -> tuple[dict[str, Any], Tensor]:
-    """(figures, the drawings in the order of `questions`)."""
+) -> tuple[dict[str, Any], list[Question], Tensor]:
+    """(figures, what was asked, the drawings in the same order)."""
     features = IndependentFeatures()
     chosen = np.array([i for i, item in enumerate(data.items) if is_emoji(item, data)])
     real = data.pictures(chosen)
@@ -194,8 +190,8 @@ def figures_of(
         }
     first = [i for i, question in enumerate(asked) if question.seed == seeds[0]]
     figures |= as_a_whole(ours[first], gallery, real, features)
-    figures["variety"] = variety(sampler, params_of, gallery, labels)
-    return figures, drawn
+    figures["variety"] = variety(sampler, params_of, gallery, labels, features)
+    return figures, asked, drawn
 
 
 def is_emoji(item: dict[str, Any], data: Collection) -> bool:
@@ -244,7 +240,7 @@ def main() -> int:
         if data.card["version"] != ASKED["version"]:
             print("The collection is of another version than the one that the questions were made of", file=sys.stderr)
         seeds = ASKED["seeds"][: arguments.seeds]
-        figures, drawn = figures_of(sampler, task.params, data, seeds)
+        figures, asked, drawn = figures_of(sampler, task.params, data, seeds)
     except (CheckpointError, FileNotFoundError, ImportError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -252,9 +248,8 @@ def main() -> int:
     if arguments.out:
         arguments.out.mkdir(parents=True, exist_ok=True)
         write_atomically(arguments.out / "figures.json", json.dumps(figures, indent=1).encode(), 0o644)
-        labels = {item["concept"]: item["label"] for item in data.items}
         for group in (*CONCEPTS, "pairs"):
-            sheet_of(drawn, questions(labels, seeds), group).save(arguments.out / f"{group}.png", optimize=True)
+            sheet_of(drawn, asked, group).save(arguments.out / f"{group}.png", optimize=True)
     return 0
 
 

@@ -16,8 +16,6 @@ import sys
 import time
 from pathlib import Path
 
-import torch
-
 from models.checkpoint import read_card, write_model
 from models.diffusion.network import FlowTransformer
 from models.diffusion.spec import FlowTraining
@@ -109,7 +107,6 @@ def main() -> None:
     parser.add_argument("--candidates", nargs="*", default=list(CANDIDATES))
     arguments = parser.parse_args()
     os.nice(10)
-    torch.set_num_threads(os.cpu_count() or 1)
     folder = arguments.folder
     while True:
         trained = {name: minutes_of(folder / name) for name in arguments.candidates}

@@ -10,7 +10,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.base import BATCHES, LONGEST_PROMPT, OnStep, Output, Previews, Request, padded
+from models.base import BATCHES, OnStep, Output, Previews, Request, padded, requests_of
 from models.checkpoint import loaded, read_text
 from models.data import to_pixels
 from models.diffusion.flow import heun
@@ -96,12 +96,7 @@ def gaussian(seed: int, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape, dtype=np.float32))
 
 
-def requests(prompts: list[str], seed: int, **params: float) -> list[Request]:
-    """One request a prompt, all with the same seed. Captions may be longer than prompts: their beginning is taken."""
-    return [
-        Request("text-to-image", FlowParams(prompt=prompt[:LONGEST_PROMPT], **params), seed)  # type: ignore[arg-type]
-        for prompt in prompts
-    ]
+requests = partial(requests_of, FlowParams)
 
 
 def load(folder: Path, device: torch.device, published: Path | None = None) -> FlowSampler:

@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.checkpoint import CheckpointError, read_card, read_text, write_model
+from models.checkpoint import CheckpointError, read_card, write_model
 from models.data import Collection, EpochOrder, augment, spread, to_unit
 from models.diffusion.flow import draw_times, flow_loss, mixed
 from models.diffusion.network import FlowTransformer
 from models.diffusion.sample import FlowSampler, requests
 from models.diffusion.spec import FlowTraining, problem
-from models.parts.captions import Captions, tokenizer_for, watched_captions
+from models.parts.captions import Captions, tokenizer_for, tokenizer_of, watched_captions
 from models.parts.prompt import drop_prompts
 from models.parts.prompted import watched_sheet
 from models.parts.text import PromptEncoder
@@ -24,7 +23,7 @@ from models.sentences import OnProgress, cached
 from models.training import parallel
 from models.training.card import training_card
 from models.training.ema import EMA
-from models.training.optimizers import muon_and_adamw
+from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import begin, earlier, own_copy
@@ -123,7 +122,7 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
         fit_scale(network, pictures.plain(spread(train_items, 4096)))
     begin(network, before)
     optimizers = muon_and_adamw(
-        *split_parameters(network),
+        *split_parameters(network, "encoder.", "layers."),
         muon_lr=params.muon_learning_rate,
         adamw_lr=params.adamw_learning_rate,
         weight_decay=params.weight_decay,
@@ -235,17 +234,3 @@ def evaluate(
                 foreseen = network(mixed(x, noise, t), t, tokens.to(device), sentences.to(device))
             total += float((foreseen.float() - x).square().mean()) * len(chosen)
     return total / len(indices) / len(MEASURED_TIMES)
-
-
-def tokenizer_of(checkpoint: Path) -> Tokenizer:
-    return Tokenizer.from_str(read_text(checkpoint, "tokenizer.json", read_card(checkpoint)))
-
-
-def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """(matrices inside of encoder and layers, everything else)."""
-    hidden: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for name, parameter in network.named_parameters():
-        inside = name.startswith(("encoder.", "layers.")) and parameter.ndim == 2 and not name.endswith(".table")
-        (hidden if inside else others).append(parameter)
-    return hidden, others

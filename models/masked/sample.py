@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.base import BATCHES, LONGEST_PROMPT, OnStep, Output, Request, padded
+from models.base import BATCHES, OnStep, Output, Request, padded, requests_of
 from models.checkpoint import loaded, read_text
 from models.data import to_pixels
 from models.masked.network import MaskedTransformer, halton_order
@@ -70,8 +71,7 @@ class MaskedSampler:
         return images
 
 
-def requests(prompts: list[str], seed: int) -> list[Request]:
-    return [Request("text-to-image", MaskedParams(prompt=prompt[:LONGEST_PROMPT]), seed) for prompt in prompts]
+requests = partial(requests_of, MaskedParams)
 
 
 def load(folder: Path, device: torch.device, published: Path | None = None) -> MaskedSampler:

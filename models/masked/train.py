@@ -13,7 +13,6 @@ from torch import Tensor
 
 from models.checkpoint import read_card, write_model
 from models.data import Collection, EpochOrder, spread
-from models.diffusion.train import split_parameters
 from models.masked.network import MaskedTransformer
 from models.masked.sample import MaskedSampler, requests
 from models.masked.spec import MaskedTraining
@@ -24,7 +23,7 @@ from models.parts.text import PromptEncoder
 from models.training import parallel
 from models.training.card import training_card
 from models.training.ema import EMA
-from models.training.optimizers import muon_and_adamw
+from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import own_copy
@@ -62,7 +61,7 @@ def train(params: MaskedTraining, data: Collection, run: Run) -> None:
         )
     network = MaskedTransformer(params.network).to(run.device)
     optimizers = muon_and_adamw(
-        *split_parameters(network),
+        *split_parameters(network, "encoder.", "layers."),
         muon_lr=params.muon_learning_rate,
         adamw_lr=params.adamw_learning_rate,
         weight_decay=params.weight_decay,

@@ -10,7 +10,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.data import Collection
+from models.checkpoint import read_card, read_text
+from models.data import Collection, spread
 from models.folders import write_atomically
 from models.parts.text import PAD, PromptEncoder, train_tokenizer
 from models.sentences import OnProgress, cached, caption_sentences, captions_from, captions_of
@@ -53,8 +54,12 @@ def tokenizer_for(data: Collection, vocabulary: int, path: Path) -> Tokenizer:
     return Tokenizer.from_file(str(path))
 
 
+def tokenizer_of(checkpoint: Path) -> Tokenizer:
+    """That which a checkpoint was trained with. Raises CheckpointError when it is missing or has changed."""
+    return Tokenizer.from_str(read_text(checkpoint, "tokenizer.json", read_card(checkpoint)))
+
+
 def watched_captions(data: Collection, count: int = 12) -> list[str]:
     """A caption each of pictures that are trained on, spread over the collection."""
-    train = data.indices("train", recoloured=False)
-    chosen = train[np.linspace(0, len(train) - 1, min(count, len(train))).astype(int)]
-    return [caption for i in chosen if (caption := data.items[i]["captions"][0].strip())] or ["?"]
+    chosen = [data.items[i] for i in spread(data.indices("train", recoloured=False), count)]
+    return [caption for item in chosen if (caption := item["captions"][0].strip())] or ["?"]

@@ -42,10 +42,14 @@ SHEET_STYLES = [
 
 def draw(sampler: Sampler, requests: Requests, prompts: list[str], seed: int = 0) -> Tensor:
     """(N, 3, H, W) uint8, the shipped defaults, one seed for all."""
+    return sampled(sampler, requests(prompts, seed=seed))
+
+
+def sampled(sampler: Sampler, requests: list[Request]) -> Tensor:
+    """(N, 3, H, W) uint8, one a request, in batches as large as the sampler takes."""
     outputs = []
-    for start in range(0, len(prompts), sampler.batch_size):
-        batch = requests(prompts[start : start + sampler.batch_size], seed=seed)
-        outputs += sampler.sample(batch, lambda step, total, previews: None)
+    for start in range(0, len(requests), sampler.batch_size):
+        outputs += sampler.sample(requests[start : start + sampler.batch_size], lambda step, total, previews: None)
     return torch.from_numpy(np.stack([output.pixels for output in outputs])).permute(0, 3, 1, 2)
 
 

@@ -66,6 +66,16 @@ class Muon(torch.optim.Optimizer):
         return p.grad.lerp(buffer, share)
 
 
+def split_parameters(network: nn.Module, *inside: str) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """(matrices of layers whose names begin with one of `inside`, everything else)."""
+    hidden: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        is_matrix = parameter.ndim == 2 and name.endswith(".weight")
+        (hidden if is_matrix and name.startswith(inside) else others).append(parameter)
+    return hidden, others
+
+
 def muon_and_adamw(
     hidden: list[nn.Parameter], others: list[nn.Parameter], *, muon_lr: float, adamw_lr: float, weight_decay: float
 ) -> list[torch.optim.Optimizer]:

@@ -8,12 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from models.checkpoint import CheckpointError, read_card, read_text, write_model
+from models.checkpoint import CheckpointError, read_card, write_model
 from models.data import Collection, EpochOrder, augment, spread, to_unit
-from models.parts.captions import Captions, tokenizer_for, watched_captions
+from models.parts.captions import Captions, tokenizer_for, tokenizer_of, watched_captions
 from models.parts.prompt import drop_prompts
 from models.parts.prompted import watched_sheet
 from models.parts.text import PromptEncoder
@@ -21,7 +20,7 @@ from models.sentences import OnProgress, cached
 from models.training import parallel
 from models.training.card import training_card
 from models.training.ema import EMA
-from models.training.optimizers import muon_and_adamw
+from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import begin, earlier, own_copy
@@ -121,7 +120,7 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     network = TextToImageTransformer(params.network).to(run.device)
     begin(network, before)
     optimizers = muon_and_adamw(
-        *split_parameters(network),
+        *split_parameters(network, "encoder.", "decoder."),
         muon_lr=params.muon_learning_rate,
         adamw_lr=params.adamw_learning_rate,
         weight_decay=params.weight_decay,
@@ -203,19 +202,6 @@ def with_noise(images: Tensor, params: TransformerTraining, generator: torch.Gen
     noise = torch.rand(images.shape, generator=generator) < share
     others = torch.randint(params.network.image_vocabulary, images.shape, generator=generator)
     return torch.where(noise, others, images)
-
-
-def tokenizer_of(checkpoint: Path) -> Tokenizer:
-    return Tokenizer.from_str(read_text(checkpoint, "tokenizer.json", read_card(checkpoint)))
-
-
-def split_parameters(network: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """(matrices inside encoder and decoder, everything else)."""
-    hidden, others = [], []
-    for name, parameter in network.named_parameters():
-        inside = name.startswith(("encoder.", "decoder.")) and parameter.ndim == 2
-        (hidden if inside else others).append(parameter)
-    return hidden, others
 
 
 @torch.no_grad()

@@ -15,11 +15,10 @@ from pathlib import Path
 
 from app.datasets.collections import emojibase
 from app.datasets.collections.colours import COLOURS
-from app.datasets.collections.emojibase import normal
-from app.datasets.collections.parts import fraction
+from app.datasets.collections.emoji import is_held_out
+from app.datasets.collections.emojibase import normal, tidy
 
 TABLES = Path(__file__).with_name("tables")
-SALT, HELD_OUT = "danqing-emoji-1", 0.05  # those of the `emoji` collection: what it holds out is never trained on here
 SMILEYS, SYMBOLS = 0, 8  # topics of emojibase
 FACES = r"\b(face|grinning|smiling|rolling|star-struck|head|exploding)\b"  # yellow ones, which are much alike
 SHOWN_SYMBOLS = re.compile(
@@ -126,10 +125,6 @@ def read_emoji(folder: Path) -> dict[str, Concept]:
     return concepts
 
 
-def tidy(label: str) -> str:
-    return re.sub(r"[:“”]", "", label).replace("’", "'")
-
-
 def read_icons(concepts: dict[str, Concept]) -> list[Icon]:
     """The icons that show a thing. Those of what no emoji shows become concepts of their own, in `concepts`."""
     by_name = {name: code for code, concept in reversed(concepts.items()) for name in concept.called}
@@ -177,7 +172,7 @@ def split(concepts: dict[str, Concept]) -> None:
         clusters[concept.cluster].append(concept)
     for members in clusters.values():
         emoji = {emojibase.group_of(concept.variants) for concept in members if concept.emoji}
-        if emoji and all(fraction(SALT, group) < HELD_OUT for group in emoji):
+        if emoji and all(is_held_out(group) for group in emoji):
             for concept in members:
                 concept.held_out = True
     kept_names = held_out_names(concepts.values())
@@ -199,13 +194,12 @@ def says(text: str, names: set[str]) -> bool:
 
 def without_held_out(concept: Concept, names: set[str]) -> Concept:
     """A concept that is trained on, without the names of what is held out in its words."""
-    keep = [n for n in (concept.description, concept.description_zh) if n and says(n, names)]
     return replace(
         concept,
         names=[n for n in concept.names if not says(n, names)],
         names_zh=[n for n in concept.names_zh if not says(n, names)],
         tags=[t for t in concept.tags if not says(t, names)],
         tags_zh=[t for t in concept.tags_zh if not says(t, names)],
-        description="" if concept.description in keep else concept.description,
-        description_zh="" if concept.description_zh in keep else concept.description_zh,
+        description="" if says(concept.description, names) else concept.description,
+        description_zh="" if says(concept.description_zh, names) else concept.description_zh,
     )

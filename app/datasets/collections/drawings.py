@@ -15,9 +15,8 @@ import numpy.typing as npt
 from PIL import Image
 
 from app.datasets.collections import emoji as six
-from app.datasets.collections.colours import HUES, main_colour, recolour
+from app.datasets.collections.colours import main_colour, recolour
 from app.datasets.collections.concepts import (
-    SALT,
     Concept,
     Icon,
     held_out_names,
@@ -29,7 +28,7 @@ from app.datasets.collections.concepts import (
 )
 from app.datasets.collections.emojibase import EMOJIBASE, group_of, normal
 from app.datasets.collections.iconify import Draw, named_drawings, on_white
-from app.datasets.collections.parts import fraction, source
+from app.datasets.collections.parts import source
 from app.datasets.collections.wording import Style, captions
 from app.datasets.packages import NpmPackage, fetch_npm
 from app.datasets.prepared import Item, write_prepared
@@ -121,9 +120,6 @@ STYLES = {name: Style(name, name_zh) for name, name_zh in six.STYLES.items()} | 
 }
 PACKAGES = [*six.PACKAGES, six.EMOJITWO, FXEMOJI, CARTOON, *ICONS]
 
-HELD_OUT_PAIRS = 0.03
-COLOURED = 0.35  # share of captions that names the colour, where a drawing has one
-RECOLOURED = 0.3
 NEAR = 2.5  # of 255: mean difference of two thumbnails that show the same
 THUMBNAIL = 16
 
@@ -132,8 +128,7 @@ def split_of(concept: Concept, style: str) -> str:
     """`concept`: held out in every style; `pair`: held out in this style alone; else `train`."""
     if concept.held_out:
         return "concept"
-    is_pair = concept.emoji and fraction(SALT, group_of(concept.id), style) < HELD_OUT_PAIRS
-    return "pair" if is_pair else "train"
+    return "pair" if concept.emoji and six.is_held_out_pair(group_of(concept.id), style) else "train"
 
 
 class NearDuplicates:
@@ -201,13 +196,11 @@ def items(cache: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.NDA
             label=concept.label,
             label_zh=concept.label_zh,
             mirrorable=six.may_be_mirrored(concept.topic, concept.label),
-            captions=captions(words, style, colour, COLOURED, f"{SALT}|{id_}"),
+            captions=captions(words, style, colour, six.COLOURED, f"{six.SALT}|{id_}"),
         )
         yield item, pixels
-        if colour in HUES and not style.always_named and fraction(SALT, "recolour", id_) < RECOLOURED:
-            others = [name for name in HUES if name != colour]
-            new = others[int(fraction(SALT, "colour", id_) * len(others))]
-            texts = captions(words, style, new, 1.0, f"{SALT}|{id_}|{new}")
+        if colour and not style.always_named and (new := six.another_colour(id_, colour)):
+            texts = captions(words, style, new, 1.0, f"{six.SALT}|{id_}|{new}")
             yield replace(item, id=f"{id_}/{new}", recoloured=True, captions=texts), recolour(pixels, colour, new)
 
 

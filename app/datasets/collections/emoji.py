@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.datasets.collections.colours import COLOURS, HUES, main_colour, recolour
-from app.datasets.collections.emojibase import EMOJIBASE, Concept, normal, read_concepts
+from app.datasets.collections.emojibase import EMOJIBASE, Concept, normal, read_concepts, tidy
 from app.datasets.collections.iconify import Draw, draw_file, iconify_drawings, on_white
 from app.datasets.collections.parts import fraction, source
 from app.datasets.packages import NpmPackage, fetch_npm
@@ -94,6 +94,7 @@ MORE_PACKAGES = [OPENMOJI, EMOJITWO, EMOJIONE]  # two are share-alike, so these 
 
 CAPTIONS = 12  # a picture, half English and half Chinese
 HELD_OUT_CONCEPTS, HELD_OUT_PAIRS = 0.05, 0.03
+COLOURED = 0.35  # share of captions that names the colour, where a drawing has one
 RECOLOURED = 0.3  # share of colourful drawings that appear once more in another colour, which their captions name
 SALT = "danqing-emoji-1"
 
@@ -105,9 +106,25 @@ NAMES_ZH = STYLES | MORE_STYLES
 
 def split_of(concept: Concept, style: str) -> str:
     """`concept`: held out in every style; `pair`: held out in this style alone; else `train`."""
-    if fraction(SALT, concept.group) < HELD_OUT_CONCEPTS:
+    if is_held_out(concept.group):
         return "concept"
-    return "pair" if fraction(SALT, concept.group, style) < HELD_OUT_PAIRS else "train"
+    return "pair" if is_held_out_pair(concept.group, style) else "train"
+
+
+def is_held_out(group: str) -> bool:
+    return fraction(SALT, group) < HELD_OUT_CONCEPTS
+
+
+def is_held_out_pair(group: str, style: str) -> bool:
+    return fraction(SALT, group, style) < HELD_OUT_PAIRS
+
+
+def another_colour(id_: str, colour: str | None) -> str | None:
+    """In which a drawing of this colour appears once more, if it does."""
+    if colour not in HUES or fraction(SALT, "recolour", id_) >= RECOLOURED:
+        return None
+    others = [name for name in HUES if name != colour]
+    return others[int(fraction(SALT, "colour", id_) * len(others))]
 
 
 # --- captions -------------------------------------------------------------------------------------------------------
@@ -118,7 +135,7 @@ def article(phrase: str) -> str:
 
 
 def english(rng: random.Random, concept: Concept, colour: str | None, share: float) -> str:
-    label = re.sub(r"[:“”]", "", concept.label).replace("’", "'")
+    label = tidy(concept.label)
     if colour and rng.random() < share:
         label = f"{colour} {label}"
     tag = rng.choice(concept.tags) if concept.tags else label
@@ -218,12 +235,10 @@ def items(
                 label=concept.label,
                 label_zh=concept.label_zh,
                 mirrorable=may_be_mirrored(concept.topic, concept.label),
-                captions=captions(concept, style, colour, 0.35),
+                captions=captions(concept, style, colour, COLOURED),
             )
             yield item, pixels
-            if colour in HUES and fraction(SALT, "recolour", item.id) < RECOLOURED:
-                others = [name for name in HUES if name != colour]
-                new = others[int(fraction(SALT, "colour", item.id) * len(others))]
+            if colour and (new := another_colour(item.id, colour)):
                 yield (
                     replace(item, id=f"{item.id}/{new}", recoloured=True, captions=captions(concept, style, new, 1.0)),
                     recolour(pixels, colour, new),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,3 +82,7 @@ def group_of(hexcode: str) -> str:
 
 def normal(code: str) -> str:
     return "-".join(point for point in code.upper().split("-") if point != "FE0F")
+
+
+def tidy(label: str) -> str:
+    return re.sub(r"[:“”]", "", label).replace("’", "'")
