@@ -70,6 +70,19 @@ def questions(labels: dict[str, str], seeds: Sequence[int]) -> list[Question]:
     return asked + pairs
 
 
+def open_sampler(name: str, checkpoints: Path = ZOO) -> tuple[Sampler, Callable[..., Any]]:
+    """(sampler on the CPU, its parameters of `text-to-image`); `name` of a checkpoint, or a folder.
+
+    Raises CheckpointError where it draws nothing from a prompt.
+    """
+    folder = Path(name) if (Path(name) / "card.json").exists() else find(name, checkpoints)
+    family = families()[read_card(folder)["family"]]
+    task = family.task(TEXT_TO_IMAGE)
+    if task is None or family.sampler is None:
+        raise CheckpointError(f"{folder.name} draws nothing from a prompt")
+    return importlib.import_module(family.sampler).load(folder, torch.device("cpu"), checkpoints), task.params
+
+
 def ask(sampler: Sampler, params_of: Callable[..., Any], prompts: Sequence[tuple[str, int]]) -> Tensor:
     """(N, 3, H, W) uint8 of (prompt, seed) pairs, by the model's own defaults."""
     return sampled(sampler, [request for prompt, seed in prompts for request in requests_of(params_of, [prompt], seed)])
@@ -229,18 +242,12 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(os.cpu_count() or 1)
     try:
-        given = Path(arguments.name)
-        folder = given if (given / "card.json").exists() else find(arguments.name, arguments.checkpoints)
-        family = families()[read_card(folder)["family"]]
-        task = family.task(TEXT_TO_IMAGE)
-        if task is None or family.sampler is None:
-            raise CheckpointError(f"{folder.name} draws nothing from a prompt")
-        sampler = importlib.import_module(family.sampler).load(folder, torch.device("cpu"), arguments.checkpoints)
+        sampler, params_of = open_sampler(arguments.name, arguments.checkpoints)
         data = open_collection(arguments.datasets / ASKED["collection"])
         if data.card["version"] != ASKED["version"]:
             print("The collection is of another version than the one that the questions were made of", file=sys.stderr)
         seeds = ASKED["seeds"][: arguments.seeds]
-        figures, asked, drawn = figures_of(sampler, task.params, data, seeds)
+        figures, asked, drawn = figures_of(sampler, params_of, data, seeds)
     except (CheckpointError, FileNotFoundError, ImportError) as error:
         print(error, file=sys.stderr)
         return 1
