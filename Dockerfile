@@ -16,7 +16,7 @@ FROM base AS assets
 RUN pip install --constraint constraints.txt '.[fetch]' \
     && pip uninstall --yes danqing
 COPY static static
-RUN python -m app.cli vendor
+RUN python -m app.terminal.cli vendor
 
 FROM base AS web
 RUN pip install --constraint constraints.txt --editable '.[fetch]'

@@ -13,25 +13,23 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from app.admin import service as admin
+from app.admin import overview
 from app.checkpoints import service as checkpoints
 from app.database import now, probe, session_scope
-from app.deps import identify
+from app.database.migrate import schema_problem
 from app.errors import Forbidden
-from app.generations.tables import Generation
-from app.lanes import Lane
+from app.jobs.registry import queues
+from app.machines import liveness
 from app.metrics import render
-from app.migrate import schema_problem
 from app.outages import outage
-from app.queue import GENERATION, QUEUES, TRAINING
 from app.settings import get_settings
 from app.storage import get_storage
-from app.training_runs.tables import TrainingRun
+from app.users.deps import identify
+from app.web.lanes import Lane
 
 STUCK_SECONDS = 15.0  # for so long a job may wait while a worker has nothing to do
 KEEP_SECONDS = 1.0  # an answer serves all probes that come meanwhile
 HEALTH = Lane("health", threads=2, each=2, patience=5)
-TABLES: dict[str, type[Generation] | type[TrainingRun]] = {GENERATION: Generation, TRAINING: TrainingRun}
 Part = Callable[[], str | None]
 log = structlog.get_logger()
 
@@ -60,9 +58,9 @@ def measured(request: Request) -> Response:
             raise Forbidden("Metrics are for an admin's key, or for the networks in DANQING_METRICS_FROM")
     with session_scope(writing=False) as session:
         body = render(
-            admin.counts(session),
-            admin.alive(session),
-            {queue: age_of_oldest(session, queue) or 0.0 for queue in QUEUES},
+            overview.counts(session),
+            liveness.alive(session),
+            {queue: age_of_oldest(session, queue) or 0.0 for queue in queues()},
         )
     return Response(body, media_type="text/plain; version=0.0.4")
 
@@ -88,7 +86,7 @@ def examine() -> dict[str, str]:
             "database": database,
             "workers": workers,
             "queue": waiting,
-            "redis": lambda: None if admin.redis_answers() else "Redis does not answer; jobs run all the same",
+            "redis": lambda: None if overview.redis_answers() else "Redis does not answer; jobs run all the same",
             "storage": lambda: get_storage().problem(),
             "models": lambda: None if checkpoints.catalogue() else "there is no model to draw with",
         }
@@ -115,14 +113,15 @@ def database() -> str | None:
 
 def workers() -> str | None:
     with session_scope(writing=False) as session:
-        return None if admin.alive_by_queue(session).get("generation") else "no worker is alive"
+        alive = liveness.alive_by_queue(session)
+    return None if all(alive.get(queue.name) for queue in queues().values() if queue.needed) else "no worker is alive"
 
 
 def waiting() -> str | None:
     """Jobs that wait although a worker is idle, or for want of any worker."""
     with session_scope(writing=False) as session:
-        alive = admin.alive(session)
-        for queue in QUEUES:
+        alive = liveness.alive(session)
+        for queue in queues():
             age = age_of_oldest(session, queue)
             if age is None or age < STUCK_SECONDS:
                 continue
@@ -136,7 +135,7 @@ def waiting() -> str | None:
 
 def age_of_oldest(session: Session, queue: str) -> float | None:
     """Seconds that the oldest job has waited for which there could be a worker; None when none waits."""
-    table = TABLES[queue]
+    table = queues()[queue].table
     query = select(func.min(table.created_at)).where(table.status == "queued", table.queue == queue)
     oldest: datetime | None = session.scalar(query.where(table.notice.is_(None)))
     return None if oldest is None else max(0.0, (now() - oldest).total_seconds())
@@ -144,6 +143,6 @@ def age_of_oldest(session: Session, queue: str) -> float | None:
 
 def busy(session: Session, queue: str) -> set[str]:
     """Names of the workers that hold a job."""
-    table = TABLES[queue]
+    table = queues()[queue].table
     query = select(table.worker).where(table.status == "running", table.queue == queue)
     return {name for name in session.scalars(query) if name}

@@ -27,15 +27,23 @@ from app.checkpoints.api import checkpoints_router
 from app.checkpoints.api import router as models_api
 from app.datasets import fetching
 from app.datasets.api import router as datasets_api
-from app.deps import authenticate
 from app.errors import DomainError
 from app.explorations.api import router as explorations_api
-from app.following import following
 from app.generations.api import events_router
 from app.generations.api import router as generations_api
+from app.jobs.following import following
 from app.logs import configure_logging
-from app.middleware import Forwarded, HeadMiddleware, Probes, StudioMiddleware
-from app.responses import (
+from app.publishing.api import router as publishing_api
+from app.settings import ROOT, get_settings
+from app.training_runs.api import families_router
+from app.training_runs.api import router as training_api
+from app.upkeep.sweeping import sweep_forever
+from app.uploads.api import router as uploads_api
+from app.users.api import router as users_api
+from app.users.deps import authenticate
+from app.version import VERSION
+from app.web.middleware import Forwarded, HeadMiddleware, Probes, StudioMiddleware
+from app.web.responses import (
     on_client_gone,
     on_domain_error,
     on_http_error,
@@ -43,13 +51,6 @@ from app.responses import (
     on_unexpected,
     on_validation_error,
 )
-from app.settings import ROOT, get_settings
-from app.sweeper import sweep_forever
-from app.training_runs.api import families_router
-from app.training_runs.api import router as training_api
-from app.uploads.api import router as uploads_api
-from app.users.api import router as users_api
-from app.version import VERSION
 
 log = structlog.get_logger()
 DESCRIPTION = "A self-hosted studio for art with models that you train yourself. See `/docs` for every route."
@@ -101,6 +102,7 @@ def create_app() -> FastAPI:
         families_router,
         training_api,
         checkpoints_router,
+        publishing_api,
         users_api,
         admin_api,
     ):

@@ -6,7 +6,7 @@ from collections import Counter
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
 
-from app.admin.tables import Worker
+from app.machines.tables import Worker
 
 registry = CollectorRegistry()
 REQUEST_SECONDS = Histogram(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 import structlog
@@ -9,21 +10,24 @@ from fastapi import Form, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from app.admin.pages import router as admin_pages
-from app.artworks.pages import router as artworks_pages
-from app.checkpoints.pages import router as models_pages
+from app.artworks.service import subject
+from app.checkpoints.service import title_of
 from app.datasets.pages import router as datasets_pages
-from app.deps import User, public
+from app.gallery.pages import router as artworks_pages
 from app.generations.pages import router as generations_pages
-from app.i18n import COOKIE, LANGUAGES
-from app.openapi import description
-from app.routing import Router
+from app.i18n import COOKIE, LANGUAGES, said
+from app.publishing.pages import router as models_pages
 from app.security import local_path
 from app.settings import get_settings
-from app.templating import render
 from app.training_runs.pages import router as training_pages
+from app.users.deps import User, public
 from app.users.pages import router as users_pages
+from app.web.openapi import description
+from app.web.routing import Router
+from app.web.templating import filters, render
 
 router = Router(include_in_schema=False)
+filters["subject"] = lambda language: partial(subject, titled=lambda model: said(language, title_of(model)))
 for pages in (
     artworks_pages,
     generations_pages,

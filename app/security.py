@@ -1,10 +1,11 @@
-"""Secrets and their checks: passwords, random tokens, rate limits, and where an unsafe request may come from."""
+"""Who asks; passwords, random tokens, rate limits, and where an unsafe request may come from."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from app.breaker import Breaker
 from app.errors import Forbidden, TooMany
 from app.settings import get_settings
 
+COOKIE = "danqing_session"
 KEY_PREFIX = "dq_"
 SIGN_IN_LIMIT = parse("10 per 5 minutes")
 PEER_LIMIT = parse("200 per 5 minutes")  # of one connection's address, whatever it claims to forward
@@ -28,6 +30,21 @@ _silence = Breaker(5.0)
 
 passwords = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19 * 1024, parallelism=1),))  # OWASP's minimum
 NO_PASSWORD = passwords.hash(secrets.token_hex())  # verified for unknown users, so that they take as long
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Whoever makes a request. `via` is "session" or "key", `credential` the hash of either."""
+
+    id: str
+    name: str
+    role: str
+    via: str
+    credential: str = ""
+
+    @property
+    def is_admin(self) -> bool:
+        return self.role == "admin"
 
 
 def new_token() -> str:

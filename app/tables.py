@@ -1,12 +1,13 @@
 """Every table, imported so that the metadata is whole (migrations, foreign keys)."""
 
-from app.admin.tables import Upkeep, Worker
 from app.artworks.tables import Artwork
 from app.checkpoints.tables import PublishedCheckpoint
 from app.database import Base
 from app.datasets.tables import Dataset, DatasetItem
 from app.generations.tables import Generation
+from app.machines.tables import Worker
 from app.training_runs.tables import TrainingRun
+from app.upkeep.tables import Upkeep
 from app.uploads.tables import Upload
 from app.users.tables import ApiKey, OneTimeLink, User, UserSession
 

@@ -1,14 +1,13 @@
-"""Types of path and query parameters that more than one feature uses."""
+"""Types of fields that more than one feature uses."""
 
 from __future__ import annotations
 
 import uuid
 from typing import Annotated
 
-from fastapi import Path, Query
 from pydantic import AfterValidator, StringConstraints
 
-from models.card import LONGEST_NAME, NAME
+from models.contract.card import LONGEST_NAME, NAME
 
 
 def uuid_text(value: str) -> str:
@@ -27,6 +26,3 @@ def no_controls(value: str | None) -> str | None:
 
 Slug = Annotated[str, StringConstraints(pattern=NAME, max_length=LONGEST_NAME)]
 Uuid = Annotated[str, AfterValidator(uuid_text)]
-Id = Annotated[str, Path(max_length=36), AfterValidator(uuid_text)]
-Text = Annotated[str | None, Query(max_length=200), AfterValidator(no_controls)]
-OptionalId = Annotated[str | None, Query(max_length=36), AfterValidator(lambda value: value and uuid_text(value))]

@@ -9,11 +9,11 @@ import httpx
 import torch
 from rich.table import Table
 
-from models.base import Request
 from models.checkpoint import ZOO
+from models.contract.sampling import Request
 from models.gan.sample import load as load_gan
 from models.gan.spec import UnconditionalImage
-from models.latents import TASK
+from models.parts.latents import TASK
 from models.vae.sample import load as load_vae
 from models.vae.spec import DrawnFromPrior
 from tests.app.test_datasets import drawing

@@ -25,7 +25,7 @@ from sqlalchemy import create_engine, insert
 
 from app.artworks.tables import Artwork
 from app.database import new_id
-from app.paging import encode
+from app.web.paging import encode
 from benchmarks.latents import sampling, sliding
 from benchmarks.load import load as under_load
 from benchmarks.peers.race import peers

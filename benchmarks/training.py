@@ -18,9 +18,9 @@ from rich.table import Table
 from app.datasets.prepared import Item, write_prepared
 from app.training_runs.planning import trainable
 from models.checkpoint import ZOO, read_card
-from models.data import Collection, open_collection
+from models.contract.run_folder import RunFolder
+from models.data.pictures import Collection, open_collection
 from models.training import gauge
-from models.training.folder import RunFolder
 from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision

@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.card import FORMAT, ZOO, CheckpointError, find, read_card
-from models.folders import whole_folder
+from models.contract.card import FORMAT, ZOO, CheckpointError, find, read_card
+from models.contract.files import whole_folder
 
 Network = TypeVar("Network", bound=nn.Module)
 __all__ = ["ZOO", "CheckpointError", "find", "read_card"]

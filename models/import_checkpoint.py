@@ -9,10 +9,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from models.card import CheckpointError, read_card
+from models.contract.card import CheckpointError, read_card
+from models.contract.publication import publish
+from models.contract.registry import families
 from models.prove import prove
-from models.publication import publish
-from models.registry import families
 
 
 def main() -> int:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from models.card import CheckpointError, read_card
-from models.registry import families
+from models.contract.card import CheckpointError, read_card
+from models.contract.registry import families
 
 LONGEST = 300  # characters of a reason
 

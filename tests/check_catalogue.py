@@ -12,19 +12,20 @@ from babel import Locale
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+import app.tables  # noqa: F401
 from app import outages
 from app.checkpoints.figures import words
+from app.checkpoints.metric_names import METRICS
 from app.datasets.collections import COLLECTIONS
 from app.datasets.starters import STARTERS
 from app.errors import DISK_IS_FULL, FILE_IS_DAMAGED, UNEXPECTED
-from app.forms import fields, network_fields
 from app.generations.restoring import DIFFERENCES
-from app.imaging import SAYS_NOTHING
-from app.responses import InternalError
-from app.sweeper import JOBS
-from app.training_runs.metrics import METRICS
+from app.jobs.registry import queues
+from app.media.provenance import SAYS_NOTHING
 from app.users.service import WRONG
-from models.registry import families
+from app.web.forms import fields, network_fields
+from app.web.responses import InternalError
+from models.contract.registry import families
 
 ROOT = Path(__file__).parent.parent
 ERRORS = {
@@ -48,7 +49,7 @@ REASONS = {
     DISK_IS_FULL,
     FILE_IS_DAMAGED,
     UNEXPECTED,
-    *(table.given_up for table in JOBS),
+    *(queue.table.given_up for queue in queues().values()),
     *DIFFERENCES,
     SAYS_NOTHING,
     InternalError.title,
@@ -155,7 +156,7 @@ def reasons() -> set[str]:
 
 def validators() -> set[str]:
     """What our own validators say of a field."""
-    paths = [ROOT / "models" / "base.py", ROOT / "app" / "validation.py"]
+    paths = [ROOT / "models" / "contract" / "tasks.py", ROOT / "app" / "validation.py"]
     paths += [*(ROOT / "models").rglob("*spec.py"), *(ROOT / "app").rglob("schemas.py")]
     calls = [
         node for path in paths for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Call)

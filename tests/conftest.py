@@ -17,8 +17,9 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from app import database, events, security, settings, storage
-from app.supervisor import valkey_binary
+from app import database, security, settings, storage
+from app.jobs import events
+from app.terminal.supervisor import valkey_binary
 from tests.studio import Studio, free_port, wait_until
 
 CHROMIUM = next(
@@ -139,7 +140,7 @@ def in_process(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pyte
     if request.param == "postgres":
         monkeypatch.setenv("DANQING_DATABASE_URL", request.getfixturevalue("postgres"))
     clear_caches()
-    from app.migrate import migrate
+    from app.database.migrate import migrate
     from app.tables import Base
 
     if request.param == "postgres":

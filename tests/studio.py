@@ -69,13 +69,13 @@ class Studio:
     def command(self, name: str) -> list[str]:
         if name == "valkey":
             from app.settings import Settings
-            from app.supervisor import valkey_child
+            from app.terminal.supervisor import valkey_child
 
             return valkey_child(Settings(data=self.folder / "data")).command
         if name == "web":
-            return [sys.executable, "-m", "app.cli", "web"]
+            return [sys.executable, "-m", "app.terminal.cli", "web"]
         queue = "training" if name.startswith("training") else "generation"
-        return [sys.executable, "-m", "app.cli", "worker", "--queue", queue]
+        return [sys.executable, "-m", "app.terminal.cli", "worker", "--queue", queue]
 
     def start(self, *names: str, **environment: str) -> None:
         for name in names:
@@ -110,7 +110,7 @@ class Studio:
     def run(self, *arguments: str, text: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """A `danqing` command on this studio."""
         return subprocess.run(
-            [sys.executable, "-m", "app.cli", *arguments],
+            [sys.executable, "-m", "app.terminal.cli", *arguments],
             cwd=ROOT,
             input=text,
             text=True,

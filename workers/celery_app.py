@@ -13,8 +13,10 @@ import socket
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from importlib import import_module
 
 import psutil
 import structlog
@@ -24,19 +26,24 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 import app.tables  # noqa: F401
-from app.admin.tables import Worker
 from app.database import engine, now, session_scope
+from app.jobs.queue import bell, celery_app
+from app.jobs.registry import queues
 from app.logs import configure_logging
+from app.machines.tables import Worker
 from app.outages import in_words
-from app.queue import TRAINING, celery_app
 from app.settings import get_settings
-from app.sweeper import sweep_forever
+from app.upkeep.sweeping import sweep_forever
 from workers import gauging, loop, shutdown
-from workers.gauging import gauge_when_idle
 
 REPORT_SECONDS = 5.0
 log = structlog.get_logger()
-celery_app.conf.update(worker_proc_alive_timeout=180.0, imports=["workers.tasks"], worker_max_tasks_per_child=None)
+celery_app.conf.update(
+    worker_proc_alive_timeout=180.0,
+    imports=["workers.tasks"],
+    worker_max_tasks_per_child=None,
+    task_queues=[bell(name) for name in queues()],
+)
 
 
 def worker_name() -> str:
@@ -52,7 +59,7 @@ def machine_name() -> str:
 
 
 def queue_name() -> str:
-    return os.environ.get("DANQING_QUEUE", "generation")
+    return os.environ["DANQING_QUEUE"]
 
 
 @worker_process_init.connect
@@ -61,12 +68,15 @@ def start_child(**_: object) -> None:
     configure_logging(get_settings().log_format)
     engine().dispose(close=False)
     stop = threading.Event()
-    beside = [sweep_forever, report_forever, gauge_when_idle if queue_name() == TRAINING else explore_forever]
-    for target in beside:
-        threading.Thread(target=target, args=(stop,), daemon=True, name=target.__name__).start()
+    beside(stop, sweep_forever, report_forever)
     worker = threading.Thread(target=work_forever, args=(stop,), daemon=True, name="work")
     worker.start()
     worker_process_shutdown.connect(partial(end_child, stop, worker), weak=False)
+
+
+def beside(stop: threading.Event, *targets: Callable[[threading.Event], None]) -> None:
+    for target in targets:
+        threading.Thread(target=target, args=(stop,), daemon=True, name=target.__name__).start()
 
 
 def end_child(stop: threading.Event, worker: threading.Thread, **_: object) -> None:
@@ -78,44 +88,10 @@ def end_child(stop: threading.Event, worker: threading.Thread, **_: object) -> N
 
 
 def work_forever(stop: threading.Event) -> None:
-    if queue_name() == TRAINING:
-        from workers.training.sitting import work_once
-    else:
-        from workers.generate import work_once
-
-        limit_threads()
-        warm()
-    loop.work_forever(stop, lambda: work_once(queue_name(), worker_name()))
-
-
-def limit_threads() -> None:
-    """Half of the cores draw; the rest is for the web process and for training.
-
-    OpenMP threads that wait for a core which a training run holds spin, and a picture of 0.4 s then takes 20 s.
-    """
-    import torch
-
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
-
-
-def warm() -> None:
-    """Load the first model of the catalogue, so that the first picture is quick. A broken one must not stop us."""
-    from app.checkpoints import service as checkpoints
-    from workers import model_cache
-
-    for found in list(checkpoints.catalogue().values())[:1]:
-        try:
-            model_cache.sampler(found.name, found.sha256)
-        except Exception as error:
-            log.error("model_not_loaded", model=found.name, error=str(error))
-
-
-def explore_forever(stop: threading.Event) -> None:
-    """Live frames, with this thread's own share of the cores."""
-    from workers.explore import explore_forever as run
-
-    limit_threads()
-    run(stop)
+    work = import_module(queues()[queue_name()].work)
+    beside(stop, *work.BESIDE)
+    work.prepare()
+    loop.work_forever(stop, lambda: work.work_once(queue_name(), worker_name()))
 
 
 def report_forever(stop: threading.Event) -> None:

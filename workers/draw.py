@@ -19,12 +19,13 @@ from PIL import Image
 from app.checkpoints import service as checkpoints
 from app.errors import DomainError, Invalid
 from app.generations.service import fitting
-from app.imaging import on_white, png_with_provenance, read_upload, told
 from app.logs import configure_logging
+from app.media.pixels import on_white, read_upload
+from app.media.provenance import png_with_provenance, told
 from app.settings import get_settings
-from models.base import Request
 from models.checkpoint import CheckpointError
-from models.folders import write_atomically
+from models.contract.files import write_atomically
+from models.contract.sampling import Request
 from workers import model_cache
 from workers.provenance import provenance
 

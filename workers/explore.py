@@ -10,13 +10,13 @@ import redis
 import structlog
 from PIL import Image
 
-from app.events import client
 from app.explorations.service import FRAME, OUTDATED, PROBLEM, REQUESTS, WAIT_SECONDS, Exploration
-from app.imaging import encode_png
-from models.base import Cancelled, Request
+from app.jobs.events import client
+from app.media.pixels import encode_png
 from models.checkpoint import CheckpointError
+from models.contract.sampling import Cancelled, Request
 from workers import model_cache
-from workers.generate import InputMissing, read_picture, reason
+from workers.inputs import InputMissing, read_picture, reason
 
 KEEP_SECONDS = 30  # of an answer that nobody fetches
 LOOK_SECONDS = 0.1
@@ -24,6 +24,7 @@ log = structlog.get_logger()
 
 
 def explore_forever(stop: threading.Event) -> None:
+    model_cache.limit_threads()  # this thread's own share of the cores
     while not stop.is_set():
         try:
             found = client().blpop([REQUESTS], timeout=WAIT_SECONDS)

@@ -10,25 +10,25 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import structlog
 import torch
 from PIL import Image
 
-from app import imaging
 from app.artworks.service import search_text, subject
 from app.artworks.tables import Artwork, Source
 from app.database import new_id, session_scope, storage_lock
 from app.errors import Damaged, StorageFull
-from app.events import Event, PreviewEvent, ProgressEvent, StatusEvent, publish
 from app.generations.tables import Generation
+from app.jobs.events import Event, PreviewEvent, ProgressEvent, StatusEvent, publish
+from app.jobs.sweeper import MAX_ATTEMPTS
+from app.media.provenance import png_with_provenance
 from app.outages import outage
 from app.storage import get_storage
-from app.sweeper import MAX_ATTEMPTS
-from models.base import Cancelled, Output, Previews, Request
 from models.checkpoint import CheckpointError
+from models.contract.sampling import Cancelled, Output, Previews, Request
 from workers import crash_points, lease, loop, model_cache, shutdown
+from workers.explore import explore_forever
+from workers.inputs import InputMissing, read_picture, reason
 from workers.lease import Heartbeat, Lease
 from workers.provenance import provenance
 from workers.shutdown import Stopping
@@ -37,11 +37,13 @@ BATCH = 16  # pictures sampled at once
 FRESH_SECONDS = 1800.0  # a file is collected after an hour that nobody names it
 FIRST_PREVIEW, NEXT_PREVIEW = 0.12, 0.25  # seconds: quick jobs need one, slow ones a few
 PREVIEW_SHARE = 8  # a large batch is not slowed by its previews: they take a ninth of its time at most
+BESIDE = (explore_forever,)
 log = structlog.get_logger()
 
 
-class InputMissing(Exception):
-    """The file of a picture that a job works from is gone."""
+def prepare() -> None:
+    model_cache.limit_threads()
+    model_cache.warm()
 
 
 def work_once(queue: str, worker: str) -> bool:
@@ -124,19 +126,6 @@ def release(leases: list[Lease[Generation]], notice: str | None = None) -> None:
             publish(taken.row.user_id, StatusEvent(generation=taken.job, status=status))
 
 
-def reason(error: Exception) -> str:
-    """In words for an artist."""
-    if isinstance(error, Damaged):
-        return error.detail
-    if isinstance(error, InputMissing):
-        return "A picture that this was to be made from is no longer there."
-    if isinstance(error, StorageFull):
-        return "The disk of the studio is full; ask an admin to make room, then try again."
-    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
-        return "There was not enough memory for this; try fewer pictures at once."
-    return "The model failed while it drew this. The log has the details under this job's id."
-
-
 def sample(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> list[Output]:
     """One output a picture, in the order of the jobs."""
     first = leases[0]
@@ -155,15 +144,6 @@ def sample(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> list[Output
         watch.turns, watch.turn = -(-len(requests) // sampler.batch_size), len(outputs) // sampler.batch_size
         outputs += sampler.sample(part, watch.on_step)
     return outputs
-
-
-def read_picture(digest: str) -> npt.NDArray[np.uint8]:
-    """(H, W, 3) of a stored picture, transparency on white. Raises InputMissing."""
-    try:
-        content = get_storage().get(digest)
-    except FileNotFoundError as error:
-        raise InputMissing from error
-    return np.asarray(imaging.on_white(content), dtype=np.uint8)
 
 
 @dataclass
@@ -200,7 +180,7 @@ class Watch:
 
 
 def data_uri(pixels: Any) -> str:
-    png = imaging.encode_png(Image.fromarray(pixels))
+    png = pixels.encode_png(Image.fromarray(pixels))
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
@@ -252,7 +232,7 @@ def encode(taken: Lease[Generation], index: int, work: Output, batch: int) -> tu
         picture=picture,
         metadata={"batch": batch, **work.metadata},
     )
-    content = imaging.png_with_provenance(picture, abroad(made))
+    content = png_with_provenance(picture, abroad(made))
     return content, Artwork(
         id=new_id(),
         user_id=taken.row.user_id,

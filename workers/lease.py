@@ -16,10 +16,10 @@ from sqlalchemy.orm import Session
 
 from app.database import UTCDateTime, clock, now, session_scope
 from app.generations.tables import Generation
-from app.jobs import Job
+from app.jobs.registry import queues
+from app.jobs.table import Job
 from app.outages import in_words
 from app.settings import get_settings
-from app.training_runs.tables import TrainingRun
 from app.users.tables import User
 
 J = TypeVar("J", bound=Job)
@@ -249,7 +249,7 @@ def give_back_all(worker: str) -> int:
     """A worker that shuts down returns what it holds; this costs the jobs no attempt."""
     given_back = 0
     with session_scope() as session:
-        for table in (Generation, TrainingRun):
+        for table in (queue.table for queue in queues().values()):
             done = session.execute(
                 update(table)
                 .where(table.worker == worker, table.status == "running")

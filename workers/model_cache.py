@@ -18,8 +18,8 @@ from app.checkpoints import service as checkpoints
 from app.checkpoints.service import Checkpoint
 from app.errors import NotFound
 from app.settings import get_settings
-from models.base import Sampler
 from models.checkpoint import CheckpointError
+from models.contract.sampling import Sampler
 
 log = structlog.get_logger()
 _lock = threading.Lock()
@@ -35,6 +35,23 @@ def device() -> torch.device:
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)
+
+
+def limit_threads() -> None:
+    """Half of the cores draw, by each thread that calls this; the rest is for the web process and for training.
+
+    OpenMP threads that wait for a core which a training run holds spin, and a picture of 0.4 s then takes 20 s.
+    """
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // 2))
+
+
+def warm() -> None:
+    """Load the first model of the catalogue, so that the first picture is quick. A broken one must not stop us."""
+    for found in list(checkpoints.catalogue().values())[:1]:
+        try:
+            sampler(found.name, found.sha256)
+        except Exception as error:
+            log.error("model_not_loaded", model=found.name, error=str(error))
 
 
 def checkpoint(name: str) -> Checkpoint:

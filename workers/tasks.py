@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.queue import RING, celery_app
+from app.jobs.queue import RING, celery_app
 from workers import loop
 
 

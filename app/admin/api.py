@@ -6,10 +6,11 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.admin import service
+from app.admin import overview
 from app.database import session_scope
-from app.deps import Admin
-from app.routing import Router
+from app.machines import liveness
+from app.users.deps import Admin
+from app.web.routing import Router
 
 router = Router(tags=["admin"])
 
@@ -53,7 +54,7 @@ class QueueOut(BaseModel):
 @router.get("/workers", summary="Workers with device and memory (admin)")
 def list_workers(admin: Admin) -> WorkerList:
     with session_scope(writing=False) as session:
-        return WorkerList(items=[WorkerOut.model_validate(worker) for worker in service.workers(session)])
+        return WorkerList(items=[WorkerOut.model_validate(worker) for worker in liveness.workers(session)])
 
 
 @router.get("/queue", summary="Unfinished jobs of everyone, without their prompts (admin)")
@@ -71,6 +72,6 @@ def queue(admin: Admin) -> QueueOut:
                     attempt=job.attempt,
                     created_at=job.created_at,
                 )
-                for job, name in service.unfinished(session)
+                for job, name in overview.unfinished(session)
             ]
         )

@@ -7,15 +7,16 @@ from typing import Annotated
 from fastapi import Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from app.admin import service
+from app.admin import overview
 from app.database import session_scope
-from app.deps import Admin
 from app.errors import DomainError, entered
-from app.routing import Router
-from app.templating import render
+from app.machines import liveness
 from app.users import service as users
+from app.users.deps import Admin
 from app.users.schemas import UserChange, UserIn
-from app.validation import Id
+from app.web.parameters import Id
+from app.web.routing import Router
+from app.web.templating import render
 
 router = Router(prefix="/admin")
 Entry = Annotated[str, Form(max_length=1000)]
@@ -31,15 +32,15 @@ def page(request: Request, error: DomainError | None = None, link: str | None = 
         context = {
             "path": "/admin",
             "people": users.all_users(session),
-            "jobs": service.unfinished(session),
+            "jobs": overview.unfinished(session),
             "link": link,
             "error": error,
-            "workers": [(worker, service.is_alive(worker)) for worker in service.workers(session)],
-            "counts": service.counts(session),
-            "runs": service.training(session),
+            "workers": [(worker, liveness.is_alive(worker)) for worker in liveness.workers(session)],
+            "counts": overview.counts(session),
+            "runs": overview.training(session),
             "keys": users.all_keys(session),
-            "room": service.room(session),
-            "redis": service.redis_answers(),
+            "room": overview.room(session),
+            "redis": overview.redis_answers(),
         }
     return render(request, "admin/index.html", context, status=error.status if error else 200)
 

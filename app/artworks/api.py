@@ -9,11 +9,11 @@ from fastapi import Query, Request, Response, status
 from app.artworks import service
 from app.artworks.schemas import ArtworkChange, ArtworkList, ArtworkOut
 from app.database import session_scope
-from app.deps import User
-from app.files import ANSWERS, file_response, is_known
-from app.paging import Cursor, Limit, decode, encode
-from app.routing import Router
-from app.validation import Id, Text
+from app.users.deps import User
+from app.web.files import ANSWERS, file_response, is_known
+from app.web.paging import Cursor, Limit, decode, encode
+from app.web.parameters import Id, Text
+from app.web.routing import Router
 
 router = Router(prefix="/artworks", tags=["artworks"])
 FOREVER = "private, max-age=31536000, immutable"

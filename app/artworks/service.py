@@ -10,13 +10,13 @@ from pydantic import TypeAdapter
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session, defer
 
-from app import imaging
 from app.artworks.schemas import ArtworkBrief, ArtworkChange, ArtworkOut
 from app.artworks.tables import Artwork, Source
 from app.database import now
 from app.errors import NotFound
+from app.media import previews
+from app.security import Principal
 from app.storage import get_storage
-from app.users.service import Principal
 
 COLUMNS = tuple(getattr(Artwork, name) for name in ArtworkBrief.model_fields)
 LISTED = select(*COLUMNS, Artwork.user_id).order_by(Artwork.id.desc())
@@ -185,4 +185,4 @@ def content(artwork: Artwork) -> bytes:
 
 
 def preview(artwork: Artwork, size: int) -> bytes:
-    return imaging.cached_preview(artwork.sha256, size, lambda: content(artwork))
+    return previews.cached_preview(artwork.sha256, size, lambda: content(artwork))

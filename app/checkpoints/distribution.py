@@ -17,8 +17,8 @@ from app.checkpoints.tables import PublishedCheckpoint
 from app.database import session_scope
 from app.settings import get_settings
 from app.storage import get_storage
-from models.card import read_card
-from models.folders import locked, whole_folder, write_atomically
+from models.contract.card import read_card
+from models.contract.files import locked, whole_folder, write_atomically
 
 MARK = ".published"  # in a folder that follows the row of its name: which one it is of
 FETCH_SECONDS = 3600.0  # that another process of this machine may take to fetch the same

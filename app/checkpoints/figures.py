@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.training_runs.metrics import METRICS
+from app.checkpoints.metric_names import METRICS
 
 WRITTEN = {
     "psnr": "PSNR",

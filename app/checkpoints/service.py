@@ -21,11 +21,12 @@ from app.errors import Conflict, Invalid, NotFound
 from app.settings import ROOT, get_settings
 from app.storage import Growing
 from app.zips import Limits, blocks_of, open_archive
-from models.base import Family, Task
-from models.card import ZOO, CheckpointError, problem
-from models.folders import WRITING
-from models.publication import PLAIN, publish
-from models.registry import families
+from models.contract.card import ZOO, CheckpointError, problem
+from models.contract.family import Family
+from models.contract.files import WRITING
+from models.contract.publication import PLAIN, publish
+from models.contract.registry import families
+from models.contract.tasks import Task
 
 MAX_FILES, MAX_BYTES = 20, 8 * 2**30  # of an imported checkpoint
 PROOF_SECONDS = 300
@@ -116,6 +117,11 @@ def is_plain(path: Path) -> bool:
 def cards() -> dict[str, dict[str, Any]]:
     """Cards of all checkpoints by name, also of those that draw nothing by themselves."""
     return {folder.name: card for folder, card in found()}
+
+
+def title_of(name: str) -> str:
+    """Of a checkpoint that may be gone."""
+    return str(cards().get(name, {}).get("title") or name.replace("-", " "))
 
 
 def ships(name: str) -> bool:

@@ -29,16 +29,16 @@ from app.datasets.schemas import (
     Statistics,
 )
 from app.datasets.tables import DatasetItem
-from app.deps import Admin
 from app.errors import Invalid, NotFound
-from app.files import ANSWERS, file_response
 from app.i18n import language_of, said
-from app.imaging import cached_preview
-from app.lanes import IMPORTING, READING, lane
-from app.paging import Cursor, Limit, decode, encode
-from app.responses import attachment
-from app.routing import Router
-from app.validation import Id, Text
+from app.media.previews import cached_preview
+from app.users.deps import Admin
+from app.web.files import ANSWERS, file_response
+from app.web.lanes import IMPORTING, READING, lane
+from app.web.paging import Cursor, Limit, decode, encode
+from app.web.parameters import Id, Text
+from app.web.responses import attachment
+from app.web.routing import Router
 
 router = Router(prefix="/datasets", tags=["datasets"])
 FILES = {

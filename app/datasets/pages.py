@@ -11,12 +11,12 @@ from fastapi.responses import RedirectResponse
 from app.database import session_scope
 from app.datasets import fetching, service
 from app.datasets.schemas import DatasetIn, StarterName, State
-from app.deps import Admin
 from app.errors import Conflict, DomainError, entered
-from app.paging import Cursor, decode, encode
-from app.routing import Router
-from app.templating import render
-from app.validation import Id, Text
+from app.users.deps import Admin
+from app.web.paging import Cursor, decode, encode
+from app.web.parameters import Id, Text
+from app.web.routing import Router
+from app.web.templating import render
 
 router = Router(prefix="/datasets")
 PAGE, SHOWN = 60, 24

@@ -21,7 +21,7 @@ from app.datasets.labels import labelled
 from app.datasets.prepared import Item, write_prepared
 from app.datasets.tables import DatasetItem
 from app.errors import Conflict, Invalid
-from app.imaging import on_white
+from app.media.pixels import on_white
 from app.storage import get_storage
 
 Fit = Literal["crop", "pad", "patches"]

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from models.folders import whole_folder
+from models.contract.files import whole_folder
 
 FORMAT = 1
 

@@ -17,14 +17,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from app.database import session_scope
-from app.datasets.captions import tidy
-from app.datasets.kinds import KINDS
 from app.datasets.labels import labelled, place
 from app.datasets.schemas import DatasetChange, DatasetIn, DatasetOut, ItemChange, State, Statistics
 from app.datasets.tables import Dataset, DatasetItem
 from app.errors import Conflict, NotFound
+from app.media import KINDS
+from app.media.rows import tidy
+from app.security import Principal
 from app.storage import Growing, get_storage
-from app.users.service import Principal
 
 SUFFIXES = {
     "image/png": ".png",

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.datasets.collections.emojibase import EMOJIBASE, normal, read_concepts
-from app.datasets.packages import NpmPackage, PyPIPackage
 from app.datasets.schemas import KindName
+from app.packages.npm import NpmPackage
+from app.packages.pypi import PyPIPackage
 
 Files = list[tuple[str, bytes]]
 TOGETHER = 5  # works an import; after each the progress is told

@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastapi import Response, status
 
 from app.database import session_scope
-from app.deps import User
 from app.explorations import service
 from app.generations.schemas import GenerationIn
-from app.lanes import LIVE, lane
-from app.routing import Router
+from app.users.deps import User
+from app.web.lanes import LIVE, lane
+from app.web.routing import Router
 
 router = Router(prefix="/explorations", tags=["generations"])
 

@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 
 from app.database import new_id
 from app.errors import Invalid, Unavailable
-from app.events import client
 from app.generations import service as generations
 from app.generations.schemas import GenerationIn
-from app.users.service import Principal
+from app.jobs.events import client
+from app.security import Principal
 
 REQUESTS = "danqing:explorations"
 PATIENCE_SECONDS = 10.0  # a first picture has to be brought into the latent space of a GAN

@@ -13,23 +13,23 @@ from fastapi import Depends, Header, Request, Response, status
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.database import session_scope
-from app.deps import Listening, User
-from app.events import publish
-from app.following import following
 from app.generations import restoring, service, streams
 from app.generations.schemas import GenerationIn, GenerationList, GenerationOut, Restoration
 from app.generations.streams import describe, sent, status_event
 from app.generations.tables import FINISHED
 from app.i18n import language_of, said
-from app.imaging import told
-from app.lanes import DECODING, READING, WRITING
-from app.paging import Cursor, Limit, decode, encode
-from app.queue import ring
-from app.routing import Router
+from app.jobs.events import publish
+from app.jobs.following import Listening, following
+from app.jobs.queue import ring
+from app.media.provenance import told
+from app.security import Principal
 from app.uploads import service as uploads
 from app.uploads.form import OPENAPI, received
-from app.users.service import Principal
-from app.validation import Id
+from app.users.deps import User
+from app.web.lanes import DECODING, READING, WRITING
+from app.web.paging import Cursor, Limit, decode, encode
+from app.web.parameters import Id
+from app.web.routing import Router
 
 router = Router(prefix="/generations", tags=["generations"])
 LONGEST_WAIT = 60.0

@@ -10,15 +10,16 @@ from sqlalchemy.orm import Session
 from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
 from app.database import session_scope
-from app.deps import User
 from app.errors import entered
-from app.forms import fields
 from app.generations import restoring, service
 from app.generations.schemas import LONGEST_REQUEST, MOST_IMAGES, GenerationIn, Inputs, PictureIn, Restoration
-from app.routing import Router
-from app.templating import render
-from app.users.service import Principal
-from app.validation import Id, OptionalId, Text, Uuid
+from app.security import Principal
+from app.users.deps import User
+from app.validation import Uuid
+from app.web.forms import fields
+from app.web.parameters import Id, OptionalId, Text
+from app.web.routing import Router
+from app.web.templating import render
 
 router = Router()
 RECENT = 12

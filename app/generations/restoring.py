@@ -12,11 +12,11 @@ from app.checkpoints import service as checkpoints
 from app.errors import Invalid, NotFound, invalid_params
 from app.generations.schemas import LONGEST_REQUEST, MOST_IMAGES, GenerationIn, Inputs, PictureIn, Restoration
 from app.generations.service import check_choices, source
+from app.security import Principal
 from app.uploads import service as uploads
-from app.users.service import Principal
 from app.validation import Slug, Uuid
 from app.version import VERSION
-from models.base import Task
+from models.contract.tasks import Task
 
 GONE = "The model {} is not here"
 NO_SUCH_TASK = "The model {} does not do this any more"

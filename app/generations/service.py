@@ -22,12 +22,12 @@ from app.database import now
 from app.errors import Conflict, Invalid, NotFound, TooMany, invalid_params
 from app.generations.schemas import GenerationIn, GenerationOut, Inputs, PictureIn, Progress
 from app.generations.tables import FINISHED, UNFINISHED, Generation
+from app.security import Principal
 from app.settings import get_settings
 from app.uploads import service as uploads
 from app.uploads.tables import Upload
-from app.users.service import Principal
 from app.users.tables import User
-from models.base import SamplingParams, Task
+from models.contract.tasks import SamplingParams, Task
 
 RETRY_SECONDS = 30
 

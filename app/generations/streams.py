@@ -10,13 +10,13 @@ from functools import partial
 from fastapi.sse import ServerSentEvent
 
 from app.database import session_scope
-from app.events import StatusEvent
-from app.following import Entry, Listener, following, number
 from app.generations import service
 from app.generations.schemas import GenerationOut
-from app.jobs import FINISHED
-from app.lanes import READING
-from app.users.service import Principal
+from app.jobs.events import StatusEvent
+from app.jobs.following import Entry, Listener, following, number
+from app.jobs.table import FINISHED
+from app.security import Principal
+from app.web.lanes import READING
 
 LONGEST_SECONDS = 3600.0
 # Between two looks at the rows: while Redis is silent or places in the queue change; in case an event was lost; and

@@ -8,9 +8,12 @@ from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
-from app.jobs import FINISHED, UNFINISHED, Job
+from app.jobs.events import StatusEvent, publish
+from app.jobs.registry import JobQueue, enter
+from app.jobs.table import FINISHED, UNFINISHED, Job
 
-__all__ = ["FINISHED", "UNFINISHED", "Generation"]
+__all__ = ["FINISHED", "GENERATION", "UNFINISHED", "Generation"]
+GENERATION = "generation"
 WHERE_QUEUED: dict[str, Any] = {f"{dialect}_where": text("status = 'queued'") for dialect in ("sqlite", "postgresql")}
 
 
@@ -35,7 +38,7 @@ class Generation(Job, Base):
     )
 
     user_id: Mapped[str] = mapped_column(ForeignKey("users.id", ondelete="CASCADE"))
-    queue: Mapped[str] = mapped_column(default="generation")
+    queue: Mapped[str] = mapped_column(default=GENERATION)
     model: Mapped[str]
     task: Mapped[str]
     checkpoint_sha256: Mapped[str]
@@ -44,3 +47,11 @@ class Generation(Job, Base):
     count: Mapped[int]
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str]
+
+
+def tell(job: Generation) -> None:
+    """Whoever watches a job hears what became of it."""
+    publish(job.user_id, StatusEvent(generation=job.id, status=job.status, error=job.error))
+
+
+enter(JobQueue(GENERATION, Generation, "workers.generate", changed=tell, needed=True, gpu_each=True))

@@ -9,8 +9,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.database import now, session_scope
-from app.events import StatusEvent, publish
 from app.generations.tables import Generation
+from app.jobs.events import StatusEvent, publish
 
 
 def fail_waiting(

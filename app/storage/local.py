@@ -18,7 +18,7 @@ from pathlib import Path
 from app.errors import DISK_IS_FULL, DomainError, StorageFull, Unavailable
 from app.storage.contract import DIGEST, Storage, address, damaged, log
 from app.storage.places import folder_at, open_at, write_at
-from models.folders import WRITING, is_full
+from models.contract.files import WRITING, is_full
 
 PAIR = re.compile(r"[0-9a-f]{2}")
 LARGE = 8 << 20  # bytes: what is larger is not read whole for every answer

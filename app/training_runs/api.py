@@ -15,19 +15,12 @@ from fastapi.responses import FileResponse, PlainTextResponse
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy.orm import Session
 
-from app.checkpoints import distribution
-from app.checkpoints.schemas import CardOut
-from app.checkpoints.service import cards
 from app.database import session_scope
-from app.deps import Admin, Listening
 from app.errors import Invalid, NotFound
-from app.generations.waiting import end_waiting
 from app.i18n import language_of
 from app.i18n import said as said_in
-from app.lanes import IMPORTING, READING, lane
-from app.paging import Cursor, Limit, decode, encode
-from app.queue import TRAINING, ring
-from app.routing import Router
+from app.jobs.following import Listening
+from app.jobs.queue import ring
 from app.training_runs import planning, service
 from app.training_runs.estimates import estimate
 from app.training_runs.schemas import (
@@ -35,7 +28,6 @@ from app.training_runs.schemas import (
     Estimate,
     ExtensionIn,
     PresetOut,
-    PublicationIn,
     SheetList,
     SheetOut,
     TrainingFamilyList,
@@ -44,9 +36,13 @@ from app.training_runs.schemas import (
     TrainingRunList,
     TrainingRunOut,
 )
-from app.training_runs.tables import AT_REST, TrainingRun
-from app.validation import Id
-from models.base import Family, Preset
+from app.training_runs.tables import AT_REST, TRAINING, TrainingRun
+from app.users.deps import Admin
+from app.web.lanes import READING
+from app.web.paging import Cursor, Limit, decode, encode
+from app.web.parameters import Id
+from app.web.routing import Router
+from models.contract.family import Family, Preset
 
 router = Router(prefix="/training-runs", tags=["training"])
 families_router = Router(prefix="/training-families", tags=["training"])
@@ -181,24 +177,6 @@ def conclude(admin: Admin, run_id: Id) -> TrainingRunOut:
 @router.post("/{run_id}/extension", summary="Change the budget of a run")
 def extend(admin: Admin, run_id: Id, given: ExtensionIn) -> TrainingRunOut:
     return set_going(run_id, partial(service.extend, given=given))
-
-
-@router.post(
-    "/{run_id}/publication",
-    status_code=status.HTTP_201_CREATED,
-    summary="Publish what it has trained",
-    responses=CONFLICT,
-)
-@lane(IMPORTING)
-def publish(run: Existing, response: Response, given: PublicationIn) -> CardOut:
-    """Artists see the model at once."""
-    service.publish(run, given)
-    distribution.announce(given.name)
-    with session_scope() as session:
-        service.name_model(session, given.name, run.id)
-    end_waiting(given.name, cards()[given.name])
-    response.headers["Location"] = f"/api/v1/checkpoints/{given.name}"
-    return CardOut.of(given.name, cards()[given.name])
 
 
 # --- watching -------------------------------------------------------------------------------------------------------

@@ -11,16 +11,16 @@ from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.admin import service as admin
-from app.admin.tables import Worker
 from app.errors import Invalid
+from app.machines import liveness
+from app.machines.tables import Worker
 from app.settings import get_settings
 from app.training_runs.schemas import Estimate
-from app.training_runs.tables import TrainingRun
-from models.base import Family
-from models.fine_tuning import LEARNT
-from models.training.folder import RunFolder
-from models.training.recipe import completed
+from app.training_runs.tables import TRAINING, TrainingRun
+from models.contract.family import Family
+from models.contract.fine_tuning import LEARNT
+from models.contract.recipe import completed
+from models.contract.run_folder import RunFolder
 
 SHARE = 0.85  # of a worker's memory that a run may take
 LOOK_BACK = 20  # runs
@@ -69,7 +69,7 @@ def speed_of(workers: list[Worker]) -> float | None:
 
 def training_workers(session: Session) -> list[Worker]:
     """Those that live."""
-    return admin.alive(session, "training")
+    return liveness.alive(session, TRAINING)
 
 
 def work(params: dict[str, Any]) -> tuple[Any, ...]:

@@ -7,20 +7,20 @@ from typing import Any
 from fastapi import Request, Response
 
 from app.checkpoints.figures import arranged
+from app.checkpoints.metric_names import METRICS
 from app.checkpoints.service import cards
 from app.database import session_scope
 from app.datasets import service as datasets
 from app.datasets.collections import COLLECTIONS
-from app.deps import Admin
-from app.forms import fields, network_fields
-from app.paging import Cursor, decode, encode
-from app.routing import Router
-from app.templating import render
 from app.training_runs import planning, service
 from app.training_runs.api import describe_family
-from app.training_runs.metrics import METRICS
-from app.validation import Id, OptionalId, Text
-from models.registry import families
+from app.users.deps import Admin
+from app.web.forms import fields, network_fields
+from app.web.paging import Cursor, decode, encode
+from app.web.parameters import Id, OptionalId, Text
+from app.web.routing import Router
+from app.web.templating import render
+from models.contract.registry import families
 
 router = Router(prefix="/train")
 SHOWN = 24

@@ -11,12 +11,12 @@ from app.checkpoints import service as checkpoints
 from app.datasets import service as datasets
 from app.datasets.collections import COLLECTIONS
 from app.errors import Invalid, invalid_params
+from app.security import Principal
 from app.training_runs.schemas import Estimate, TrainingRunIn
 from app.training_runs.tables import TrainingRun
-from app.users.service import Principal
-from models.base import Family, may_get_flat
-from models.fine_tuning import OtherShape, validated
-from models.registry import families
+from models.contract.family import Family, may_get_flat
+from models.contract.fine_tuning import OtherShape, validated
+from models.contract.registry import families
 
 NO_PAIRS = (
     "This family learns from things that are drawn in several styles: put each style in a folder of its own, and give "

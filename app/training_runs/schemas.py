@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from app.datasets.schemas import Name
 from app.validation import Slug, no_controls
-from models.training.recipe import MAX_MINUTES, MAX_STEPS
+from models.contract.recipe import MAX_MINUTES, MAX_STEPS
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(no_controls)]
 Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]

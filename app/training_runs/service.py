@@ -17,13 +17,13 @@ from app.settings import get_settings
 from app.training_runs.planning import invalid, never_flat
 from app.training_runs.schemas import ExtensionIn, PublicationIn, RunProgress, TrainingRunOut
 from app.training_runs.tables import AT_REST, TrainingRun
-from models.base import may_get_flat
-from models.card import CheckpointError, read_card
-from models.folders import locked
-from models.publication import publish as publish_checkpoint
-from models.registry import families
-from models.training.folder import RunFolder
-from models.training.recipe import completed
+from models.contract.card import CheckpointError, read_card
+from models.contract.family import may_get_flat
+from models.contract.files import locked
+from models.contract.publication import publish as publish_checkpoint
+from models.contract.recipe import completed
+from models.contract.registry import families
+from models.contract.run_folder import RunFolder
 
 
 def folder(run_id: str) -> RunFolder:

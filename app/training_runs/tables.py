@@ -8,8 +8,10 @@ from sqlalchemy import ColumnElement, ForeignKey, Index, case
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base
-from app.jobs import Job
+from app.jobs.registry import JobQueue, enter
+from app.jobs.table import Job
 
+TRAINING = "training"
 AT_REST = ("paused", "succeeded", "failed", "cancelled")
 
 
@@ -24,7 +26,7 @@ class TrainingRun(Job, Base):
         "The log has the details; a smaller batch may help."
     )
 
-    queue: Mapped[str] = mapped_column(default="training")
+    queue: Mapped[str] = mapped_column(default=TRAINING)
     user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     name: Mapped[str]
     family: Mapped[str]
@@ -52,3 +54,7 @@ class TrainingRun(Job, Base):
     @classmethod
     def let_go(cls) -> ColumnElement[str]:
         return case((cls.cancel_requested, "cancelled"), (cls.pause_requested, "paused"), else_="queued")
+
+
+# Who watches a run looks at its row. Its worker only waits while a process of its own trains.
+enter(JobQueue(TRAINING, TrainingRun, "workers.training.sitting", environment={"OMP_NUM_THREADS": "1"}))

@@ -7,15 +7,15 @@ from functools import partial
 from fastapi import Request, Response, status
 
 from app.database import session_scope
-from app.deps import User
-from app.files import ANSWERS, file_response
-from app.lanes import DECODING, WRITING
-from app.routing import Router
+from app.security import Principal
 from app.uploads import service
 from app.uploads.form import OPENAPI, received
 from app.uploads.schemas import UploadOut
-from app.users.service import Principal
-from app.validation import Id
+from app.users.deps import User
+from app.web.files import ANSWERS, file_response
+from app.web.lanes import DECODING, WRITING
+from app.web.parameters import Id
+from app.web.routing import Router
 
 router = Router(prefix="/uploads", tags=["uploads"])
 

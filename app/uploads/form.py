@@ -10,7 +10,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 
 from app.errors import Invalid
-from app.lanes import RECEIVING
+from app.web.lanes import RECEIVING
 
 SCHEMA: dict[str, Any] = {
     "type": "object",

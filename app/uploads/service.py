@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 
 from app.database import now, storage_lock
 from app.errors import NotFound, TooLarge
-from app.imaging import read_upload
+from app.media.pixels import read_upload
+from app.security import Principal
 from app.settings import get_settings
 from app.storage import get_storage
 from app.uploads.tables import Upload
-from app.users.service import Principal
 
 LABEL_LENGTH = 200
 

@@ -6,13 +6,14 @@ from fastapi import Request, Response, status
 from pydantic import BaseModel
 
 from app.database import session_scope
-from app.deps import COOKIE, Admin, InPerson, User, public
-from app.lanes import HASHING, lane
-from app.routing import Router
+from app.security import COOKIE
 from app.settings import get_settings
 from app.users import service
+from app.users.deps import Admin, InPerson, User, public
 from app.users.schemas import KeyIn, KeyOut, NewKeyOut, SignIn, UserChange, UserIn, UserOut
-from app.validation import Id
+from app.web.lanes import HASHING, lane
+from app.web.parameters import Id
+from app.web.routing import Router
 
 router = Router(tags=["users"])
 

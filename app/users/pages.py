@@ -9,16 +9,16 @@ from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
 from app.database import session_scope
-from app.deps import COOKIE, User, public
 from app.errors import DomainError, Invalid, entered
-from app.lanes import HASHING, lane
-from app.routing import Router
-from app.security import local_path
-from app.templating import render
+from app.security import COOKIE, local_path
 from app.users import service
 from app.users.api import client_address, set_session_cookie
+from app.users.deps import User, public
 from app.users.schemas import KeyIn, UserChange, UserIn
-from app.validation import Id
+from app.web.lanes import HASHING, lane
+from app.web.parameters import Id
+from app.web.routing import Router
+from app.web.templating import render
 
 router = Router()
 Entry = Annotated[str, Form(max_length=1000)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select, update
@@ -16,6 +15,7 @@ from app.security import (
     KEY_PREFIX,
     PEER_LIMIT,
     SIGN_IN_LIMIT,
+    Principal,
     digest,
     forgive,
     limit,
@@ -32,21 +32,6 @@ TOUCH_AFTER = timedelta(minutes=5)  # how exact "last used" of a key is
 MANY = 500  # values in one query, or credentials in memory
 RECENT_SECONDS = 1.0
 WRONG = "The name or the password is wrong"  # the same for both, so that names cannot be probed
-
-
-@dataclass(frozen=True)
-class Principal:
-    """Whoever makes a request. `via` is "session" or "key", `credential` the hash of either."""
-
-    id: str
-    name: str
-    role: str
-    via: str
-    credential: str = ""
-
-    @property
-    def is_admin(self) -> bool:
-        return self.role == "admin"
 
 
 def create(session: Session, given: UserIn) -> User:

@@ -21,8 +21,8 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from models.data import open_collection
-from models.questions import ask, open_sampler
+from models.data.pictures import open_collection
+from models.measure.questions import ask, open_sampler
 
 PROMPTS: dict[str, list[dict[str, Any]]] = tomllib.loads(Path(__file__).with_name("prompts.toml").read_text("utf-8"))
 SEEDS = range(4)

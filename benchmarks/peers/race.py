@@ -22,15 +22,15 @@ from rich.table import Table
 from torch import Tensor
 
 from benchmarks.peers.environment import python
-from models.data import Collection, open_collection, spread, to_unit
+from models.autoencoders.load import load as load_spatial
+from models.autoencoders.train import reconstruct
+from models.data.pictures import Collection, open_collection, spread, to_unit
 from models.gan.network import discriminator_of, generator_of
 from models.gan.sample import load as load_gan
 from models.gan.spec import GANConfig, UnconditionalImage
-from models.likeness import likeness
-from models.metrics import psnr
-from models.vae.load import load as load_spatial
+from models.measure.likeness import likeness
+from models.measure.metrics import psnr
 from models.vae.sample import load_vae
-from models.vae.train_spatial import reconstruct
 from tests.studio import ROOT
 
 MINUTES = float(os.environ.get("MINUTES", "4"))

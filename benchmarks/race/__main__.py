@@ -2,7 +2,7 @@
 
 Whoever has trained least has the next turn, so that a race that is cut off leaves all of them equally far, and goes on
 from there. Learning rates stay flat: nobody's end is near. At every mark the averaged weights are written as a
-checkpoint and asked the questions of `models.questions` with the first seed.
+checkpoint and asked the questions of `models.measure.questions` with the first seed.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import time
 from pathlib import Path
 
 from models.checkpoint import read_card, write_model
+from models.contract.recipe import read_recipe
+from models.contract.registry import families
+from models.contract.run_folder import RunFolder
 from models.diffusion.network import FlowTransformer
 from models.diffusion.spec import FlowTraining
 from models.masked.network import MaskedTransformer
 from models.masked.spec import MaskedTraining
-from models.registry import families
 from models.training import state
-from models.training.folder import RunFolder
-from models.training.recipe import read_recipe
 from models.transformer.network import TextToImageTransformer
 from models.transformer.spec import TransformerTraining
 
@@ -91,7 +91,7 @@ def judge(name: str, folder: Path, datasets: Path, mark: float, seeds: int) -> N
     model = folder / "marks" / f"{name}-{mark:g}-model"
     if not model.exists():
         export(name, folder, model)
-    command = [sys.executable, "-m", "models.questions", str(model), "--seeds", str(seeds), "--out", str(out)]
+    command = [sys.executable, "-m", "models.measure.questions", str(model), "--seeds", str(seeds), "--out", str(out)]
     command += ["--datasets", str(datasets), "--checkpoints", str(folder / "checkpoints")]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 

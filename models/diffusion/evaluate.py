@@ -10,9 +10,9 @@ import numpy.typing as npt
 import torch
 
 from models.checkpoint import ZOO
-from models.data import Collection
+from models.data.pictures import Collection
 from models.diffusion.sample import load, requests
-from models.parts.prompted import measure
+from models.measure.prompted import measure
 
 
 def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:

@@ -10,16 +10,16 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.base import BATCHES, OnStep, Output, Previews, Request, padded, requests_of
+from models.autoencoders.kl import KLAutoencoder
+from models.autoencoders.load import load_latents
 from models.checkpoint import loaded, read_text
-from models.data import to_pixels
+from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, padded, requests_of
+from models.data.pictures import to_pixels
 from models.diffusion.flow import heun
 from models.diffusion.network import FlowTransformer
 from models.diffusion.spec import FlowConfig, FlowParams
 from models.parts.prompt import drop_prompts
 from models.parts.text import PromptEncoder
-from models.vae.kl import KLAutoencoder
-from models.vae.load import load_latents
 
 UNGUIDED = 0.1  # before this time guidance only makes pictures alike (Kynkaanniemi et al., 2024)
 

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from models.base import LONGEST_PROMPT, TEXT_TO_IMAGE, Family, PlainText, Preset, PromptedParams, Task, TrainingCost
-from models.fine_tuning import start_field
-from models.vae.spatial_spec import KLConfig
+from models.autoencoders.spec import KLConfig
+from models.contract.family import Family, Preset, TrainingCost
+from models.contract.fine_tuning import start_field
+from models.contract.tasks import LONGEST_PROMPT, TEXT_TO_IMAGE, PlainText, PromptedParams, Task
 
 IMAGES_PER_SECOND = 46.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
 MORE = {"more": True}  # shown under "more" in a form

@@ -9,17 +9,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.autoencoders.kl import KLAutoencoder
+from models.autoencoders.load import load_latents
 from models.checkpoint import CheckpointError, read_card, write_model
-from models.data import Collection, EpochOrder, augment, spread, to_unit
+from models.data.pictures import Collection, EpochOrder, augment, spread, to_unit
 from models.diffusion.flow import draw_times, flow_loss, mixed
 from models.diffusion.network import FlowTransformer
 from models.diffusion.sample import FlowSampler, requests
 from models.diffusion.spec import FlowTraining, problem
+from models.measure.prompted import watched_sheet
 from models.parts.captions import Captions, tokenizer_for, tokenizer_of, watched_captions
 from models.parts.prompt import drop_prompts
-from models.parts.prompted import watched_sheet
+from models.parts.sentences import OnProgress, cached
 from models.parts.text import PromptEncoder
-from models.sentences import OnProgress, cached
 from models.training import parallel
 from models.training.card import training_card
 from models.training.ema import EMA
@@ -28,8 +30,6 @@ from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import begin, earlier, own_copy
 from models.training.state import pack, unpack
-from models.vae.kl import KLAutoencoder
-from models.vae.load import load_latents
 
 MEASURED = 384  # items of each held-out split, while a run trains
 MEASURED_TIMES = (0.15, 0.4, 0.7)  # of the held-out loss: layout, shapes, edges

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.features import BLOCKS, LOSS_DEPTH, Lite0
 from models.gan.network import Generator
+from models.measure.features import BLOCKS, LOSS_DEPTH, Lite0
 
 SIDE = 48  # pixels of the pictures that are looked at
 CELLS = SIDE // 8  # of their map, each way

@@ -10,10 +10,10 @@ import numpy.typing as npt
 import torch
 
 from models.checkpoint import ZOO
-from models.data import Collection
+from models.data.pictures import Collection
 from models.gan.sample import load
 from models.gan.spec import UnconditionalImage
-from models.latents import evaluate_chance
+from models.measure.chance import evaluate_chance
 
 EVERYTHING = UnconditionalImage(truncation=4.0)
 

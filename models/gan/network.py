@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.contract.latent_spec import SMALLEST_GRID
 from models.gan.residual import GROUP, SLOPE, ResidualDiscriminator, ResidualGenerator, with_labels
 from models.gan.spec import GANConfig
-from models.latent_spec import SMALLEST_GRID
 
 
 class CellNorm(nn.LayerNorm):

@@ -8,11 +8,11 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from models.base import OnStep, Previews
-from models.data import to_pixels
-from models.features import PerceptualLoss, by_place
+from models.contract.sampling import OnStep, Previews
+from models.data.pictures import to_pixels
 from models.gan.encoder import Encoder, fit_encoder, seen
 from models.gan.network import Generator
+from models.measure.features import PerceptualLoss, by_place
 
 STEPS = 5
 RATE, MEMORY, MEMORY_OF_SQUARES = 0.06, 0.3, 0.9  # of Adam: a search so short has no time to build up speed

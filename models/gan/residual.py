@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.contract.latent_spec import SMALLEST_GRID
 from models.gan.spec import GANConfig
-from models.latent_spec import SMALLEST_GRID
 
 GROUP = 16  # channels of a group of the 3x3 convolutions
 SLOPE = 0.2

@@ -14,7 +14,7 @@ from models.gan.encoder import Encoder
 from models.gan.network import Generator, generator_of
 from models.gan.project import projector
 from models.gan.spec import DIRECTIONS, GANConfig, UnconditionalImage
-from models.latents import LatentSampler, label_list
+from models.parts.latents import LatentSampler, label_list
 
 
 def truncated_normal(uniform: npt.NDArray[np.float64], limit: float) -> npt.NDArray[np.float64]:

@@ -7,16 +7,17 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from models.base import INTERPOLATION, VARIATION, Family, Preset, SamplingParams, Task, TrainingCost
-from models.fine_tuning import start_field
-from models.latent_spec import SMALLEST_GRID, LatentConfig, LatentTraining, label_field
+from models.contract.family import Family, Preset, TrainingCost
+from models.contract.fine_tuning import start_field
+from models.contract.latent_spec import SMALLEST_GRID, SMALLEST_JUDGED, LatentConfig, LatentTraining, label_field
+from models.contract.tasks import INTERPOLATION, VARIATION, SamplingParams, Task
 
 Objective = Literal["relativistic", "non-saturating", "minimax", "hinge"]
 NAMED_LATER = {"architecture", "growth"}
 PENALTY_AT_32 = 0.2
 DIRECTIONS = 8  # of the latent space, that are shown
 BYTES_A_CHANNEL = {"convolutional": 480, "residual": 150}  # measured, of a picture in training
-PROJECTED_BYTES_A_PIXEL, SMALLEST_JUDGED = 4000, 64
+PROJECTED_BYTES_A_PIXEL = 4000
 
 
 class GANConfig(LatentConfig):

@@ -11,8 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from models.adversarial import augment
+from models.adversarial.game import Change, Game, learn, unchanged
+from models.adversarial.objective import divergence_bound
+from models.adversarial.projected import ProjectedDiscriminator
 from models.checkpoint import write_model
-from models.data import (
+from models.data.pictures import (
     Collection,
     EpochOrder,
     Unsuitable,
@@ -24,17 +28,13 @@ from models.data import (
     to_pixels,
     to_unit,
 )
-from models.data import augment as mirrored
-from models.features import LOSS_DEPTH, load_lite0, pooled_lite0
-from models.gan import augment
+from models.data.pictures import augment as mirrored
 from models.gan.encoder import PICTURES, PIECE, fit_encoder
-from models.gan.game import Change, Game, learn, unchanged
 from models.gan.network import discriminator_of, generator_of
-from models.gan.objective import divergence_bound
-from models.gan.projected import ProjectedDiscriminator
 from models.gan.sample import directions
 from models.gan.spec import GANTraining
-from models.metrics import kernel_distance
+from models.measure.features import LOSS_DEPTH, load_lite0, pooled_lite0
+from models.measure.metrics import kernel_distance
 from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.run import Run

@@ -10,16 +10,16 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.base import BATCHES, OnStep, Output, Request, padded, requests_of
+from models.autoencoders.fsq import FSQAutoencoder
+from models.autoencoders.load import load_autoencoder
 from models.checkpoint import loaded, read_text
-from models.data import to_pixels
+from models.contract.sampling import BATCHES, OnStep, Output, Request, padded, requests_of
+from models.data.pictures import to_pixels
 from models.masked.network import MaskedTransformer, halton_order
 from models.masked.spec import MaskedConfig, MaskedParams
 from models.parts.prompt import drop_prompts
 from models.parts.text import PromptEncoder
 from models.transformer.sample import gumbel
-from models.vae.fsq import FSQAutoencoder
-from models.vae.load import load_autoencoder
 
 
 class MaskedSampler:

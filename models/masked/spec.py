@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.base import LONGEST_PROMPT, TEXT_TO_IMAGE, Family, PlainText, Preset, PromptedParams, Task
+from models.contract.family import Family, Preset
+from models.contract.tasks import LONGEST_PROMPT, TEXT_TO_IMAGE, PlainText, PromptedParams, Task
 from models.diffusion.spec import FlowConfig, cost_of
 
 

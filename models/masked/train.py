@@ -11,14 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.autoencoders.load import load_autoencoder
 from models.checkpoint import read_card, write_model
-from models.data import Collection, EpochOrder, spread
+from models.data.pictures import Collection, EpochOrder, spread
 from models.masked.network import MaskedTransformer
 from models.masked.sample import MaskedSampler, requests
 from models.masked.spec import MaskedTraining
+from models.measure.prompted import watched_sheet
 from models.parts.captions import tokenizer_for, watched_captions
 from models.parts.prompt import drop_prompts
-from models.parts.prompted import watched_sheet
 from models.parts.text import PromptEncoder
 from models.training import parallel
 from models.training.card import training_card
@@ -29,7 +30,6 @@ from models.training.schedule import mixed_precision, set_learning_rate, step_ge
 from models.training.start import own_copy
 from models.training.state import pack, unpack
 from models.transformer.train import Examples
-from models.vae.load import load_autoencoder
 
 MEASURED, MEASURED_SHARES = 384, (0.1, 0.4, 0.7)
 

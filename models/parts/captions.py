@@ -11,10 +11,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from models.checkpoint import read_card, read_text
-from models.data import Collection, spread
-from models.folders import write_atomically
+from models.contract.files import write_atomically
+from models.data.pictures import Collection, spread
+from models.parts.sentences import OnProgress, cached, caption_sentences, captions_from, captions_of
 from models.parts.text import PAD, PromptEncoder, train_tokenizer
-from models.sentences import OnProgress, cached, caption_sentences, captions_from, captions_of
 
 
 class Captions:

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from models.sentences import SentenceEncoder, normalize
+from models.parts.sentences import SentenceEncoder, normalize
 
 PAD, NULL = 0, 1  # NULL alone stands for "no prompt", which classifier-free guidance contrasts with
 

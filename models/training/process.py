@@ -16,16 +16,16 @@ from typing import Any
 
 import torch
 
-from models.base import may_get_flat
 from models.checkpoint import ZOO, CheckpointError
-from models.data import Collection, Unsuitable, open_collection
-from models.evaluation import measure
-from models.fine_tuning import validated
-from models.folders import is_full, locked
-from models.registry import families
+from models.contract.family import may_get_flat
+from models.contract.files import is_full, locked
+from models.contract.fine_tuning import validated
+from models.contract.recipe import read_recipe, remember
+from models.contract.registry import families
+from models.contract.run_folder import OUT_OF_MEMORY, describe
+from models.data.pictures import Collection, Unsuitable, open_collection
+from models.measure.evaluation import measure
 from models.training import parallel
-from models.training.folder import OUT_OF_MEMORY, describe
-from models.training.recipe import read_recipe, remember
 from models.training.recovery import TooLarge, is_out_of_memory, train_with_rollback
 from models.training.run import Diverged, Run, Stopped
 from models.training.start import cards

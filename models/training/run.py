@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoint import ZOO, not_finite
+from models.contract.run_folder import RunFolder
 from models.training import parallel, state
-from models.training.folder import RunFolder
 
 LOGS, SHEETS = 200, 10  # a short run logs and measures about so often in all
 OFTEN = 25  # times, before a long run measures half as often

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from models.checkpoint import fill, find, opened, read_card
-from models.folders import whole_folder
+from models.contract.files import whole_folder
 from models.training import parallel
 from models.training.run import Run
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from models.checkpoint import CheckpointError
-from models.folders import WRITING
+from models.contract.files import WRITING
 
 KEEP = 2  # newest states on disk, besides the best
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import torch
 
 from models.checkpoint import ZOO
-from models.data import Collection
-from models.parts.prompted import MOST_SHOWN, SPLITS, measure
+from models.data.pictures import Collection
+from models.measure.prompted import MOST_SHOWN, SPLITS, measure
 from models.transformer.sample import TransformerSampler, load, requests
 from models.transformer.train import Examples
 from models.transformer.train import evaluate as loss_of

@@ -10,15 +10,15 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from models.base import BATCHES, OnStep, Output, Previews, Request, padded, requests_of
+from models.autoencoders.fsq import FSQAutoencoder
+from models.autoencoders.load import load_autoencoder
 from models.checkpoint import loaded, read_text
-from models.data import to_pixels
+from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, padded, requests_of
+from models.data.pictures import to_pixels
 from models.parts.prompt import drop_prompts
 from models.parts.text import PromptEncoder
 from models.transformer.network import TextToImageTransformer
 from models.transformer.spec import TextToImageParams, TransformerConfig
-from models.vae.fsq import FSQAutoencoder
-from models.vae.load import load_autoencoder
 
 
 class TransformerSampler:

@@ -10,13 +10,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.autoencoders.fsq import FSQAutoencoder
+from models.autoencoders.load import load_autoencoder
 from models.checkpoint import CheckpointError, read_card, write_model
-from models.data import Collection, EpochOrder, augment, spread, to_unit
+from models.data.pictures import Collection, EpochOrder, augment, spread, to_unit
+from models.measure.prompted import watched_sheet
 from models.parts.captions import Captions, tokenizer_for, tokenizer_of, watched_captions
 from models.parts.prompt import drop_prompts
-from models.parts.prompted import watched_sheet
+from models.parts.sentences import OnProgress, cached
 from models.parts.text import PromptEncoder
-from models.sentences import OnProgress, cached
 from models.training import parallel
 from models.training.card import training_card
 from models.training.ema import EMA
@@ -28,8 +30,6 @@ from models.training.state import pack, unpack
 from models.transformer.network import TextToImageTransformer
 from models.transformer.sample import TransformerSampler, requests
 from models.transformer.spec import TransformerTraining, problem
-from models.vae.fsq import FSQAutoencoder
-from models.vae.load import load_autoencoder
 
 MEASURED = 512  # items of each held-out split, while a run trains
 

@@ -9,10 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.data import spread
-from models.likeness import rounded
+from models.autoencoders.likelihood import (
+    Explained,
+    bits_a_number,
+    importance_weighted_bound,
+    standard_normal_log_prob,
+)
+from models.data.pictures import spread
+from models.measure.likeness import rounded
 from models.training.schedule import step_generator
-from models.vae.objective import Explained, bits_a_number, importance_weighted_bound, standard_normal_log_prob
 
 DRAWS = (1, 64, 512)  # of the encoder a picture
 FEWEST, MOST, SIDE = 16, 64, 32  # pictures: the most of this side, of larger ones as many pixels

@@ -10,15 +10,15 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.autoencoders.likelihood import divergence
 from models.checkpoint import ZOO
-from models.data import Collection, label_names, labels_of, spread, to_unit
-from models.latents import evaluate_chance
-from models.likeness import rounded
-from models.metrics import psnr
-from models.sentences import SentenceEncoder
+from models.data.pictures import Collection, label_names, labels_of, spread, to_unit
+from models.measure.chance import evaluate_chance
+from models.measure.likeness import rounded
+from models.measure.metrics import psnr
+from models.parts.sentences import SentenceEncoder
 from models.vae.bounds import weighted_bounds
 from models.vae.network import VAE
-from models.vae.objective import divergence
 from models.vae.sample import load, load_vae
 from models.vae.spec import DrawnFromPrior
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from models.latent_spec import SMALLEST_GRID
-from models.vae.objective import LIKELIHOODS, Likelihood, normal_log_prob
-from models.vae.spatial import blocks
+from models.autoencoders.likelihood import LIKELIHOODS, Likelihood, normal_log_prob
+from models.autoencoders.spatial import blocks
+from models.contract.latent_spec import SMALLEST_GRID
 from models.vae.spec import VAEConfig
 
 LARGEST_LOG_VARIANCE = 8.0

@@ -9,10 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.base import OnStep
 from models.checkpoint import CheckpointError, loaded, read_card
-from models.latents import LatentSampler, label_list
-from models.sentences import SentenceEncoder
+from models.contract.sampling import OnStep
+from models.parts.latents import LatentSampler, label_list
+from models.parts.sentences import SentenceEncoder
 from models.vae.network import VAE
 from models.vae.spec import DrawnFromPrior, VAEConfig
 

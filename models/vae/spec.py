@@ -6,22 +6,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from models.base import (
-    INTERPOLATION,
-    TEXT_TO_IMAGE,
-    VARIATION,
-    Family,
-    Preset,
-    PromptedParams,
-    SamplingParams,
-    Task,
-    TrainingCost,
-)
-from models.fine_tuning import start_field
-from models.latent_spec import LatentConfig, LatentTraining, label_field
+from models.autoencoders.shared_spec import BoundTraining, LikelihoodName, Width
+from models.contract.family import Family, Preset, TrainingCost
+from models.contract.fine_tuning import start_field
+from models.contract.latent_spec import LatentConfig, LatentTraining, label_field
+from models.contract.tasks import INTERPOLATION, TEXT_TO_IMAGE, VARIATION, PromptedParams, SamplingParams, Task
 from models.vae.mixing.spec import MIXING
-from models.vae.shared_spec import BoundTraining, LikelihoodName, Width
-from models.vae.spatial_spec import SPATIAL_FAMILIES
 
 IMAGES_PER_SECOND = 127.0
 BYTES_A_CHANNEL = 60
@@ -117,7 +107,6 @@ RUN_SHEET = "Held-out originals beside what comes back; below, drawn from chance
 CHANCE = Task("unconditional-image-generation", "Pictures from chance", DrawnFromPrior, live=True)
 
 FAMILIES = [
-    *SPATIAL_FAMILIES,
     MIXING,
     Family(
         "vae",

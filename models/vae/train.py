@@ -12,8 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from models.autoencoders.likelihood import beta_at, bits_a_number, divergence, drawn, with_free_bits
 from models.checkpoint import write_model
-from models.data import (
+from models.data.pictures import (
     Collection,
     EpochOrder,
     augment,
@@ -25,9 +26,9 @@ from models.data import (
     to_pixels,
     to_unit,
 )
-from models.features import PerceptualLoss
-from models.metrics import psnr
-from models.sentences import OnProgress, SentenceEncoder, caption_sentences, captions_from
+from models.measure.features import PerceptualLoss
+from models.measure.metrics import psnr
+from models.parts.sentences import OnProgress, SentenceEncoder, caption_sentences, captions_from
 from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.run import Run
@@ -35,7 +36,6 @@ from models.training.schedule import mixed_precision, set_learning_rate, step_ge
 from models.training.start import begin, earlier
 from models.training.state import pack, unpack
 from models.vae.network import VAE
-from models.vae.objective import beta_at, bits_a_number, divergence, drawn, with_free_bits
 from models.vae.spec import VAETraining
 
 MEASURED, SHOWN, CHANCE, COLUMNS = 512, 32, 32, 16

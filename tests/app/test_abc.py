@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from app.datasets.kinds import abc, music
 from app.errors import Invalid
+from app.media import abc, scores
 
 HEAD = "X:1\nT:A tune\nM:4/4\nL:1/4\nK:C\n"
 
 
 def notes(body: str, head: str = HEAD) -> list[tuple[float, float, int]]:
     """(start, duration, pitch) in beats."""
-    found = music.parse((head + body).encode(), music.ABC).notes
+    found = scores.parse((head + body).encode(), scores.ABC).notes
     return [(round(note.start, 3), round(note.duration, 3), note.pitch) for note in found]
 
 
@@ -77,11 +77,11 @@ def test_times(body: str, wanted: list[tuple[float, float]]) -> None:
 def test_a_short_metre_counts_in_sixteenths_and_a_tempo_in_its_own_beat() -> None:
     assert notes("C", "X:1\nM:2/4\nK:C\n") == [(0, 0.25, 60)]
     assert notes("C", "X:1\nM:6/8\nK:C\n") == [(0, 0.5, 60)]
-    assert music.parse(b"X:1\nL:1/4\nQ:3/8=80\nK:C\nCDEF", music.ABC).seconds == pytest.approx(4 * 60 / 120)
+    assert scores.parse(b"X:1\nL:1/4\nQ:3/8=80\nK:C\nCDEF", scores.ABC).seconds == pytest.approx(4 * 60 / 120)
 
 
 def test_voices_sound_together() -> None:
-    found = music.parse((HEAD + "V:1\nc d\nV:2\nC2\nV:1\ne").encode(), music.ABC).notes
+    found = scores.parse((HEAD + "V:1\nc d\nV:2\nC2\nV:1\ne").encode(), scores.ABC).notes
     assert [(note.start, note.pitch, note.part) for note in found] == [(0, 72, 0), (0, 60, 1), (1, 74, 0), (2, 76, 0)]
 
 
@@ -90,8 +90,8 @@ def test_a_book_gives_its_tunes_each_with_what_stands_at_its_top() -> None:
     rows = list(abc.tunes(book, ".abc"))
     assert [row.title for row in rows] == ["One", "Two"]
     assert [pitches("", row.content.decode()) for row in rows] == [[66, 69], [67, 71]]
-    kept = music.read(rows[0].content, "book.abc#1.abc")
-    assert kept.media_type == music.ABC and kept.facts["notes"] == 2 and music.piano_roll(kept.content, music.ABC)
+    kept = scores.read(rows[0].content, "book.abc#1.abc")
+    assert kept.media_type == scores.ABC and kept.facts["notes"] == 2 and scores.piano_roll(kept.content, scores.ABC)
 
 
 @pytest.mark.parametrize(
@@ -109,10 +109,10 @@ def test_a_book_gives_its_tunes_each_with_what_stands_at_its_top() -> None:
 )
 def test_what_is_no_tune_is_refused_with_its_reason(content: bytes, reason: str) -> None:
     with pytest.raises(Invalid, match=reason):
-        music.parse(content, music.ABC)
+        scores.parse(content, scores.ABC)
 
 
 @pytest.mark.parametrize("bracket", [b"[A:", b"{", b"[c"])
 def test_brackets_without_an_end_are_soon_read(bracket: bytes) -> None:
     """It would take minutes if each looked for an end in all that follows."""
-    assert music.parse(b"X:1\nK:C\nC" + bracket * 20_000, music.ABC).notes
+    assert scores.parse(b"X:1\nK:C\nC" + bracket * 20_000, scores.ABC).notes

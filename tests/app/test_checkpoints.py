@@ -12,9 +12,9 @@ import pytest
 from app.checkpoints import service
 from app.errors import Conflict, NotFound
 from app.settings import get_settings
-from models.card import CheckpointError, problem
-from models.publication import publish
-from models.registry import families
+from models.contract.card import CheckpointError, problem
+from models.contract.publication import publish
+from models.contract.registry import families
 
 
 def test_what_another_builds_on_is_not_unpublished(monkeypatch: pytest.MonkeyPatch) -> None:

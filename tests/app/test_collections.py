@@ -17,8 +17,9 @@ import pytest
 from PIL import Image
 
 from app.datasets.collections import COLLECTIONS, clipart, fashion, paintings, portraits
-from app.datasets.debian import DebianPackage, fetch_debian
-from app.datasets.packages import FetchError, NpmPackage, fetch_npm, run
+from app.packages.debian import DebianPackage, fetch_debian
+from app.packages.npm import NpmPackage, fetch_npm
+from app.packages.package import FetchError, run
 
 
 class Left(Exception):

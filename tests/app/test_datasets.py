@@ -20,12 +20,13 @@ from app.database import session_scope
 from app.datasets import archive, service
 from app.datasets.captions import Captions, from_name, tags_of
 from app.datasets.imports import add_files
-from app.datasets.looks import fingerprint
 from app.datasets.schemas import DatasetIn, ItemChange
 from app.errors import Conflict, Invalid, NotFound
+from app.media.looks import fingerprint
 from app.settings import get_settings
 from app.storage import get_storage
-from app.upkeep import Turn, collect_garbage, collect_leftovers
+from app.upkeep.garbage import collect_garbage, collect_leftovers
+from app.upkeep.turns import Turn
 from app.zips import Limits
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from app import doctor
 from app.database import session_scope
 from app.storage import get_storage
 from app.tables import Upload, User
+from app.terminal import doctor
 
 
 @pytest.mark.usefixtures("in_process")

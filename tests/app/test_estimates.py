@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from app.admin.tables import Worker
 from app.database import now, session_scope
+from app.machines.tables import Worker
 from app.training_runs.estimates import SHARE, estimate, memory_of, training_workers
 from app.training_runs.schemas import Estimate
-from models.registry import families
+from models.contract.registry import families
 from workers.celery_app import forget_dead
 
 GIB = 2**30

@@ -13,8 +13,8 @@ from PIL import Image
 
 from app.database import session_scope
 from app.datasets import fetching, prepare, service, starters
-from app.datasets.kinds import films
 from app.errors import Invalid, UnsupportedMedia
+from app.media import films
 from app.settings import get_settings
 from tests.app.test_datasets import add, drawing, listed
 from tests.app.test_kinds import copy_of, make, versions

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from models import folders
+from models.contract import files
 
 
 def write(target: Path, text: str) -> None:
-    with folders.whole_folder(target) as temporary:
+    with files.whole_folder(target) as temporary:
         (temporary / "file").write_text(text)
 
 

@@ -9,8 +9,8 @@ import zlib
 import pytest
 from PIL import Image, ImageCms, PngImagePlugin
 
-from app import imaging
 from app.errors import Invalid, UnsupportedMedia
+from app.media import pixels, previews, provenance
 
 
 def encoded(picture: Image.Image, form: str = "PNG", **options: object) -> bytes:
@@ -55,26 +55,26 @@ def huge_text_chunk() -> bytes:
 def test_bad_pictures_are_refused_at_once(content: bytes, error: type[Exception]) -> None:
     began = time.monotonic()
     with pytest.raises(error):
-        imaging.read_upload(content)
+        pixels.read_upload(content)
     assert time.monotonic() - began < 5
 
 
 @pytest.mark.parametrize("side", [9_000, 50_000])
 def test_a_picture_that_is_too_large_is_not_called_broken(side: int) -> None:
     with pytest.raises(Invalid, match="many"):
-        imaging.read_upload(png_of_size(side, side))
+        pixels.read_upload(png_of_size(side, side))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "YCbCr"])
 def test_every_mode_becomes_eight_bit_rgb_or_rgba(mode: str) -> None:
     form = "JPEG" if mode in ("CMYK", "YCbCr") else "PNG"
-    png, width, height = imaging.read_upload(encoded(Image.new(mode, (20, 10)), form))
+    png, width, height = pixels.read_upload(encoded(Image.new(mode, (20, 10)), form))
     assert (width, height) == (20, 10)
     assert Image.open(io.BytesIO(png)).mode in ("RGB", "RGBA")
 
 
 def test_sixteen_bit_grey_keeps_its_brightness() -> None:
-    png, _, _ = imaging.read_upload(encoded(Image.new("I;16", (2, 2), 0x8000)))
+    png, _, _ = pixels.read_upload(encoded(Image.new("I;16", (2, 2), 0x8000)))
     assert abs(Image.open(io.BytesIO(png)).convert("L").getpixel((0, 0)) - 128) <= 1  # type: ignore[operator]
 
 
@@ -83,9 +83,7 @@ def test_rotation_is_applied_and_metadata_stripped() -> None:
     exif[0x0112] = 6
     exif.get_ifd(0x8825)[1] = "N"
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    png, width, height = imaging.read_upload(
-        encoded(picture, "JPEG", exif=exif, icc_profile=profile, comment=b"secret")
-    )
+    png, width, height = pixels.read_upload(encoded(picture, "JPEG", exif=exif, icc_profile=profile, comment=b"secret"))
     assert (width, height) == (10, 20)
     assert not Image.open(io.BytesIO(png)).info and b"secret" not in png
 
@@ -93,19 +91,19 @@ def test_rotation_is_applied_and_metadata_stripped() -> None:
 def test_of_an_animation_the_first_frame_counts() -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "lime", "blue")]
     gif = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    png, _, _ = imaging.read_upload(gif)
+    png, _, _ = pixels.read_upload(gif)
     assert Image.open(io.BytesIO(png)).convert("RGB").getpixel((0, 0)) == (254, 0, 0) or Image.open(
         io.BytesIO(png)
     ).convert("RGB").getpixel((0, 0)) == (255, 0, 0)
 
 
 def test_what_follows_the_picture_in_a_polyglot_is_gone() -> None:
-    png, _, _ = imaging.read_upload(encoded(Image.new("RGB", (8, 8))) + b"PK\x03\x04<script>")
+    png, _, _ = pixels.read_upload(encoded(Image.new("RGB", (8, 8))) + b"PK\x03\x04<script>")
     assert b"<script>" not in png
 
 
 def test_a_png_says_what_made_it_in_three_ways() -> None:
-    provenance = {
+    made = {
         "model": "m",
         "checkpoint_sha256": "ab" * 32,
         "params": {"prompt": "红狐狸", "guidance_scale": 3.0},
@@ -114,13 +112,13 @@ def test_a_png_says_what_made_it_in_three_ways() -> None:
         "height": 8,
         "version": "1",
     }
-    png = imaging.png_with_provenance(Image.new("RGB", (8, 8)), provenance)
+    png = provenance.png_with_provenance(Image.new("RGB", (8, 8)), made)
     info = Image.open(io.BytesIO(png)).info
     assert info["parameters"].startswith("红狐狸\nSeed: 7, CFG scale: 3.0, Size: 8x8, Model: m")
-    assert json.loads(info["danqing"]) == provenance
+    assert json.loads(info["danqing"]) == made
     assert b"trainedAlgorithmicMedia" in png
 
 
 def test_small_works_are_enlarged_for_the_screen() -> None:
-    picture = Image.open(io.BytesIO(imaging.preview(encoded(Image.new("RGB", (64, 32), "red")), 256)))
+    picture = Image.open(io.BytesIO(previews.preview(encoded(Image.new("RGB", (64, 32), "red")), 256)))
     assert picture.size == (256, 128) and picture.format == "WEBP"

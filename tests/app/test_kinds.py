@@ -13,9 +13,9 @@ from PIL import Image
 
 from app.database import session_scope
 from app.datasets import prepare, service
-from app.datasets.kinds import KINDS, music, texts
 from app.datasets.schemas import DatasetIn, KindName
 from app.errors import Invalid, UnsupportedMedia
+from app.media import KINDS, scores, texts
 from tests.app.test_datasets import add, drawing, listed, zipped
 
 TUNE = [(60, 1.0), (62, 0.5), (64, 0.5), (67, 2.0)]
@@ -68,13 +68,13 @@ def versions(*datasets: str) -> set[str]:
 
 
 def test_midi_and_musicxml_are_read_into_the_same_kind_of_notes() -> None:
-    found = music.read(midi(TUNE, bpm=60, tail=3), "a.mid")
+    found = scores.read(midi(TUNE, bpm=60, tail=3), "a.mid")
     assert found.facts == {"notes": 4, "parts": 1, "seconds": 4.0, "lowest": 60, "highest": 67}
-    score = music.parse(SCORE.encode(), music.MUSICXML)
+    score = scores.parse(SCORE.encode(), scores.MUSICXML)
     notes = [(note.start, note.duration, note.pitch) for note in score.notes]
     assert notes == [(0, 1, 63), (0, 1, 60), (0, 2, 48), (1.5, 0.5, 67)] and score.seconds == 2.0
     packed = zipped({"META-INF/container.xml": b"<container/>", "score.xml": SCORE.encode()}).getvalue()
-    assert music.read(packed, "a.MXL").content == SCORE.encode()
+    assert scores.read(packed, "a.MXL").content == SCORE.encode()
 
 
 @pytest.mark.parametrize(
@@ -100,12 +100,12 @@ def test_midi_and_musicxml_are_read_into_the_same_kind_of_notes() -> None:
 )
 def test_music_that_cannot_be_played_is_refused(name: str, content: bytes, error: type[Exception]) -> None:
     with pytest.raises(error):
-        music.read(content, name)
+        scores.read(content, name)
 
 
 def test_a_piano_roll_shows_every_part() -> None:
-    roll = Image.open(io.BytesIO(music.piano_roll(SCORE.encode(), music.MUSICXML)))
-    assert roll.size == music.ROLL
+    roll = Image.open(io.BytesIO(scores.piano_roll(SCORE.encode(), scores.MUSICXML)))
+    assert roll.size == scores.ROLL
     inked = {colour for _, colour in roll.getcolors(10_000)}
     assert len(inked) == 2  # paper, and the one part
 

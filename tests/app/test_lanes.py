@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.errors import Unavailable
-from app.lanes import Lane
+from app.web.lanes import Lane
 
 
 def blocking() -> tuple[Callable[[], None], threading.Event, list[int]]:

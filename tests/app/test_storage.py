@@ -16,11 +16,11 @@ from uuid import uuid4
 import pytest
 from PIL import Image
 
-from app import imaging
 from app.errors import Damaged, StorageFull, Unavailable
+from app.media import pixels, previews
 from app.storage import LocalStorage, S3Storage, Storage, address
 from app.storage import local as local_storage
-from models.folders import WRITING
+from models.contract.files import WRITING
 from tests.studio import free_port
 
 LARGE = b"large" * (local_storage.LARGE // 4)
@@ -370,24 +370,26 @@ def test_object_storage_that_hangs_is_soon_a_problem(keys: None) -> None:
 
 
 def test_a_kept_preview_that_is_damaged_or_a_link_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(imaging, "preview_path", lambda digest, size: tmp_path / "previews" / "00" / f"{digest}-{size}")
-    content = imaging.encode_png(Image.new("RGB", (64, 64), "orange"))
+    monkeypatch.setattr(
+        previews, "preview_path", lambda digest, size: tmp_path / "previews" / "00" / f"{digest}-{size}"
+    )
+    content = pixels.encode_png(Image.new("RGB", (64, 64), "orange"))
     digest, asked = hashlib.sha256(content).hexdigest(), []
 
     def read() -> bytes:
         asked.append(digest)
         return content
 
-    made = imaging.cached_preview(digest, 64, read)
-    assert imaging.cached_preview(digest, 64, read) == made and len(asked) == 1, "it is kept"
-    path = imaging.preview_path(digest, 64)
+    made = previews.cached_preview(digest, 64, read)
+    assert previews.cached_preview(digest, 64, read) == made and len(asked) == 1, "it is kept"
+    path = previews.preview_path(digest, 64)
     kept = path.read_bytes()
     for wrong in (b"", kept[:-1], kept[:-1] + bytes([kept[-1] ^ 1]), made):
         path.write_bytes(wrong)
         asked.clear()
-        assert imaging.cached_preview(digest, 64, read) == made and asked
+        assert previews.cached_preview(digest, 64, read) == made and asked
         assert path.read_bytes() == kept
     path.rename(tmp_path / "outside.webp")
     path.symlink_to(tmp_path / "outside.webp")
     asked.clear()
-    assert imaging.cached_preview(digest, 64, read) == made and asked and not path.is_symlink()
+    assert previews.cached_preview(digest, 64, read) == made and asked and not path.is_symlink()

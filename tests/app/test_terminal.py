@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from app.terminal import follow
-from models.training.folder import RunFolder
+from app.terminal.progress import follow
+from models.contract.run_folder import RunFolder
 
 RUN = """
 import sys, time

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from app.imaging import png_with_provenance, told
+from app.media.provenance import png_with_provenance, told
 from tests.browser.pages import follow
 from tests.studio import ROOT, request, wait_until
 

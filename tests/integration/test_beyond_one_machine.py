@@ -20,7 +20,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from app.datasets.packages import NpmPackage, fetch_npm
+from app.packages.npm import NpmPackage, fetch_npm
 from app.settings import Settings
 from app.storage import S3Storage
 from tests.studio import ROOT, Studio, finished, submit, wait_until

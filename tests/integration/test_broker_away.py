@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from app.supervisor import valkey_binary
+from app.terminal.supervisor import valkey_binary
 from tests.studio import ROOT, Studio, finished, free_port, submit, wait_until
 from tests.tcp_proxy import TcpProxy
 
@@ -188,7 +188,7 @@ def append_only_file(folder: Path) -> None:
 
 @contextlib.contextmanager
 def up(studio: Studio) -> Iterator[httpx.Client]:
-    command = [sys.executable, "-m", "app.cli", "up"]
+    command = [sys.executable, "-m", "app.terminal.cli", "up"]
     environment = {**os.environ, **studio.environment}
     with (
         (studio.folder / "up.log").open("wb") as log,

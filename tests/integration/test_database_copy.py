@@ -19,7 +19,7 @@ import psycopg
 import pytest
 from PIL import Image, ImageDraw
 
-from app.database_copy import BATCH
+from app.database.copy import BATCH
 from app.tables import Base
 from tests.studio import PASSWORD, Studio, submit
 

@@ -280,7 +280,7 @@ def test_generating_goes_on_while_a_run_trains(fresh_studio: Fresh) -> None:
     )
     folder = studio.folder / "run"
     with subprocess.Popen(
-        [sys.executable, "-m", "app.cli", "train", "recipes/emoji-fsq.toml", "--folder", str(folder)],
+        [sys.executable, "-m", "app.terminal.cli", "train", "recipes/emoji-fsq.toml", "--folder", str(folder)],
         cwd=ROOT,
         env={**os.environ, **studio.environment},
         stderr=subprocess.DEVNULL,
@@ -301,7 +301,7 @@ def test_generating_goes_on_while_a_run_trains(fresh_studio: Fresh) -> None:
 def test_up_starts_everything_says_so_and_stops_cleanly(fresh_studio: Fresh) -> None:
     studio = fresh_studio()
     environment = {**os.environ, **studio.environment}
-    command = [sys.executable, "-m", "app.cli", "up"]
+    command = [sys.executable, "-m", "app.terminal.cli", "up"]
     with (
         (studio.folder / "up.log").open("wb") as log,
         subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True) as up,

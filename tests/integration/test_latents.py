@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from app.imaging import read_upload
+from app.media.pixels import read_upload
 from models.checkpoint import write_model
 from models.vae.network import VAE
 from tests.app.test_datasets import drawing

@@ -16,7 +16,7 @@ import httpx
 import pytest
 import uvicorn
 
-from app.protocol import BoundedProtocol
+from app.web.protocol import BoundedProtocol
 from tests.studio import Studio, free_port, wait_until
 
 DEADLINE = 60.0

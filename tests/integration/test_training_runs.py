@@ -17,7 +17,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from models.training.folder import curves
+from models.contract.run_folder import curves
 from tests.app.test_datasets import drawing
 from tests.integration.test_datasets import make, send
 from tests.studio import Studio, finished, wait_until

@@ -8,9 +8,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from models.autoencoders.critic import Critic
+from models.autoencoders.shared_spec import SharpenedTraining
 from models.training.run import Run
-from models.vae.critic import Critic
-from models.vae.shared_spec import SharpenedTraining
 
 
 def pictures(count: int, seed: int) -> torch.Tensor:

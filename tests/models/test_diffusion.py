@@ -9,8 +9,10 @@ import torch
 from torch import Tensor
 
 from app.datasets.prepared import Item, write_prepared
-from models.base import Request
-from models.data import open_collection
+from models.autoencoders.kl import KLAutoencoder
+from models.autoencoders.spec import KLConfig
+from models.contract.sampling import Request
+from models.data.pictures import open_collection
 from models.diffusion import train as training
 from models.diffusion.flow import draw_times, flow_loss, heun, mixed, times, velocity
 from models.diffusion.network import FlowTransformer
@@ -19,8 +21,6 @@ from models.diffusion.spec import FlowConfig, FlowTraining, problem
 from models.parts.prompt import drop_prompts
 from models.parts.text import PAD, PromptEncoder, train_tokenizer
 from models.training.run import Run
-from models.vae.kl import KLAutoencoder
-from models.vae.spatial_spec import KLConfig
 
 TEXTS = ["a red fox, noto style", "红色的狐狸，noto风格", "grinning face", "火箭"]
 SMALL = {"width": 64, "heads": 4, "layers": 2, "hidden": 64, "encoder_layers": 1, "encoder_hidden": 64}

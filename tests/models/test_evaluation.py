@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from app.datasets.prepared import Item, write_prepared
-from models.card import read_card
-from models.data import Collection, open_collection
-from models.evaluation import measure
+from models.contract.card import read_card
+from models.data.pictures import Collection, open_collection
+from models.measure.evaluation import measure
 from models.training import process
 from models.training.run import Run
 from tests.models.test_training import TRAINERS
@@ -25,7 +25,7 @@ MANY = 24  # pictures that are drawn, instead of a thousand
 @pytest.fixture
 def collection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Collection:
     """A third of it is held out."""
-    for module in ("models.likeness", "models.latents"):
+    for module in ("models.measure.likeness", "models.measure.chance"):
         monkeypatch.setattr(f"{module}.MOST", MANY)
     random = np.random.default_rng(0)
     items = []

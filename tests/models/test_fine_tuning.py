@@ -11,15 +11,15 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from models.autoencoders.load import load_autoencoder
+from models.autoencoders.spec import FSQTraining
 from models.checkpoint import CheckpointError, read_card, read_weights, write_model
-from models.data import Collection, Unsuitable, open_collection
-from models.fine_tuning import OtherShape, validated
+from models.contract.fine_tuning import OtherShape, validated
+from models.data.pictures import Collection, Unsuitable, open_collection
 from models.gan.spec import GANTraining
 from models.gan.train import labels_for
 from models.training.run import Run, Stopped
 from models.training.start import begin, cards
-from models.vae.load import load_autoencoder
-from models.vae.spatial_spec import FSQTraining
 from models.vae.spec import VAETraining
 from tests.models.test_training import TRAINERS, collection, stop_after
 

@@ -2,10 +2,10 @@
 
 import torch
 
-from models.vae.fsq import FSQ, FSQAutoencoder
-from models.vae.kl import KLAutoencoder
-from models.vae.objective import divergence
-from models.vae.spatial_spec import FSQConfig, KLConfig
+from models.autoencoders.fsq import FSQ, FSQAutoencoder
+from models.autoencoders.kl import KLAutoencoder
+from models.autoencoders.likelihood import divergence
+from models.autoencoders.spec import FSQConfig, KLConfig
 
 
 def test_every_token_survives_the_way_to_latents_and_back() -> None:

@@ -11,17 +11,18 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from models.base import Request, VariationParams
+from models.adversarial.augment import KINDS, adapted, augment, draw
+from models.adversarial.game import Game
+from models.adversarial.objective import OBJECTIVES, divergence_bound, gradient_penalty
+from models.adversarial.projected import ProjectedDiscriminator
 from models.checkpoint import CheckpointError, write_model
-from models.gan.augment import KINDS, adapted, augment, draw
-from models.gan.game import Game
+from models.contract.sampling import Request
+from models.contract.tasks import VariationParams
 from models.gan.network import ConvolutionalGenerator, discriminator_of, generator_of
-from models.gan.objective import OBJECTIVES, divergence_bound, gradient_penalty
-from models.gan.projected import ProjectedDiscriminator
 from models.gan.residual import ResidualGenerator
 from models.gan.sample import load, truncated_normal
 from models.gan.spec import GANConfig, GANTraining, UnconditionalImage
-from models.latents import TASK
+from models.parts.latents import TASK
 
 SMALL = GANConfig(size=16, patch=1, latent=8, width=16, max_width=32, blocks=1)
 

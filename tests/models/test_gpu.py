@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from models.base import Request
-from models.card import read_card
-from models.data import Collection
+from models.autoencoders.spec import FSQTraining
+from models.contract.card import read_card
+from models.contract.registry import families
+from models.contract.run_folder import RunFolder
+from models.contract.sampling import Request
+from models.data.pictures import Collection
 from models.gan.spec import GANTraining
-from models.registry import families
-from models.training.folder import RunFolder
 from models.training.recovery import train_with_rollback
 from models.training.run import Run, Stopped
 from models.vae.mixing.spec import MixingTraining
-from models.vae.spatial_spec import FSQTraining
 from models.vae.spec import VAETraining
 from tests.models.test_pieces import train as launched
 from tests.models.test_training import TRAINERS, collection, stop_after

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from models.base import INTERPOLATION, VARIATION, InterpolationParams, Request, VariationParams
 from models.checkpoint import read_card, write_model
-from models.features import PerceptualLoss
+from models.contract.sampling import Request
+from models.contract.tasks import INTERPOLATION, VARIATION, InterpolationParams, VariationParams
 from models.gan.encoder import fit_encoder, seen
 from models.gan.project import project
 from models.gan.sample import load as load_gan
-from models.latents import LatentSampler, mixing_weights, mixture, slerp
+from models.measure.features import PerceptualLoss
+from models.parts.latents import LatentSampler, mixing_weights, mixture, slerp
 from models.vae.network import VAE
 from models.vae.sample import load as load_vae
 from tests.models.test_gan import checkpoint

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.data import spread
-from models.likeness import blurred
-from models.metrics import coverage, kernel_distance, nearest, psnr
+from models.data.pictures import spread
+from models.measure.likeness import blurred
+from models.measure.metrics import coverage, kernel_distance, nearest, psnr
 
 
 def around(direction: int, count: int, spread: float = 0.1, seed: int = 0) -> np.ndarray:

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from app.datasets.prepared import Item, write_prepared
-from models.base import INTERPOLATION, VARIATION, Request
+from models.autoencoders.likelihood import normal_log_prob, standard_normal_log_prob
 from models.checkpoint import write_model
-from models.data import Collection, label_names, labels_of, open_collection, to_unit
-from models.features import PerceptualLoss, manners
+from models.contract.sampling import Request
+from models.contract.tasks import INTERPOLATION, VARIATION
+from models.data.pictures import Collection, label_names, labels_of, open_collection, to_unit
+from models.measure.features import PerceptualLoss, manners
 from models.training.run import Run
 from models.vae import bounds
 from models.vae.bounds import weighted_bounds
@@ -25,7 +27,6 @@ from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.sample import MixingSampler, load, load_mixing
 from models.vae.mixing.spec import MIXING, MixingConfig, MixingTraining, MixParams, RestyleParams
 from models.vae.mixing.train import all_divergences, train, translations
-from models.vae.objective import normal_log_prob, standard_normal_log_prob
 
 SIZE, CONCEPTS = 32, 40
 INKS = {

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
+from models.contract.run_folder import RunFolder
 from models.training import parallel
-from models.training.folder import RunFolder
 from models.training.recovery import TooLarge, train_with_rollback
 from models.training.run import Run
 from models.training.state import pack

@@ -5,7 +5,7 @@ import pytest
 
 from app.datasets.collections.emojibase import group_of
 from app.datasets.collections.parts import fraction
-from models.questions import ASKED, CONCEPTS, Gallery, Question, questions, spread_between, with_interval
+from models.measure.questions import ASKED, CONCEPTS, Gallery, Question, questions, spread_between, with_interval
 
 RNG = np.random.default_rng(0)
 

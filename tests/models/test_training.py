@@ -13,15 +13,18 @@ from safetensors.torch import save_file
 
 from app.datasets.prepared import Item, write_prepared
 from models import checkpoint
-from models.data import Collection, EpochOrder, augment, open_collection
+from models.autoencoders import train
+from models.autoencoders.load import load_autoencoder
+from models.autoencoders.spec import FSQConfig, FSQTraining, KLConfig, KLTraining
+from models.contract.recipe import remember
+from models.contract.registry import families
+from models.data.pictures import Collection, EpochOrder, augment, open_collection
 from models.diffusion import train as diffusion_training
 from models.diffusion.spec import FlowConfig, FlowTraining
 from models.gan import train as gan_training
 from models.gan.spec import PROJECTED, GANConfig, GANTraining
-from models.registry import families
 from models.training.ema import EMA
 from models.training.optimizers import Muon, orthogonalize
-from models.training.recipe import remember
 from models.training.recovery import train_with_rollback
 from models.training.run import Diverged, Run, Stopped
 from models.training.schedule import step_generator, warmup_stable_decay
@@ -29,11 +32,8 @@ from models.training.state import NotSaved, pack, unpack
 from models.transformer import train as transformer_training
 from models.transformer.spec import TransformerConfig, TransformerTraining
 from models.vae import train as vae_training
-from models.vae import train_spatial
-from models.vae.load import load_autoencoder
 from models.vae.mixing import train as mixing_training
 from models.vae.mixing.spec import MixingConfig, MixingTraining
-from models.vae.spatial_spec import FSQConfig, FSQTraining, KLConfig, KLTraining
 from models.vae.spec import PromptedVAEConfig, PromptedVAETraining, VAEConfig, VAETraining
 
 FSQ_SMALL = FSQTraining(network=FSQConfig(widths=(32, 16, 16, 8), encoder_blocks=1, decoder_blocks=1), batch_size=4)
@@ -135,8 +135,8 @@ def states(run: Run) -> dict[str, torch.Tensor]:
 
 
 TRAINERS = {
-    "fsq": (train_spatial.train, FSQ_SMALL),
-    "kl": (train_spatial.train, KL_SMALL),
+    "fsq": (train.train, FSQ_SMALL),
+    "kl": (train.train, KL_SMALL),
     "transformer": (transformer_training.train, TRANSFORMER_SMALL),
     "flow": (diffusion_training.train, FLOW_SMALL),
     "gan": (gan_training.train, GAN_SMALL),

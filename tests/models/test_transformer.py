@@ -8,16 +8,16 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from models.base import BATCHES, Cancelled, Output, Request, padded
+from models.autoencoders.fsq import FSQAutoencoder
+from models.autoencoders.spec import FSQConfig
+from models.contract.sampling import BATCHES, Cancelled, Output, Request, padded
+from models.measure.prompted import watched_sheet
 from models.parts.prompt import drop_prompts
-from models.parts.prompted import watched_sheet
+from models.parts.sentences import normalize
 from models.parts.text import NULL, PAD, PromptEncoder, train_tokenizer
-from models.sentences import normalize
 from models.transformer.network import TextToImageTransformer
 from models.transformer.sample import TransformerSampler, requests, sample_tokens
 from models.transformer.spec import TransformerConfig
-from models.vae.fsq import FSQAutoencoder
-from models.vae.spatial_spec import FSQConfig
 
 TEXTS = ["a red fox, noto style", "红色的狐狸，noto风格", "grinning face", "火箭"]
 

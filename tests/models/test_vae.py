@@ -10,14 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from models.base import Request
-from models.checkpoint import write_model
-from models.data import Collection
-from models.latents import TASK
-from models.sentences import SentenceEncoder
-from models.training.run import Run
-from models.vae.network import VAE, FlowPrior
-from models.vae.objective import (
+from models.autoencoders.likelihood import (
     LEVEL,
     LEVELS,
     DiscretisedLogistic,
@@ -30,6 +23,13 @@ from models.vae.objective import (
     normal_log_prob,
     with_free_bits,
 )
+from models.checkpoint import write_model
+from models.contract.sampling import Request
+from models.data.pictures import Collection
+from models.parts.latents import TASK
+from models.parts.sentences import SentenceEncoder
+from models.training.run import Run
+from models.vae.network import VAE, FlowPrior
 from models.vae.sample import load
 from models.vae.spec import DrawnFromPrior, PromptedFromPrior, VAEConfig
 from models.vae.train import Captions, attribute_directions, common_tags, encoded, fit_prior

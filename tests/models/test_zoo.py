@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from models.base import Request
-from models.card import ZOO, read_card
-from models.registry import families
+from models.contract.card import ZOO, read_card
+from models.contract.registry import families
+from models.contract.sampling import Request
 
 NAMES = [folder.name for folder in sorted(ZOO.iterdir()) if families()[read_card(folder)["family"]].tasks]
 

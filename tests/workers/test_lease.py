@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 from sqlalchemy import event, func, insert, select, text, update
 
-from app import sweeper, upkeep
-from app.admin.tables import Upkeep
 from app.artworks.tables import Artwork
 from app.database import engine, new_id, now, session_scope
 from app.generations import service as generations
 from app.generations.tables import Generation
 from app.generations.waiting import fail_waiting
+from app.jobs import sweeper
+from app.security import Principal
 from app.storage import get_storage
+from app.upkeep import garbage, trash, turns
+from app.upkeep.tables import Upkeep
 from app.uploads import service as uploads
 from app.uploads.tables import Upload
-from app.users.service import Principal
 from app.users.tables import User
 from workers import lease
 
@@ -222,8 +223,8 @@ def test_garbage_collection_takes_only_old_files_that_no_row_names() -> None:
                 provenance={},
             )
         )
-    assert upkeep.collect_garbage(upkeep.Turn("")) == 0, "young files stay"
-    assert upkeep.collect_garbage(upkeep.Turn(""), untouched_seconds=-1) == 1
+    assert garbage.collect_garbage(turns.Turn("")) == 0, "young files stay"
+    assert garbage.collect_garbage(turns.Turn(""), untouched_seconds=-1) == 1
     assert get_storage().get(kept) == b"kept"
     with pytest.raises(FileNotFoundError):
         get_storage().get(lost)
@@ -243,7 +244,7 @@ def test_uploads_that_no_job_took_are_forgotten_after_days() -> None:
             return upload.id
 
     old, young, used = add(8, False), add(6, False), add(99, True)
-    assert upkeep.drop_unused_uploads() == 1
+    assert trash.drop_unused_uploads() == 1
     with session_scope(writing=False) as session:
         assert set(session.scalars(select(Upload.id))) == {young, used} and old not in (young, used)
 
@@ -396,26 +397,26 @@ def test_jobs_of_weights_that_are_gone_end_and_those_of_the_new_ones_stay() -> N
 
 def test_upkeep_is_done_by_one_process_at_a_time_and_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     digests = sorted(get_storage().put(f"file {number}".encode()) for number in range(30))
-    with upkeep.turn("files") as first:
+    with turns.turn("files") as first:
         assert first is None, "it is due after a while, not at the first start"
-    monkeypatch.setattr(upkeep, "PAGE", 10)
-    with upkeep.turn("files", timedelta(0)) as mine:
+    monkeypatch.setattr(garbage, "PAGE", 10)
+    with turns.turn("files", timedelta(0)) as mine:
         assert mine is not None
-        with upkeep.turn("files", timedelta(0)) as other:
+        with turns.turn("files", timedelta(0)) as other:
             assert other is None, "somebody has it"
-        assert upkeep.collect_garbage(mine, untouched_seconds=-1, turn_seconds=0) == 10
+        assert garbage.collect_garbage(mine, untouched_seconds=-1, turn_seconds=0) == 10
         assert mine.cursor == digests[9] and not mine.finished
-    with upkeep.turn("files") as again:  # it is not done: it goes on at once
+    with turns.turn("files") as again:  # it is not done: it goes on at once
         assert again is not None and again.cursor == digests[9]
-        assert upkeep.collect_garbage(again, untouched_seconds=-1) == 20
-    with upkeep.turn("files") as done:
+        assert garbage.collect_garbage(again, untouched_seconds=-1) == 20
+    with turns.turn("files") as done:
         assert done is None, "now it is due after a while"
 
 
 def test_the_turn_of_a_process_that_died_goes_to_another(monkeypatch: pytest.MonkeyPatch) -> None:
-    upkeep.take_turn("files", timedelta(0))
-    assert upkeep.take_turn("files", timedelta(0)) is not None
-    assert upkeep.take_turn("files", timedelta(0)) is None
+    turns.take_turn("files", timedelta(0))
+    assert turns.take_turn("files", timedelta(0)) is not None
+    assert turns.take_turn("files", timedelta(0)) is None
     with session_scope() as session:
         session.execute(update(Upkeep).values(held_until=now() - timedelta(seconds=1)))
-    assert upkeep.take_turn("files", timedelta(0)) is not None
+    assert turns.take_turn("files", timedelta(0)) is not None

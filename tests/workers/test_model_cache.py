@@ -9,10 +9,10 @@ import torch
 
 from app.checkpoints import service
 from app.settings import ROOT, get_settings
-from models.base import Request
+from models.autoencoders.load import load
 from models.checkpoint import read_card, write_model
+from models.contract.sampling import Request
 from models.transformer.sample import TransformerSampler
-from models.vae.load import load
 from workers import model_cache
 
 ZOO = ROOT / "models" / "zoo"

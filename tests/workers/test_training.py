@@ -16,10 +16,10 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app import sweeper
 from app.database import now, session_scope
 from app.datasets import fetching
 from app.errors import Invalid
+from app.jobs import sweeper
 from app.settings import get_settings
 from app.training_runs import service
 from app.training_runs.schemas import ExtensionIn
@@ -107,7 +107,7 @@ def sit_and_hear(run: str, wish: Callable[[Session, TrainingRun], object]) -> No
 PRELUDE = """
 import os, signal, sys, time
 from pathlib import Path
-from models.training.folder import RunFolder
+from models.contract.run_folder import RunFolder
 folder, counter = RunFolder(Path({folder!r})), Path({counter!r})
 """
 SAID = 'folder.say(phase="{phase}", step={step}, steps=10, progress=0.5, seconds=2.0, saved={saved}, pieces=1)\n'

@@ -11,7 +11,7 @@ import structlog
 
 from app.training_runs import service
 from app.training_runs.tables import TrainingRun
-from models.training.folder import OUT_OF_MEMORY, describe
+from models.contract.run_folder import OUT_OF_MEMORY, describe
 from workers.lease import Lease
 from workers.training.process import Wish
 from workers.training.wishes import report

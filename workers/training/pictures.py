@@ -12,7 +12,7 @@ from app.errors import Conflict, NotFound
 from app.settings import get_settings
 from app.training_runs import service
 from app.training_runs.tables import TrainingRun
-from models.folders import locked
+from models.contract.files import locked
 from workers.lease import Lease
 from workers.training.wishes import check, report
 

@@ -16,11 +16,11 @@ import structlog
 
 from app.database import session_scope
 from app.settings import ROOT, get_settings
-from app.supervisor import gpus
+from app.terminal.supervisor import gpus
 from app.training_runs import service
 from app.training_runs.tables import TrainingRun
-from models.folders import write_atomically
-from models.training.recipe import Recipe
+from models.contract.files import write_atomically
+from models.contract.recipe import Recipe
 from workers import shutdown
 from workers.lease import Lease
 from workers.training.wishes import Wishes, look, report

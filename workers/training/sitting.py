@@ -9,20 +9,26 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.database import session_scope
-from app.datasets.packages import FetchError
 from app.errors import DomainError, StorageFull
+from app.jobs.sweeper import MAX_ATTEMPTS
 from app.outages import outage
-from app.sweeper import MAX_ATTEMPTS
+from app.packages.package import FetchError
 from app.training_runs import service
 from app.training_runs.tables import TrainingRun
-from models.base import Cancelled
+from models.contract.sampling import Cancelled
 from workers import crash_points, lease, loop
+from workers.gauging import gauge_when_idle
 from workers.lease import Heartbeat, Lease
 from workers.training import pictures, process
 from workers.training.outcome import End, Outcome, oom_kills, outcome_of
 from workers.training.wishes import look
 
+BESIDE = (gauge_when_idle,)
 log = structlog.get_logger()
+
+
+def prepare() -> None:
+    """Nothing: the process of a run loads what it needs."""
 
 
 def work_once(queue: str, worker: str) -> bool:

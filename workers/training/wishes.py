@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.training_runs.tables import TrainingRun
-from models.base import Cancelled
+from models.contract.sampling import Cancelled
 from workers import lease, shutdown
 from workers.lease import Lease
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from defusedxml import ElementTree
 
 from app.datasets.collections.parts import centred, fraction, from_svg, source
-from app.datasets.debian import DebianPackage, fetch_debian
 from app.datasets.prepared import Item, write_prepared
+from app.packages.debian import DebianPackage, fetch_debian
 
 PACKAGE = DebianPackage(
     "openclipart-svg",

@@ -30,8 +30,8 @@ from app.datasets.collections.emojibase import EMOJIBASE, group_of, normal
 from app.datasets.collections.iconify import Draw, named_drawings, on_white
 from app.datasets.collections.parts import source
 from app.datasets.collections.wording import Style, captions
-from app.datasets.packages import NpmPackage, fetch_npm
 from app.datasets.prepared import Item, write_prepared
+from app.packages.npm import NpmPackage, fetch_npm
 
 STREAMLINE = "Streamline, Copyright Webalys LLC"
 FXEMOJI = NpmPackage(

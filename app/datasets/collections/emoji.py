@@ -21,8 +21,8 @@ from app.datasets.collections.colours import COLOURS, HUES, main_colour, recolou
 from app.datasets.collections.emojibase import EMOJIBASE, Concept, normal, read_concepts, tidy
 from app.datasets.collections.iconify import Draw, draw_file, iconify_drawings, on_white
 from app.datasets.collections.parts import fraction, source
-from app.datasets.packages import NpmPackage, fetch_npm
 from app.datasets.prepared import Item, write_prepared
+from app.packages.npm import NpmPackage, fetch_npm
 
 GOOGLE = "Noto Emoji, Copyright Google LLC"
 MICROSOFT = "Fluent Emoji, Copyright Microsoft Corporation"

@@ -8,7 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.datasets.packages import NpmPackage
+from app.packages.npm import NpmPackage
 
 EMOJIBASE = NpmPackage(
     "emojibase-data",

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from app.datasets.collections.parts import source
-from app.datasets.debian import DebianPackage, fetch_debian
 from app.datasets.prepared import Item, write_prepared
+from app.packages.debian import DebianPackage, fetch_debian
 
 PACKAGE = DebianPackage(
     "dataset-fashion-mnist",

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import resvg_py
 from PIL import Image
 
-from app.datasets.packages import Package
+from app.packages.package import Package
 
 DRAWN = 256  # pixels, before a drawing is made small
 DPI = 96.0  # what CSS says of lengths in points and inches

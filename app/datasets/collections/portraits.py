@@ -21,8 +21,9 @@ import resvg_py
 from PIL import Image
 
 from app.datasets.collections.parts import source
-from app.datasets.packages import PATIENCE_SECONDS, FetchError, NpmPackage, fetch_npm, node_command
 from app.datasets.prepared import Item, write_prepared
+from app.packages.npm import NpmPackage, fetch_npm, node_command
+from app.packages.package import PATIENCE_SECONDS, FetchError
 
 CORE = NpmPackage(
     "@dicebear/core",

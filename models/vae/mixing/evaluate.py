@@ -15,16 +15,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.autoencoders.likelihood import standard_normal_log_prob
 from models.checkpoint import ZOO
-from models.data import Collection, contact_sheet, label_names, labels_of, spread, to_pixels, to_unit
-from models.likeness import rounded
-from models.metrics import FEATURES, IndependentFeatures, psnr
+from models.data.pictures import Collection, contact_sheet, label_names, labels_of, spread, to_pixels, to_unit
+from models.measure.likeness import rounded
+from models.measure.metrics import FEATURES, IndependentFeatures, psnr
 from models.vae.bounds import weighted_bounds
 from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.sample import load_mixing
 from models.vae.mixing.train import translations
-from models.vae.objective import standard_normal_log_prob
 
 MEASURED, LEARNT_FROM, BATCH = 500, 2400, 32
 SHOWN, FEW = 12, 10

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.features import BLOCKS, LOSS_DEPTH, LOUDNESS, Sides
+from models.measure.features import BLOCKS, LOSS_DEPTH, LOUDNESS, Sides
 
 
 class Namer(nn.Module):

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.autoencoders.likelihood import LIKELIHOODS, Likelihood
+from models.autoencoders.spatial import blocks
 from models.vae.mixing.spec import MixingConfig
-from models.vae.objective import LIKELIHOODS, Likelihood
-from models.vae.spatial import blocks
 
 LARGEST_LOG_VARIANCE = 8.0
 APART = 6.0

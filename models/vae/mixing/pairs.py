@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.data import Collection, Unsuitable
+from models.data.pictures import Collection, Unsuitable
 
 OTHER_CONTENT = (
     0.8  # how often content comes from another style; else from the wanted picture: it learns to draw as well

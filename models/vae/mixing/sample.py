@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.base import BATCHES, INTERPOLATION, OnStep, Output, Request, padded
 from models.checkpoint import loaded
-from models.data import to_pixels
-from models.latents import Remembered, fitted, label_list, on_the_way
+from models.contract.sampling import BATCHES, OnStep, Output, Request, padded
+from models.contract.tasks import INTERPOLATION
+from models.data.pictures import to_pixels
+from models.parts.latents import Remembered, fitted, label_list, on_the_way
 from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.spec import MixingConfig
 

@@ -6,20 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.base import (
-    INTERPOLATION,
-    MOST_MIXED,
-    VARIATION,
-    Family,
-    Preset,
-    SamplingParams,
-    Task,
-    TrainingCost,
-    Weights,
-)
-from models.fine_tuning import start_field
-from models.latent_spec import label_field
-from models.vae.shared_spec import BoundTraining, LikelihoodName, SharpenedTraining, Width, grid_work
+from models.autoencoders.shared_spec import BoundTraining, LikelihoodName, SharpenedTraining, Width, grid_work
+from models.contract.family import Family, Preset, TrainingCost
+from models.contract.fine_tuning import start_field
+from models.contract.latent_spec import label_field
+from models.contract.tasks import INTERPOLATION, MOST_MIXED, VARIATION, SamplingParams, Task, Weights
 
 IMAGES_PER_SECOND = 53.0
 BYTES_A_PIXEL, BYTES_A_CHANNEL = 600, 90

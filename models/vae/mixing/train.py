@@ -20,8 +20,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
+from models.autoencoders.critic import Critic
+from models.autoencoders.likelihood import beta_at, divergence, drawn, with_free_bits
 from models.checkpoint import write_model
-from models.data import (
+from models.data.pictures import (
     Collection,
     EpochOrder,
     Unsuitable,
@@ -33,19 +35,17 @@ from models.data import (
     to_pixels,
     to_unit,
 )
-from models.features import PerceptualLoss, by_manner, by_place, manners
+from models.measure.features import PerceptualLoss, by_manner, by_place, manners
 from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import begin, earlier
 from models.training.state import pack, unpack
-from models.vae.critic import Critic
 from models.vae.mixing.namer import Namer
 from models.vae.mixing.network import MixingVAE, Posterior
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.spec import MixingTraining
-from models.vae.objective import beta_at, divergence, drawn, with_free_bits
 
 MEASURED, SHOWN = 256, 16
 SHIFT = 2  # pixels, at most

@@ -1,0 +1,82 @@
+"""Silent films: animated WebP, GIF and PNG, played through once to see that they can be, kept without metadata."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+from PIL import Image
+
+from app.errors import Invalid
+from app.media.looks import fingerprint
+from app.media.medium import Kept, Kind
+from app.media.moving import bare
+from app.media.pixels import encode_png
+from app.settings import get_settings
+
+FORMATS = ("WEBP", "GIF", "PNG")
+MAX_SIDE, MAX_FRAMES = 1024, 2000
+TOO_LARGE = "A film may have 1024 pixels a side"
+MAX_PIXELS = 200_000_000  # of all frames together: some seconds to decode
+SHORTEST, INSTEAD = 20, 100  # milliseconds: browsers show a frame that asks for less by so many
+
+
+def read(content: bytes, name: str) -> Kept:
+    if not content:
+        raise Invalid("The file is empty")
+    content, media_type = bare(content)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            film = Image.open(io.BytesIO(content), formats=FORMATS)
+            frames = numbers(film)
+            looks, seconds = list[tuple[str, str]](), 0.0
+            for number in frames:
+                film.seek(number)
+                film.load()
+                seconds += shown(film) / 1000
+                if number in (frames[0], frames[len(frames) // 2]):
+                    looks.append(fingerprint(film))
+    except Image.DecompressionBombError as error:
+        raise Invalid(TOO_LARGE) from error
+    except Invalid:
+        raise
+    except Exception as error:  # decoders of foreign bytes raise whatever they like
+        raise Invalid("The film is broken or cut off") from error
+    (first, colour), (middle, _) = looks
+    facts = {"frames": len(frames), "seconds": round(seconds, 2)}
+    return Kept(content, media_type, first + middle, *film.size, colour, facts)
+
+
+def numbers(film: Image.Image) -> range:
+    """Of the frames that are played; nothing is decoded for it. Raises Invalid where these are too few or too much."""
+    frames = range(int(getattr(film, "default_image", False)), int(getattr(film, "n_frames", 1)))
+    if max(film.size) > MAX_SIDE:
+        raise Invalid(TOO_LARGE)
+    if len(frames) > MAX_FRAMES or len(frames) * film.width * film.height > MAX_PIXELS:
+        raise Invalid("The film is too long")
+    if len(frames) < 2:
+        raise Invalid("It does not move: it has one frame")
+    return frames
+
+
+def shown(film: Image.Image) -> float:
+    """Milliseconds of the present frame."""
+    wanted = float(film.info.get("duration") or 0)
+    return wanted if wanted >= SHORTEST else INSTEAD
+
+
+def poster(content: bytes, media_type: str) -> bytes:
+    """Its first frame as a PNG."""
+    return encode_png(Image.open(io.BytesIO(content)).convert("RGBA"))
+
+
+KIND = Kind(
+    "films",
+    read,
+    most_bytes=lambda: get_settings().max_upload_mib << 20,
+    extent="frames",
+    unit="frames",
+    totals=("seconds",),
+    picture=poster,
+)

@@ -1,0 +1,201 @@
+"""Music: MIDI, MusicXML and ABC, read into notes to see that they can be played, and kept as they came."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import zipfile
+from collections.abc import Iterator
+from itertools import pairwise
+from xml.etree.ElementTree import Element
+
+import defusedxml.ElementTree
+import mido
+from PIL import Image, ImageDraw
+
+from app.errors import Invalid, UnsupportedMedia
+from app.media import abc
+from app.media.medium import Kept, Kind, Tables
+from app.media.score import STEPS, Note, Score, few, in_order
+
+MOST = 8 << 20
+MOST_MIDI = 1 << 20  # each byte may become a message of half a kilobyte
+LONGEST = 100_000.0  # beats
+MIDI, MUSICXML, ABC = "audio/midi", "application/vnd.recordare.musicxml+xml", "text/vnd.abc"
+SUFFIXES = {".mid": MIDI, ".midi": MIDI, ".musicxml": MUSICXML, ".xml": MUSICXML, ".mxl": MUSICXML, ".abc": ABC}
+DRUMS = 9  # channel
+ROLL = (512, 192)  # pixels
+PAPER, INKS = "#faf8f4", ("#b5402f", "#2f5d8a", "#4f7d4a", "#8a6a2f", "#6b4a8a", "#3f8a86")
+
+
+def read(content: bytes, name: str) -> Kept:
+    content, media_type = unpacked(content, name)
+    score = parse(content, media_type)
+    pitches = [note.pitch for note in score.notes]
+    facts = {
+        "notes": len(pitches),
+        "parts": len({note.part for note in score.notes}),
+        "seconds": round(score.seconds, 1),
+        "lowest": min(pitches),
+        "highest": max(pitches),
+    }
+    # Intervals, so that the same music in another key is found alike.
+    steps = ",".join(str(b - a) for a, b in pairwise(pitches))
+    alike = hashlib.sha256(f"{len(pitches)}:{steps}".encode()).hexdigest()[:24]
+    return Kept(content, media_type, alike, facts=facts)
+
+
+def unpacked(content: bytes, name: str) -> tuple[bytes, str]:
+    """(MIDI, plain MusicXML or ABC, its media type), by the name. Raises UnsupportedMedia, Invalid."""
+    suffix = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), None)
+    if suffix is None:
+        raise UnsupportedMedia("The file is not MIDI (.mid), MusicXML (.musicxml, .mxl) or ABC (.abc)")
+    if suffix == ".mxl":
+        return from_mxl(content), MUSICXML
+    return content, SUFFIXES[suffix]
+
+
+def from_mxl(content: bytes) -> bytes:
+    """The score inside a compressed MusicXML file."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            scores = [
+                entry
+                for entry in archive.infolist()
+                if entry.filename.lower().endswith((".xml", ".musicxml"))
+                and not entry.filename.upper().startswith("META-INF")
+                and entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+            ]
+            with archive.open(scores[0]) as score:
+                found = score.read(MOST + 1)
+    except Exception as error:  # a hostile archive makes zipfile raise whatever it likes
+        raise Invalid("The compressed MusicXML is broken") from error
+    if len(found) > MOST:
+        raise Invalid("The score is too large")
+    return found
+
+
+def parse(content: bytes, media_type: str) -> Score:
+    """Raises Invalid when it cannot be played."""
+    try:
+        score = READERS[media_type](content)
+    except Invalid:
+        raise
+    except Exception as error:  # parsers of foreign bytes raise whatever they like
+        raise Invalid("The music is broken or cut off") from error
+    if not score.notes:
+        raise Invalid("There is no note in it")
+    if not all(0 <= note.start <= LONGEST and 0 <= note.duration <= LONGEST for note in score.notes):
+        raise Invalid("Its notes lie at impossible times")  # not a number among them
+    if not math.isfinite(score.seconds):
+        raise Invalid("It has an impossible tempo")
+    return score
+
+
+# --- MIDI -----------------------------------------------------------------------------------------------------------
+
+
+def from_midi(content: bytes) -> Score:
+    if len(content) > MOST_MIDI:
+        raise Invalid(f"A MIDI file may have {MOST_MIDI >> 20} MiB")
+    file = mido.MidiFile(file=io.BytesIO(content), clip=True)
+    if file.ticks_per_beat <= 0:
+        raise Invalid("Its time is in film frames, not in beats")
+    notes = few(
+        note for number, track in enumerate(file.tracks) for note in track_notes(track, number, file.ticks_per_beat)
+    )
+    return Score(in_order(notes), file.length if file.type < 2 else 0.0)
+
+
+def track_notes(track: mido.MidiTrack, number: int, ticks_per_beat: int) -> Iterator[Note]:
+    """Pitched notes of a track; one that is never ended ends with the track."""
+    now, sounding = 0, dict[tuple[int, int], int]()
+    for message in track:
+        now += message.time
+        if message.type not in ("note_on", "note_off") or message.channel == DRUMS:
+            continue
+        key = (message.channel, message.note)
+        if (since := sounding.pop(key, None)) is not None:
+            yield Note(since / ticks_per_beat, (now - since) / ticks_per_beat, message.note, 16 * number + key[0])
+        if message.type == "note_on" and message.velocity:
+            sounding[key] = now
+    for (channel, pitch), since in sounding.items():
+        yield Note(since / ticks_per_beat, (now - since) / ticks_per_beat, pitch, 16 * number + channel)
+
+
+# --- MusicXML -------------------------------------------------------------------------------------------------------
+
+
+def from_musicxml(content: bytes) -> Score:
+    root = defusedxml.ElementTree.fromstring(content)
+    if root.tag != "score-partwise":
+        raise Invalid("It is not a MusicXML score by parts")
+    notes = few(note for number, part in enumerate(root.iter("part")) for note in part_notes(part, number))
+    tempo, end = 120.0, max((note.start + note.duration for note in notes), default=0.0)
+    if (sound := next((s for s in root.iter("sound") if s.get("tempo")), None)) is not None:
+        tempo = float(sound.get("tempo") or tempo)
+    return Score(in_order(notes), 60 * end / tempo if tempo > 0 else math.nan)
+
+
+def part_notes(part: Element, number: int) -> Iterator[Note]:
+    """Notes of a part, repeats and grace notes left out, tied notes one by one."""
+    divisions, now, last = 1.0, 0.0, 0.0
+    for measure in part.iter("measure"):
+        for event in measure:
+            if event.tag == "attributes":
+                divisions = float(event.findtext("divisions") or divisions) or 1.0
+            length = float(event.findtext("duration") or 0) / divisions
+            if event.tag == "backup":
+                now -= length
+            elif event.tag == "forward":
+                now += length
+            elif event.tag == "note":
+                together = event.find("chord") is not None
+                if not together:
+                    last, now = now, now + length
+                pitch = event.find("pitch")
+                if pitch is not None and event.find("grace") is None:
+                    yield Note(last, length, midi_pitch(pitch), number)
+
+
+def midi_pitch(pitch: Element) -> int:
+    octave, alter = int(pitch.findtext("octave") or 4), float(pitch.findtext("alter") or 0)
+    return max(0, min(127, 12 * (octave + 1) + STEPS[pitch.findtext("step") or "C"] + round(alter)))
+
+
+READERS = {MIDI: from_midi, MUSICXML: from_musicxml, ABC: abc.read}
+
+
+# --- to look at -----------------------------------------------------------------------------------------------------
+
+
+def piano_roll(content: bytes, media_type: str) -> bytes:
+    """A PNG: time to the right, pitch upwards, a colour a part."""
+    notes = parse(content, media_type).notes
+    width, height = ROLL
+    page = Image.new("RGB", ROLL, PAPER)
+    pen = ImageDraw.Draw(page)
+    end = max(note.start + note.duration for note in notes) or 1.0
+    low, high = min(note.pitch for note in notes) - 2, max(note.pitch for note in notes) + 2
+    row = height / (high - low + 1)
+    parts = sorted({note.part for note in notes})
+    for note in notes:
+        left, top = note.start / end * (width - 1), (high - note.pitch) * row
+        right = max(left + 1, (note.start + note.duration) / end * (width - 1) - 1)
+        pen.rectangle((left, top, right, top + max(1.0, row - 1)), fill=INKS[parts.index(note.part) % len(INKS)])
+    buffer = io.BytesIO()
+    page.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+KIND = Kind(
+    "music",
+    read,
+    most_bytes=lambda: MOST,
+    extent="seconds",
+    unit="s",
+    totals=("seconds", "notes"),
+    picture=piano_roll,
+    tables=Tables((".abc",), abc.tunes, ".abc"),
+)

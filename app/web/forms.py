@@ -1,0 +1,103 @@
+"""A task's parameter class as form fields: the same bounds, defaults and words as the API's schema."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import BaseModel
+
+from models.contract.fine_tuning import LEARNT
+
+
+@dataclass(frozen=True)
+class Field:
+    """One input. `more`: shown under "more"."""
+
+    name: str
+    title: str
+    description: str
+    widget: str  # prompt, text, integer, number, boolean, choice, checkpoint, lines, numbers, weights
+    default: Any
+    minimum: float | None
+    maximum: float | None
+    step: float | None
+    max_length: int | None
+    choices: tuple[Any, ...]
+    required: bool
+    more: bool
+    family: str = ""  # of the checkpoints to choose from
+    usual: str = ""  # of weights: which pictures weigh something at first, all, first or last
+    group: str = ""  # the parameter that it is a part of
+    placeholder: str = ""  # what it is when nothing is given
+
+
+def fields(params: type[BaseModel], choices: dict[str, list[str]] | None = None) -> list[Field]:
+    """In the order of the class, with `seed` and `count` of every task last.
+
+    `choices` are those of one checkpoint (see `Task.choices`); a field that has none to choose from is left out.
+    """
+    schema, own = params.model_json_schema(), choices or {}
+    made = [
+        field(name, {**entry, "enum": own[name]} if name in own else entry, name in schema.get("required", []))
+        for name, entry in schema["properties"].items()
+        if "$ref" not in entry and own.get(name, True)
+    ]
+    return sorted(made, key=lambda f: f.name in ("seed", "count"))
+
+
+def network_fields(training: type[BaseModel]) -> list[Field]:
+    """Shape of the network that is trained, as `network.width` and so on; empty ones are left as they are.
+
+    What is learnt from the collection is no choice, nor what follows from the rest (`fixed`); a size that the training
+    itself has is given there.
+    """
+    network = training.model_fields["network"].annotation
+    assert network is not None
+    left_out = LEARNT | ({"size"} & training.model_fields.keys())
+    made = []
+    for name, entry in network.model_json_schema()["properties"].items():
+        if name in left_out or entry.get("fixed"):
+            continue
+        found = field(name, entry, required=False)
+        usual = found.default if isinstance(found.default, list) else [found.default]
+        made.append(
+            replace(
+                found,
+                name=f"network.{name}",
+                title=name.replace("_", " ").capitalize(),
+                default=None,
+                placeholder="" if entry.get("by_size") else ", ".join(map(str, usual)),
+                group="network",
+                more=name != "size",
+            )
+        )
+    return made
+
+
+def field(name: str, schema: dict[str, Any], required: bool) -> Field:
+    options = [option for option in schema.get("anyOf", [schema]) if option.get("type") != "null"]
+    merged = {**options[0], **{key: value for key, value in schema.items() if key != "anyOf"}}
+    choices = tuple(merged.get("enum", ()))
+    family = str(merged.get("checkpoint", ""))
+    items = merged.get("items") or (merged.get("prefixItems") or [{}])[0]
+    by_type = {"string": "text", "array": "numbers" if items.get("type") == "integer" else "lines"}
+    widget = merged.get("widget") or (
+        "checkpoint" if family else "choice" if choices else by_type.get(merged["type"], merged["type"])
+    )
+    return Field(
+        name=name,
+        title=merged.get("title", name),
+        description=merged.get("description", ""),
+        widget=widget,
+        default=merged.get("default"),
+        minimum=merged.get("minimum"),
+        maximum=merged.get("maximum"),
+        step=merged.get("step", 1 if merged.get("type") == "integer" else None),
+        max_length=merged.get("maxLength"),
+        choices=choices,
+        required=required,
+        more=bool(merged.get("more")),
+        family=family,
+        usual=str(merged.get("usual", "")),
+    )

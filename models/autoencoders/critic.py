@@ -1,0 +1,69 @@
+"""A discriminator that joins an autoencoder's training late and sharpens what the other losses leave vague.
+
+It judges the features of a network that knows photographs, as the projected discriminator of the GAN does, for it has
+half of a training to learn in. Esser et al., "Taming Transformers for High-Resolution Image Synthesis", 2021, had one
+of pixels; Sauer et al., "Projected GANs Converge Faster", 2021.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from models.adversarial.game import Game, learn
+from models.adversarial.projected import ProjectedDiscriminator
+from models.autoencoders.shared_spec import SharpenedTraining
+from models.training.run import Run
+from models.training.schedule import mixed_precision, set_learning_rate
+
+LEARNING_RATE = 4e-4
+
+
+class Critic:
+    """The discriminator and its optimiser. Without a weight it is nothing, and costs nothing.
+
+    With classes it also says whether a picture is one of its class.
+    """
+
+    def __init__(self, params: SharpenedTraining, run: Run, classes: int = 0) -> None:
+        self.params, self.run = params, run
+        self.parts: dict[str, nn.Module | torch.optim.Optimizer] = {}
+        if params.is_sharpened:
+            self.network = ProjectedDiscriminator(classes).to(run.device, memory_format=torch.channels_last)
+            self.game = Game(self.network, "hinge")
+            self.judging = [weight for weight in self.network.parameters() if weight.requires_grad]
+            self.optimizer = torch.optim.Adam(self.judging, LEARNING_RATE, betas=(0.0, 0.99))
+            self.parts = {"critic": self.network, "critic_optimizer": self.optimizer}
+
+    def weight(self, progress: float) -> float:
+        """Of `doubt` in the autoencoder's loss, at this part of the training."""
+        return self.params.adversarial_weight * self.params.late(progress)
+
+    def doubt(self, pictures: Tensor, rebuilt: Tensor, *labels: Tensor) -> Tensor:
+        """What the autoencoder is to lower: how little real (B, 3, H, W) look, rebuilt from `pictures`."""
+        learn(self.judging, False)
+        return self.game.generator_loss(pictures, rebuilt, labels)
+
+    def learn(self, pictures: Tensor, rebuilt: list[Tensor], step: int, *labels: Tensor) -> float:
+        """One step on a whole batch, of which this process has rebuilt its shares. Returns the mean margin between the
+        scores of both.
+
+        Raises Diverged.
+        """
+        learn(self.judging, True)
+        self.network.advance()
+        self.optimizer.zero_grad(set_to_none=True)
+        set_learning_rate([self.optimizer], self.run.rate)
+        sums = torch.zeros(6, device=self.run.device)
+        for (share, weight), fake in zip(self.run.shares(len(pictures)), rebuilt, strict=True):
+            real = pictures[share].contiguous(memory_format=torch.channels_last)
+            given = tuple(label[share].to(self.run.device) for label in labels)
+            with mixed_precision(self.run.device):
+                loss, said = self.game.discriminator_losses(real, fake, given, step)
+            (weight * loss).backward()
+            sums += weight * said
+        self.run.add_up(self.network, sums)
+        loss_of_all, of_real, of_fake = sums[:3]
+        self.run.watch(step + 1, loss_of_all)
+        self.optimizer.step()
+        return float(of_real - of_fake)

@@ -1,0 +1,137 @@
+"""Trains an autoencoder with a latent grid: L1, L2 and a perceptual loss on shifted pictures, a small KL
+term, and late a discriminator where it has a weight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from models.autoencoders.critic import Critic
+from models.autoencoders.fsq import FSQAutoencoder
+from models.autoencoders.kl import KLAutoencoder
+from models.autoencoders.spatial import SpatialAutoencoder
+from models.autoencoders.spec import FSQTraining, KLTraining
+from models.checkpoint import read_card, write_model
+from models.data.pictures import Collection, EpochOrder, augment, contact_sheet, measured, to_pixels, to_unit
+from models.measure.features import PerceptualLoss
+from models.measure.metrics import psnr
+from models.training.card import training_card
+from models.training.ema import EMA
+from models.training.run import Run
+from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.start import begin, earlier
+from models.training.state import pack, unpack
+
+MEASURED = 256  # held-out pictures of 64 px
+
+
+def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
+    """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself."""
+    torch.manual_seed(run.seed)
+    network: SpatialAutoencoder = make(params).to(run.device, memory_format=torch.channels_last)
+    before = earlier(params.start_from, run)
+    begin(network, before)
+    network.encoder.requires_grad_(not params.decoder_only)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
+    ema = EMA(network, params.ema_decay)
+    perceptual = (
+        PerceptualLoss().to(run.device, memory_format=torch.channels_last) if params.perceptual_weight else no_loss
+    )
+    critic = Critic(params, run)
+    parts = {"network": network, "ema": ema.average, "optimizer": optimizer, **critic.parts}
+    done, tensors = run.restore()
+    if tensors:
+        unpack(tensors, **parts)
+    order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
+    held_out = to_unit(data.pictures(measured(data, MEASURED))).to(run.device)
+
+    for step in run.steps_from(done):
+        with run.spend("data"):
+            random = step_generator(run.seed, step)
+            batch = augment(to_unit(data.pictures(order.at(step), run.device)), random)
+            noise = network.noise(len(batch), random)
+        factor = params.calm(run.progress(step)) * warmup_stable_decay(step, run.progress(step), warmup=200) * run.rate
+        set_learning_rate([optimizer], factor)
+        optimizer.zero_grad(set_to_none=True)
+        sums, kept = torch.zeros(5, device=run.device), []
+        doubted = critic.weight(run.progress(step))
+        for share, weight in run.shares(len(batch)):
+            pictures = batch[share].contiguous(memory_format=torch.channels_last)
+            with mixed_precision(run.device):
+                rebuilt, divergence = network.rebuild(pictures, noise[share])
+                losses = torch.stack(
+                    [
+                        F.l1_loss(rebuilt, pictures),
+                        F.mse_loss(rebuilt, pictures),
+                        perceptual(rebuilt, pictures),
+                        divergence.mean(),
+                        critic.doubt(pictures, rebuilt) if doubted else no_loss(rebuilt, pictures),
+                    ]
+                )
+                loss = weight * total(losses, params, doubted)
+            loss.backward()
+            sums += weight * losses.detach()
+            if doubted:
+                kept.append(rebuilt.detach())
+        run.add_up(network, sums)
+        done = step + 1
+        run.watch(done, total(sums, params, doubted))
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+        optimizer.step()
+        ema.update(network, step)
+        margin = critic.learn(batch, kept, step) if doubted else None
+        if run.log_is_due(done, every=100):
+            l1, l2, features, kl, doubt = sums.tolist()
+            figures = {"l1": l1, "l2": l2, "perceptual": features, **({"kl_nats": kl} if kl else {})}
+            figures |= {} if margin is None else {"adversarial": doubt, "margin": margin}
+            run.log_step(done, len(batch), **figures, learning_rate=factor * params.learning_rate)
+        if len(held_out) and run.measure_is_due(done):
+            with run.spend("measuring"):
+                rebuilt = reconstruct(ema.average, held_out, max(1, params.batch_size // run.pieces))
+                run.log(done, held_out_psnr=(figure := psnr(rebuilt, held_out)))
+                if not params.is_sharpened:
+                    run.measured(done, -figure)
+                pairs = torch.stack([held_out[:32], rebuilt[:32]], 1).flatten(0, 1)
+                if run.is_first:
+                    run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)))
+        if run.checkpoint_is_due(done):
+            run.save(done, pack(**parts))
+    outcome = run.outcome(done, ema.average)
+    if run.is_first:
+        card = training_card(family_of(params), params, data.card, run, outcome, before)
+        write_model(run.folder.model, ema.average, {**card, **same_latents(params, before)})
+
+
+def same_latents(params: FSQTraining | KLTraining, before: Path | None) -> dict[str, list[str]]:
+    """For the card of a new decoder: the checkpoints, by their SHA-256, whose latents it draws as well."""
+    if before is None or not params.decoder_only:
+        return {}
+    card = read_card(before)
+    return {"same_latents_as": [card["sha256"], *card.get("same_latents_as", [])]}
+
+
+def no_loss(rebuilt: Tensor, pictures: Tensor) -> Tensor:
+    return rebuilt.new_zeros(())
+
+
+def make(params: FSQTraining | KLTraining) -> SpatialAutoencoder:
+    return FSQAutoencoder(params.network) if isinstance(params, FSQTraining) else KLAutoencoder(params.network)
+
+
+def family_of(params: FSQTraining | KLTraining) -> str:
+    return "fsq-autoencoder" if isinstance(params, FSQTraining) else "kl-autoencoder"
+
+
+def total(losses: Tensor, params: FSQTraining | KLTraining, doubted: float) -> Tensor:
+    """The loss of (L1, L2, perceptual, KL in nats a picture, adversarial)."""
+    loss = losses[0] + 2 * losses[1] + params.perceptual_weight * losses[2] + doubted * losses[4]
+    return loss + params.kl_weight * losses[3] if isinstance(params, KLTraining) else loss
+
+
+@torch.no_grad()
+def reconstruct(network: torch.nn.Module, pictures: Tensor, batch: int = 64) -> Tensor:
+    return torch.cat([network(part) for part in pictures.split(batch)])

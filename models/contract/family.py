@@ -1,0 +1,70 @@
+"""What a family of models declares about itself and where its code lives. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel
+
+from models.contract.tasks import Task
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A named choice of training parameters and budget."""
+
+    name: str
+    title: str
+    steps: int
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TrainingCost:
+    """What training takes: bytes that do not depend on the batch, bytes a picture of a piece, pictures a second.
+
+    `images_per_second` is measured with the default network on two CPU cores (see `models.training.gauge`); a studio's
+    own runs say it better.
+    """
+
+    fixed_bytes: int
+    picture_bytes: int
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Family:
+    """Modules of a family, None where it has none: `sampler` with `load(folder, device)`, `loader` with the same for
+    one that draws nothing by itself, `trainer` with `train(params, data, run)`, `evaluator` with
+    `evaluate(folder, data)`.
+
+    `picture_size(params, card_of)` is the side of the pictures that it trains on; `card_of(name)` reads a checkpoint's
+    card. `cost(params)` is what its training takes. `problem(params, card_of)` says what does not fit together, if
+    anything. `pairs`: it learns from drawings of one thing in several styles. `sheet` says what the sheets of a run
+    show.
+    """
+
+    name: str
+    title: str
+    sheet: str = ""
+    tasks: tuple[Task, ...] = ()
+    sampler: str | None = None
+    loader: str | None = None
+    training: type[BaseModel] | None = None
+    trainer: str | None = None
+    evaluator: str | None = None
+    presets: tuple[Preset, ...] = ()
+    picture_size: Callable[[Any, Callable[[str], dict[str, Any]]], int] | None = None
+    cost: Callable[[Any], TrainingCost] | None = None
+    problem: Callable[[Any, Callable[[str], dict[str, Any]]], str | None] | None = None
+    pairs: bool = False
+
+    def task(self, name: str) -> Task | None:
+        return next((task for task in self.tasks if task.name == name), None)
+
+
+def may_get_flat(params: BaseModel) -> bool:
+    """Whether a held-out figure says how good a run with these parameters is, so that it can end on a plateau."""
+    return not getattr(params, "is_sharpened", False)

@@ -1,0 +1,96 @@
+"""Makes a checkpoint a model that artists see. Torch-free."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from models.contract.card import LONGEST_NAME, NAME, ZOO, CheckpointError, read_card
+from models.contract.files import whole_folder
+from models.contract.registry import families
+from models.contract.safetensors_header import check_header
+
+BROKEN = (SyntaxError, ValueError, OSError, Image.DecompressionBombError)  # what Pillow raises for bad pictures
+PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+
+
+def publish(
+    folder: Path,
+    checkpoints: Path,
+    name: str,
+    replace: bool = False,
+    words: dict[str, str] | None = None,
+    prove: Callable[[Path], None] | None = None,
+) -> Path:
+    """Copy the checkpoint in `folder` to `checkpoints/name`; it appears whole or not at all.
+
+    The weights are held against their card and their header is checked; `prove(copy)` may check more. `words` (title,
+    licence, ...) go into the card of the copy.
+    Raises CheckpointError.
+    """
+    if not re.fullmatch(NAME, name) or len(name) > LONGEST_NAME:
+        raise CheckpointError("a name has small letters, digits and single hyphens, at most 60")
+    target = checkpoints / name
+    if (ZOO / name).exists() and not target.exists():
+        raise CheckpointError(f"{name} came with the studio and stays; choose another name")
+    if not replace and target.exists():
+        raise CheckpointError(f"there is a checkpoint {name} already")
+    card = read_card(folder)
+    if card["family"] not in families():
+        raise CheckpointError(f"no family here is called {card['family']!r}")
+    if target.exists() and (other := cut_off(name, card, checkpoints)):
+        raise CheckpointError(f"{other} draws with the {name} that is there; unpublish that first")
+    with whole_folder(target) as temporary:
+        for file in ["model.safetensors", *card.get("files", {})]:
+            copy(folder, temporary, file)
+        if (sheet := contact_sheet(folder)) is not None:
+            shutil.copyfile(sheet, temporary / "samples.png")
+        text = json.dumps({**card, **(words or {})}, ensure_ascii=False, indent=1)
+        (temporary / "card.json").write_text(text + "\n", "utf-8")
+        check_weights(temporary / "model.safetensors", card["sha256"])
+        if prove:
+            prove(temporary)
+    return target
+
+
+def cut_off(name: str, card: dict[str, Any], checkpoints: Path) -> str | None:
+    """A checkpoint that could not draw any more if the one that `card` is of took the place of `name`."""
+    fits = {card["sha256"], *card.get("same_latents_as", [])}
+    for folder in sorted(checkpoints.iterdir()):
+        with suppress(CheckpointError):
+            beneath = read_card(folder).get("autoencoder")
+            if beneath and beneath["name"] == name and beneath["sha256"] not in fits:
+                return folder.name
+    return None
+
+
+def check_weights(path: Path, sha256: str) -> None:
+    check_header(path)
+    with path.open("rb") as weights:
+        if hashlib.file_digest(weights, "sha256").hexdigest() != sha256:
+            raise CheckpointError("the weights are not the ones that the card names")
+
+
+def copy(folder: Path, into: Path, name: str) -> None:
+    source = folder / name
+    if not PLAIN.fullmatch(name) or source.is_symlink() or not source.is_file():
+        raise CheckpointError(f"the checkpoint's file {name!r} is missing")
+    shutil.copyfile(source, into / name)
+
+
+def contact_sheet(folder: Path) -> Path | None:
+    """The checkpoint's own, or the last samples of the run that it lies in."""
+    for path in [folder / "samples.png", *sorted((folder.parent / "samples").glob("*.png"), reverse=True)]:
+        if path.is_file() and not path.is_symlink():
+            with suppress(*BROKEN), Image.open(path, formats=["PNG"]) as sheet:
+                sheet.verify()
+                return path
+    return None

@@ -1,0 +1,135 @@
+"""A run's folder, as whoever watches the run reads it. Torch-free."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from models.contract.files import write_atomically
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+OUT_OF_MEMORY = "out of memory"  # a phase: the run is to start anew with smaller pieces
+TAIL = 1 << 16  # bytes of the log that are shown at most
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """`metrics.jsonl` (one line a log), `progress.json` (where it is now), `samples/`, `checkpoints/`, `log.txt`."""
+
+    path: Path
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        return self.path / "model"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    # --- written by the run -----------------------------------------------------------------------------------------
+
+    def append(self, line: dict[str, Any]) -> None:
+        with self.metrics.open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(line) + "\n")
+
+    def keep_sheet(self, step: int, picture: Image.Image) -> None:
+        """Keep the samples of a step; a reader sees the whole picture or none."""
+        temporary = self.samples / f".writing-{step}"
+        picture.save(temporary, "PNG")
+        os.replace(temporary, self.samples / f"{step:08d}.png")
+
+    def say(self, **facts: Any) -> None:
+        """Replace `progress.json` whole."""
+        temporary = self.path / f".progress-{os.getpid()}"
+        temporary.write_text(json.dumps(facts), "utf-8")
+        os.replace(temporary, self.path / "progress.json")
+
+    # --- read by others ---------------------------------------------------------------------------------------------
+
+    def progress(self) -> dict[str, Any]:
+        """What the run last said; {} before it has said anything."""
+        try:
+            found: dict[str, Any] = json.loads((self.path / "progress.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def lines(self, offset: int = 0) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(offset after the line, line) of every whole line of the metrics from a byte offset on."""
+        try:
+            with self.metrics.open("rb") as lines:
+                lines.seek(offset)
+                while (line := lines.readline()).endswith(b"\n"):
+                    offset += len(line)
+                    try:
+                        yield offset, json.loads(line)
+                    except ValueError:
+                        continue  # torn by a power cut
+        except OSError:
+            return
+
+    def curves(self) -> dict[str, list[tuple[int, float]]]:
+        """(step, value) pairs of every metric, without what came after a checkpoint that the run went back to."""
+        return curves(line for _, line in self.lines())
+
+    def sheets(self) -> list[tuple[int, Path]]:
+        """(step, file) of the sample sheets, by step."""
+        found = self.samples.glob("*.png") if self.samples.is_dir() else []
+        return sorted((int(path.stem), path) for path in found if path.stem.isdigit() and not path.is_symlink())
+
+    def tail(self, size: int = TAIL) -> str:
+        """The end of the log, in whole lines."""
+        try:
+            with self.log.open("rb") as log:
+                length = log.seek(0, os.SEEK_END)
+                log.seek(max(0, length - size))
+                text = log.read().decode("utf-8", "replace")
+        except OSError:
+            return ""
+        return text if length <= size else text.partition("\n")[2]
+
+
+def describe(path: Path, words: dict[str, Any]) -> None:
+    """Put words (title, licence, ...) into a card."""
+    card = json.loads(path.read_text("utf-8"))
+    text = json.dumps({**card, **words}, ensure_ascii=False, indent=1) + "\n"
+    write_atomically(path, text.encode(), 0o644)
+
+
+def curves(lines: Iterable[dict[str, Any]]) -> dict[str, list[tuple[int, float]]]:
+    found: dict[str, list[tuple[int, float]]] = {}
+    newest = 0
+    for line in lines:
+        step = line.get("step")
+        if not isinstance(step, int):
+            continue
+        if step < newest:
+            for points in found.values():
+                while points and points[-1][0] >= step:
+                    points.pop()
+        newest = step
+        for name, value in line.items():
+            if name != "step" and isinstance(value, int | float):
+                points = found.setdefault(name, [])
+                if points and points[-1][0] == step:
+                    points.pop()
+                points.append((step, value))
+    return found

@@ -1,0 +1,55 @@
+"""Checks a weights file without reading its tensors: sizes are bounded before anything is believed. Torch-free."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+from models.contract.card import CheckpointError
+
+MAX_HEADER = 16 * 2**20
+MAX_TENSORS = 20_000
+BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+
+
+def check_header(path: Path) -> None:
+    """Raises CheckpointError unless the file is safetensors by content.
+
+    Every tensor has a known type, its bytes fit its shape, and together they fill the rest of the file without gaps
+    or overlaps.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if size < 8 or not 2 <= length <= min(MAX_HEADER, size - 8):
+            raise CheckpointError("the weights are not a safetensors file")
+        try:
+            header = json.loads(file.read(length))
+        except (ValueError, RecursionError) as error:
+            raise CheckpointError("the weights are not a safetensors file") from error
+    if not isinstance(header, dict):
+        raise CheckpointError("the weights are not a safetensors file")
+    header.pop("__metadata__", None)
+    if not 1 <= len(header) <= MAX_TENSORS:
+        raise CheckpointError(f"the weights hold {len(header)} tensors; there may be 1 to {MAX_TENSORS}")
+    end = 0
+    for first, last, expected in sorted(span(name, entry) for name, entry in header.items()):
+        if first != end or last - first != expected:
+            raise CheckpointError("the tensors of the weights overlap, leave gaps or do not fit their shapes")
+        end = last
+    if end != size - 8 - length:
+        raise CheckpointError("the weights file is cut off, or longer than its tensors")
+
+
+def span(name: str, entry: object) -> tuple[int, int, int]:
+    """(first byte, end, bytes by shape and type) of a tensor."""
+    if isinstance(entry, dict) and entry.get("dtype") in BYTES:
+        shape, offsets = entry.get("shape"), entry.get("data_offsets")
+        if is_naturals(shape) and is_naturals(offsets) and len(offsets) == 2 and len(shape) <= 16:
+            return offsets[0], offsets[1], math.prod(shape) * BYTES[entry["dtype"]]
+    raise CheckpointError(f"the tensor {name[:80]!r} of the weights is not described as safetensors does")
+
+
+def is_naturals(value: object) -> bool:
+    return isinstance(value, list) and all(type(n) is int and 0 <= n < 2**63 for n in value)

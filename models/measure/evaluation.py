@@ -1,0 +1,82 @@
+"""Measures a checkpoint: `python -m models.measure.evaluation NAME`; --write puts the figures into its card.
+
+Each family says in its folder what is measured (`models/<family>/evaluate.py`); this is the command around it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import io
+import json
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from models.checkpoint import ZOO, CheckpointError, find, read_card
+from models.contract.files import write_atomically
+from models.contract.registry import families
+from models.data.pictures import Collection, open_collection
+
+
+def measure(folder: Path, data: Collection, published: Path = ZOO) -> dict[str, Any]:
+    """Put figures and a contact sheet into a checkpoint's folder; returns the figures, {} where none are defined.
+
+    `published` is where the checkpoints that it builds on are looked for. Raises CheckpointError, ImportError when the
+    packages of the extra `train` are missing.
+    """
+    card = read_card(folder)
+    module = families()[card["family"]].evaluator
+    if module is None:
+        return {}
+    figures, sheet = importlib.import_module(module).evaluate(folder, data, published)
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
+    write_atomically(folder / "samples.png", buffer.getvalue(), 0o644)
+    text = json.dumps(
+        {
+            **{key: card[key] for key in card if key != "not_measured"},
+            "figures": {**card.get("figures", {}), **figures},
+        },
+        ensure_ascii=False,
+        indent=1,
+        allow_nan=False,
+    )
+    write_atomically(folder / "card.json", f"{text}\n".encode(), 0o644)
+    return dict(figures)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Measure a checkpoint again; prints the figures.")
+    parser.add_argument("name", help="of a checkpoint that ships or was published, or a folder")
+    parser.add_argument("--datasets", type=Path, default=Path("data/datasets"))
+    parser.add_argument("--checkpoints", type=Path, default=ZOO)
+    parser.add_argument("--collection", help="another one than that of the training: a name, or a folder")
+    parser.add_argument("--write", action="store_true", help="put figures and contact sheet into its folder")
+    arguments = parser.parse_args()
+    torch.set_num_threads(os.cpu_count() or 1)
+    try:
+        given = Path(arguments.name)
+        folder = given if (given / "card.json").exists() else find(arguments.name, arguments.checkpoints)
+        card = read_card(folder)
+        data = open_collection(arguments.datasets / (arguments.collection or card["collection"]))
+        if data.card["version"] != card["collection_version"]:
+            print("The collection is of another version than the one of the training", file=sys.stderr)
+        with tempfile.TemporaryDirectory() as temporary:
+            place = folder if arguments.write else Path(shutil.copytree(folder, Path(temporary) / folder.name))
+            figures = measure(place, data, arguments.checkpoints)
+    except (CheckpointError, FileNotFoundError, ImportError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(json.dumps(figures, indent=1, ensure_ascii=False))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

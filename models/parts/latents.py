@@ -1,0 +1,212 @@
+"""What families share that map latents to pictures, where latents of the usual pictures are a standard normal.
+
+Pictures from chance, more like one, and mixtures of some.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from models.checkpoint import CheckpointError
+from models.contract.sampling import BATCHES, OnStep, Output, Request, padded
+from models.contract.tasks import INTERPOLATION, TEXT_TO_IMAGE, VARIATION
+from models.data.pictures import to_pixels, to_unit
+
+TASK = "unconditional-image-generation"
+REMEMBERED = 256  # given pictures
+
+T = TypeVar("T")
+Prompted = Callable[[str, Tensor, Tensor | None], Tensor]
+Encode = Callable[[Tensor, OnStep], tuple[Tensor, Tensor | None]]
+
+
+class Remembered(Generic[T]):
+    """What was made of the pictures that were given last. Jobs and live frames draw in threads of their own."""
+
+    def __init__(self, most: int = REMEMBERED) -> None:
+        self.most, self.lock = most, threading.Lock()
+        self.known: OrderedDict[bytes, T] = OrderedDict()
+
+    def of(self, image: npt.NDArray[np.uint8], make: Callable[[], T]) -> T:
+        """What `make` makes of a picture, made once: a slider asks again and again."""
+        key = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).digest()
+        with self.lock:
+            if key in self.known:
+                self.known.move_to_end(key)
+                return self.known[key]
+        made = make()
+        with self.lock:
+            self.known[key] = made
+            while len(self.known) > self.most:
+                self.known.popitem(last=False)
+        return made
+
+
+def fitted(image: npt.NDArray[np.uint8], size: int) -> Tensor:
+    """(1, 3, size, size) in [-1, 1]: the middle of a picture of any size."""
+    height, width = image.shape[:2]
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    middle = torch.from_numpy(image[top : top + side, left : left + side].copy())
+    pictures = to_unit(middle.permute(2, 0, 1)[None])
+    if side == size:
+        return pictures
+    return F.interpolate(pictures, (size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+@dataclass
+class LatentSampler:
+    """`draw(latents, labels)` gives pictures in [-1, 1], `latent(random, params)` one request's numbers from chance.
+
+    `encode(pictures, on_step)` gives (latents, labels) of (B, 3, size, size) pictures; it may take many steps.
+    `prompted(prompt, latents, labels)` gives those latents that chance and a prompt make.
+    """
+
+    network: nn.Module
+    size: int
+    draw: Callable[[Tensor, Tensor | None], Tensor]
+    latent: Callable[[np.random.Generator, Any], npt.NDArray[np.float64]]
+    encode: Encode
+    labels: list[str]
+    directions: dict[str | None, Tensor]  # by name (latent,), the step that is an amount of one
+    prompted: Prompted | None = None
+    batch_size: int = BATCHES[-1]
+    remembered: Remembered[tuple[Tensor, int]] = field(default_factory=lambda: Remembered())
+
+    @property
+    def memory_bytes(self) -> int:
+        return sum(p.numel() * p.element_size() for p in self.network.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.network.parameters()).device
+
+    @torch.no_grad()
+    def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
+        """One picture a request, each from its own seed and pictures alone."""
+        encoded = self.encode_all(batch, on_step) if batch[0].images else {}
+        drawn = padded([self.draws(request, encoded) for request in batch])
+        latents = torch.stack([latent for latent, _ in drawn]).to(self.device)
+        labels = torch.tensor([label for _, label in drawn], device=self.device) if self.labels else None
+        pictures = self.draw(latents, labels)[: len(batch)]
+        on_step(1, 1, list)
+        pixels = to_pixels(pictures).permute(0, 2, 3, 1).cpu().numpy()
+        found = []
+        for each, request, (_, label) in zip(pixels, batch, drawn, strict=False):
+            metadata: dict[str, Any] = {"label": self.labels[label]} if self.labels else {}
+            if request.task == INTERPOLATION.name:
+                metadata["weights"] = [round(weight, 6) for weight in mixing_weights(request)]
+            found.append(Output(each, metadata))
+        return found
+
+    def draws(self, request: Request, encoded: dict[int, tuple[Tensor, int]]) -> tuple[Tensor, int]:
+        """(latent, label) of a request. numpy's generator takes seeds of any size for different ones."""
+        random = np.random.default_rng(request.seed)
+        given = [encoded[id(image)] for image in request.images]
+        if request.task == VARIATION.name:
+            (latent, label), chance = given[0], torch.from_numpy(random.standard_normal(given[0][0].shape)).float()
+            varied = slerp(latent, chance, request.params.strength)
+            if (direction := self.directions.get(request.params.direction)) is not None:
+                varied = varied + request.params.amount * direction
+            return varied, label
+        if request.task == INTERPOLATION.name:
+            weights = mixing_weights(request)
+            mixed, label = mixture([latent for latent, _ in given], weights), given[int(np.argmax(weights))][1]
+            chance = torch.from_numpy(random.standard_normal(mixed.shape)).float()
+            return slerp(mixed, chance, request.params.variety), label
+        latent, label = torch.from_numpy(self.latent(random, request.params)).float(), 0
+        if self.labels:
+            drawn, wanted = int(random.integers(len(self.labels))), request.params.label
+            label = self.labels.index(wanted) if wanted in self.labels else drawn
+        if request.task == TEXT_TO_IMAGE:
+            assert self.prompted is not None, "the family of the checkpoint has this task only with a prompted prior"
+            labels = torch.tensor([label], device=self.device) if self.labels else None
+            latent = self.prompted(request.params.prompt, latent[None].to(self.device), labels)[0].cpu()
+        return latent, label
+
+    def encode_all(self, batch: list[Request], on_step: OnStep) -> dict[int, tuple[Tensor, int]]:
+        """By identity of the picture: one by one, so that latents depend on no other picture and are kept at once."""
+        return {
+            id(image): self.remembered.of(image, lambda image=image: self.encode_one(image, len(batch), on_step))
+            for request in batch
+            for image in request.images
+        }
+
+    def encode_one(self, image: npt.NDArray[np.uint8], shown: int, on_step: OnStep) -> tuple[Tensor, int]:
+        """(latent, label) of a picture; meanwhile it is what all `shown` requests see."""
+        latents, labels = self.encode(
+            fitted(image, self.size).to(self.device),
+            lambda step, total, previews: on_step(step, total, lambda: previews() * shown),
+        )
+        return latents[0].cpu(), 0 if labels is None else int(labels[0])
+
+    def pictures(self, params: Any, count: int) -> Tensor:
+        """(count, 3, H, W) uint8 from chance, of the seeds from 0 on."""
+        found: list[Output] = []
+        while len(found) < count:
+            seeds = range(len(found), len(found) + self.batch_size)
+            found += self.sample([Request(TASK, params, seed) for seed in seeds], lambda *_: None)
+        return torch.from_numpy(np.stack([output.pixels for output in found[:count]])).permute(0, 3, 1, 2)
+
+
+def on_the_way(request: Request) -> list[float]:
+    """Weights of a job's picture along a chain: from the first picture to the second, to the third ..."""
+    count = len(request.images)
+    place = request.index / (request.params.count - 1) * (count - 1)
+    return [max(0.0, 1 - abs(place - i)) for i in range(count)]
+
+
+def mixing_weights(request: Request) -> list[float]:
+    """How much of each picture a request takes; they sum to one."""
+    count = len(request.images)
+    if request.params.path and request.params.count > 1:
+        return on_the_way(request)
+    weights = request.params.weights or [1.0] * count
+    return [weight / sum(weights) for weight in weights]
+
+
+def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
+    """From (D,) `a` at t = 0 to `b` at t = 1 over the sphere that normal latents lie near.
+
+    A straight line would pass nearer to the middle, where latents are unlike any that were learnt.
+    Shoemake, "Animating Rotation with Quaternion Curves", 1985; White, "Sampling Generative Networks", 2016.
+    """
+    length = (1 - t) * a.norm() + t * b.norm()
+    one, other = a / a.norm().clamp(min=1e-8), b / b.norm().clamp(min=1e-8)
+    angle = torch.acos((one @ other).clamp(-1, 1)).item()
+    if math.sin(angle) < 1e-4:  # the same direction, or opposite ones: no arc is shortest
+        return a + t * (b - a)
+    mixed = (math.sin((1 - t) * angle) * one + math.sin(t * angle) * other) / math.sin(angle)
+    return length * mixed
+
+
+def mixture(latents: list[Tensor], weights: list[float]) -> Tensor:
+    """(D,) of some; of two by `slerp`, of more by their weighted mean at their weighted length."""
+    used = [(latent, weight) for latent, weight in zip(latents, weights, strict=True) if weight > 0]
+    if len(used) == 1:
+        return used[0][0]
+    if len(used) == 2:
+        return slerp(used[0][0], used[1][0], used[1][1])
+    mean = sum((weight * latent for latent, weight in used), start=torch.zeros_like(used[0][0]))
+    length = sum(weight * float(latent.norm()) for latent, weight in used)
+    return mean * length / mean.norm().clamp(min=1e-8)
+
+
+def label_list(card: dict[str, Any], classes: int) -> list[str]:
+    """Names of the styles that a checkpoint has learnt. Raises CheckpointError when they are not as many as it has."""
+    labels = [str(label) for label in card.get("labels", [])]
+    if len(labels) != classes:
+        raise CheckpointError("the card does not name the labels that the weights have")
+    return labels
