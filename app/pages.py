@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 import structlog
@@ -10,12 +9,12 @@ from fastapi import Form, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
 
 from app.admin.pages import router as admin_pages
-from app.artworks.service import subject
 from app.checkpoints.service import title_of
 from app.datasets.pages import router as datasets_pages
 from app.gallery.pages import router as artworks_pages
 from app.generations.pages import router as generations_pages
 from app.i18n import COOKIE, LANGUAGES, said
+from app.media import of_type
 from app.publishing.pages import router as models_pages
 from app.security import local_path
 from app.settings import get_settings
@@ -27,7 +26,8 @@ from app.web.routing import Router
 from app.web.templating import filters, render
 
 router = Router(include_in_schema=False)
-filters["subject"] = lambda language: partial(subject, titled=lambda model: said(language, title_of(model)))
+filters["medium"] = lambda language: lambda media_type: of_type(media_type).name
+filters["titled"] = lambda language: lambda model: said(language, title_of(model))
 for pages in (
     artworks_pages,
     generations_pages,

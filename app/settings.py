@@ -52,6 +52,7 @@ class Settings(BaseSettings):
     trash_days: int = Field(30, ge=0, description="How long the trash keeps works; 0: for ever")
     model_wait_hours: int = Field(24, ge=1, description="Hours that a job waits for a worker with its model")
     max_queued_per_user: int = Field(200, ge=1, description="Unfinished jobs that one user may have")
+    max_queued_cost_per_user: int = Field(3200, ge=1, description="What they may cost, in pictures of a small model")
     max_streams_per_user: int = Field(30, ge=1, description="Live streams of one user in one web process")
     max_upload_mib: int = Field(20, ge=1, description="Largest upload of an input picture, in MiB")
     max_dataset_upload_mib: int = Field(4096, ge=1, description="Largest upload into a dataset, in MiB")

@@ -67,14 +67,18 @@ def read_text(folder: Path, name: str, card: dict[str, Any]) -> str:
 
 
 def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
-    """Float32 tensors of a weights file. Raises CheckpointError when it is broken, changed or holds NaN."""
+    """Tensors of a weights file in their own types, mapped from the disk; a network's own numbers are what they become.
+
+    Raises CheckpointError when it is broken, changed or holds NaN.
+    """
     try:
-        if sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-            raise CheckpointError("the weights file has changed since it was registered")
+        if sha256:
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                    raise CheckpointError("the weights file has changed since it was registered")
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"the weights cannot be read ({error})") from error
-    tensors = {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
     if not_finite(tensors):
         raise CheckpointError("the weights hold NaN or infinite numbers")
     return tensors
@@ -95,7 +99,7 @@ def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
 
 
 def opened(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """(card, float32 tensors) of a checkpoint. Raises CheckpointError when it is broken."""
+    """(card, tensors) of a checkpoint. Raises CheckpointError when it is broken."""
     card = read_card(folder)
     return card, read_weights(folder / "model.safetensors", card["sha256"])
 

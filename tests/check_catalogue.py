@@ -19,9 +19,10 @@ from app.checkpoints.metric_names import METRICS
 from app.datasets.collections import COLLECTIONS
 from app.datasets.starters import STARTERS
 from app.errors import DISK_IS_FULL, FILE_IS_DAMAGED, UNEXPECTED
+from app.generations.inputs import WRONG_MEDIUM
 from app.generations.restoring import DIFFERENCES
 from app.jobs.registry import queues
-from app.media.provenance import SAYS_NOTHING
+from app.media import SAYS_NOTHING
 from app.users.service import WRONG
 from app.web.forms import fields, network_fields
 from app.web.responses import InternalError
@@ -51,6 +52,7 @@ REASONS = {
     UNEXPECTED,
     *(queue.table.given_up for queue in queues().values()),
     *DIFFERENCES,
+    *WRONG_MEDIUM.values(),
     SAYS_NOTHING,
     InternalError.title,
     *(text for name, text in vars(outages).items() if name.isupper() and isinstance(text, str)),
@@ -59,7 +61,7 @@ REASONS = {
     "The model {} has been replaced since this was asked for",
     "The model {} is gone",
     "The disk of the studio is full; ask an admin to make room, then try again.",
-    "There was not enough memory for this; try fewer pictures at once.",
+    "There was not enough memory for this, not even for one work at a time; try a smaller one.",
     "A picture that this was to be made from is no longer there.",
     "The model failed while it drew this. The log has the details under this job's id.",
 }
@@ -136,6 +138,7 @@ def error_strings() -> set[str]:
             if isinstance(node, ast.Call):
                 raised = isinstance(node.func, ast.Name) and node.func.id in ERRORS
                 given = node.args[:1] if raised else []
+                given += node.args[1:2] if isinstance(node.func, ast.Name) and node.func.id == "refuse" else []
                 given += [keyword.value for keyword in node.keywords if keyword.arg in ("why", "refusal")]
                 found |= {text for each in given if (text := spelt(each)).strip("{} :")}
             if isinstance(node, ast.Assign) and path.name == "errors.py" and isinstance(node.value, ast.Tuple):

@@ -1,4 +1,4 @@
-"""`python -m workers.draw MODEL TASK PARAMS FOLDER [IMAGE...]`: draws in this process, without server or queue.
+"""`python -m workers.draw MODEL TASK PARAMS FOLDER [ROLE=FILE...]`: draws in this process, without server or queue.
 
 Prints the names of the files; exit codes 0 done, 1 failed, 2 used wrongly.
 """
@@ -10,70 +10,92 @@ import json
 import secrets
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from PIL import Image
 
 from app.checkpoints import service as checkpoints
 from app.errors import DomainError, Invalid
 from app.generations.service import fitting
 from app.logs import configure_logging
-from app.media.pixels import on_white, read_upload
-from app.media.provenance import png_with_provenance, told
+from app.media import MEDIA, Kept, of_type, signed, taken
 from app.settings import get_settings
 from models.checkpoint import CheckpointError
 from models.contract.files import write_atomically
-from models.contract.sampling import Request
+from models.contract.sampling import Inputs, Request
+from models.contract.values import Value
 from workers import model_cache
 from workers.provenance import provenance
 
 
-def draw(model: str, task: str, params: dict[str, Any], folder: Path, images: list[Path]) -> Iterator[Path]:
-    """Write `count` PNG files with provenance into `folder`; yields their paths.
+def draw(model: str, task: str, params: dict[str, Any], folder: Path, given: dict[str, list[Path]]) -> Iterator[Path]:
+    """Write `count` files with provenance into `folder`; yields their paths. `given` are inputs by role.
 
-    Raises DomainError (no such model or task, parameters or pictures that do not fit) or CheckpointError.
+    Raises DomainError (no such model or task, parameters or inputs that do not fit) or CheckpointError.
     """
     found = checkpoints.get(model)
-    _, checked = fitting(found, task, params, len(images))
-    files = [path.read_bytes() for path in images]
-    given = [np.asarray(on_white(read_upload(file)[0]), dtype=np.uint8) for file in files]
+    wanted, checked = fitting(found, task, params, {role: len(paths) for role, paths in given.items()})
+    kept = {role: [input_of(path) for path in paths] for role, paths in given.items()}
+    values: Inputs = {role: [each.value for each in files] for role, files in kept.items()}
+    inputs = {role: [{"sha256": each.sha256} for each in files] for role, files in kept.items()}
     if checked.seed is None:
         checked.seed = secrets.randbelow(2**32)
     sampler = model_cache.sampler(found.name, found.sha256)
-    requests = [Request(task, checked, checked.seed + i, given, i) for i in range(checked.count)]
+    requests = [Request(task, checked, checked.seed + i, values, i) for i in range(checked.count)]
     folder.mkdir(parents=True, exist_ok=True)
+    medium = MEDIA[wanted.gives]
+    assert medium.encode is not None and medium.sign is not None, "what a task gives can be kept"
     for request, output in zip(requests, sampler.sample(requests, lambda step, total, previews: None), strict=True):
-        picture = Image.fromarray(output.pixels)
+        work = medium.encode(output.value)
         made = provenance(
             model=model,
-            task=task,
             checkpoint_sha256=found.sha256,
+            request=request,
             params=checked.model_dump(mode="json"),
-            inputs={"images": [{"sha256": digest_of(file)} for file in files]} if files else {},
-            index=request.index,
-            picture=picture,
-            metadata=output.metadata,
+            inputs=inputs,
+            kept=work,
+            output=output,
+            batch=len(requests),
         )
-        path = folder / f"{model}-{request.seed}.png"
-        write_atomically(path, png_with_provenance(picture, made))
+        path = folder / f"{model}-{request.seed}{medium.types[work.media_type]}"
+        write_atomically(path, medium.sign(work.content, made))
         yield path
 
 
-def digest_of(file: bytes) -> str:
-    """SHA-256 by which a studio knows it: a work of its own as it is, anything else as it keeps an upload."""
-    try:
-        told(file)
-    except Invalid:
-        file = read_upload(file)[0]
-    return hashlib.sha256(file).hexdigest()
+@dataclass(frozen=True)
+class InputFile:
+    """`sha256` is that by which a studio knows the file: a work of its own as it is, else as it keeps an upload."""
+
+    value: Value
+    sha256: str
 
 
-def main(model: str, task: str, params: str, folder: str, *images: str) -> int:
+def input_of(path: Path) -> InputFile:
+    """Raises Invalid, UnsupportedMedia, OSError."""
+    content = path.read_bytes()
+    kept = taken(content, path.name)
+    with suppress(Invalid):
+        signed(content)
+        return InputFile(value_of(kept), hashlib.sha256(content).hexdigest())
+    return InputFile(value_of(kept), hashlib.sha256(kept.content).hexdigest())
+
+
+def value_of(kept: Kept) -> Value:
+    decode = of_type(kept.media_type).decode
+    assert decode is not None, "only what can be given is taken"
+    value: Value = decode(kept.content, kept.media_type)
+    return value
+
+
+def main(model: str, task: str, params: str, folder: str, *given: str) -> int:
     configure_logging(get_settings().log_format)  # to stderr: stdout is for results
     try:
-        for path in draw(model, task, json.loads(params), Path(folder), [Path(image) for image in images]):
+        inputs: dict[str, list[Path]] = {}
+        for each in given:
+            role, _, file = each.partition("=")
+            inputs.setdefault(role, []).append(Path(file))
+        for path in draw(model, task, json.loads(params), Path(folder), inputs):
             print(path, flush=True)
     except DomainError as error:
         print(error.in_full, file=sys.stderr)

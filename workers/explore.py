@@ -8,15 +8,14 @@ import time
 
 import redis
 import structlog
-from PIL import Image
 
 from app.explorations.service import FRAME, OUTDATED, PROBLEM, REQUESTS, WAIT_SECONDS, Exploration
 from app.jobs.events import client
-from app.media.pixels import encode_png
+from app.media import MEDIA
 from models.checkpoint import CheckpointError
 from models.contract.sampling import Cancelled, Request
 from workers import model_cache
-from workers.inputs import InputMissing, read_picture, reason
+from workers.inputs import InputMissing, read_inputs, reason
 
 KEEP_SECONDS = 30  # of an answer that nobody fetches
 LOOK_SECONDS = 0.1
@@ -55,7 +54,7 @@ def answer(wanted: Exploration) -> None:
 
 
 def draw(wanted: Exploration) -> bytes:
-    """A PNG. Raises Cancelled when it is no longer wanted.
+    """Its media type, a line, the file. Raises Cancelled when it is no longer wanted.
 
     What has begun goes on, though it takes longer than its request waits, while its user asks for the same pictures:
     the next request finds them found.
@@ -73,6 +72,9 @@ def draw(wanted: Exploration) -> bytes:
         raise Cancelled
     params = model_cache.checkpoint(wanted.model).task(wanted.task).params.model_validate(wanted.params)
     sampler = model_cache.sampler(wanted.model, wanted.checkpoint_sha256)
-    images = [read_picture(digest) for digest in wanted.images]
-    (output,) = sampler.sample([Request(wanted.task, params, params.seed or 0, images)], look)
-    return encode_png(Image.fromarray(output.pixels))
+    request = Request(wanted.task, params, params.seed or 0, read_inputs(wanted.inputs))
+    (output,) = sampler.sample([request], look)
+    medium = MEDIA[output.value.medium]
+    assert medium.encode is not None, "what a task gives can be kept"
+    kept = medium.encode(output.value)
+    return kept.media_type.encode() + b"\n" + kept.content

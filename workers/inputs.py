@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
-import torch
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from app.errors import Damaged, StorageFull
-from app.media import pixels
+from app.media import of_type
 from app.storage import get_storage
+from models.contract.sampling import Inputs
+from models.contract.values import Value
+from models.training.recovery import is_out_of_memory
 
 
 class InputMissing(Exception):
-    """The file of a picture that a job works from is gone."""
+    """The file of something that a job works from is gone."""
 
 
-def read_picture(digest: str) -> npt.NDArray[np.uint8]:
-    """(H, W, 3) of a stored picture, transparency on white. Raises InputMissing."""
+def read_inputs(kept: Mapping[str, Sequence[Mapping[str, Any]]]) -> Inputs:
+    """By role. Raises InputMissing."""
+    return {role: [read_input(each["sha256"], each["media_type"]) for each in found] for role, found in kept.items()}
+
+
+def read_input(digest: str, media_type: str) -> Value:
+    """Raises InputMissing."""
     try:
         content = get_storage().get(digest)
     except FileNotFoundError as error:
         raise InputMissing from error
-    return np.asarray(pixels.on_white(content), dtype=np.uint8)
+    decode = of_type(media_type).decode
+    assert decode is not None, "the request was checked against what the task takes"
+    value: Value = decode(content, media_type)
+    return value
 
 
 def reason(error: Exception) -> str:
@@ -32,6 +42,6 @@ def reason(error: Exception) -> str:
         return "A picture that this was to be made from is no longer there."
     if isinstance(error, StorageFull):
         return "The disk of the studio is full; ask an admin to make room, then try again."
-    if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
-        return "There was not enough memory for this; try fewer pictures at once."
+    if is_out_of_memory(error):
+        return "There was not enough memory for this, not even for one work at a time; try a smaller one."
     return "The model failed while it drew this. The log has the details under this job's id."

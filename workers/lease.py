@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,6 +16,7 @@ from sqlalchemy import ColumnElement, Select, case, func, literal, literal_colum
 from sqlalchemy.orm import Session
 
 from app.database import UTCDateTime, clock, now, session_scope
+from app.generations import turns
 from app.generations.tables import Generation
 from app.jobs.registry import queues
 from app.jobs.table import Job
@@ -51,31 +53,34 @@ def claim(
 ) -> list[Lease[Generation]]:
     """The next job in fair order, and as many more that fit into one batch with it; [] when nothing waits.
 
-    Order: priority, then the user who was served longest ago, then age. `capacity` is in pictures; the first job is
-    taken however large it is. Jobs of checkpoints that this worker is `lacking` are left to others. Every query reads
-    a few entries of an index, however many jobs wait.
+    Order: priority, then the user whose turn it is (see `generations.turns`), then age. `capacity` is in units of cost;
+    the first job is taken however large it is. Jobs of checkpoints that this worker is `lacking` are left to others.
+    Every query reads a few entries of an index, however many jobs wait.
     """
     waits = waiting(queue, lacking)
     leases = take_first(session, waits, worker)
-    room = capacity - sum(lease.row.count for lease in leases)
+    room = capacity - sum(lease.row.cost for lease in leases)
     if leases and room > 0:
         first = leases[0].row
         alike = (
             *waits,
             Generation.model == first.model,
             Generation.checkpoint_sha256 == first.checkpoint_sha256,
-            Generation.task == first.task,
+            Generation.batch_key == first.batch_key,
         )
         for user_id in users_in_turn(session, alike):
-            mates = select(Generation).where(*alike, Generation.user_id == user_id, Generation.count <= room)
+            mates = select(Generation).where(*alike, Generation.user_id == user_id, Generation.cost <= room)
             for job in session.scalars(locked(mates.order_by(Generation.id).limit(room))):
-                if job.count <= room:
+                if job.cost <= room:
                     leases += (taken := take(session, job, worker))
-                    room -= sum(lease.row.count for lease in taken)
+                    room -= sum(lease.row.cost for lease in taken)
             if room <= 0:
                 break
-    for user_id in sorted({lease.row.user_id for lease in leases}):  # one order for all workers: no deadlock
-        session.execute(update(User).where(User.id == user_id).values(served_at=now()))
+    if leases:
+        costs = Counter[str]()
+        for lease in leases:
+            costs[lease.row.user_id] += lease.row.cost
+        turns.serve(session, leases[0].row.user_id, costs)
     return leases
 
 
@@ -106,7 +111,7 @@ def locked(query: Select[Generation]) -> Select[Generation]:
 
 
 def users_in_turn(session: Session, waits: tuple[ColumnElement[bool], ...]) -> list[str]:
-    """Who has such jobs, served longest ago first, then by the age of their first job.
+    """Who has such jobs, by their clocks, then by the age of their first job.
 
     Each user is found by one look into the index after the one before (a loose index scan), not by reading every job.
     """
@@ -115,7 +120,7 @@ def users_in_turn(session: Session, waits: tuple[ColumnElement[bool], ...]) -> l
     user = user.union_all(select(following.scalar_subquery()).where(user.c.user_id.is_not(None)))
     oldest = select(func.min(Generation.id)).where(*waits, Generation.user_id == User.id).scalar_subquery()
     query = select(User.id).join(user, user.c.user_id == User.id)
-    return list(session.scalars(query.order_by(User.served_at.asc().nulls_first(), oldest).limit(MOST_USERS)))
+    return list(session.scalars(query.order_by(turns.own_clock(turns.clock(session)), oldest).limit(MOST_USERS)))
 
 
 def take(session: Session, job: J, worker: str) -> list[Lease[J]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import os
 import threading
@@ -19,14 +20,17 @@ from app.checkpoints.service import Checkpoint
 from app.errors import NotFound
 from app.settings import get_settings
 from models.checkpoint import CheckpointError
+from models.contract.safetensors_header import bytes_loaded
 from models.contract.sampling import Sampler
 
 log = structlog.get_logger()
 _lock = threading.Lock()
 # Of a container, by the second version of control groups and by the first.
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+WEIGHTS = "model.safetensors"
 LACKING_SECONDS = 20.0  # until a worker looks again whether it has a checkpoint now
 _lacking: dict[tuple[str, str], float] = {}
+_loading: dict[tuple[str, str, str | None], threading.Lock] = {}
 _loaded: OrderedDict[tuple[str, str, str | None], Sampler] = OrderedDict()
 
 
@@ -82,30 +86,76 @@ def lacking() -> set[tuple[str, str]]:
 
 
 def sampler(name: str, sha256: str) -> Sampler:
-    """The checkpoint `name` with these very weights. Raises CheckpointError when it is gone, broken or another one."""
-    with _lock:  # jobs and live frames
-        return load(name, sha256)
+    """The checkpoint `name` with these very weights. Raises CheckpointError when it is gone, broken or another one.
+
+    Jobs and live frames may want the same at once: it is loaded once. Another one is not waited for.
+    """
+    key = (name, sha256, decoder_of(name))
+    with _lock:
+        if key in _loaded:
+            _loaded.move_to_end(key)
+            return _loaded[key]
+        loading = _loading.setdefault(key, threading.Lock())
+    with loading:
+        with _lock:
+            if key in _loaded:  # meanwhile, by the other
+                return _loaded[key]
+        made = load(name, sha256)
+        with _lock:
+            _loaded[key] = made
+            _loading.pop(key, None)
+        return made
 
 
 def load(name: str, sha256: str) -> Sampler:
-    key = (name, sha256, decoder_of(name))
-    if key in _loaded:
-        _loaded.move_to_end(key)
-        return _loaded[key]
     found = checkpoint(name)
     if found.sha256 != sha256:
         raise CheckpointError(f"the model {name} has been replaced since this was asked for")
     if found.family.sampler is None:
         raise CheckpointError(f"the model {name} cannot draw")
     began = time.perf_counter()
+    make_room(footprint(found))
     made: Sampler = importlib.import_module(found.family.sampler).load(found.folder, device())
-    _loaded[key] = made
-    budget = get_settings().model_cache_mib << 20
-    while len(_loaded) > 1 and sum(loaded.memory_bytes for loaded in _loaded.values()) > budget:
-        (old, *_), _ = _loaded.popitem(last=False)
-        log.info("model_unloaded", model=old)
     log.info("model_loaded", model=name, seconds=round(time.perf_counter() - began, 2), device=str(device()))
     return made
+
+
+def footprint(found: Checkpoint) -> int:
+    """Bytes that its weights will hold, with those that it draws with, as the headers of the files say."""
+    total = bytes_loaded(found.folder / WEIGHTS, found.family.number_bytes)
+    if beneath := found.card.get("autoencoder"):
+        below = checkpoints.checkpoints().get(beneath["name"])
+        total += bytes_loaded(below.folder / WEIGHTS, below.family.number_bytes) if below else 0
+    return total
+
+
+def make_room(wanted: int) -> None:
+    """Before so much is loaded, those go that were used longest ago; what a job still draws with stays until it is
+    done.
+    """
+    budget = get_settings().model_cache_mib << 20
+    with _lock:
+        while _loaded and wanted + sum(each.memory_bytes for each in _loaded.values()) > budget:
+            (old, *_), _ = _loaded.popitem(last=False)
+            log.info("model_unloaded", model=old)
+    give_memory_back()
+
+
+def make_room_beside(name: str) -> bool:
+    """Unload all other models; whether there were any."""
+    with _lock:
+        others = [key for key in _loaded if key[0] != name]
+        for key in others:
+            del _loaded[key]
+    give_memory_back()
+    return bool(others)
+
+
+def give_memory_back() -> None:
+    """Not inside of `except`: until it is left, a traceback holds the tensors of what was tried."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def decoder_of(name: str) -> str | None:

@@ -9,6 +9,7 @@ from fastapi import Query, Request, Response, status
 from app.artworks import service
 from app.artworks.schemas import ArtworkChange, ArtworkList, ArtworkOut
 from app.database import session_scope
+from app.media import TYPES, suffix_of
 from app.users.deps import User
 from app.web.files import ANSWERS, file_response, is_known
 from app.web.paging import Cursor, Limit, decode, encode
@@ -67,7 +68,7 @@ def restore_artwork(user: User, artwork_id: Id) -> ArtworkOut:
     "/{artwork_id}/file",
     summary="The file itself",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}, **ANSWERS},
+    responses={200: {"content": TYPES}, **ANSWERS},
 )
 def get_file(
     request: Request,
@@ -77,10 +78,9 @@ def get_file(
 ) -> Response:
     with session_scope(writing=False) as session:
         artwork = service.get(session, user, artwork_id)
-    headers = {
-        "Cache-Control": FOREVER,
-        "Content-Disposition": f'{"attachment" if download else "inline"}; filename="danqing-{artwork.id}.png"',
-    }
+    name = f"danqing-{artwork.id}{suffix_of(artwork.media_type)}"
+    how = "attachment" if download else "inline"
+    headers = {"Cache-Control": FOREVER, "Content-Disposition": f'{how}; filename="{name}"'}
     return file_response(request, artwork.sha256, lambda: service.content(artwork), artwork.media_type, headers)
 
 
@@ -95,7 +95,7 @@ def get_preview(
 ) -> Response:
     with session_scope(writing=False) as session:
         artwork = service.get(session, user, artwork_id)
-    headers = {"Cache-Control": FOREVER, "ETag": f'"{artwork.sha256}-{size}"'}
+    headers = {"Cache-Control": FOREVER, "ETag": f'"{artwork.poster_sha256 or artwork.sha256}-{size}"'}
     if is_known(request, headers):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
     return Response(service.preview(artwork, size), media_type="image/webp", headers=headers)

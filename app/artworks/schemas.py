@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, computed_field
 
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f,]+$")]
 Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00]*$")]
@@ -42,15 +42,15 @@ class ArtworkBrief(BaseModel):
     model: str
     task: str
     seed: int | None
-    prompt: str | None = Field(description="What it was asked for in words, if it was")
-    label: str | None = Field(description="The style that it was asked for by a label, if it was")
+    subject: str = Field(description="What it is of, in words: its prompt, or the style that it was asked for")
+    facts: dict[str, Any] = Field(description="What is known of it besides: seconds, lines, parts")
     created_at: datetime
     deleted_at: datetime | None
 
+    @computed_field(description="The same as `subject`", deprecated=True)  # type: ignore[prop-decorator]
     @property
-    def words(self) -> dict[str, str | None]:
-        """What of its parameters names it; see `service.subject`."""
-        return {"prompt": self.prompt, "label": self.label}
+    def prompt(self) -> str | None:
+        return self.subject or None
 
 
 class ArtworkOut(ArtworkBrief):

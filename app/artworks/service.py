@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ from app.artworks.schemas import ArtworkBrief, ArtworkChange, ArtworkOut
 from app.artworks.tables import Artwork, Source
 from app.database import now
 from app.errors import NotFound
-from app.media import previews
+from app.media import of_type, previews
 from app.security import Principal
 from app.storage import get_storage
 
@@ -38,24 +37,18 @@ class Filter:
     studio: bool = False
 
 
-def in_words(name: str) -> str:
-    return name.replace("-", " ")
-
-
-def subject(params: dict[str, Any], model: str, titled: Callable[[str], str] = in_words) -> str:
-    """What a work is of, in words: its prompt, else its style and what its model is called."""
-    return str(params.get("prompt") or " · ".join(filter(None, [params.get("label"), titled(model)])))
-
-
 def request_params(provenance: dict[str, Any]) -> dict[str, Any]:
-    """Parameters that give this very picture again, alone."""
+    """Parameters that give this very work again, alone."""
     params = {**provenance.get("params", {}), "count": 1}
     if "seed" in provenance:
         params["seed"] = provenance["seed"]
-    for name in ("weights", "style_weights"):
-        if name in provenance:  # its own place on a way
-            params |= {name: provenance[name], "path": False}
-    return params
+    return {**params, **provenance.get("alone", of_before(provenance))}
+
+
+def of_before(provenance: dict[str, Any]) -> dict[str, Any]:
+    """Works that are older than `alone` say beside it where they lie on a way."""
+    weights: dict[str, Any] = {name: provenance[name] for name in ("weights", "style_weights") if name in provenance}
+    return {**weights, "path": False} if weights else {}
 
 
 def told(artwork: Artwork) -> dict[str, Any]:
@@ -63,9 +56,9 @@ def told(artwork: Artwork) -> dict[str, Any]:
     return {"model": artwork.model, "task": artwork.task, **artwork.provenance}
 
 
-def search_text(title: str, prompt: str, tags: list[str]) -> str:
+def search_text(title: str, subject: str, tags: list[str]) -> str:
     """Casefolded words, a tag a line that starts with a mark, so that one can be looked for whole."""
-    return "\n".join([title, prompt, *(f"{TAG_MARK}{tag}" for tag in tags), ""]).casefold()
+    return "\n".join([title, subject, *(f"{TAG_MARK}{tag}" for tag in tags), ""]).casefold()
 
 
 def page(
@@ -151,9 +144,7 @@ def change(artwork: Artwork, wanted: ArtworkChange) -> Artwork:
         setattr(artwork, name, value)
     if wanted.tags is not None:
         artwork.tags = list(dict.fromkeys(wanted.tags))
-    artwork.text = search_text(
-        artwork.title, subject(artwork.provenance.get("params", {}), artwork.model), artwork.tags
-    )
+    artwork.text = search_text(artwork.title, artwork.subject or artwork.model.replace("-", " "), artwork.tags)
     return artwork
 
 
@@ -185,4 +176,11 @@ def content(artwork: Artwork) -> bytes:
 
 
 def preview(artwork: Artwork, size: int) -> bytes:
-    return previews.cached_preview(artwork.sha256, size, lambda: content(artwork))
+    """A WebP. Raises NotFound where its medium has no picture of it."""
+    medium = of_type(artwork.media_type)
+    if medium.is_own_poster:
+        return previews.cached_preview(artwork.sha256, size, lambda: content(artwork))
+    if artwork.poster_sha256 is None:
+        raise NotFound("There is no picture of this work")
+    poster = artwork.poster_sha256
+    return previews.cached_preview(poster, size, lambda: get_storage().get(poster))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import ForeignKey, Index, UniqueConstraint
-from sqlalchemy.orm import Mapped, column_property, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base, new_id, now
 
@@ -21,7 +21,7 @@ class Source(Base):
 
 
 class Artwork(Base):
-    """`text` is what search looks through: title, prompt, tags, casefolded."""
+    """`text` is what search looks through: title, subject, tags, casefolded."""
 
     __tablename__ = "artworks"
     __table_args__ = (
@@ -39,6 +39,9 @@ class Artwork(Base):
     size_bytes: Mapped[int]
     width: Mapped[int | None]
     height: Mapped[int | None]
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)  # what its medium says of it
+    poster_sha256: Mapped[str | None] = mapped_column(index=True)  # of a picture of it, where it is not one itself
+    subject: Mapped[str] = mapped_column(default="")  # what it is of, in words, where the request says it
     model: Mapped[str]
     task: Mapped[str]
     seed: Mapped[int | None]
@@ -48,13 +51,5 @@ class Artwork(Base):
     favourite: Mapped[bool] = mapped_column(default=False)
     visibility: Mapped[str] = mapped_column(default="private")
     text: Mapped[str] = mapped_column(default="")
-    if TYPE_CHECKING:
-        prompt: str | None
-        label: str | None
     created_at: Mapped[datetime] = mapped_column(default=now)
     deleted_at: Mapped[datetime | None]
-
-
-# Lists show these and not the provenance that they stand in, which is fifty times as long.
-Artwork.prompt = column_property(Artwork.provenance["params"]["prompt"].as_string())  # type: ignore[assignment]
-Artwork.label = column_property(Artwork.provenance["params"]["label"].as_string())  # type: ignore[assignment]

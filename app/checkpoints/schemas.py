@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.checkpoints.service import Checkpoint, ships
+from app.media import made_as
+from models.contract.tasks import IMAGE, Task
 
 
 class ImagesOut(BaseModel):
@@ -14,14 +16,31 @@ class ImagesOut(BaseModel):
     most: int
 
 
+class InputOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    role: str
+    title: str
+    medium: str
+    least: int
+    most: int
+
+
 class TaskOut(BaseModel):
     name: str
     title: str
-    media_type: str
+    gives: str = Field(description="Of what medium its works are: pictures, films, music or texts")
+    media_type: str = Field(description="Of the files of its works")
     live: bool = Field(description="Quick enough for /explorations")
     choices: dict[str, list[str]] = Field(description="What this checkpoint allows for parameters that depend on it")
-    images: ImagesOut = Field(description="How many pictures `inputs.images` takes")
+    inputs: list[InputOut] = Field(description="What it is given, by role")
+    images: ImagesOut = Field(description="How many the role `image` takes")
     params: dict[str, Any] = Field(description="JSON Schema of `params`")
+
+
+def images_of(task: Task) -> ImagesOut:
+    taken = task.input(IMAGE)
+    return ImagesOut(least=taken.least if taken else 0, most=taken.most if taken else 0)
 
 
 class CheckpointOut(BaseModel):
@@ -61,10 +80,12 @@ class ModelOut(BaseModel):
                 TaskOut(
                     name=task.name,
                     title=task.title,
-                    media_type=task.media_type,
+                    gives=task.gives,
+                    media_type=made_as(task.gives),
                     live=task.live,
                     choices=task.choices(card),
-                    images=ImagesOut(least=task.images[0], most=task.images[1]),
+                    inputs=[InputOut.model_validate(each) for each in task.inputs],
+                    images=images_of(task),
                     params=task.params.model_json_schema(),
                 )
                 for task in found.family.tasks

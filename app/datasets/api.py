@@ -31,6 +31,7 @@ from app.datasets.schemas import (
 from app.datasets.tables import DatasetItem
 from app.errors import Invalid, NotFound
 from app.i18n import language_of, said
+from app.media import TYPES, suffix_of
 from app.media.previews import cached_preview
 from app.users.deps import Admin
 from app.web.files import ANSWERS, file_response
@@ -173,12 +174,12 @@ def list_items(
     "/{dataset_id}/items/{item_id}/file",
     summary="The file as it is kept",
     response_class=Response,
-    responses={200: {"content": {media_type: {} for media_type in service.SUFFIXES}}, **ANSWERS},
+    responses={200: {"content": TYPES}, **ANSWERS},
 )
 def get_item_file(request: Request, admin: Admin, dataset_id: Id, item_id: Id) -> Response:
     with session_scope(writing=False) as session:
         item: DatasetItem = service.item(session, dataset_id, item_id)
-    name = f"{PurePosixPath(item.name).stem}{service.SUFFIXES[item.media_type]}"
+    name = f"{PurePosixPath(item.name).stem}{suffix_of(item.media_type)}"
     headers = {**attachment(name), "Cache-Control": FOREVER}
     return file_response(request, item.sha256, lambda: service.content(item), item.media_type, headers)
 

@@ -21,7 +21,7 @@ from app.datasets.schemas import ImportOut, Refusal
 from app.datasets.service import accepted, get, of
 from app.datasets.tables import DatasetItem
 from app.errors import Invalid, UnsupportedMedia
-from app.media import KINDS, Kept, Kind
+from app.media import MEDIA, Kept, Medium
 from app.settings import get_settings
 from app.storage import get_storage
 from app.zips import Limits
@@ -76,7 +76,7 @@ def add_files(
     Raises Invalid when the only file is an archive that is not acceptable, NotFound when the dataset is deleted.
     """
     with session_scope(writing=False) as session:
-        kind = KINDS[get(session, dataset_id).kind]
+        kind = MEDIA[get(session, dataset_id).kind]
     settings = get_settings()
     limits = Limits(settings.max_archive_entries, settings.max_archive_gib << 30, settings.max_archive_ratio)
     result, groups, loose = ImportOut(), list[list[Listing]](), list[Listing]()
@@ -104,7 +104,7 @@ def one_refused(name: str, reason: str) -> Iterator[Source]:
 
 def add_group(
     dataset_id: str,
-    kind: Kind,
+    kind: Medium,
     group: list[Listing],
     result: ImportOut,
     pool: Executor,
@@ -139,7 +139,7 @@ def chunks(sources: Iterable[Source]) -> Iterator[list[Source]]:
         yield chunk
 
 
-def rows_of(kind: Kind, source: Source) -> Iterator[Source]:
+def rows_of(kind: Medium, source: Source) -> Iterator[Source]:
     """A file that holds several works as one source a work; any other file as it is."""
     tables, suffix = kind.tables, suffix_of(source.name)
     if tables is None or suffix not in tables.suffixes:
@@ -171,7 +171,7 @@ def read_table(source: Source) -> bytes:
     return content
 
 
-def read_captions(kind: Kind, found: Iterable[Source]) -> tuple[Captions, dict[str, str]]:
+def read_captions(kind: Medium, found: Iterable[Source]) -> tuple[Captions, dict[str, str]]:
     """(captions, reasons by name of the caption files that could not be read)."""
     captions, spoilt, room = Captions(), dict[str, str](), CAPTION_BYTES
     for source in found:
@@ -189,7 +189,7 @@ def read_captions(kind: Kind, found: Iterable[Source]) -> tuple[Captions, dict[s
     return captions, spoilt
 
 
-def read_file(kind: Kind, source: Source) -> File:
+def read_file(kind: Medium, source: Source) -> File:
     most = kind.most_bytes()
     if source.refusal:
         return File(source, refusal=source.refusal)

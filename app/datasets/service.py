@@ -21,21 +21,11 @@ from app.datasets.labels import labelled, place
 from app.datasets.schemas import DatasetChange, DatasetIn, DatasetOut, ItemChange, State, Statistics
 from app.datasets.tables import Dataset, DatasetItem
 from app.errors import Conflict, NotFound
-from app.media import KINDS
+from app.media import MEDIA, suffix_of
 from app.media.rows import tidy
 from app.security import Principal
 from app.storage import Growing, get_storage
 
-SUFFIXES = {
-    "image/png": ".png",
-    "image/webp": ".webp",
-    "image/gif": ".gif",
-    "image/apng": ".png",
-    "audio/midi": ".mid",
-    "application/vnd.recordare.musicxml+xml": ".musicxml",
-    "text/vnd.abc": ".abc",
-    "text/plain": ".txt",
-}
 COMMON_WORDS, COMMON_COLOURS = 30, 12
 SMALL_WORDS = frozenset(
     ["a", "an", "the", "of", "in", "on", "at", "to", "and", "or", "with", "for", "by", "from", "is", "are"]
@@ -188,7 +178,7 @@ def content(found: DatasetItem) -> bytes:
 
 def look(found: DatasetItem, kind: str) -> bytes:
     """A picture of the item. Raises NotFound where its kind has none."""
-    picture = KINDS[kind].picture
+    picture = MEDIA[kind].poster
     if picture is None or found.sha256 is None:
         raise NotFound("There is no picture of this item")
     return picture(content(found), found.media_type)
@@ -220,7 +210,7 @@ def version(session: Session, dataset_id: str) -> str:
 
 def statistics(session: Session, dataset: Dataset) -> Statistics:
     """Reads every row once: some tenths of a second for 100,000 items."""
-    kind = KINDS[dataset.kind]
+    kind = MEDIA[dataset.kind]
     extents, words, colours, totals = list[int](), Counter[str](), Counter[str](), Counter[str]()
     captioned = similar = size = 0
     query = select(
@@ -285,7 +275,7 @@ def export(dataset: Dataset) -> Iterator[bytes]:
             with suppress(FileNotFoundError):
                 assert digest is not None  # accepted items have content
                 name = f"{name} {digest[:12]}" if uses[name.casefold()] > 1 else name
-                name += SUFFIXES[media_type]
+                name += suffix_of(media_type)
                 archive.writestr(name, get_storage().get(digest))
                 lines.append(json.dumps({"file_name": name, "text": caption}, ensure_ascii=False))
             yield buffer.take()

@@ -16,7 +16,7 @@ router = Router(prefix="/explorations", tags=["generations"])
 
 @router.post(
     "",
-    summary="One picture at once, which is not kept",
+    summary="One work at once, which is not kept",
     response_class=Response,
     responses={
         200: {"content": {"image/png": {}}},
@@ -29,7 +29,8 @@ def explore(user: User, given: GenerationIn) -> Response:
     """For tasks that are `live`: what a slider shows while it moves. To keep a picture, ask for a generation."""
     with session_scope(writing=False) as session:
         wanted = service.prepared(session, user, given)
-    picture = service.frame(wanted)
-    if picture is None:
+    found = service.frame(wanted)
+    if found is None:
         return Response(status_code=status.HTTP_204_NO_CONTENT)
-    return Response(picture, media_type="image/png", headers={"Cache-Control": "no-store"})
+    frame, media_type = found
+    return Response(frame, media_type=media_type, headers={"Cache-Control": "no-store"})

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from app.database import new_id
 from app.errors import Invalid, Unavailable
 from app.generations import service as generations
+from app.generations.inputs import KeptInputs
 from app.generations.schemas import GenerationIn
 from app.jobs.events import client
 from app.security import Principal
@@ -27,7 +28,7 @@ PATIENCE_SECONDS = 10.0  # a first picture has to be brought into the latent spa
 WAIT_SECONDS = 1.0  # less than the client's own timeout
 MOST_WAITING = 100  # requests that no worker has taken
 _waiting = threading.BoundedSemaphore(16)  # each holds one of the web process's forty threads
-FRAME, PROBLEM, OUTDATED = b"F", b"P", b"O"  # first byte of an answer
+FRAME, PROBLEM, OUTDATED = b"F", b"P", b"O"  # first byte of an answer; a frame is its media type, a line, the file
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Exploration:
     checkpoint_sha256: str
     task: str
     params: dict[str, Any]
-    images: list[str]  # SHA-256
+    inputs: KeptInputs
     until: float
 
     @property
@@ -55,7 +56,7 @@ class Exploration:
     @property
     def given(self) -> str:
         """The same for all requests that work from the same pictures, which to find may be most of the work."""
-        return hashlib.sha256(json.dumps([self.checkpoint_sha256, self.images]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([self.checkpoint_sha256, self.inputs], sort_keys=True).encode()).hexdigest()
 
     @property
     def mark(self) -> bytes:
@@ -71,24 +72,24 @@ class Exploration:
 
 def prepared(session: Session, user: Principal, given: GenerationIn) -> Exploration:
     """Checked as a generation would be. Raises NotFound, Invalid with the fields."""
-    checkpoint, task, params, inputs = generations.checked(session, user, given)
-    if not task.live:
+    asked = generations.checked(session, user, given)
+    if not asked.task.live:
         raise Invalid("This task is too slow to follow a slider", errors=[{"loc": ["body", "task"]}])
-    params.seed, params.count = params.seed or 0, 1
+    asked.params.seed, asked.params.count = asked.params.seed or 0, 1
     return Exploration(
         id=new_id(),
         user=user.id,
-        model=checkpoint.name,
-        checkpoint_sha256=checkpoint.sha256,
-        task=task.name,
-        params=params.model_dump(mode="json"),
-        images=[image["sha256"] for image in inputs.get("images", [])],
+        model=asked.checkpoint.name,
+        checkpoint_sha256=asked.checkpoint.sha256,
+        task=asked.task.name,
+        params=asked.params.model_dump(mode="json"),
+        inputs=asked.inputs,
         until=time.time() + PATIENCE_SECONDS,
     )
 
 
-def frame(wanted: Exploration) -> bytes | None:
-    """The PNG; None when a newer request of this user has come. Raises Invalid, Unavailable."""
+def frame(wanted: Exploration) -> tuple[bytes, str] | None:
+    """(the file, its media type); None when a newer request of this user has come. Raises Invalid, Unavailable."""
     if not _waiting.acquire(blocking=False):
         raise Unavailable("Too many live frames are wanted at once")
     try:
@@ -97,7 +98,7 @@ def frame(wanted: Exploration) -> bytes | None:
         _waiting.release()
 
 
-def exchange(wanted: Exploration) -> bytes | None:
+def exchange(wanted: Exploration) -> tuple[bytes, str] | None:
     try:
         redis_client = client()
         with redis_client.pipeline() as pipe:
@@ -112,7 +113,8 @@ def exchange(wanted: Exploration) -> bytes | None:
                 kind, content = answer[1][:1], answer[1][1:]
                 if kind == PROBLEM:
                     raise Invalid(content.decode())
-                return content if kind == FRAME else None
+                media_type, _, frame = content.partition(b"\n")
+                return (frame, media_type.decode()) if kind == FRAME else None
             if redis_client.get(wanted.latest_key) != wanted.mark:
                 return None
     except (redis.RedisError, OSError) as error:

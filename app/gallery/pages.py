@@ -17,6 +17,7 @@ from app.web.parameters import Id, Text
 from app.web.routing import Router
 from app.web.templating import render
 from models.contract.registry import families
+from models.contract.tasks import Task
 
 router = Router()
 PAGE = 48
@@ -72,6 +73,8 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
         request_again = restoring.restore(session, user, service.told(found)).request
         sisters = generations.artworks_of_job(session, found.generation_id) if found.generation_id else []
     catalogue = checkpoints.catalogue()
+    model = catalogue.get(found.model)
+    task = model.family.task(found.task) if model else None
     return render(
         request,
         "artworks/show.html",
@@ -83,7 +86,12 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
             "request_again": request_again,
             "derived": derived,
             "again": service.request_params(found.provenance),
-            "titles": titles_of(catalogue.get(found.model), found.task),
+            "titles": titles_of(task),
+            "said": {
+                "seed",
+                "count",
+                *(task.params.in_part("prompt") if task else ["prompt"]),
+            },  # in places of their own
             "there": found.model in checkpoints.cards(),
             "variation": any(made.family.task("image-variation") for made in catalogue.values()),
             "sisters": [work for work in sisters if work.user_id == user.id],
@@ -91,10 +99,9 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
     )
 
 
-def titles_of(model: checkpoints.Checkpoint | None, name: str) -> dict[str, str]:
+def titles_of(task: Task | None) -> dict[str, str]:
     """What the form calls the parameters of a task; of those of a model that is gone nothing is known."""
-    task = model.family.task(name) if model else None
-    return {key: field.title for key, field in task.params.model_fields.items() if field.title} if task else {}
+    return {name: field.title for name, field in task.params.model_fields.items() if field.title} if task else {}
 
 
 @router.post("/artworks/{artwork_id}/trash")

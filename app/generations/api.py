@@ -21,7 +21,7 @@ from app.i18n import language_of, said
 from app.jobs.events import publish
 from app.jobs.following import Listening, following
 from app.jobs.queue import ring
-from app.media.provenance import told
+from app.media import signed
 from app.security import Principal
 from app.uploads import service as uploads
 from app.uploads.form import OPENAPI, received
@@ -80,16 +80,16 @@ async def submit(
     return job
 
 
-@router.post("/restoration", summary="The request that a picture's file tells", openapi_extra=OPENAPI)
+@router.post("/restoration", summary="The request that a work's file tells", openapi_extra=OPENAPI)
 async def restoration(user: User, request: Request) -> Restoration:
-    """Of a PNG that this or another studio has made. Nothing is drawn or kept."""
+    """Of a file that this or another studio has made. Nothing is drawn or kept."""
     async with received(request, user.id) as (file, _):
         return await DECODING.run(user.id, partial(restore, user, file, language_of(request)))
 
 
 def restore(user: Principal, file: BinaryIO, language: str) -> Restoration:
     with session_scope(writing=False) as session:
-        found = restoring.restore(session, user, told(uploads.content_of(file)))
+        found = restoring.restore(session, user, signed(uploads.content_of(file)))
     return found.model_copy(update={"differences": [said(language, each) for each in found.differences]})
 
 

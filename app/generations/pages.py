@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
 from sqlalchemy.orm import Session
@@ -12,14 +12,16 @@ from app.checkpoints import service as checkpoints
 from app.database import session_scope
 from app.errors import entered
 from app.generations import restoring, service
-from app.generations.schemas import LONGEST_REQUEST, MOST_IMAGES, GenerationIn, Inputs, PictureIn, Restoration
+from app.generations.schemas import LONGEST_REQUEST, MOST_INPUTS, GenerationIn, InputIn, Restoration
+from app.i18n import language_of, said
 from app.security import Principal
 from app.users.deps import User
 from app.validation import Uuid
-from app.web.forms import fields
+from app.web.forms import Field, fields
 from app.web.parameters import Id, OptionalId, Text
 from app.web.routing import Router
 from app.web.templating import render
+from models.contract.tasks import IMAGE
 
 router = Router()
 RECENT = 12
@@ -32,7 +34,7 @@ def create(
     model: Text = None,
     task: Text = None,
     artwork: OptionalId = None,
-    image: Annotated[list[Uuid] | None, Query(max_length=MOST_IMAGES)] = None,
+    image: Annotated[list[Uuid] | None, Query(max_length=MOST_INPUTS)] = None,
     wanted_request: Annotated[str | None, Query(alias="request", max_length=LONGEST_REQUEST)] = None,
 ) -> Response:
     """A form from the model's schema, filled in by a `request` as the API takes it, or by the one that made `artwork`;
@@ -45,13 +47,14 @@ def create(
         shown = {job.id: job for job in [*latest, *service.unfinished(session, user)]}
         described = service.describe(session, sorted(shown.values(), key=lambda job: job.id, reverse=True))
         recent, _ = artworks.page(session, user, artworks.Filter(), None, RECENT)
-    given = Inputs(images=[PictureIn(artwork=each) for each in image or []])
+    given = {IMAGE: [InputIn(artwork=each) for each in image]} if image else {}
     if filled:
         model, task, given = filled.request.model, filled.request.task, filled.request.inputs
     if image and task:
         model = checkpoints.offering(task, model or "") or model
     chosen = catalogue.get(model or "") or next(iter(catalogue.values()), None)
     wanted = (chosen.family.task(task or "") or chosen.family.tasks[0]) if chosen else None
+    made = fields(wanted.params, wanted.choices(chosen.card)) if chosen and wanted else []
     return render(
         request,
         "generations/create.html",
@@ -60,14 +63,25 @@ def create(
             "chosen": chosen,
             "gone": model if model and model not in catalogue else None,
             "task": wanted,
-            "given": given,
-            "recent": recent if wanted and wanted.images[1] else [],
-            "fields": fields(wanted.params, wanted.choices(chosen.card)) if chosen and wanted else [],
+            "given": {role: [each.model_dump(exclude_none=True) for each in found] for role, found in given.items()},
+            "weighted": weighted(made, filled.request.params if filled else {}, language_of(request)),
+            "recent": recent if wanted and wanted.inputs else [],
+            "fields": made,
             "values": filled.request.params if filled else {},
             "differences": filled.differences if filled else [],
             "jobs": described,
         },
     )
+
+
+def weighted(made: list[Field], values: dict[str, Any], language: str) -> dict[str, list[dict[str, Any]]]:
+    """By role, the parameters that have a number for each input."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for field in made:
+        if field.of:
+            words = {"name": field.name, "title": said(language, field.title), "usual": field.usual}
+            found.setdefault(field.of, []).append({**words, "values": values.get(field.name) or []})
+    return found
 
 
 def filled_in(session: Session, user: Principal, artwork: str | None, request: str | None) -> Restoration | None:

@@ -1,17 +1,27 @@
-"""The request that made a picture, from what the picture says of itself; and what would be different now."""
+"""The request that made a work, from what the work says of itself; and what would be different now."""
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
 from sqlalchemy.orm import Session
 
 from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
 from app.errors import Invalid, NotFound, invalid_params
-from app.generations.schemas import LONGEST_REQUEST, MOST_IMAGES, GenerationIn, Inputs, PictureIn, Restoration
-from app.generations.service import check_choices, source
+from app.generations.inputs import source
+from app.generations.schemas import (
+    LONGEST_REQUEST,
+    MOST_INPUTS,
+    MOST_ROLES,
+    GenerationIn,
+    InputIn,
+    Restoration,
+    by_role,
+)
+from app.generations.service import check_choices
 from app.security import Principal
 from app.uploads import service as uploads
 from app.validation import Slug, Uuid
@@ -29,26 +39,24 @@ LONGEST_SHOWN = 60
 
 
 class Source(BaseModel):
-    """A picture that it was made from: by its content, and where the studio itself says so by id."""
+    """What it was made from: by its content, and where the studio itself says so by id."""
 
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     artwork: Uuid | None = None
     upload: Uuid | None = None
 
 
-class Sources(BaseModel):
-    images: list[Source] = Field([], max_length=MOST_IMAGES)
-
-
 class Told(BaseModel):
-    """What a picture says; where it came as a file, anyone may have written it."""
+    """What a work says; where it came as a file, anyone may have written it."""
 
     model: Slug
     task: Slug
     checkpoint_sha256: str = ""
     version: str = Field("?", max_length=40)
     params: dict[str, Any] = {}
-    inputs: Sources = Sources()
+    inputs: Annotated[dict[Slug, Annotated[list[Source], Field(max_length=MOST_INPUTS)]], BeforeValidator(by_role)] = (
+        Field({}, max_length=MOST_ROLES)
+    )
 
 
 def restore(session: Session, user: Principal, provenance: dict[str, Any]) -> Restoration:
@@ -61,8 +69,8 @@ def restore(session: Session, user: Principal, provenance: dict[str, Any]) -> Re
     differences = []
     found = checkpoints.catalogue().get(said.model)
     task = found.family.task(said.task) if found else None
-    pictures = [known(session, user, each) for each in said.inputs.images]
-    params = without(pictures, params, task)
+    found_of = {role: [known(session, user, each) for each in sources] for role, sources in said.inputs.items()}
+    params = without(found_of, params, task)
     if found is None:
         differences.append(GONE.format(said.model))
     elif task is None:
@@ -74,10 +82,11 @@ def restore(session: Session, user: Principal, provenance: dict[str, Any]) -> Re
         differences += unfit
     if said.version != VERSION:
         differences.append(VERSIONS.format(said.version, VERSION))
-    if missing := pictures.count(None):
-        differences.append(MISSING.format(missing, len(pictures)))
-    images = [picture for picture in pictures if picture]
-    request = GenerationIn(model=said.model, task=said.task, params=params, inputs=Inputs(images=images))
+    every = [each for sources in found_of.values() for each in sources]
+    if missing := every.count(None):
+        differences.append(MISSING.format(missing, len(every)))
+    inputs = {role: [each for each in sources if each] for role, sources in found_of.items()}
+    request = GenerationIn(model=said.model, task=said.task, params=params, inputs=inputs)
     return Restoration(request=sendable(request), differences=differences)
 
 
@@ -103,30 +112,27 @@ def fitting(task: Task, card: dict[str, Any], params: dict[str, Any]) -> tuple[d
             return params, unfit
 
 
-def known(session: Session, user: Principal, wanted: Source) -> PictureIn | None:
-    """That picture, if this user may see it: by its id, else one with the same content."""
+def known(session: Session, user: Principal, wanted: Source) -> InputIn | None:
+    """That input, if this user may see it: by its id, else one with the same content."""
     if wanted.artwork or wanted.upload:
-        picture = PictureIn(artwork=wanted.artwork, upload=wanted.upload)
-        try:
-            source(session, user, picture)
-            return picture
-        except NotFound:
-            pass
+        named = InputIn(artwork=wanted.artwork, upload=wanted.upload)
+        with suppress(NotFound):
+            source(session, user, named)
+            return named
     if upload := uploads.by_content(session, user, wanted.sha256):
-        return PictureIn(upload=upload.id)
+        return InputIn(upload=upload.id)
     if work := artworks.by_content(session, user, wanted.sha256):
-        return PictureIn(artwork=work.id)
+        return InputIn(artwork=work.id)
     return None
 
 
-def without(pictures: list[PictureIn | None], params: dict[str, Any], task: Task | None) -> dict[str, Any]:
-    """Parameters with a number a picture keep those of the pictures that are there."""
-    kept = [number for number, picture in enumerate(pictures) if picture]
-    fewer = {
-        name: [params[name][number] for number in kept] or None
-        for name in (task.params.weights_of_pictures() if task else ())
-        if isinstance(params.get(name), list) and len(params[name]) == len(pictures)
-    }
+def without(found: dict[str, list[InputIn | None]], params: dict[str, Any], task: Task | None) -> dict[str, Any]:
+    """Parameters with a number an input keep those of the inputs that are there."""
+    fewer = {}
+    for name, declared in (task.params.in_part("weights") if task else {}).items():
+        sources = found.get(declared["of"], [])
+        if isinstance(weights := params.get(name), list) and len(weights) == len(sources):
+            fewer[name] = [weight for weight, each in zip(weights, sources, strict=True) if each] or None
     return {**params, **fewer}
 
 

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from app.artworks.schemas import ArtworkBrief
 from app.validation import Slug, Uuid
+from models.contract.tasks import IMAGE
 
-MOST_IMAGES = 8
+MOST_INPUTS, MOST_ROLES = 8, 8
 LONGEST_REQUEST = 8000  # characters of JSON that the create page takes in its address
+BEFORE = "images"  # what the role `image` was called when there was no other
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
-class PictureIn(BaseModel):
-    """A picture to work from: one of the two."""
+class InputIn(BaseModel):
+    """What to work from: a work of the studio, or an upload; one of the two."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -25,16 +27,28 @@ class PictureIn(BaseModel):
     upload: Uuid | None = None
 
     @model_validator(mode="after")
-    def one_of_them(self) -> PictureIn:
+    def one_of_them(self) -> InputIn:
         if (self.artwork is None) == (self.upload is None):
             raise ValueError("either an artwork or an upload")
         return self
 
 
-class Inputs(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+def by_role(given: Any) -> Any:
+    """As it is called now; what is empty says nothing. Raises ValueError for two words for one thing."""
+    if not isinstance(given, dict):
+        return given
+    if BEFORE in given:
+        if given.get(IMAGE, given[BEFORE]) != given[BEFORE]:
+            raise ValueError("`images` is another word for `image`: give one of them")
+        given = {(IMAGE if role == BEFORE else role): found for role, found in given.items() if role != IMAGE}
+    return {role: found for role, found in given.items() if found != []}
 
-    images: list[PictureIn] = Field([], max_length=MOST_IMAGES)
+
+Inputs = Annotated[
+    dict[Slug, Annotated[list[InputIn], Field(max_length=MOST_INPUTS)]],
+    BeforeValidator(by_role),
+    Field(max_length=MOST_ROLES, description="By role; the model's task says which. `images` is taken for `image`"),
+]
 
 
 class GenerationIn(BaseModel):
@@ -52,11 +66,11 @@ class GenerationIn(BaseModel):
     model: Slug
     task: Slug
     params: dict[str, Any] = {}
-    inputs: Inputs = Inputs()
+    inputs: Inputs = {}
 
 
 class Restoration(BaseModel):
-    request: GenerationIn = Field(description="As the picture's file tells it, as far as it fits here")
+    request: GenerationIn = Field(description="As the work's file tells it, as far as it fits here")
     differences: list[str] = Field(description="Why what is drawn now may not be the same")
 
 
@@ -70,8 +84,10 @@ class GenerationOut(BaseModel):
     status: Status
     model: str
     task: str
+    subject: str = Field(description="What it is of, in words, where the request says it")
     params: dict[str, Any] = Field(description="Fully resolved, with the seed")
     inputs: Inputs
+    cost: int = Field(description="What it takes, in pictures of a small model")
     progress: Progress
     queue_position: int | None = Field(description="Jobs that will be started before this one; none once it runs")
     error: str | None
@@ -80,6 +96,12 @@ class GenerationOut(BaseModel):
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+
+    @property
+    def again(self) -> dict[str, Any]:
+        """A request for the same, with another seed."""
+        asked = GenerationIn(model=self.model, task=self.task, params={**self.params, "seed": None}, inputs=self.inputs)
+        return asked.model_dump(exclude_none=True)
 
 
 class GenerationList(BaseModel):

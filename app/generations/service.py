@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from datetime import datetime
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -20,13 +22,13 @@ from app.checkpoints import service as checkpoints
 from app.checkpoints.service import Checkpoint
 from app.database import now
 from app.errors import Conflict, Invalid, NotFound, TooMany, invalid_params
-from app.generations.schemas import GenerationIn, GenerationOut, Inputs, PictureIn, Progress
+from app.generations import inputs, turns
+from app.generations.inputs import KeptInputs, every
+from app.generations.schemas import GenerationIn, GenerationOut, Progress
 from app.generations.tables import FINISHED, UNFINISHED, Generation
 from app.security import Principal
 from app.settings import get_settings
 from app.uploads import service as uploads
-from app.uploads.tables import Upload
-from app.users.tables import User
 from models.contract.tasks import SamplingParams, Task
 
 RETRY_SECONDS = 30
@@ -43,22 +45,21 @@ def submit(
     fingerprint = hashlib.sha256(canonical).hexdigest()
     if idempotency_key and (earlier := by_key(session, user, idempotency_key, fingerprint)):
         return earlier, False  # also when what it asked for is no longer there
-    checkpoint, task, params, inputs = checked(session, user, given)
-    unfinished = session.scalar(
-        select(func.count()).where(Generation.user_id == user.id, Generation.status.in_(UNFINISHED))
-    )
-    if (unfinished or 0) >= get_settings().max_queued_per_user:
-        raise TooMany("You have too many unfinished jobs; wait for some to end", retry_after=RETRY_SECONDS)
-    if params.seed is None:
-        params.seed = secrets.randbelow(2**32)
+    asked = checked(session, user, given)
+    check_quota(session, user, asked.cost)
+    if asked.params.seed is None:
+        asked.params.seed = secrets.randbelow(2**32)
     job = Generation(
         user_id=user.id,
-        model=checkpoint.name,
-        task=task.name,
-        checkpoint_sha256=checkpoint.sha256,
-        params=params.model_dump(mode="json"),
-        inputs=inputs,
-        count=params.count,
+        model=asked.checkpoint.name,
+        task=asked.task.name,
+        checkpoint_sha256=asked.checkpoint.sha256,
+        params=asked.params.model_dump(mode="json"),
+        inputs=asked.inputs,
+        count=asked.params.count,
+        cost=asked.cost,
+        batch_key=asked.batch_key,
+        subject=subject(asked.params, asked.checkpoint.title),
         idempotency_key=idempotency_key,
         request_hash=fingerprint,
         request_id=request_id,
@@ -71,22 +72,52 @@ def submit(
         if earlier is None:
             raise
         return earlier, False
-    uploads.mark_used(session, {image["upload"] for image in inputs.get("images", []) if "upload" in image})
+    uploads.mark_used(session, every(asked.inputs, "upload"))
     return job, True
 
 
-def checked(
-    session: Session, user: Principal, given: GenerationIn
-) -> tuple[Checkpoint, Task, SamplingParams, dict[str, Any]]:
-    """(checkpoint, task, parameters, inputs) of a request. Raises NotFound, Invalid with the fields."""
+def subject(params: SamplingParams, title: str) -> str:
+    """What a work is to be of, in words; empty where it is what its model usually makes."""
+    said = params.subject()
+    return said if params.in_part("prompt") or not said else f"{said} · {title}"
+
+
+def check_quota(session: Session, user: Principal, cost: int) -> None:
+    """Raises TooMany for too many unfinished jobs, or too large ones; a single one may be as large as it likes."""
+    settings = get_settings()
+    waits = (Generation.user_id == user.id, Generation.status.in_(UNFINISHED))
+    jobs, costs = session.execute(select(func.count(), func.coalesce(func.sum(Generation.cost), 0)).where(*waits)).one()
+    if jobs >= settings.max_queued_per_user or (jobs and costs + cost > settings.max_queued_cost_per_user):
+        raise TooMany("You have too many unfinished jobs; wait for some to end", retry_after=RETRY_SECONDS)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that was checked."""
+
+    checkpoint: Checkpoint
+    task: Task
+    params: SamplingParams
+    inputs: KeptInputs
+    cost: int
+    batch_key: str
+
+
+def checked(session: Session, user: Principal, given: GenerationIn) -> Asked:
+    """Raises NotFound, Invalid with the fields."""
     checkpoint = checkpoints.get(given.model)
-    task, params = fitting(checkpoint, given.task, given.params, len(given.inputs.images))
-    return checkpoint, task, params, resolved(session, user, given.inputs)
+    counts = {role: len(found) for role, found in given.inputs.items()}
+    task, params = fitting(checkpoint, given.task, given.params, counts)
+    kept, sizes = inputs.checked(session, user, task, given.inputs)
+    key = task.batch_key(params, sizes) if task.batch_key else task.name
+    return Asked(checkpoint, task, params, kept, max(1, task.cost(params, sizes)) * params.count, key)
 
 
-def fitting(checkpoint: Checkpoint, name: str, given: dict[str, Any], pictures: int) -> tuple[Task, SamplingParams]:
-    """A task of a checkpoint, and its parameters where they fit both and so many pictures. Raises NotFound, Invalid
-    with the fields.
+def fitting(
+    checkpoint: Checkpoint, name: str, given: dict[str, Any], counts: Mapping[str, int]
+) -> tuple[Task, SamplingParams]:
+    """A task of a checkpoint, and its parameters where they fit both and so many inputs. Raises NotFound, Invalid with
+    the fields.
     """
     task = checkpoint.task(name)
     try:
@@ -94,7 +125,7 @@ def fitting(checkpoint: Checkpoint, name: str, given: dict[str, Any], pictures: 
     except ValidationError as error:
         raise invalid_params(error) from error
     check_choices(task.choices(checkpoint.card), params)
-    check_pictures(task, params, pictures)
+    inputs.check_counts(task, params, counts)
     return task, params
 
 
@@ -104,48 +135,6 @@ def check_choices(choices: dict[str, list[str]], params: BaseModel) -> None:
         if (value := getattr(params, name)) is not None and value not in allowed:
             why = f"This model knows {', '.join(allowed)}" if allowed else "This model has none to choose from"
             raise Invalid("The parameters do not fit the task", errors=[{"loc": ["body", "params", name], "msg": why}])
-
-
-def resolved(session: Session, user: Principal, given: Inputs) -> dict[str, Any]:
-    """The pictures of a request with their SHA-256, as the job keeps them. Raises Invalid, by the fields."""
-    found = []
-    for number, image in enumerate(given.images):
-        try:
-            picture = source(session, user, image)
-        except NotFound as error:
-            place = ["body", "inputs", "images", number]
-            raise Invalid(error.detail, errors=[{"loc": place, "msg": error.detail}]) from error
-        found.append({**image.model_dump(exclude_none=True), "sha256": picture.sha256})
-    return {"images": found} if found else {}
-
-
-def check_pictures(task: Task, params: SamplingParams, pictures: int) -> None:
-    """Raises Invalid where the task takes another number of them, or they have other weights."""
-    least, most = task.images
-    if not least <= pictures <= most:
-        wanted = f"{least}" if least == most else f"{least} to {most}"
-        why = f"This task takes {wanted} pictures" if most else "This task takes no pictures"
-        raise Invalid(why, errors=[{"loc": ["body", "inputs", "images"], "msg": why}])
-    for name in params.weights_of_pictures():
-        if (weights := getattr(params, name)) is not None and len(weights) != pictures:
-            why = "There must be one weight for each picture"
-            raise Invalid(why, errors=[{"loc": ["body", "params", name], "msg": why}])
-
-
-def source(session: Session, user: Principal, image: PictureIn) -> Artwork | Upload:
-    """The picture to work from. Raises NotFound."""
-    if image.artwork:
-        return artworks.get(session, user, image.artwork)
-    return uploads.get(session, user, image.upload or "")
-
-
-def named(inputs: dict[str, Any]) -> Inputs:
-    """As the request had them."""
-    return Inputs(
-        images=[
-            PictureIn(artwork=image.get("artwork"), upload=image.get("upload")) for image in inputs.get("images", [])
-        ]
-    )
 
 
 def by_key(session: Session, user: Principal, key: str, fingerprint: str) -> Generation | None:
@@ -217,27 +206,13 @@ def queue_positions(session: Session, jobs: list[Generation]) -> dict[str, int]:
     found: dict[str, int] = {}
     for user_id, queue in {(job.user_id, job.queue) for job in jobs if job.status == "queued"}:
         waits = (Generation.status == "queued", Generation.queue == queue)
-        own = session.scalars(
-            select(Generation.id)
-            .where(Generation.user_id == user_id, *waits)
-            .order_by(Generation.priority.desc(), Generation.id)
-        )
-        others = session.execute(
-            select(func.count(Generation.id), User.served_at)
-            .join(User, User.id == Generation.user_id)
-            .where(Generation.user_id != user_id, *waits)
-            .group_by(User.id, User.served_at)
-        )
-        served_at = session.get_one(User, user_id).served_at
-        # Users take turns, least recently served first.
-        turns = [(count, is_sooner(theirs, served_at)) for count, theirs in others]
-        for before, job in enumerate(own):
-            found[job] = before + sum(min(count, before + sooner) for count, sooner in turns)
+        own = list(session.execute(turns.of_jobs(session, *waits, Generation.user_id == user_id)))
+        last = max((turn for _, turn in own), default=0)
+        theirs = turns.of_jobs(session, *waits, Generation.user_id != user_id).subquery()
+        others = sorted((turn, job) for job, turn in session.execute(select(theirs).where(theirs.c.turn <= last)))
+        for before, (job, turn) in enumerate(own):
+            found[job] = before + bisect_left(others, (turn, job))
     return found
-
-
-def is_sooner(theirs: datetime | None, own: datetime | None) -> bool:
-    return theirs is None or (own is not None and theirs < own)
 
 
 def artworks_of(session: Session, jobs: list[Generation]) -> dict[str, list[Artwork]]:
@@ -261,8 +236,10 @@ def describe(session: Session, jobs: list[Generation]) -> list[GenerationOut]:
             status=job.status,
             model=job.model,
             task=job.task,
+            subject=job.subject,
             params=job.params,
-            inputs=named(job.inputs),
+            inputs=inputs.named(job.inputs),
+            cost=job.cost,
             progress=Progress(step=job.step, total=job.total),
             queue_position=positions.get(job.id),
             error=job.error,

@@ -16,6 +16,8 @@ __all__ = ["FINISHED", "GENERATION", "UNFINISHED", "Generation"]
 GENERATION = "generation"
 WHERE_QUEUED: dict[str, Any] = {f"{dialect}_where": text("status = 'queued'") for dialect in ("sqlite", "postgresql")}
 
+ALIKE = ("model", "checkpoint_sha256", "batch_key")  # jobs that agree in these are sampled together
+
 
 class Generation(Job, Base):
     """One job. `params` are fully resolved."""
@@ -27,7 +29,7 @@ class Generation(Job, Base):
         Index("ix_generations_user", "user_id", "id"),
         # A claim reads a few entries of these, however long the queue is.
         Index("ix_generations_claim", "queue", "priority", "user_id", "id", **WHERE_QUEUED),
-        Index("ix_generations_alike", "queue", "model", "checkpoint_sha256", "task", "user_id", "id", **WHERE_QUEUED),
+        Index("ix_generations_alike", "queue", *ALIKE, "user_id", "id", **WHERE_QUEUED),
         Index("ix_generations_unfinished", "user_id", "status", "id"),
         Index("ix_generations_waiting", "status", "created_at"),
     )
@@ -43,8 +45,11 @@ class Generation(Job, Base):
     task: Mapped[str]
     checkpoint_sha256: Mapped[str]
     params: Mapped[dict[str, Any]]
-    inputs: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    inputs: Mapped[dict[str, Any]] = mapped_column(default=dict)  # by role, see `inputs.KeptInputs`
     count: Mapped[int]
+    cost: Mapped[int] = mapped_column(default=1)  # of all its works, in pictures of a small model
+    batch_key: Mapped[str] = mapped_column(default="")  # jobs of a model with one key are sampled together
+    subject: Mapped[str] = mapped_column(default="")
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str]
 

@@ -41,12 +41,13 @@ class ProgressEvent(BaseModel):
 
 
 class PreviewEvent(BaseModel):
-    """An unfinished picture, as a data: URI."""
+    """An unfinished work: a picture of it as a data: URI, or its words so far."""
 
     type: Literal["preview"] = "preview"
     generation: str
     index: int
-    image: str
+    image: str | None = None
+    text: str | None = None
 
 
 Event = StatusEvent | ProgressEvent | PreviewEvent

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 
 from app.errors import Invalid
 from app.media.medium import Row
-from app.media.score import STEPS, Note, Score, few, in_order
+from app.media.score import STEPS, Piece, few, in_order
+from models.contract.values import Note
 
 MOST = 1 << 20
 ACCIDENTALS = {"^^": 2, "^": 1, "=": 0, "_": -1, "__": -2}
@@ -60,7 +61,7 @@ def tunes(content: bytes, suffix: str) -> Iterator[Row]:
         yield Row(whole.encode(), title[1].strip() if title else "")
 
 
-def read(content: bytes) -> Score:
+def read(content: bytes) -> Piece:
     """One tune. Raises Invalid for what is none."""
     text = decoded(content)
     if not re.search(r"(?m)^K:", text) or "\0" in text:
@@ -68,7 +69,7 @@ def read(content: bytes) -> Score:
     tune = Tune()
     notes = few(tune.play(text))
     end = max((note.start + note.duration for note in notes), default=0.0)
-    return Score(in_order(notes), 60 * end / tune.tempo)
+    return Piece(in_order(notes), 60 * end / tune.tempo)
 
 
 def length(text: str) -> float:

@@ -9,10 +9,11 @@ from PIL import Image
 
 from app.errors import Invalid
 from app.media.looks import fingerprint
-from app.media.medium import Kept, Kind
+from app.media.medium import Kept, Medium
 from app.media.moving import bare
 from app.media.pixels import encode_png
 from app.settings import get_settings
+from models.contract.values import FILMS
 
 FORMATS = ("WEBP", "GIF", "PNG")
 MAX_SIDE, MAX_FRAMES = 1024, 2000
@@ -71,12 +72,13 @@ def poster(content: bytes, media_type: str) -> bytes:
     return encode_png(Image.open(io.BytesIO(content)).convert("RGBA"))
 
 
-KIND = Kind(
-    "films",
+MEDIUM = Medium(
+    FILMS,
+    {"image/webp": ".webp", "image/gif": ".gif", "image/apng": ".png"},
     read,
     most_bytes=lambda: get_settings().max_upload_mib << 20,
     extent="frames",
     unit="frames",
     totals=("seconds",),
-    picture=poster,
+    poster=poster,
 )

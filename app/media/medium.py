@@ -1,4 +1,6 @@
-"""What every kind of dataset says of a file that it keeps."""
+"""The protocol of a medium: what a work, an upload or an item of a dataset may be, and how each is read, shown, and
+made to say where it comes from.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +8,21 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from app.errors import Invalid
+
+SAYS_NOTHING = "This file does not say how it was made; it has to be one that a studio has made"
+
 
 @dataclass(frozen=True)
 class Kept:
-    """A file that was read. Files with one `fingerprint` are alike; `facts` are numbers and words to show.
+    """A file as it is kept. Files with one `fingerprint` are alike; `facts` are numbers and words to show.
 
     `remark` tells the sender what of the file was not kept.
     """
 
     content: bytes
     media_type: str
-    fingerprint: str
+    fingerprint: str = ""
     width: int | None = None
     height: int | None = None
     colour: str | None = None
@@ -45,20 +51,39 @@ class Tables:
     suffix: str
 
 
+def says_nothing(content: bytes) -> dict[str, Any]:
+    raise Invalid(SAYS_NOTHING)
+
+
 @dataclass(frozen=True)
-class Kind:
-    """`read(content, name)` raises Invalid or UnsupportedMedia with the reason; `most_bytes` of one file.
+class Medium:
+    """`types` are suffixes by media type. `read(content, name)` is the guard for a stranger's file that becomes an item
+    of a dataset, `take` the same for one that a model is to work from; both raise Invalid or UnsupportedMedia with the
+    reason. `most_bytes` of one file.
 
     `extent` is the fact that says how large an item is, in `unit`; "" for the longer side of a picture. `totals` are
-    the facts worth adding up. `picture(content, media_type)` makes a PNG to look at, where there is one.
+    the facts worth adding up. `poster(content, media_type)` makes a PNG to look at; where there is none, a work is
+    shown by its facts. `is_own_poster`: the file itself is one.
+
+    What models make and are given has `encode(value)`, a file of it; `decode(content, media_type)`, the value again;
+    `sign(content, provenance)`, the same file that says how it was made; and `signed(content)`, what it says, which
+    raises Invalid where that is nothing.
     """
 
     name: str
+    types: dict[str, str]
     read: Callable[[bytes, str], Kept]
     most_bytes: Callable[[], int]
     extent: str
     unit: str
+    take: Callable[[bytes, str], Kept] | None = None  # as `read`, where there is none
+    suffixes: tuple[str, ...] = ()  # of the files that are it by their name; all others are pictures by their content
     totals: tuple[str, ...] = ()
     sidecars: bool = True  # whether a .txt beside a file is its caption
-    picture: Callable[[bytes, str], bytes] | None = None
+    poster: Callable[[bytes, str], bytes] | None = None
+    is_own_poster: bool = False
     tables: Tables | None = None
+    encode: Callable[[Any], Kept] | None = None
+    decode: Callable[[bytes, str], Any] | None = None
+    sign: Callable[[bytes, dict[str, Any]], bytes] | None = None
+    signed: Callable[[bytes], dict[str, Any]] = says_nothing

@@ -7,10 +7,13 @@ import io
 from PIL import Image
 
 from app.media.looks import fingerprint
-from app.media.medium import Kept, Kind
-from app.media.pixels import is_animated, read_upload
+from app.media.medium import Kept, Medium
+from app.media.pixels import MAX_STORED_SIDE, encode_png, is_animated, on_white, read_upload
+from app.media.provenance import signed, with_provenance
 from app.settings import get_settings
+from models.contract.values import PICTURES, Picture
 
+PNG = "image/png"
 KEPT_SIDE = 1024  # training pictures are kept no larger than this
 FIRST_FRAME = "It moves, and only its first frame was kept; a dataset of films keeps all of it"
 
@@ -19,14 +22,38 @@ def read(content: bytes, name: str) -> Kept:
     png, width, height = read_upload(content, KEPT_SIDE)
     looks, colour = fingerprint(Image.open(io.BytesIO(png)))
     remark = FIRST_FRAME if is_animated(content) else ""
-    return Kept(png, "image/png", looks, width, height, colour, remark=remark)
+    return Kept(png, PNG, looks, width, height, colour, remark=remark)
 
 
-KIND = Kind(
-    "pictures",
+def take(content: bytes, name: str) -> Kept:
+    png, width, height = read_upload(content, MAX_STORED_SIDE)
+    return Kept(png, PNG, width=width, height=height)
+
+
+def encode(picture: Picture) -> Kept:
+    made = Image.fromarray(picture.pixels)
+    return Kept(encode_png(made), PNG, width=made.width, height=made.height)
+
+
+def decode(content: bytes, media_type: str) -> Picture:
+    """Transparency on white."""
+    import numpy as np  # only workers compute
+
+    return Picture(np.asarray(on_white(content), dtype=np.uint8))
+
+
+MEDIUM = Medium(
+    PICTURES,
+    {PNG: ".png"},
     read,
+    take=take,
     most_bytes=lambda: get_settings().max_upload_mib << 20,
     extent="",
     unit="px",
-    picture=lambda content, media_type: content,
+    poster=lambda content, media_type: content,
+    is_own_poster=True,
+    encode=encode,
+    decode=decode,
+    sign=with_provenance,
+    signed=signed,
 )

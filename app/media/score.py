@@ -7,24 +7,17 @@ from dataclasses import dataclass
 from itertools import islice
 
 from app.errors import Invalid
+from models.contract.values import Note
 
 MOST_NOTES = 100_000
 STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}  # semitones above C
 
 
 @dataclass(frozen=True)
-class Note:
-    """`start` and `duration` in beats, `pitch` as in MIDI: 60 is middle C."""
+class Piece:
+    """As it was read: `notes` by start, then from the top; how long it takes in seconds."""
 
-    start: float
-    duration: float
-    pitch: int
-    part: int
-
-
-@dataclass(frozen=True)
-class Score:
-    notes: list[Note]  # by start, then from the top
+    notes: list[Note]
     seconds: float
 
 

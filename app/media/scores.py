@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import math
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 from xml.etree.ElementTree import Element
 
 import defusedxml.ElementTree
@@ -16,8 +19,9 @@ from PIL import Image, ImageDraw
 
 from app.errors import Invalid, UnsupportedMedia
 from app.media import abc
-from app.media.medium import Kept, Kind, Tables
-from app.media.score import STEPS, Note, Score, few, in_order
+from app.media.medium import SAYS_NOTHING, Kept, Medium, Tables
+from app.media.score import STEPS, Piece, few, in_order
+from models.contract.values import MUSIC, Note, Score
 
 MOST = 8 << 20
 MOST_MIDI = 1 << 20  # each byte may become a message of half a kilobyte
@@ -25,6 +29,9 @@ LONGEST = 100_000.0  # beats
 MIDI, MUSICXML, ABC = "audio/midi", "application/vnd.recordare.musicxml+xml", "text/vnd.abc"
 SUFFIXES = {".mid": MIDI, ".midi": MIDI, ".musicxml": MUSICXML, ".xml": MUSICXML, ".mxl": MUSICXML, ".abc": ABC}
 DRUMS = 9  # channel
+CHANNELS = [channel for channel in range(16) if channel != DRUMS]
+TICKS = 480  # a beat
+SIGNATURE = "danqing:"
 ROLL = (512, 192)  # pixels
 PAPER, INKS = "#faf8f4", ("#b5402f", "#2f5d8a", "#4f7d4a", "#8a6a2f", "#6b4a8a", "#3f8a86")
 
@@ -33,17 +40,21 @@ def read(content: bytes, name: str) -> Kept:
     content, media_type = unpacked(content, name)
     score = parse(content, media_type)
     pitches = [note.pitch for note in score.notes]
-    facts = {
+    # Intervals, so that the same music in another key is found alike.
+    steps = ",".join(str(b - a) for a, b in pairwise(pitches))
+    alike = hashlib.sha256(f"{len(pitches)}:{steps}".encode()).hexdigest()[:24]
+    return Kept(content, media_type, alike, facts=facts_of(score))
+
+
+def facts_of(score: Piece) -> dict[str, Any]:
+    pitches = [note.pitch for note in score.notes]
+    return {
         "notes": len(pitches),
         "parts": len({note.part for note in score.notes}),
         "seconds": round(score.seconds, 1),
         "lowest": min(pitches),
         "highest": max(pitches),
     }
-    # Intervals, so that the same music in another key is found alike.
-    steps = ",".join(str(b - a) for a, b in pairwise(pitches))
-    alike = hashlib.sha256(f"{len(pitches)}:{steps}".encode()).hexdigest()[:24]
-    return Kept(content, media_type, alike, facts=facts)
 
 
 def unpacked(content: bytes, name: str) -> tuple[bytes, str]:
@@ -76,7 +87,7 @@ def from_mxl(content: bytes) -> bytes:
     return found
 
 
-def parse(content: bytes, media_type: str) -> Score:
+def parse(content: bytes, media_type: str) -> Piece:
     """Raises Invalid when it cannot be played."""
     try:
         score = READERS[media_type](content)
@@ -96,7 +107,7 @@ def parse(content: bytes, media_type: str) -> Score:
 # --- MIDI -----------------------------------------------------------------------------------------------------------
 
 
-def from_midi(content: bytes) -> Score:
+def from_midi(content: bytes) -> Piece:
     if len(content) > MOST_MIDI:
         raise Invalid(f"A MIDI file may have {MOST_MIDI >> 20} MiB")
     file = mido.MidiFile(file=io.BytesIO(content), clip=True)
@@ -105,7 +116,7 @@ def from_midi(content: bytes) -> Score:
     notes = few(
         note for number, track in enumerate(file.tracks) for note in track_notes(track, number, file.ticks_per_beat)
     )
-    return Score(in_order(notes), file.length if file.type < 2 else 0.0)
+    return Piece(in_order(notes), file.length if file.type < 2 else 0.0)
 
 
 def track_notes(track: mido.MidiTrack, number: int, ticks_per_beat: int) -> Iterator[Note]:
@@ -127,7 +138,7 @@ def track_notes(track: mido.MidiTrack, number: int, ticks_per_beat: int) -> Iter
 # --- MusicXML -------------------------------------------------------------------------------------------------------
 
 
-def from_musicxml(content: bytes) -> Score:
+def from_musicxml(content: bytes) -> Piece:
     root = defusedxml.ElementTree.fromstring(content)
     if root.tag != "score-partwise":
         raise Invalid("It is not a MusicXML score by parts")
@@ -135,7 +146,7 @@ def from_musicxml(content: bytes) -> Score:
     tempo, end = 120.0, max((note.start + note.duration for note in notes), default=0.0)
     if (sound := next((s for s in root.iter("sound") if s.get("tempo")), None)) is not None:
         tempo = float(sound.get("tempo") or tempo)
-    return Score(in_order(notes), 60 * end / tempo if tempo > 0 else math.nan)
+    return Piece(in_order(notes), 60 * end / tempo if tempo > 0 else math.nan)
 
 
 def part_notes(part: Element, number: int) -> Iterator[Note]:
@@ -189,13 +200,83 @@ def piano_roll(content: bytes, media_type: str) -> bytes:
     return buffer.getvalue()
 
 
-KIND = Kind(
-    "music",
+# --- made by models -------------------------------------------------------------------------------------------------
+
+
+def encode(score: Score) -> Kept:
+    """MIDI of type 1: a track that says the tempo, and one for each part."""
+    file = mido.MidiFile(type=1, ticks_per_beat=TICKS)
+    file.tracks.append(mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(score.tempo))]))
+    named = dict(enumerate(score.parts))
+    for channel, part in zip(CHANNELS, sorted({note.part for note in score.notes}), strict=False):
+        notes = [note for note in score.notes if note.part == part]
+        file.tracks.append(track_of(notes, channel, named.get(part, "")))
+    buffer = io.BytesIO()
+    file.save(file=buffer)
+    content = buffer.getvalue()
+    return Kept(content, MIDI, facts=facts_of(parse(content, MIDI)))
+
+
+def decode(content: bytes, media_type: str) -> Score:
+    """Its tempo is the mean one; drums are left out."""
+    piece = parse(content, media_type)
+    beats = max(note.start + note.duration for note in piece.notes)
+    numbers = {part: number for number, part in enumerate(sorted({note.part for note in piece.notes}))}
+    notes = [replace(note, part=numbers[note.part]) for note in piece.notes]
+    return Score(notes, 60 * beats / piece.seconds if piece.seconds > 0 else 120.0)
+
+
+def track_of(notes: list[Note], channel: int, name: str) -> mido.MidiTrack:
+    track, now = mido.MidiTrack([mido.MetaMessage("track_name", name=ascii_of(name))]), 0
+    events = [(round(note.start * TICKS), 1, note.pitch, note.velocity) for note in notes]
+    events += [(round((note.start + note.duration) * TICKS), 0, note.pitch, 0) for note in notes]
+    for tick, on, pitch, velocity in sorted(events):  # at one time a note ends before the next begins
+        message = "note_on" if on else "note_off"
+        track.append(mido.Message(message, channel=channel, note=pitch, velocity=velocity, time=tick - now))
+        now = tick
+    return track
+
+
+def ascii_of(name: str) -> str:
+    return name.encode("ascii", "replace").decode()
+
+
+def sign(content: bytes, provenance: dict[str, Any]) -> bytes:
+    """A text event in the first track says how it was made."""
+    file = mido.MidiFile(file=io.BytesIO(content))
+    file.tracks[0].insert(0, mido.MetaMessage("text", text=SIGNATURE + json.dumps(provenance, ensure_ascii=True)))
+    buffer = io.BytesIO()
+    file.save(file=buffer)
+    return buffer.getvalue()
+
+
+def signed(content: bytes) -> dict[str, Any]:
+    if not content.startswith(b"MThd") or len(content) > MOST_MIDI:
+        raise Invalid(SAYS_NOTHING)
+    try:
+        for message in mido.MidiFile(file=io.BytesIO(content), clip=True).tracks[0]:
+            if message.type == "text" and message.text.startswith(SIGNATURE):
+                said = json.loads(message.text.removeprefix(SIGNATURE))
+                if isinstance(said, dict):
+                    return said
+    except Exception as error:  # parsers of foreign bytes raise whatever they like
+        raise Invalid(SAYS_NOTHING) from error
+    raise Invalid(SAYS_NOTHING)
+
+
+MEDIUM = Medium(
+    MUSIC,
+    {MIDI: ".mid", MUSICXML: ".musicxml", ABC: ".abc"},
     read,
+    encode=encode,
+    decode=decode,
+    suffixes=tuple(SUFFIXES),
+    sign=sign,
+    signed=signed,
     most_bytes=lambda: MOST,
     extent="seconds",
     unit="s",
     totals=("seconds", "notes"),
-    picture=piano_roll,
+    poster=piano_roll,
     tables=Tables((".abc",), abc.tunes, ".abc"),
 )

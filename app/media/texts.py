@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 import unicodedata
 from collections.abc import Iterator
+from typing import Any
 
 from app.errors import Invalid, UnsupportedMedia
-from app.media.medium import Kept, Kind, Row, Tables
+from app.media.medium import SAYS_NOTHING, Kept, Medium, Row, Tables
 from app.media.rows import NAME_COLUMNS, first_text, json_rows, table_rows, tidy
+from models.contract.values import TEXTS, Text
 
 SUFFIXES, TABLES = (".txt", ".md"), (".jsonl", ".csv", ".tsv")
 TEXT_COLUMNS, TITLE_COLUMNS = ("text", "content", "body", "paragraphs"), ("title", "caption", "name")
 MOST = 16 << 20
 EXCERPT = 160
+PLAIN = "text/plain"
+SIGNATURE, LONGEST_SIGNATURE = "<!-- danqing {} -->\n", 1 << 20
+SIGNED = re.compile(rb"<!-- danqing (\{.*\}) -->\n?\Z")
 CONTROLS = ("Cc", "Cs")  # joiners, Chinese spaces and private signs stay
 
 
@@ -24,9 +31,12 @@ def read(content: bytes, name: str) -> Kept:
     if not text:
         raise Invalid("The file is empty")
     letters = "".join(c for c in text.casefold() if c.isalnum())
-    facts = {"characters": len(text), "lines": text.count("\n") + 1, "excerpt": text[:EXCERPT]}
     alike = hashlib.sha256(letters.encode()).hexdigest()[:24]
-    return Kept((text + "\n").encode(), "text/plain", alike, facts=facts)
+    return Kept((text + "\n").encode(), PLAIN, alike, facts=facts_of(text))
+
+
+def facts_of(text: str) -> dict[str, Any]:
+    return {"characters": len(text), "lines": text.count("\n") + 1, "excerpt": text[:EXCERPT]}
 
 
 def decoded(content: bytes) -> str:
@@ -62,9 +72,41 @@ def rows(content: bytes, suffix: str) -> Iterator[Row]:
             yield Row(b"", "", "The row has no text")
 
 
-KIND = Kind(
-    "texts",
+def encode(work: Text) -> Kept:
+    text = normal(work.text)
+    return Kept((text + "\n").encode(), PLAIN, facts=facts_of(text))
+
+
+def sign(content: bytes, provenance: dict[str, Any]) -> bytes:
+    """A last line that readers pass over says how it was made."""
+    return content + SIGNATURE.format(json.dumps(provenance, ensure_ascii=True).replace("--", "-\\u002d")).encode()
+
+
+def signed(content: bytes) -> dict[str, Any]:
+    found = SIGNED.search(content[-LONGEST_SIGNATURE:])
+    try:
+        said = json.loads(found[1]) if found else None
+    except (ValueError, RecursionError) as error:
+        raise Invalid(SAYS_NOTHING) from error
+    if not isinstance(said, dict):
+        raise Invalid(SAYS_NOTHING)
+    return said
+
+
+def bare(content: bytes) -> str:
+    """The text without that line."""
+    return SIGNED.sub(b"", content).decode().rstrip("\n")
+
+
+MEDIUM = Medium(
+    TEXTS,
+    {PLAIN: ".txt"},
     read,
+    encode=encode,
+    decode=lambda content, media_type: Text(bare(content)),
+    suffixes=SUFFIXES,
+    sign=sign,
+    signed=signed,
     most_bytes=lambda: MOST,
     extent="characters",
     unit="characters",

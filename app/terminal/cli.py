@@ -186,6 +186,9 @@ def generate(
     image: Annotated[
         list[Path] | None, typer.Option(exists=True, help="A picture to work from; may be repeated")
     ] = None,
+    input: Annotated[
+        list[str] | None, typer.Option(help="Anything else to work from, as role=file: mask=sky.png")
+    ] = None,
     param: Annotated[list[str] | None, typer.Option(help="Any other parameter, as name=value")] = None,
 ) -> None:
     """Draw with a model in this process, without server or queue; prints the files' names."""
@@ -205,7 +208,11 @@ def generate(
     except DomainError as error:
         fail(error.detail, 2)
     command = [sys.executable, "-m", "workers.draw", model, chosen, json.dumps(params), str(output.resolve())]
-    command += [str(path.resolve()) for path in image or []]
+    for given in [*(f"image={path}" for path in image or []), *(input or [])]:
+        role, _, file = given.partition("=")
+        if not Path(file).is_file():
+            fail(f"{given}: there is no such file", 2)
+        command.append(f"{role}={Path(file).resolve()}")
     raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
 
 

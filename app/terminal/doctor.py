@@ -10,8 +10,10 @@ import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select, text, tuple_
+from sqlalchemy.orm import InstrumentedAttribute
 
 from app.artworks.tables import Artwork
 from app.checkpoints import service as checkpoints
@@ -29,10 +31,11 @@ from app.uploads.tables import Upload
 
 NEEDED_MIB = 500
 BATCH, THREADS = 200, 8
-KINDS: dict[str, type[Artwork] | type[Upload] | type[DatasetItem]] = {
-    "artwork": Artwork,
-    "upload": Upload,
-    "dataset item": DatasetItem,
+KINDS: dict[str, tuple[InstrumentedAttribute[Any], InstrumentedAttribute[str]]] = {  # (SHA-256, id)
+    "artwork": (Artwork.sha256, Artwork.id),
+    "poster": (Artwork.poster_sha256, Artwork.id),
+    "upload": (Upload.sha256, Upload.id),
+    "dataset item": (DatasetItem.sha256, DatasetItem.id),
 }
 WELL, MISSING, DAMAGED = "well", "missing", "damaged"
 
@@ -121,11 +124,10 @@ def examine_files() -> Iterator[tuple[str, str, str]]:
 
 def named(kind: str) -> Iterator[list[tuple[str, str]]]:
     """(SHA-256, id) of all that has a file, in batches; those with the same file follow one another."""
-    table = KINDS[kind]
-    place = (table.sha256, table.id)
+    place = KINDS[kind]
     last = ("", "")
     while True:
-        query = select(*place).where(table.sha256.is_not(None), tuple_(*place) > last).order_by(*place).limit(BATCH)
+        query = select(*place).where(place[0].is_not(None), tuple_(*place) > last).order_by(*place).limit(BATCH)
         with session_scope(writing=False) as session:
             rows = [(str(digest), found) for digest, found in session.execute(query)]
         if not rows:
@@ -136,9 +138,9 @@ def named(kind: str) -> Iterator[list[tuple[str, str]]]:
 
 def is_there(kind: str, identifier: str) -> bool:
     """Still: with a row that is deleted meanwhile its file may go."""
-    table = KINDS[kind]
+    _, of_it = KINDS[kind]
     with session_scope(writing=False) as session:
-        return session.scalar(select(table.id).where(table.id == identifier)) is not None
+        return session.scalar(select(of_it).where(of_it == identifier)) is not None
 
 
 def state_of(digest: str) -> str:

@@ -25,7 +25,7 @@ UNTOUCHED_SECONDS, LEFTOVER_SECONDS = 3600.0, 86400.0
 TURN_SECONDS = 5.0  # of work; then others may
 PAGE = 500  # files that are looked up at once
 DEEPEST = 4  # folders below the data folder in which things are written: those of a run, and of a preview
-NAMING = (Artwork, Upload, DatasetItem)
+NAMING = (Artwork.sha256, Artwork.poster_sha256, Upload.sha256, DatasetItem.sha256)
 log = structlog.get_logger()
 
 
@@ -59,8 +59,8 @@ def collect_garbage(
 def named(session: Session, digests: list[str]) -> set[str]:
     """Which of these a row names."""
     found = distribution.digests(session) & set(digests)
-    for table in NAMING:
-        found |= {digest for digest in session.scalars(select(table.sha256).where(table.sha256.in_(digests))) if digest}
+    for column in NAMING:
+        found |= {digest for digest in session.scalars(select(column).where(column.in_(digests))) if digest}
     return found
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Annotated
 
-from fastapi import Request, Response, status
+from fastapi import Query, Request, Response, status
 
 from app.database import session_scope
+from app.media import TYPES
 from app.security import Principal
 from app.uploads import service
 from app.uploads.form import OPENAPI, received
 from app.uploads.schemas import UploadOut
 from app.users.deps import User
-from app.web.files import ANSWERS, file_response
+from app.web.files import ANSWERS, file_response, is_known
 from app.web.lanes import DECODING, WRITING
 from app.web.parameters import Id
 from app.web.routing import Router
@@ -20,16 +22,17 @@ from app.web.routing import Router
 router = Router(prefix="/uploads", tags=["uploads"])
 
 
-@router.post("", status_code=status.HTTP_201_CREATED, summary="Upload an input picture", openapi_extra=OPENAPI)
+@router.post("", status_code=status.HTTP_201_CREATED, summary="Upload what to work from", openapi_extra=OPENAPI)
 async def upload(user: User, request: Request) -> UploadOut:
+    """A picture; by its name also MIDI, MusicXML, ABC or a text."""
     async with received(request, user.id) as (file, name):
-        picture = await DECODING.run(user.id, partial(service.receive, file))
-    return await WRITING.run(user.id, partial(add, user, picture, name))
+        found = await DECODING.run(user.id, partial(service.receive, file, name))
+    return await WRITING.run(user.id, partial(add, user, found, name))
 
 
-def add(user: Principal, picture: service.Received, name: str) -> UploadOut:
+def add(user: Principal, found: service.Received, name: str) -> UploadOut:
     with session_scope() as session:
-        return UploadOut.model_validate(service.add(session, user, picture, name))
+        return UploadOut.model_validate(service.add(session, user, found, name))
 
 
 @router.get("/{upload_id}", summary="One upload")
@@ -40,14 +43,31 @@ def get_upload(user: User, upload_id: Id) -> UploadOut:
 
 @router.get(
     "/{upload_id}/file",
-    summary="The picture, as it was kept",
+    summary="The file, as it was kept",
     response_class=Response,
-    responses={200: {"content": {"image/png": {}}}, **ANSWERS},
+    responses={200: {"content": TYPES}, **ANSWERS},
 )
 def get_upload_file(request: Request, user: User, upload_id: Id) -> Response:
     with session_scope(writing=False) as session:
         found = service.get(session, user, upload_id)
     return file_response(request, found.sha256, lambda: service.content(found), found.media_type, {})
+
+
+@router.get(
+    "/{upload_id}/preview",
+    summary="A WebP of about this size",
+    response_class=Response,
+    responses={200: {"content": {"image/webp": {}}}},
+)
+def get_upload_preview(
+    request: Request, user: User, upload_id: Id, size: Annotated[int, Query(ge=16, le=1024)] = 128
+) -> Response:
+    with session_scope(writing=False) as session:
+        found = service.get(session, user, upload_id)
+    headers = {"Cache-Control": "private, max-age=31536000, immutable", "ETag": f'"{found.sha256}-{size}"'}
+    if is_known(request, headers):
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
+    return Response(service.preview(found, size), media_type="image/webp", headers=headers)
 
 
 @router.delete("/{upload_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete an upload")

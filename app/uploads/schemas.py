@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class UploadOut(BaseModel):
@@ -14,7 +15,8 @@ class UploadOut(BaseModel):
     sha256: str
     media_type: str
     size_bytes: int
-    width: int
-    height: int
+    width: int | None
+    height: int | None
+    facts: dict[str, Any] = Field(description="What is known of it besides")
     label: str
     created_at: datetime

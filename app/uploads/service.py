@@ -1,4 +1,4 @@
-"""Keeps uploaded pictures: re-encoded, upright, stripped of metadata."""
+"""Keeps uploads to work from: pictures re-encoded, upright, stripped of metadata; music and texts in one form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 
 from app.database import now, storage_lock
 from app.errors import NotFound, TooLarge
-from app.media.pixels import read_upload
+from app.media import Kept, of_type, taken
+from app.media.previews import cached_preview
 from app.security import Principal
 from app.settings import get_settings
 from app.storage import get_storage
@@ -21,21 +22,19 @@ LABEL_LENGTH = 200
 
 @dataclass(frozen=True)
 class Received:
-    """A picture as it is kept, in the storage already."""
+    """A file as it is kept, in the storage already."""
 
     sha256: str
-    size: int
-    width: int
-    height: int
+    kept: Kept
 
 
-def receive(file: BinaryIO) -> Received:
-    """Decode a foreign file and store the picture, before any transaction: both take their time.
+def receive(file: BinaryIO, name: str) -> Received:
+    """Decode a foreign file and store what is kept of it, before any transaction: both take their time.
 
     Raises UnsupportedMedia, Invalid, TooLarge or StorageFull.
     """
-    png, width, height = read_upload(content_of(file))
-    return Received(get_storage().put(png), len(png), width, height)
+    kept = taken(content_of(file), name)
+    return Received(get_storage().put(kept.content), kept)
 
 
 def content_of(file: BinaryIO) -> bytes:
@@ -53,10 +52,11 @@ def add(session: Session, user: Principal, received: Received, file_name: str) -
     upload = Upload(
         user_id=user.id,
         sha256=received.sha256,
-        media_type="image/png",
-        size_bytes=received.size,
-        width=received.width,
-        height=received.height,
+        media_type=received.kept.media_type,
+        size_bytes=len(received.kept.content),
+        width=received.kept.width,
+        height=received.kept.height,
+        facts=received.kept.facts,
         label="".join(c for c in file_name if c.isprintable())[:LABEL_LENGTH],
     )
     session.add(upload)
@@ -76,6 +76,15 @@ def content(upload: Upload) -> bytes:
         return get_storage().get(upload.sha256)
     except FileNotFoundError as error:
         raise NotFound("The file of this upload is missing") from error
+
+
+def preview(upload: Upload, size: int) -> bytes:
+    """A WebP. Raises NotFound where its medium has no picture of it."""
+    poster = of_type(upload.media_type).poster
+    if poster is None:
+        raise NotFound("There is no picture of this upload")
+    make = poster
+    return cached_preview(upload.sha256, size, lambda: make(content(upload), upload.media_type))
 
 
 def get(session: Session, user: Principal, upload_id: str) -> Upload:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
@@ -18,8 +19,9 @@ class Upload(Base):
     sha256: Mapped[str] = mapped_column(index=True)
     media_type: Mapped[str]
     size_bytes: Mapped[int]
-    width: Mapped[int]
-    height: Mapped[int]
+    width: Mapped[int | None]
+    height: Mapped[int | None]
+    facts: Mapped[dict[str, Any]] = mapped_column(default=dict)
     label: Mapped[str]  # the client's file name; only ever shown
     created_at: Mapped[datetime] = mapped_column(default=now)
     used_at: Mapped[datetime | None]  # when a job last took it

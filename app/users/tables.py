@@ -11,7 +11,9 @@ from app.database import Base, new_id, now
 
 
 class User(Base):
-    """`name_key` is the name casefolded: names that differ in case only are one. `served_at` keeps the queue fair."""
+    """`name_key` is the name casefolded: names that differ in case only are one. `served_from` and
+    `served_until` keep the queue fair, see `generations.turns`.
+    """
 
     __tablename__ = "users"
 
@@ -22,7 +24,8 @@ class User(Base):
     password_hash: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(default=now)
     disabled_at: Mapped[datetime | None]
-    served_at: Mapped[datetime | None]
+    served_from: Mapped[int] = mapped_column(default=0, index=True)
+    served_until: Mapped[int] = mapped_column(default=0)
 
     @property
     def is_admin(self) -> bool:

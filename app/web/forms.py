@@ -27,7 +27,9 @@ class Field:
     required: bool
     more: bool
     family: str = ""  # of the checkpoints to choose from
-    usual: str = ""  # of weights: which pictures weigh something at first, all, first or last
+    usual: str = ""  # of weights: which inputs weigh something at first, all, first or last
+    of: str = ""  # of weights: the role of those inputs
+    part: str = ""
     group: str = ""  # the parameter that it is a part of
     placeholder: str = ""  # what it is when nothing is given
 
@@ -100,4 +102,6 @@ def field(name: str, schema: dict[str, Any], required: bool) -> Field:
         more=bool(merged.get("more")),
         family=family,
         usual=str(merged.get("usual", "")),
+        of=str(merged.get("of", "")),
+        part=str(merged.get("part", "")),
     )

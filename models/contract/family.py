@@ -60,6 +60,7 @@ class Family:
     cost: Callable[[Any], TrainingCost] | None = None
     problem: Callable[[Any, Callable[[str], dict[str, Any]]], str | None] | None = None
     pairs: bool = False
+    number_bytes: int | None = 4  # of a weight that is loaded; None: as in the file
 
     def task(self, name: str) -> Task | None:
         return next((task for task in self.tasks if task.name == name), None)

@@ -91,5 +91,5 @@ def label_field() -> Any:
         max_length=180,
         title="Style",
         description="One of the styles that the model has learnt; empty draws one at random",
-        json_schema_extra={"choices_from": "labels"},
+        json_schema_extra={"choices_from": "labels", "part": "subject"},
     )

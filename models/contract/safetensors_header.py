@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 from models.contract.card import CheckpointError
 
@@ -19,6 +20,31 @@ def check_header(path: Path) -> None:
     Every tensor has a known type, its bytes fit its shape, and together they fill the rest of the file without gaps
     or overlaps.
     """
+    tensors, place = read_header(path)
+    end = 0
+    for first, last, expected in sorted(span(name, entry) for name, entry in tensors.items()):
+        if first != end or last - first != expected:
+            raise CheckpointError("the tensors of the weights overlap, leave gaps or do not fit their shapes")
+        end = last
+    if end != path.stat().st_size - place:
+        raise CheckpointError("the weights file is cut off, or longer than its tensors")
+
+
+def bytes_loaded(path: Path, number_bytes: int | None = None) -> int:
+    """What the tensors of a file take in memory: with so many bytes a number, or those of the file.
+
+    Raises CheckpointError, OSError.
+    """
+    tensors, _ = read_header(path)
+    found = 0
+    for name, entry in tensors.items():
+        first, last, _ = span(name, entry)
+        found += (last - first) // BYTES[entry["dtype"]] * (number_bytes or BYTES[entry["dtype"]])
+    return found
+
+
+def read_header(path: Path) -> tuple[dict[str, Any], int]:
+    """(tensors by name as they are described, where their bytes begin). Raises CheckpointError, OSError."""
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -33,13 +59,7 @@ def check_header(path: Path) -> None:
     header.pop("__metadata__", None)
     if not 1 <= len(header) <= MAX_TENSORS:
         raise CheckpointError(f"the weights hold {len(header)} tensors; there may be 1 to {MAX_TENSORS}")
-    end = 0
-    for first, last, expected in sorted(span(name, entry) for name, entry in header.items()):
-        if first != end or last - first != expected:
-            raise CheckpointError("the tensors of the weights overlap, leave gaps or do not fit their shapes")
-        end = last
-    if end != size - 8 - length:
-        raise CheckpointError("the weights file is cut off, or longer than its tensors")
+    return header, 8 + length
 
 
 def span(name: str, entry: object) -> tuple[int, int, int]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
-if TYPE_CHECKING:  # the web process declares models, it does not compute
-    import numpy as np
-    import numpy.typing as npt
-from models.contract.tasks import LONGEST_PROMPT, TEXT_TO_IMAGE
+from models.contract.tasks import IMAGE, LONGEST_PROMPT, TEXT_TO_IMAGE
+from models.contract.values import Picture, Pixels, Value
 
 BATCHES = (1, 2, 4, 8, 16)  # a batch is padded to one of these, so that few shapes occur
+Inputs: TypeAlias = "dict[str, list[Value]]"  # by role
 
 
 class Cancelled(Exception):
@@ -20,16 +19,21 @@ class Cancelled(Exception):
 
 @dataclass
 class Request:
-    """One picture to sample: its own seed, its task's parameters, and the pictures that it is given.
+    """One work to sample: its own seed, its task's parameters, and what it is given, by role.
 
-    `images` are (H, W, 3) uint8 of any size. It is the `index`-th of its job's pictures.
+    It is the `index`-th of its job's works.
     """
 
     task: str
     params: Any
     seed: int
-    images: list[npt.NDArray[np.uint8]] = field(default_factory=list)
+    inputs: Inputs = field(default_factory=dict)
     index: int = 0
+
+    @property
+    def images(self) -> list[Pixels]:
+        """(H, W, 3) uint8 each, of the role `image`."""
+        return [given.pixels for given in self.inputs.get(IMAGE, []) if isinstance(given, Picture)]
 
 
 def requests_of(params_of: Callable[..., Any], prompts: list[str], seed: int, **params: float) -> list[Request]:
@@ -41,15 +45,29 @@ def requests_of(params_of: Callable[..., Any], prompts: list[str], seed: int, **
 
 @dataclass
 class Output:
-    """One sampled work. For pictures `pixels` is (H, W, 3) uint8."""
+    """One sampled work, and what is to be said of it. `alone` are parameters that give this very one when it is asked
+    for by itself, where they differ from the request's.
+    """
 
-    pixels: npt.NDArray[np.uint8]
-    metadata: dict[str, Any] = field(default_factory=dict)
+    value: Value
+    facts: dict[str, Any] = field(default_factory=dict)
+    alone: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def pixels(self) -> Pixels:
+        """(H, W, 3) uint8 of a picture."""
+        assert isinstance(self.value, Picture)
+        return self.value.pixels
 
 
 T = TypeVar("T")
-Previews: TypeAlias = "list[npt.NDArray[np.uint8]]"  # one unfinished picture a request
+Previews: TypeAlias = "list[Value]"  # one unfinished work a request
 OnStep: TypeAlias = "Callable[[int, int, Callable[[], Previews]], None]"
+
+
+def as_pictures(images: list[Pixels]) -> list[Value]:
+    """(H, W, 3) uint8 each."""
+    return [Picture(pixels) for pixels in images]
 
 
 def padded(batch: list[T]) -> list[T]:
@@ -58,7 +76,7 @@ def padded(batch: list[T]) -> list[T]:
 
 
 class Sampler(Protocol):
-    """A loaded checkpoint. `batch_size` is how many requests it takes at once."""
+    """A loaded checkpoint. `batch_size` is how many requests it takes at once, `memory_bytes` what its weights hold."""
 
     batch_size: int
     memory_bytes: int

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-if TYPE_CHECKING:  # the web process declares models, it does not compute
-    pass
+from models.contract.values import PICTURES
 
-
+IMAGE = "image"  # the role of what most tasks work from
 MAX_SEED = 2**53 - 1  # exact in JavaScript
 MOST_MIXED = 4  # pictures
 Weights = list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]]
@@ -32,10 +32,15 @@ class SamplingParams(BaseModel):
     count: int = Field(1, ge=1, le=16, title="Count", description="How many pictures", strict=True)
 
     @classmethod
-    def weights_of_pictures(cls) -> list[str]:
-        """Names of the parameters that have one number for each picture that is given."""
+    def in_part(cls, *parts: str) -> dict[str, dict[str, Any]]:
+        """Parameters that declare one of these parts, by name, with what else their schema declares."""
         extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
-        return [name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("widget") == "weights"]
+        return {name: extra for name, extra in extras.items() if isinstance(extra, dict) and extra.get("part") in parts}
+
+    def subject(self) -> str:
+        """What the work is to be of, in words; empty where no parameter says it."""
+        said = [getattr(self, name) for name in self.in_part("prompt") or self.in_part("subject")]
+        return " · ".join(str(words) for words in said if words)
 
 
 def plain_text(text: str) -> str:
@@ -60,24 +65,50 @@ class PromptedParams(SamplingParams):
         title="Prompt",
         strict=True,
         description="What to draw, in English or Chinese",
-        json_schema_extra={"widget": "prompt"},
+        json_schema_extra={"widget": "prompt", "part": "prompt"},
     )
 
 
 @dataclass(frozen=True)
+class Input:
+    """What a task is given: how many of a medium, at least and at most, in a role such as image, mask, style, melody.
+
+    `title` is what the form calls it.
+    """
+
+    role: str
+    title: str
+    medium: str = PICTURES
+    least: int = 1
+    most: int = 1
+
+
+Sizes: TypeAlias = "Mapping[str, Sequence[Mapping[str, Any]]]"  # by role: width and height, or what is known else
+
+
+@dataclass(frozen=True)
 class Task:
-    """One thing a family does. `name` is the field's own term, `media_type` what it returns, `images` how many
-    pictures it is given, at least and at most.
+    """One thing a family does. `name` is the field's own term; it is given `inputs` and gives works of a medium.
+
+    `batch_key(params, sizes)`: jobs with one key may be sampled together; None: those of the task. `cost(params,
+    sizes)` is what one work takes, in pictures of a small model; it counts in batches, turns and quotas.
 
     A parameter whose schema has `choices_from: KEY` takes one of the strings that the checkpoint's card has under KEY.
+    One may declare its part by `part`: `prompt`, or else `subject`, says in words what the work is of; `path` spreads a
+    job's works between its inputs; `weights` has one number for each input in the role `of`.
     """
 
     name: str
     title: str
     params: type[SamplingParams]
-    media_type: str = "image/png"
-    images: tuple[int, int] = (0, 0)
-    live: bool = False  # one picture takes so little time that it can follow a slider
+    gives: str = PICTURES
+    inputs: tuple[Input, ...] = ()
+    live: bool = False  # one work takes so little time that it can follow a slider
+    batch_key: Callable[[Any, Sizes], str] | None = None
+    cost: Callable[[Any, Sizes], int] = lambda params, sizes: 1
+
+    def input(self, role: str) -> Input | None:
+        return next((given for given in self.inputs if given.role == role), None)
 
     def choices(self, card: dict[str, Any]) -> dict[str, list[str]]:
         """What this checkpoint allows for such parameters; nothing where its card has none."""
@@ -112,13 +143,16 @@ class InterpolationParams(SamplingParams):
         max_length=MOST_MIXED,
         title="Weight",
         description="How much of each picture; empty takes as much of each",
-        json_schema_extra={"widget": "weights", "usual": "all"},
+        json_schema_extra={"widget": "weights", "usual": "all", "part": "weights", "of": IMAGE},
     )
     variety: float = Field(
         0.0, ge=0, le=1, title="Variety", description="How far each picture strays from the mixture, by its seed"
     )
     path: bool = Field(
-        False, title="The way between", description="Spread the pictures along the way from the first to the last"
+        False,
+        title="The way between",
+        description="Spread the pictures along the way from the first to the last",
+        json_schema_extra={"part": "path"},
     )
 
     @model_validator(mode="after")
@@ -130,6 +164,11 @@ class InterpolationParams(SamplingParams):
         return self
 
 
+def images(least: int, most: int) -> tuple[Input, ...]:
+    """Pictures to work from."""
+    return (Input(IMAGE, "Picture to work from", PICTURES, least, most),)
+
+
 TEXT_TO_IMAGE = "text-to-image"
-VARIATION = Task("image-variation", "More like this", VariationParams, images=(1, 1), live=True)
-INTERPOLATION = Task("image-interpolation", "Mix works", InterpolationParams, images=(2, MOST_MIXED), live=True)
+VARIATION = Task("image-variation", "More like this", VariationParams, inputs=images(1, 1), live=True)
+INTERPOLATION = Task("image-interpolation", "Mix works", InterpolationParams, inputs=images(2, MOST_MIXED), live=True)

@@ -13,7 +13,8 @@ from torch import Tensor
 from models.autoencoders.kl import KLAutoencoder
 from models.autoencoders.load import load_latents
 from models.checkpoint import loaded, read_text
-from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, padded, requests_of
+from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, as_pictures, padded, requests_of
+from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels
 from models.diffusion.flow import heun
 from models.diffusion.network import FlowTransformer
@@ -45,7 +46,7 @@ class FlowSampler:
             chosen = [i for i, request in enumerate(batch) if request.params.steps == steps]
             told = partial(self._on_step, on_step, chosen, len(batch), before, total)
             x = self.walk([batch[i] for i in chosen], steps, told)
-            outputs |= {i: Output(pixels) for i, pixels in zip(chosen, self.draw(x), strict=False)}
+            outputs |= {i: Output(Picture(pixels)) for i, pixels in zip(chosen, self.draw(x), strict=False)}
             before += steps
         return [outputs[i] for i in range(len(batch))]
 
@@ -69,7 +70,7 @@ class FlowSampler:
 
         return heun(denoise, noise, steps, lambda step, x: on_step(step, x[: len(batch)]))[: len(batch)]
 
-    def draw(self, x: Tensor) -> Previews:
+    def draw(self, x: Tensor) -> list[Pixels]:
         """Normalised data -> (H, W, 3) uint8 pictures."""
         x = self.network.denormalized(x)
         pictures = to_pixels(self.autoencoder.decoder(x) if self.autoencoder else x)
@@ -85,7 +86,7 @@ class FlowSampler:
         """What is foreseen of every picture of a batch; those whose turn has not come stay white."""
         drawn = dict(zip(chosen, self.draw(x), strict=False))
         blank = np.full_like(next(iter(drawn.values())), 255)
-        return [drawn.get(i, blank) for i in range(count)]
+        return as_pictures([drawn.get(i, blank) for i in range(count)])
 
 
 def gaussian(seed: int, shape: tuple[int, ...]) -> Tensor:

@@ -8,7 +8,7 @@ from functools import cache, partial
 import torch
 from torch import Tensor
 
-from models.contract.sampling import OnStep, Previews
+from models.contract.sampling import OnStep, Previews, as_pictures
 from models.data.pictures import to_pixels
 from models.gan.encoder import Encoder, fit_encoder, seen
 from models.gan.network import Generator
@@ -48,7 +48,7 @@ def project(
 
 
 def previews(drawn: Tensor) -> Previews:
-    return list(to_pixels(drawn).permute(0, 2, 3, 1).cpu().numpy())
+    return as_pictures(list(to_pixels(drawn).permute(0, 2, 3, 1).cpu().numpy()))
 
 
 def projector(network: Generator, encoder: Encoder | None) -> Callable[[Tensor, OnStep], tuple[Tensor, Tensor | None]]:

@@ -14,6 +14,7 @@ from models.autoencoders.fsq import FSQAutoencoder
 from models.autoencoders.load import load_autoencoder
 from models.checkpoint import loaded, read_text
 from models.contract.sampling import BATCHES, OnStep, Output, Request, padded, requests_of
+from models.contract.values import Picture
 from models.data.pictures import to_pixels
 from models.masked.network import MaskedTransformer, halton_order
 from models.masked.spec import MaskedConfig, MaskedParams
@@ -37,8 +38,8 @@ class MaskedSampler:
         grid = self.network.grid
         tokens = self.tokens(padded(batch))[: len(batch)]
         pictures = to_pixels(self.autoencoder.decode(tokens.view(-1, grid, grid))).permute(0, 2, 3, 1).numpy()
-        on_step(1, 1, lambda: list(pictures))
-        return [Output(pixels) for pixels in pictures]
+        on_step(1, 1, list)
+        return [Output(Picture(pixels)) for pixels in pictures]
 
     def tokens(self, batch: list[Request]) -> Tensor:
         params: list[MaskedParams] = [request.params for request in batch]

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from models.checkpoint import CheckpointError
 from models.contract.sampling import BATCHES, OnStep, Output, Request, padded
 from models.contract.tasks import INTERPOLATION, TEXT_TO_IMAGE, VARIATION
+from models.contract.values import Picture
 from models.data.pictures import to_pixels, to_unit
 
 TASK = "unconditional-image-generation"
@@ -105,10 +106,11 @@ class LatentSampler:
         pixels = to_pixels(pictures).permute(0, 2, 3, 1).cpu().numpy()
         found = []
         for each, request, (_, label) in zip(pixels, batch, drawn, strict=False):
-            metadata: dict[str, Any] = {"label": self.labels[label]} if self.labels else {}
+            facts = {"label": self.labels[label]} if self.labels else {}
+            alone: dict[str, Any] = {}
             if request.task == INTERPOLATION.name:
-                metadata["weights"] = [round(weight, 6) for weight in mixing_weights(request)]
-            found.append(Output(each, metadata))
+                alone = {"weights": [round(weight, 6) for weight in mixing_weights(request)], "path": False}
+            found.append(Output(Picture(each), facts, alone))
         return found
 
     def draws(self, request: Request, encoded: dict[int, tuple[Tensor, int]]) -> tuple[Tensor, int]:

@@ -13,7 +13,8 @@ from torch import Tensor
 from models.autoencoders.fsq import FSQAutoencoder
 from models.autoencoders.load import load_autoencoder
 from models.checkpoint import loaded, read_text
-from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, padded, requests_of
+from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, as_pictures, padded, requests_of
+from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels
 from models.parts.prompt import drop_prompts
 from models.parts.text import PromptEncoder
@@ -37,9 +38,9 @@ class TransformerSampler:
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
         """One picture a request; see `sample_tokens`. `on_step` is called after every row of tokens."""
         tokens = sample_tokens(self.network, self.prompts, batch, partial(self._on_step, on_step))
-        return [Output(pixels) for pixels in self.draw(tokens)]
+        return [Output(Picture(pixels)) for pixels in self.draw(tokens)]
 
-    def draw(self, tokens: Tensor) -> Previews:
+    def draw(self, tokens: Tensor) -> list[Pixels]:
         """(B, N) tokens -> (H, W, 3) uint8 pictures."""
         grid = self.network.config.grid
         pictures = to_pixels(self.autoencoder.decode(tokens.view(-1, grid, grid)))
@@ -53,10 +54,10 @@ class TransformerSampler:
     @torch.inference_mode()
     def _unfinished(self, tokens: Tensor, done: int) -> Previews:
         """The picture so far: rows of tokens that are not yet written stay white."""
-        pictures = self.draw(tokens)
-        for picture in pictures:
-            picture[done // self.network.config.grid * (len(picture) // self.network.config.grid) :] = 255
-        return pictures
+        drawn = self.draw(tokens)
+        for pixels in drawn:
+            pixels[done // self.network.config.grid * (len(pixels) // self.network.config.grid) :] = 255
+        return as_pictures(drawn)
 
 
 def sample_tokens(

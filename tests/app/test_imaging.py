@@ -112,7 +112,7 @@ def test_a_png_says_what_made_it_in_three_ways() -> None:
         "height": 8,
         "version": "1",
     }
-    png = provenance.png_with_provenance(Image.new("RGB", (8, 8)), made)
+    png = provenance.with_provenance(pixels.encode_png(Image.new("RGB", (8, 8))), made)
     info = Image.open(io.BytesIO(png)).info
     assert info["parameters"].startswith("红狐狸\nSeed: 7, CFG scale: 3.0, Size: 8x8, Model: m")
     assert json.loads(info["danqing"]) == made

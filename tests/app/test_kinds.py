@@ -15,7 +15,7 @@ from app.database import session_scope
 from app.datasets import prepare, service
 from app.datasets.schemas import DatasetIn, KindName
 from app.errors import Invalid, UnsupportedMedia
-from app.media import KINDS, scores, texts
+from app.media import MEDIA, scores, texts
 from tests.app.test_datasets import add, drawing, listed, zipped
 
 TUNE = [(60, 1.0), (62, 0.5), (64, 0.5), (67, 2.0)]
@@ -215,4 +215,4 @@ def test_files_and_rows_of_tables_are_works() -> None:
 
 
 def test_every_kind_says_how_large_its_items_are() -> None:
-    assert {kind.unit for kind in KINDS.values()} == {"px", "frames", "s", "characters"}
+    assert {medium.unit for medium in MEDIA.values()} == {"px", "frames", "s", "characters"}

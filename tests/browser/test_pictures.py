@@ -34,7 +34,7 @@ def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_
     follow(works.first)
     expect(page.get_by_role("heading", level=1)).to_have_text("oil · Small faces")
     follow(page.get_by_role("link", name="More like this"))
-    expect(page.locator("#chosen li")).to_have_count(1)
+    expect(page.locator(".chosen li")).to_have_count(1)
     assert violations(page) == []
     frame = page.get_by_alt_text("What it would be")
     expect(frame).to_be_visible()
@@ -52,17 +52,17 @@ def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_
     expect(page.locator(".job").first.locator(".works a img")).to_have_count(2)
 
     follow(page.get_by_role("link", name="Mix works"))
-    expect(page.locator("#chosen li")).to_have_count(1)
+    expect(page.locator(".chosen li")).to_have_count(1)
     page.locator(".pick").nth(3).click()
     page.get_by_label("Search works to take").fill("no such work anywhere")
     expect(page.get_by_role("group", name="Works to take")).to_have_text("Nothing found")
     page.get_by_label("Search works to take").fill("oil")
     expect(page.locator(".pick").first).to_be_visible()
     (tmp_path / "kite.png").write_bytes(drawing(3))
-    page.locator("#picture-files").set_input_files(tmp_path / "kite.png")
-    expect(page.locator("#chosen li")).to_have_count(3)
-    page.locator("#chosen li").nth(1).get_by_role("button").click()
-    expect(page.locator("#chosen li")).to_have_count(2)
+    page.locator("[data-files]").set_input_files(tmp_path / "kite.png")
+    expect(page.locator(".chosen li")).to_have_count(3)
+    page.locator(".chosen li").nth(1).get_by_role("button").click()
+    expect(page.locator(".chosen li")).to_have_count(2)
     expect(frame).to_be_visible()
     before = frame.get_attribute("src")
     page.get_by_label("Weight").last.fill("0.25")
@@ -77,7 +77,7 @@ def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_
     expect(page.locator("dt:text-is('Weight') + dd")).to_have_text("0.8, 0.2")
 
     follow(page.get_by_role("link", name="Open in create"))
-    expect(page.locator("#chosen li")).to_have_count(2)
+    expect(page.locator(".chosen li")).to_have_count(2)
     expect(page.get_by_label("Weight").last).to_have_value("0.2")
 
 
@@ -85,16 +85,16 @@ def test_a_file_that_is_no_picture_and_too_few_pictures_are_said(open_page: Open
     page = open_page(expected="status of 4")
     page.goto(f"/create?model={MODEL}&task=image-interpolation")
     (tmp_path / "notes.png").write_text("no picture")
-    page.locator("#picture-files").set_input_files(tmp_path / "notes.png")
-    expect(page.locator("[data-error=images]")).to_contain_text("not a PNG")
+    page.locator("[data-files]").set_input_files(tmp_path / "notes.png")
+    expect(page.locator("[data-error=image]")).to_contain_text("not a PNG")
     page.get_by_role("button", name="Draw", exact=True).click()
-    expect(page.locator("[data-error=images]")).to_have_text("This task takes 2 to 4 pictures")
+    expect(page.locator("[data-error=image]")).to_have_text("This task takes 2 to 4 pictures")
 
 
 HAND_OVER = """([kind, bytes]) => {
   const carried = new DataTransfer();
   carried.items.add(new File([new Uint8Array(bytes)], "kite.png", { type: "image/png" }));
-  const place = document.getElementById("pictures");
+  const place = document.querySelector("[data-role]");
   const event = kind === "drop"
     ? new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true })
     : new ClipboardEvent("paste", { clipboardData: carried, bubbles: true, cancelable: true });
@@ -107,7 +107,7 @@ def test_pictures_are_dropped_and_pasted(open_page: Open) -> None:
     page.goto(f"/create?model={MODEL}&task=image-interpolation")
     for count, kind in enumerate(("drop", "paste"), 1):
         page.evaluate(HAND_OVER, [kind, list(drawing(count))])
-        expect(page.locator("#chosen li")).to_have_count(count)
+        expect(page.locator(".chosen li")).to_have_count(count)
     expect(page.get_by_alt_text("What it would be")).to_be_visible()
 
 
@@ -118,7 +118,7 @@ def test_the_page_fits_a_phone_and_is_accessible(open_page: Open, scheme: str, t
     files = [tmp_path / f"{i}.png" for i in range(4)]
     for i, file in enumerate(files):
         file.write_bytes(drawing(i))
-    page.locator("#picture-files").set_input_files(files)
-    expect(page.locator("#chosen li")).to_have_count(4)
+    page.locator("[data-files]").set_input_files(files)
+    expect(page.locator(".chosen li")).to_have_count(4)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert violations(page) == []

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
-from app.media.provenance import png_with_provenance, told
+from app.media.pixels import encode_png
+from app.media.provenance import signed, with_provenance
 from tests.browser.pages import follow
 from tests.studio import ROOT, request, wait_until
 
@@ -72,8 +73,8 @@ def test_a_file_that_is_dropped_opens_the_form_that_made_it(open_page: Open) -> 
     expect(page.get_by_label("Prompt")).to_have_value("a dropped kite, flat style")
     expect(page.get_by_label("Seed", exact=True)).not_to_have_value("")
     expect(page.locator("#differences")).to_be_hidden()
-    old = png_with_provenance(Image.open(io.BytesIO(content)), {**told(content), "version": "0.0.1"})
-    page.get_by_label("From a picture's file").set_input_files(
+    old = with_provenance(encode_png(Image.open(io.BytesIO(content))), {**signed(content), "version": "0.0.1"})
+    page.get_by_label("From a work's file").set_input_files(
         {"name": "kite.png", "mimeType": "image/png", "buffer": old}
     )
     expect(page.locator("#differences")).to_contain_text("drawn by version 0.0.1")

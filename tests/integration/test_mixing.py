@@ -67,7 +67,7 @@ def test_a_picture_on_the_way_can_be_made_again_alone(artist: httpx.Client) -> N
     images = [upload(artist, 1), upload(artist, 2)]
     way = draw(artist, "image-interpolation", images, path=True, count=3)
     middle = artist.get(f"/artworks/{way[1]['id']}").json()
-    assert middle["provenance"]["style_weights"] == [0.5, 0.5] and middle["provenance"]["weights"] == [1.0, 0.0]
+    assert middle["provenance"]["alone"] == {"weights": [1.0, 0.0], "style_weights": [0.5, 0.5], "path": False}
     again = draw(artist, "image-interpolation", images, weights=[1.0, 0.0], style_weights=[0.5, 0.5])[0]
     assert np.abs(pixels(artist, again) - pixels(artist, way[1])).max() <= 1
 

@@ -137,7 +137,7 @@ def test_weights_stay_with_their_pictures(artist: httpx.Client) -> None:
             inputs={"images": [{"sha256": "cd" * 32}, {"sha256": kite["sha256"]}]},
         ),
     ).json()
-    assert found["request"]["inputs"]["images"] == [{"artwork": None, "upload": kite["id"]}]
+    assert found["request"]["inputs"]["image"] == [{"artwork": None, "upload": kite["id"]}]
     assert found["request"]["params"]["weights"] == [0.9]
 
 

@@ -23,6 +23,7 @@ from models.gan.residual import ResidualGenerator
 from models.gan.sample import load, truncated_normal
 from models.gan.spec import GANConfig, GANTraining, UnconditionalImage
 from models.parts.latents import TASK
+from tests.models.pictures import from_pictures
 
 SMALL = GANConfig(size=16, patch=1, latent=8, width=16, max_width=32, blocks=1)
 
@@ -272,9 +273,9 @@ def test_a_picture_depends_on_its_seed_and_its_style_alone(tmp_path: Path) -> No
     several = sampler.sample(batch, lambda *_: None)
     (alone,) = sampler.sample(batch[1:2], lambda *_: None)
     assert np.abs(several[1].pixels.astype(int) - alone.pixels).max() <= 1
-    assert {output.metadata["label"] for output in several} == {"oil"}
+    assert {output.facts["label"] for output in several} == {"oil"}
     free = sampler.sample([Request(TASK, UnconditionalImage(), seed) for seed in range(12)], lambda *_: None)
-    assert {output.metadata["label"] for output in free} == {"ink", "oil"}
+    assert {output.facts["label"] for output in free} == {"ink", "oil"}
 
 
 def test_directions_are_those_that_change_the_first_layer_most(tmp_path: Path) -> None:
@@ -285,7 +286,8 @@ def test_directions_are_those_that_change_the_first_layer_most(tmp_path: Path) -
     assert torch.all(change[:-1] >= change[1:] - 1e-5)
     image = np.full((16, 16, 3), 128, np.uint8)
     given = [
-        Request("image-variation", VariationParams(strength=0, direction=d, amount=3), 0, [image]) for d in (None, "1")
+        Request("image-variation", VariationParams(strength=0, direction=d, amount=3), 0, from_pictures(image))
+        for d in (None, "1")
     ]
     still, moved = sampler.sample(given, lambda *_: None)
     assert not np.array_equal(still.pixels, moved.pixels)

@@ -15,7 +15,7 @@ from models.autoencoders.spec import FSQTraining
 from models.contract.card import read_card
 from models.contract.registry import families
 from models.contract.run_folder import RunFolder
-from models.contract.sampling import Request
+from models.contract.sampling import Request, as_pictures
 from models.data.pictures import Collection
 from models.gan.spec import GANTraining
 from models.training.recovery import train_with_rollback
@@ -77,7 +77,12 @@ def test_a_model_draws_what_it_draws_on_a_cpu(family: str, collection: Collectio
     known = families()[read_card(model)["family"]]
     assert known.sampler
     for task in known.tasks:
-        given = [np.random.default_rng(i).integers(0, 256, (48, 64, 3), np.uint8) for i in range(task.images[0])]
+        given = {
+            each.role: as_pictures(
+                [np.random.default_rng(i).integers(0, 256, (48, 64, 3), np.uint8) for i in range(each.least)]
+            )
+            for each in task.inputs
+        }
         here, there = (
             importlib.import_module(known.sampler)
             .load(model, device)

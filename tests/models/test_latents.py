@@ -19,6 +19,7 @@ from models.measure.features import PerceptualLoss
 from models.parts.latents import LatentSampler, mixing_weights, mixture, slerp
 from models.vae.network import VAE
 from models.vae.sample import load as load_vae
+from tests.models.pictures import from_pictures
 from tests.models.test_gan import checkpoint
 from tests.models.test_vae import SMALL
 
@@ -29,7 +30,7 @@ def picture(seed: int, height: int = 16, width: int = 16) -> np.ndarray:
 
 def mix(images: list[np.ndarray], count: int = 1, **params: object) -> list[Request]:
     given = InterpolationParams(count=count, **params)  # type: ignore[arg-type]
-    return [Request(INTERPOLATION.name, given, seed, images, seed) for seed in range(count)]
+    return [Request(INTERPOLATION.name, given, seed, from_pictures(*images), seed) for seed in range(count)]
 
 
 @pytest.fixture
@@ -70,11 +71,11 @@ def test_weights_sum_to_one_and_a_way_visits_every_picture() -> None:
 
 
 def test_a_variation_of_no_strength_is_what_the_model_makes_of_the_picture(sampler: LatentSampler) -> None:
-    image = picture(0)
-    given = [Request(VARIATION.name, VariationParams(strength=s), seed, [image]) for s in (0, 1) for seed in (1, 2)]
+    image = from_pictures(picture(0))
+    given = [Request(VARIATION.name, VariationParams(strength=s), seed, image) for s in (0, 1) for seed in (1, 2)]
     same, again, far, farther = (output.pixels for output in sampler.sample(given, lambda *_: None))
     assert np.array_equal(same, again) and not np.array_equal(far, farther)
-    chance = [Request(VARIATION.name, VariationParams(strength=1), 1, [picture(9)])]
+    chance = [Request(VARIATION.name, VariationParams(strength=1), 1, from_pictures(picture(9)))]
     (unrelated,) = sampler.sample(chance, lambda *_: None)
     assert np.abs(far.astype(int) - unrelated.pixels).max() <= 1  # of full strength nothing of the picture is left
 
@@ -82,14 +83,13 @@ def test_a_variation_of_no_strength_is_what_the_model_makes_of_the_picture(sampl
 def test_mixtures_end_in_their_pictures_and_pictures_of_any_shape_are_taken(sampler: LatentSampler) -> None:
     wide, tall = picture(1, 40, 90), picture(2, 33, 20)
     ends = sampler.sample(mix([wide, tall], count=3, path=True), lambda *_: None)
-    alone = [
-        sampler.sample([Request(VARIATION.name, VariationParams(strength=0), 0, [image])], lambda *_: None)[0].pixels
-        for image in (wide, tall)
-    ]
+    whole = VariationParams(strength=0)
+    asked = [Request(VARIATION.name, whole, 0, from_pictures(image)) for image in (wide, tall)]
+    alone = [sampler.sample([request], lambda *_: None)[0].pixels for request in asked]
     for end, pixels in zip((ends[0], ends[2]), alone, strict=True):
         assert np.abs(end.pixels.astype(int) - pixels).max() <= 1
     first, second = sampler.sample(mix([wide, tall], count=2, variety=0.3), lambda *_: None)
-    assert not np.array_equal(first.pixels, second.pixels) and first.metadata["weights"] == [0.5, 0.5]
+    assert not np.array_equal(first.pixels, second.pixels) and first.alone["weights"] == [0.5, 0.5]
     assert len(sampler.remembered.known) == 2
 
 

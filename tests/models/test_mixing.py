@@ -27,6 +27,7 @@ from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.sample import MixingSampler, load, load_mixing
 from models.vae.mixing.spec import MIXING, MixingConfig, MixingTraining, MixParams, RestyleParams
 from models.vae.mixing.train import all_divergences, train, translations
+from tests.models.pictures import from_pictures
 
 SIZE, CONCEPTS = 32, 40
 INKS = {
@@ -222,7 +223,7 @@ def test_without_weights_it_is_the_content_of_the_first_in_the_style_of_the_last
 ) -> None:
     images = [picture(data, 4, "blue"), picture(data, 7, "night")]
     asked = [
-        Request(INTERPOLATION.name, given, 0, images)
+        Request(INTERPOLATION.name, given, 0, from_pictures(*images))
         for given in (
             MixParams(),
             MixParams(weights=[1, 0], style_weights=[0, 0.5]),
@@ -230,25 +231,27 @@ def test_without_weights_it_is_the_content_of_the_first_in_the_style_of_the_last
         )
     ]
     usual, said, kept = sampler.sample(asked, lambda *_: None)
-    assert np.array_equal(usual.pixels, said.pixels) and usual.metadata["style_weights"] == [0.0, 1.0]
+    assert np.array_equal(usual.pixels, said.pixels) and usual.alone["style_weights"] == [0.0, 1.0]
     assert nearest_ink(usual.pixels) == "night" and nearest_ink(kept.pixels) == "blue"
 
 
 def test_a_way_goes_from_the_first_style_to_the_last(data: Collection, sampler: MixingSampler) -> None:
     images = [picture(data, 4, "blue"), picture(data, 7, "red"), picture(data, 9, "night")]
     given = MixParams(path=True, count=5)
-    outputs = sampler.sample([Request(INTERPOLATION.name, given, i, images, i) for i in range(5)], lambda *_: None)
-    weights = [output.metadata["style_weights"] for output in outputs]
+    outputs = sampler.sample(
+        [Request(INTERPOLATION.name, given, i, from_pictures(*images), i) for i in range(5)], lambda *_: None
+    )
+    weights = [output.alone["style_weights"] for output in outputs]
     assert weights[0] == [1, 0, 0] and weights[2] == [0, 1, 0] and weights[4] == [0, 0, 1]
     assert [nearest_ink(outputs[i].pixels) for i in (0, 2, 4)] == ["blue", "red", "night"]
-    assert all(output.metadata["weights"] == [1, 0, 0] for output in outputs)
+    assert all(output.alone["weights"] == [1, 0, 0] for output in outputs)
 
 
 def test_a_picture_is_drawn_again_in_a_style_by_name(data: Collection, sampler: MixingSampler) -> None:
-    image = picture(data, 4, "blue")
+    image = from_pictures(picture(data, 4, "blue"))
     asked = [
-        *[Request(VARIATION.name, RestyleParams(label=name), 1, [image]) for name in INKS],
-        *[Request(VARIATION.name, RestyleParams(label="red", strength=0), seed, [image]) for seed in (1, 2)],
+        *[Request(VARIATION.name, RestyleParams(label=name), 1, image) for name in INKS],
+        *[Request(VARIATION.name, RestyleParams(label="red", strength=0), seed, image) for seed in (1, 2)],
     ]
     *restyled, kept, again = sampler.sample(asked, lambda *_: None)
     assert [nearest_ink(output.pixels) for output in restyled] == list(INKS)

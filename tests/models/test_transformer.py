@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from models.autoencoders.fsq import FSQAutoencoder
 from models.autoencoders.spec import FSQConfig
 from models.contract.sampling import BATCHES, Cancelled, Output, Request, padded
+from models.contract.values import Picture
 from models.measure.prompted import watched_sheet
 from models.parts.prompt import drop_prompts
 from models.parts.sentences import normalize
@@ -135,8 +136,8 @@ def test_a_sampler_reports_steps_draws_previews_and_can_be_left() -> None:
     def watch(step: int, total: int, previews: object) -> None:
         seen.append(step)
         pictures = previews()  # type: ignore[operator]
-        assert len(pictures) == 2 and pictures[0].shape == (64, 64, 3)
-        assert (pictures[0][step:] == 255).all(), "rows that are not yet drawn stay white"
+        assert len(pictures) == 2 and pictures[0].pixels.shape == (64, 64, 3)
+        assert (pictures[0].pixels[step:] == 255).all(), "rows that are not yet drawn stay white"
         if step == 24:
             raise Cancelled
 
@@ -151,7 +152,7 @@ def test_a_sheet_has_any_number_of_prompts_of_any_length() -> None:
 
         def sample(self, batch: list[Request], on_step: object) -> list[Output]:
             assert len(padded(batch)) <= self.batch_size
-            return [Output(np.zeros((8, 8, 3), np.uint8)) for _ in batch]
+            return [Output(Picture(np.zeros((8, 8, 3), np.uint8))) for _ in batch]
 
     sheet = watched_sheet(cast(TransformerSampler, Paper()), requests, ["a long caption " * 60] * 20)
     assert sheet.size == (6 * 8 * 2, 4 * 8 * 2)

@@ -10,7 +10,7 @@ import torch
 
 from models.contract.card import ZOO, read_card
 from models.contract.registry import families
-from models.contract.sampling import Request
+from models.contract.sampling import Request, as_pictures
 
 NAMES = [folder.name for folder in sorted(ZOO.iterdir()) if families()[read_card(folder)["family"]].tasks]
 
@@ -22,6 +22,9 @@ def test_a_shipped_checkpoint_draws(name: str) -> None:
     sampler = importlib.import_module(family.sampler).load(ZOO / name, torch.device("cpu"))
     for task in family.tasks:
         params = task.params(**({"prompt": "a red fox"} if "prompt" in task.params.model_fields else {}))
-        given = [np.full((48, 64, 3), 40 * i, np.uint8) for i in range(task.images[0])]
+        given = {
+            each.role: as_pictures([np.full((48, 64, 3), 40 * i, np.uint8) for i in range(each.least)])
+            for each in task.inputs
+        }
         (made,) = sampler.sample([Request(task.name, params, 1, given)], lambda *_: None)
         assert made.pixels.ndim == 3 and made.pixels.std() > 0

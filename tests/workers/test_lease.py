@@ -51,6 +51,7 @@ def add_job(user: str, **values: Any) -> str:
                 "params": {"seed": 1},
                 "count": 1,
                 "request_hash": "h",
+                "cost": values.get("count", 1),
                 **values,
             }
         )
@@ -107,7 +108,7 @@ def test_jobs_that_fit_are_claimed_together_up_to_the_capacity() -> None:
     too_large = add_job(other, count=14)
     claimed = claim(capacity=16)
     assert {taken.job for taken in claimed} == {first, *alike}
-    assert sum(taken.row.count for taken in claimed) <= 16
+    assert sum(taken.row.cost for taken in claimed) <= 16
     assert row(too_large).status == "queued"
 
 
@@ -356,8 +357,8 @@ def test_a_claim_finds_the_next_job_among_thousands_of_others() -> None:
     urgent = add_job(quiet, priority=3)
     last = add_job(quiet)
     assert claim()[0].job == urgent
-    assert claim()[0].row.user_id == busy, "who was served longest ago, or never, is next"
-    assert claim()[0].job == last
+    assert claim()[0].row.user_id == busy, "who has had less is next"
+    assert last in [claim()[0].job for _ in range(2)], "then they are even"
     batch = claim(capacity=16)
     assert len(batch) == 16 and {taken.row.user_id for taken in batch} == {busy}
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from models.checkpoint import loaded
 from models.contract.sampling import BATCHES, OnStep, Output, Request, padded
 from models.contract.tasks import INTERPOLATION
+from models.contract.values import Picture
 from models.data.pictures import to_pixels
 from models.parts.latents import Remembered, fitted, label_list, on_the_way
 from models.vae.mixing.network import MixingVAE
@@ -36,15 +37,16 @@ class MixingSampler:
     @torch.no_grad()
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
         """One picture a request, each from its own seed and pictures alone."""
-        drawn, facts = zip(*[self.latents(request) for request in batch], strict=True)
+        drawn, said = zip(*[self.latents(request) for request in batch], strict=True)
         contents, styles = zip(*padded(list(drawn)), strict=True)
         device = self.network.style_means.device
         pictures = self.network.decoder(torch.stack(contents).to(device), torch.stack(styles).to(device))[: len(batch)]
         on_step(1, 1, list)
         pixels = to_pixels(pictures).permute(0, 2, 3, 1).cpu().numpy()
-        return [Output(each, fact) for each, fact in zip(pixels, facts, strict=True)]
+        return [Output(Picture(each), *facts) for each, facts in zip(pixels, said, strict=True)]
 
-    def latents(self, request: Request) -> tuple[Latents, dict[str, Any]]:
+    def latents(self, request: Request) -> tuple[Latents, tuple[dict[str, Any], ...]]:
+        """(content and style, (what is to be said of the work, parameters that give it alone))."""
         given = [self.remembered.of(image, lambda image=image: self.encode(image)) for image in request.images]
         if request.task == INTERPOLATION.name:
             contents, styles = content_weights(request), style_weights(request)
@@ -52,7 +54,7 @@ class MixingSampler:
                 sum(weight * content for weight, (content, _) in zip(contents, given, strict=True)),
                 sum(weight * style for weight, (_, style) in zip(styles, given, strict=True)),
             )
-            return mixed, {"weights": rounded(contents), "style_weights": rounded(styles)}
+            return mixed, ({}, {"weights": rounded(contents), "style_weights": rounded(styles), "path": False})
         content, style = given[0]
         random = np.random.default_rng(request.seed)
         label = int(random.integers(len(self.labels)))
@@ -61,7 +63,7 @@ class MixingSampler:
         chance = torch.from_numpy(random.standard_normal(len(style))).float()
         means, roots = self.network.style_means[label].cpu(), self.network.style_roots[label].cpu()
         wanted = means + request.params.variety * (roots @ chance)
-        return (content, torch.lerp(style, wanted, request.params.strength)), {"label": self.labels[label]}
+        return (content, torch.lerp(style, wanted, request.params.strength)), ({"label": self.labels[label]},)
 
     def encode(self, image: Any) -> Latents:
         device = self.network.style_means.device

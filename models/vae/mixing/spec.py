@@ -10,7 +10,7 @@ from models.autoencoders.shared_spec import BoundTraining, LikelihoodName, Sharp
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.latent_spec import label_field
-from models.contract.tasks import INTERPOLATION, MOST_MIXED, VARIATION, SamplingParams, Task, Weights
+from models.contract.tasks import IMAGE, INTERPOLATION, MOST_MIXED, VARIATION, SamplingParams, Task, Weights
 
 IMAGES_PER_SECOND = 53.0
 BYTES_A_PIXEL, BYTES_A_CHANNEL = 600, 90
@@ -91,17 +91,20 @@ class MixParams(SamplingParams):
         max_length=MOST_MIXED,
         title="Content",
         description="How much of what each picture shows; empty takes all of the first",
-        json_schema_extra={"widget": "weights", "usual": "first"},
+        json_schema_extra={"widget": "weights", "usual": "first", "part": "weights", "of": IMAGE},
     )
     style_weights: Weights | None = Field(
         None,
         max_length=MOST_MIXED,
         title="Style",
         description="How much of how each picture is drawn; empty takes all of the last",
-        json_schema_extra={"widget": "weights", "usual": "last"},
+        json_schema_extra={"widget": "weights", "usual": "last", "part": "weights", "of": IMAGE},
     )
     path: bool = Field(
-        False, title="The way between", description="Spread the pictures along the way from the first style to the last"
+        False,
+        title="The way between",
+        description="Spread the pictures along the way from the first style to the last",
+        json_schema_extra={"part": "path"},
     )
 
     @model_validator(mode="after")
@@ -161,8 +164,8 @@ MIXING = Family(
     "Mixing VAE",
     "From above: what a picture shows, the style of another, what is made of them, and the artist's own",
     tasks=(
-        Task(INTERPOLATION.name, "Content and style", MixParams, images=INTERPOLATION.images, live=True),
-        Task(VARIATION.name, "In another style", RestyleParams, images=VARIATION.images, live=True),
+        Task(INTERPOLATION.name, "Content and style", MixParams, inputs=INTERPOLATION.inputs, live=True),
+        Task(VARIATION.name, "In another style", RestyleParams, inputs=VARIATION.inputs, live=True),
     ),
     sampler="models.vae.mixing.sample",
     training=MixingTraining,

@@ -1,22 +1,54 @@
-// Pictures to work from: dropped, pasted, chosen, or taken from one's works; each with a weight where they are mixed.
-import { call, told } from "./api.js";
-import { onChoice, onDrop } from "./files.js";
+// What a request works from, in each role: dropped, pasted, chosen, or taken from one's works; with weights where they are
+// mixed.
+import { call, told } from "../api.js";
+import { onChoice, onDrop } from "../files.js";
 
 const OFFERED = 12; // works to take, at a time
 const PAUSE = 250; // milliseconds after the last key before it is searched
+const MEDIA = { "image/": "pictures", "audio/midi": "music", "text/vnd.abc": "music", "application/vnd.recordare": "music", "text/plain": "texts" };
 
-export class Pictures {
+export class Inputs {
+  constructor(form) {
+    this.choosers = [...form.querySelectorAll("[data-role]")].map((place) => new Chooser(place));
+    // What is pasted goes to the first that takes pictures.
+    const first = this.choosers.find((chooser) => chooser.medium === "pictures");
+    if (first) document.addEventListener("paste", ({ clipboardData }) => clipboardData.files.length && first.upload([...clipboardData.files]));
+  }
+
+  given() {
+    return Object.fromEntries(this.choosers.filter((chooser) => chooser.given().length).map((chooser) => [chooser.role, chooser.given()]));
+  }
+
+  // These instead of what there is, in the roles that are named.
+  take(given) {
+    for (const chooser of this.choosers) if (given[chooser.role]?.length) chooser.take(given[chooser.role]);
+  }
+
+  weights() {
+    return Object.assign({}, ...this.choosers.map((chooser) => chooser.weights()));
+  }
+
+  some() {
+    return this.choosers.length > 0;
+  }
+
+  enough() {
+    return this.choosers.every((chooser) => chooser.enough());
+  }
+}
+
+class Chooser {
   constructor(place) {
     this.place = place;
-    this.list = place.querySelector("#chosen");
+    Object.assign(this, { role: place.dataset.role, medium: place.dataset.medium });
+    this.list = place.querySelector(".chosen");
     this.most = Number(place.dataset.most);
-    this.weighted = JSON.parse(place.dataset.weights); // name, title, usual and values of each weight that a picture has
+    this.weighted = JSON.parse(place.dataset.weights); // name, title, usual and values of each weight that an input has
     this.take(JSON.parse(place.dataset.given));
     onDrop(place, ({ files }) => this.upload([...files]));
-    document.addEventListener("paste", (event) => event.clipboardData.files.length && this.upload([...event.clipboardData.files]));
-    const input = place.querySelector("#picture-files");
+    const input = place.querySelector("[data-files]");
     onChoice(input, (files) => this.upload(files));
-    const [words, whose] = [place.querySelector("#find-works"), place.querySelector("#whose-works")];
+    const [words, whose] = [place.querySelector("[data-words]"), place.querySelector("[data-whose]")];
     words.addEventListener("input", () => {
       clearTimeout(this.waiting);
       this.waiting = setTimeout(() => this.offer(words.value, whose.value), PAUSE);
@@ -26,7 +58,7 @@ export class Pictures {
     place.addEventListener("click", ({ target }) => {
       const picked = target.closest("[data-artwork]");
       if (picked) this.add({ artwork: picked.dataset.artwork });
-      if (target.closest("#chosen button")) {
+      if (target.closest(".chosen button")) {
         target.closest("li").remove();
         (this.list.querySelector("button") ?? input).focus();
         this.changed();
@@ -37,7 +69,7 @@ export class Pictures {
   // These instead of what there is.
   take(given) {
     this.list.replaceChildren();
-    for (const picture of given.slice(0, this.most)) this.add(picture);
+    for (const input of given.slice(0, this.most)) this.add(input);
   }
 
   // Works to take: those that fit the words, of one's own, one's favourites or the studio's.
@@ -47,19 +79,21 @@ export class Pictures {
     const found = await call("GET", `/artworks?${wanted}`).catch(() => ({ items: [] }));
     if (asked !== this.asked) return; // an answer that came late
     const strip = this.place.querySelector(".strip");
-    strip.replaceChildren(...found.items.map((work) => offered(work, strip.dataset.take)));
-    if (!found.items.length) strip.textContent = strip.dataset.none;
+    const works = found.items.filter((work) => mediumOf(work) === this.medium);
+    strip.replaceChildren(...works.map((work) => offered(work, strip.dataset.take)));
+    if (!works.length) strip.textContent = strip.dataset.none;
   }
 
   // One more than may be takes the place of the last.
-  add(picture) {
+  add(input) {
     while (this.list.children.length >= this.most) this.list.lastElementChild.remove();
     const item = document.createElement("li");
-    item.picture = picture;
+    item.input = input;
     const shown = document.createElement("img");
-    shown.src = picture.artwork ? `/api/v1/artworks/${picture.artwork}/preview?size=128` : `/api/v1/uploads/${picture.upload}/file`;
-    shown.alt = this.place.dataset.picture;
+    shown.src = `/api/v1/${input.artwork ? `artworks/${input.artwork}` : `uploads/${input.upload}`}/preview?size=128`;
+    shown.alt = this.place.dataset.name;
     shown.width = shown.height = 96;
+    shown.addEventListener("error", () => shown.replaceWith(this.place.dataset.name)); // there is no picture of a text
     const remove = document.createElement("button");
     remove.type = "button";
     remove.className = "quiet danger";
@@ -110,8 +144,8 @@ export class Pictures {
     }
   }
 
-  inputs() {
-    return [...this.list.children].map((item) => item.picture);
+  given() {
+    return [...this.list.children].map((item) => item.input);
   }
 
   sliders(name) {
@@ -128,9 +162,17 @@ function offered(work, words) {
   const button = document.createElement("button");
   Object.assign(button, { type: "button", className: "pick" });
   button.dataset.artwork = work.id;
-  button.setAttribute("aria-label", `${words}: ${work.title || work.prompt || work.model}`);
+  button.setAttribute("aria-label", `${words}: ${work.title || work.subject || work.model}`);
+  if (mediumOf(work) === "texts") {
+    const lines = document.createElement("span");
+    Object.assign(lines, { className: "lines", textContent: work.facts.excerpt });
+    button.append(lines);
+    return button;
+  }
   const shown = document.createElement("img");
   Object.assign(shown, { src: `/api/v1/artworks/${work.id}/preview?size=128`, alt: "", width: 56, height: 56 });
   button.append(shown);
   return button;
 }
+
+const mediumOf = (work) => MEDIA[Object.keys(MEDIA).find((start) => work.media_type.startsWith(start))];

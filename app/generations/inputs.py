@@ -1,0 +1,93 @@
+"""What jobs are given to work from: looked up, held against what the task takes, and kept with their content."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from sqlalchemy.orm import Session
+
+from app.artworks import service as artworks
+from app.artworks.tables import Artwork
+from app.errors import Invalid, NotFound
+from app.generations.schemas import InputIn
+from app.media import of_type
+from app.security import Principal
+from app.uploads import service as uploads
+from app.uploads.tables import Upload
+from models.contract.tasks import IMAGE, SamplingParams, Sizes, Task
+
+Given = dict[str, list[InputIn]]
+KeptInputs = dict[str, list[dict[str, Any]]]  # by role: artwork or upload, sha256, media_type
+
+
+def checked(session: Session, user: Principal, task: Task, given: Given) -> tuple[KeptInputs, Sizes]:
+    """(as the job keeps them, what is known of their sizes). Raises Invalid, by the fields."""
+    kept: KeptInputs = {}
+    sizes: dict[str, list[dict[str, Any]]] = {}
+    for role, wanted in given.items():
+        taken = task.input(role)
+        assert taken is not None, "the number of each was checked"
+        for number, each in enumerate(wanted):
+            place = ["body", "inputs", role, number]
+            try:
+                found = source(session, user, each)
+            except NotFound as error:
+                raise Invalid(error.detail, errors=[{"loc": place, "msg": error.detail}]) from error
+            if of_type(found.media_type).name != taken.medium:
+                why = WRONG_MEDIUM[taken.medium]
+                raise Invalid(why, errors=[{"loc": place, "msg": why}])
+            named = each.model_dump(exclude_none=True)
+            kept.setdefault(role, []).append({**named, "sha256": found.sha256, "media_type": found.media_type})
+            sizes.setdefault(role, []).append({**found.facts, "width": found.width, "height": found.height})
+    return kept, sizes
+
+
+WRONG_MEDIUM = {
+    "pictures": "This has to be a picture",
+    "films": "This has to be a film",
+    "music": "This has to be music",
+    "texts": "This has to be a text",
+}
+
+
+def check_counts(task: Task, params: SamplingParams, counts: Mapping[str, int]) -> None:
+    """Raises Invalid where the task takes another number in some role, or weights are not as many."""
+    for role in counts.keys() - {given.role for given in task.inputs}:
+        if not task.inputs:
+            refuse(role, "This task takes no pictures")
+        refuse(role, f"This task takes no input called {role}")
+    for given in task.inputs:
+        if not given.least <= counts.get(given.role, 0) <= given.most:
+            wanted = f"{given.least}" if given.least == given.most else f"{given.least} to {given.most}"
+            if given.role == IMAGE:
+                refuse(given.role, f"This task takes {wanted} pictures")
+            refuse(given.role, f"This task takes {wanted} inputs called {given.role}")
+    for name, declared in params.in_part("weights").items():
+        if (weights := getattr(params, name)) is not None and len(weights) != counts.get(declared["of"], 0):
+            why = "There must be one weight for each picture"
+            raise Invalid(why, errors=[{"loc": ["body", "params", name], "msg": why}])
+
+
+def refuse(role: str, why: str) -> NoReturn:
+    raise Invalid(why, errors=[{"loc": ["body", "inputs", role], "msg": why}])
+
+
+def source(session: Session, user: Principal, given: InputIn) -> Artwork | Upload:
+    """What to work from. Raises NotFound."""
+    if given.artwork:
+        return artworks.get(session, user, given.artwork)
+    return uploads.get(session, user, given.upload or "")
+
+
+def named(kept: Mapping[str, Sequence[Mapping[str, Any]]]) -> Given:
+    """As the request had them."""
+    return {
+        role: [InputIn(artwork=each.get("artwork"), upload=each.get("upload")) for each in found]
+        for role, found in kept.items()
+    }
+
+
+def every(kept: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> set[str]:
+    """The ids of all works, or of all uploads."""
+    return {each[key] for found in kept.values() for each in found if key in each}

@@ -1,0 +1,59 @@
+"""What models make and are given: plain values, which know no file format. Torch-free; numpy is only named.
+
+`medium` is what `app.media` and datasets call such works.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
+
+if TYPE_CHECKING:  # the web process declares models, it does not compute
+    import numpy as np
+    import numpy.typing as npt
+
+Pixels: TypeAlias = "npt.NDArray[np.uint8]"  # (H, W, 3)
+PICTURES, FILMS, MUSIC, TEXTS = "pictures", "films", "music", "texts"
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """`pixels` (H, W, 3) uint8; as an input of any size, transparency on white."""
+
+    medium: ClassVar[str] = PICTURES
+
+    pixels: Pixels
+
+
+@dataclass(frozen=True)
+class Note:
+    """`start` and `duration` in beats, `pitch` as in MIDI: 60 is middle C. `part` is an index of the score's parts."""
+
+    start: float
+    duration: float
+    pitch: int
+    part: int
+    velocity: int = 80
+
+
+@dataclass(frozen=True)
+class Score:
+    """`notes` by start, then from the top; `tempo` in beats a minute; `parts` are names of voices or instruments."""
+
+    medium: ClassVar[str] = MUSIC
+
+    notes: list[Note]
+    tempo: float = 120.0
+    parts: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Text:
+    """Lines end in \\n."""
+
+    medium: ClassVar[str] = TEXTS
+
+    text: str
+
+
+Value: TypeAlias = Picture | Score | Text

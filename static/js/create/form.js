@@ -1,0 +1,124 @@
+// The request form: what it asks for, what is wrong with it, and how it is sent so that it makes one job.
+import { ApiError, call, composes } from "../api.js";
+import { insist } from "./insist.js";
+
+export class RequestForm {
+  // `inputs` are what the request works from; `done(job)` is awaited with each new job.
+  constructor(form, inputs, lost, done) {
+    Object.assign(this, { form, inputs, lost, done, submitting: false, unanswered: { body: "", key: "" } });
+    form.addEventListener("submit", async (event) => {
+      event.preventDefault();
+      const button = form.querySelector("#submit");
+      button.setAttribute("aria-disabled", "true"); // and not disabled, which would take the focus from it
+      await this.submit(this.request());
+      button.removeAttribute("aria-disabled");
+    });
+    form.querySelector("textarea")?.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" || event.shiftKey || composes(event)) return;
+      event.preventDefault();
+      if (!event.repeat) form.requestSubmit();
+    });
+    form.querySelector("[data-dice]")?.addEventListener("click", () => {
+      this.roll();
+      hasChanged(form.elements.seed);
+    });
+    for (const slider of form.querySelectorAll("[data-for]")) tie(slider, document.getElementById(slider.dataset.for));
+    if (form.querySelector("[data-style]")) styles(form);
+  }
+
+  params() {
+    const values = {};
+    for (const input of this.form.elements) {
+      if (!input.name || input.closest("[data-role]")) continue;
+      if (input.dataset.type === "boolean") values[input.name] = input.checked;
+      else if (input.value === "") continue;
+      else values[input.name] = input.dataset.type ? Number(input.value) : input.value;
+    }
+    return values;
+  }
+
+  request() {
+    const { model, task } = this.form.dataset;
+    return { model, task, params: { ...this.params(), ...this.inputs.weights() }, inputs: this.inputs.given() };
+  }
+
+  roll() {
+    this.form.elements.seed.value = crypto.getRandomValues(new Uint32Array(1))[0];
+  }
+
+  show(error) {
+    for (const place of this.form.querySelectorAll("[data-error]")) place.textContent = "";
+    const problem = document.getElementById("problem");
+    problem.textContent = "";
+    if (!error) return;
+    const named = error.fields?.filter((field) => this.placeOf(field)) ?? [];
+    for (const field of named) {
+      const place = this.placeOf(field);
+      place.textContent = field.msg;
+      const folded = place.closest("details");
+      if (folded) folded.open = true;
+    }
+    if (!named.length) problem.textContent = error.message;
+  }
+
+  // Of a parameter or a role; one input of a role is a number behind it.
+  placeOf({ loc }) {
+    const name = String(loc.findLast((part) => typeof part === "string"));
+    return this.form.querySelector(`[data-error="${CSS.escape(name)}"]`);
+  }
+
+  // A request whose answer was lost keeps its key, so that sent again, by us or by hand, it makes one job.
+  async submit(given) {
+    if (this.submitting) return;
+    this.submitting = true;
+    this.show(null);
+    const body = JSON.stringify(given);
+    if (this.unanswered.body !== body) this.unanswered = { body, key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` };
+    try {
+      const job = await insist(() => call("POST", "/generations", given, { "Idempotency-Key": this.unanswered.key }));
+      this.unanswered = { body: "", key: "" };
+      await this.done(job);
+    } catch (error) {
+      if (error instanceof ApiError) this.unanswered = { body: "", key: "" };
+      this.show(error instanceof ApiError ? error : new Error(this.lost));
+    } finally {
+      this.submitting = false;
+    }
+  }
+}
+
+// As if somebody had typed it: the live frame follows.
+const hasChanged = (input) => input.dispatchEvent(new Event("input", { bubbles: true }));
+
+// A slider and its number follow each other.
+function tie(slider, number) {
+  const follow = () => (slider.value = number.value);
+  slider.addEventListener("input", () => (number.value = slider.value));
+  number.addEventListener("input", follow);
+  follow();
+}
+
+// Chips that end a prompt with a style.
+function styles(form) {
+  const chips = [...form.querySelectorAll("[data-style]")];
+  const prompt = form.querySelector(".field.prompt textarea");
+  const endings = chips.flatMap((chip) => chip.dataset.all.split("|"));
+  const show = () => {
+    for (const chip of chips) {
+      const on = chip.dataset.all.split("|").some((ending) => prompt.value.trimEnd().endsWith(ending));
+      chip.setAttribute("aria-pressed", String(on));
+    }
+  };
+  for (const chip of chips) {
+    chip.addEventListener("click", () => {
+      const on = chip.getAttribute("aria-pressed") === "true";
+      let text = prompt.value.trimEnd();
+      for (const ending of endings) if (text.endsWith(ending)) text = text.slice(0, -ending.length);
+      prompt.value = on ? text : text + chip.dataset.style;
+      hasChanged(prompt);
+      prompt.focus();
+    });
+  }
+  prompt.addEventListener("input", show);
+  show();
+}

@@ -1,0 +1,43 @@
+// One stream for all jobs, and only while the page is seen: browsers allow few connections to a host, over all tabs.
+// EventSource reconnects by itself, resumes by Last-Event-ID, and the stream starts with the state of every unfinished job;
+// what ended in between is looked up.
+import { hasEnded } from "./jobs.js";
+
+const AGAIN = 3000; // milliseconds
+
+export class JobStream {
+  // `out(isOut)` hears when who looks has been signed out, and when they are back.
+  constructor(jobs, out) {
+    Object.assign(this, { jobs, out, isOut: false });
+    document.addEventListener("visibilitychange", () => this.follow());
+    this.follow();
+  }
+
+  follow() {
+    this.stream?.close();
+    if (document.hidden) return;
+    this.stream = new EventSource("/api/v1/events");
+    for (const type of ["status", "progress", "preview"]) {
+      this.stream.addEventListener(type, (event) => {
+        const data = JSON.parse(event.data);
+        const element = this.jobs.find(data.generation);
+        if (element && !hasEnded(element.dataset.status)) this.jobs[type](element, data);
+      });
+    }
+    this.stream.addEventListener("open", () => {
+      if (this.isOut) this.out(false);
+      this.isOut = false;
+      for (const element of this.jobs.unfinished()) this.jobs.recheck(element.dataset.job).catch(() => {});
+    });
+    this.stream.addEventListener("error", () => this.lost());
+  }
+
+  async lost() {
+    if (this.stream.readyState !== EventSource.CLOSED || document.hidden) return;
+    setTimeout(() => this.follow(), AGAIN);
+    const answer = await fetch("/api/v1/users/me").catch(() => null);
+    if (answer?.status !== 401 || this.isOut) return; // said once
+    this.isOut = true;
+    this.out(true);
+  }
+}

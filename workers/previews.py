@@ -1,0 +1,20 @@
+"""Unfinished works as events show them."""
+
+from __future__ import annotations
+
+import base64
+
+from app.jobs.events import PreviewEvent
+from app.media import MEDIA
+from models.contract.values import Text, Value
+
+
+def preview(job: str, index: int, value: Value) -> PreviewEvent:
+    """A text as it is; of anything else its poster."""
+    if isinstance(value, Text):
+        return PreviewEvent(generation=job, index=index, text=value.text)
+    medium = MEDIA[value.medium]
+    assert medium.encode is not None and medium.poster is not None
+    kept = medium.encode(value)
+    png = medium.poster(kept.content, kept.media_type)
+    return PreviewEvent(generation=job, index=index, image="data:image/png;base64," + base64.b64encode(png).decode())
