@@ -47,7 +47,7 @@ class ArtworkBrief(BaseModel):
     created_at: datetime
     deleted_at: datetime | None
 
-    @computed_field(description="The same as `subject`", deprecated=True)  # type: ignore[prop-decorator]
+    @computed_field(description="The same as `subject`", json_schema_extra={"deprecated": True})  # type: ignore[prop-decorator]
     @property
     def prompt(self) -> str | None:
         return self.subject or None

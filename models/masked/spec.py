@@ -14,9 +14,18 @@ from models.diffusion.spec import FlowConfig, cost_of
 class MaskedParams(PromptedParams):
     """A prompt, and how tokens are chosen."""
 
-    guidance_scale: float = Field(3.0, ge=1, le=15, title="Guidance", allow_inf_nan=False)
-    temperature: float = Field(0.7, ge=0.1, le=2, title="Temperature", allow_inf_nan=False)
-    steps: int = Field(16, ge=2, le=64, title="Steps", strict=True)
+    guidance_scale: float = Field(
+        3.0,
+        ge=1,
+        le=15,
+        title="Guidance",
+        description="How closely the picture follows the prompt",
+        allow_inf_nan=False,
+    )
+    temperature: float = Field(
+        0.7, ge=0.1, le=2, title="Temperature", description="Less is calmer, more is wilder", allow_inf_nan=False
+    )
+    steps: int = Field(16, ge=2, le=64, title="Steps", description="How many times tokens are chosen", strict=True)
 
 
 class MaskedConfig(FlowConfig):
