@@ -103,10 +103,10 @@ def entered() -> Iterator[None]:
         raise Invalid(sentence(error.errors()[0])) from error
 
 
-def invalid_params(error: ValidationError) -> Invalid:
+def invalid_params(error: ValidationError, part: str = "params") -> Invalid:
     """A family's parameters that its own class refuses, each problem by its field."""
     problems = error.errors(include_url=False, include_context=False, include_input=False)
     return Invalid(
         "Some parameters are not valid",
-        errors=[{"loc": ["body", "params", *p["loc"]], "msg": sentence(p), "type": p["type"]} for p in problems],
+        errors=[{"loc": ["body", part, *p["loc"]], "msg": sentence(p), "type": p["type"]} for p in problems],
     )

@@ -123,7 +123,7 @@ def estimating(table: Table) -> None:
             speed = gauge.speed(run.device)
             data = pictures(Path(temporary) / f"pictures{side}", side)
             importlib.import_module(family.trainer).train(params, data, run)
-            rate, said = run.last["images_per_second"], family.cost(params).images_per_second
+            rate, said = run.last["images_per_second"], family.cost(params).items_per_second
             table.add_row(
                 f"{family.name}: pictures/s over the speed of this machine ({speed:.2f})",
                 f"{rate / speed:.0f}",

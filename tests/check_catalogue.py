@@ -23,6 +23,7 @@ from app.generations.inputs import WRONG_MEDIUM
 from app.generations.restoring import DIFFERENCES
 from app.jobs.registry import queues
 from app.media import SAYS_NOTHING
+from app.training_runs.planning import OTHER_MEDIUM
 from app.users.service import WRONG
 from app.web.forms import fields, network_fields
 from app.web.responses import InternalError
@@ -52,6 +53,7 @@ REASONS = {
     UNEXPECTED,
     *(queue.table.given_up for queue in queues().values()),
     *DIFFERENCES,
+    OTHER_MEDIUM,
     *WRONG_MEDIUM.values(),
     SAYS_NOTHING,
     InternalError.title,

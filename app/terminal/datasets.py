@@ -123,7 +123,8 @@ def dataset_prepare(
     """Make a dataset ready for training: `danqing train RECIPE --collection ...` with the name that is printed."""
     from app.database import session_scope
     from app.datasets import service
-    from app.datasets.prepare import Fit, prepare
+    from app.datasets.prepare import prepare
+    from models.contract.preparation import Fit, PicturePreparation
 
     if fit not in get_args(Fit):
         fail("--fit is crop, pad or patches", 2)
@@ -133,7 +134,7 @@ def dataset_prepare(
         fail(f"there is no dataset {name}", 2)
     try:
         collections = get_settings().data / "datasets"
-        folder, card = prepare(dataset.id, collections, size, cast(Fit, fit), mirror)
+        folder, card = prepare(dataset.id, collections, size, PicturePreparation(fit=cast(Fit, fit), mirror=mirror))
     except DomainError as error:
         fail(error.detail)
     say(f"{card['count']} pictures of {card['size']} px, splits {card['splits']}, version {card['version'][:12]}")

@@ -64,7 +64,9 @@ def describe_family(session: Any, name: str) -> TrainingFamilyOut:
     return TrainingFamilyOut(
         name=family.name,
         title=family.title,
+        learns=family.learns,
         params=family.training.model_json_schema(),
+        preparation=family.preparation.model_json_schema(),
         presets=[
             PresetOut(
                 name=preset.name,

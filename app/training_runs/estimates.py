@@ -34,9 +34,9 @@ def estimate(session: Session, family: Family, params: BaseModel, steps: int, mi
     workers = training_workers(session)
     room = memory_of(workers)
     pieces = 1
-    while room and cost.fixed_bytes + cost.picture_bytes * -(-batch // pieces) > room:
+    while room and cost.fixed_bytes + cost.item_bytes * -(-batch // pieces) > room:
         if pieces >= batch:
-            needed = (cost.fixed_bytes + cost.picture_bytes) / 2**30
+            needed = (cost.fixed_bytes + cost.item_bytes) / 2**30
             raise Invalid(
                 f"This needs {needed:.1f} GiB of memory with one picture at a time; the training worker has "
                 f"{room / 2**30:.1f} GiB for it",
@@ -45,9 +45,9 @@ def estimate(session: Session, family: Family, params: BaseModel, steps: int, mi
         pieces *= 2
     rate = measured_here(session, family, params)
     speed = None if rate else speed_of(workers)
-    seconds = steps * batch / (rate or cost.images_per_second * (speed or 1))
+    seconds = steps * batch / (rate or cost.items_per_second * (speed or 1))
     return Estimate(
-        memory_bytes=cost.fixed_bytes + cost.picture_bytes * -(-batch // pieces),
+        memory_bytes=cost.fixed_bytes + cost.item_bytes * -(-batch // pieces),
         pieces=pieces,
         seconds=min(seconds, 60 * minutes) if minutes else seconds,
         measured="here" if rate else "speed" if speed else "two cores",

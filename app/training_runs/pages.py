@@ -15,12 +15,13 @@ from app.datasets.collections import COLLECTIONS
 from app.training_runs import planning, service
 from app.training_runs.api import describe_family
 from app.users.deps import Admin
-from app.web.forms import fields, network_fields
+from app.web.forms import fields, grouped, network_fields
 from app.web.paging import Cursor, decode, encode
 from app.web.parameters import Id, OptionalId, Text
 from app.web.routing import Router
 from app.web.templating import render
 from models.contract.registry import families
+from models.contract.values import PICTURES
 
 router = Router(prefix="/train")
 SHOWN = 24
@@ -43,19 +44,20 @@ def new(request: Request, admin: Admin, family: Text = None, dataset: Text = Non
     trainable = planning.trainable()
     known = cards()
     start = known.get(start_from or "")
-    chosen = trainable.get(start["family"] if start else family or "") or next(iter(trainable.values()))
-    assert chosen.training is not None
-    form, network = fields(chosen.training), network_fields(chosen.training)
+    family_of = trainable.get(start["family"] if start else family or "") or next(iter(trainable.values()))
+    assert family_of.training is not None
+    form, network = fields(family_of.training), network_fields(family_of.training)
     with session_scope(writing=False) as session:
         found, _ = datasets.page(session, None, DATASETS)
-        described = describe_family(session, chosen.name)
+        described = describe_family(session, family_of.name)
     checkpoints = {f.family: planning.usable(f.family) for f in form if f.family}
     context: dict[str, Any] = {
         "families": trainable,
         "chosen": described,
         "fields": [*form, *network],
-        "datasets": [each for each in found if each.kind == "pictures" and each.accepted],
-        "collections": list(COLLECTIONS),
+        "preparation": grouped(family_of.preparation, "preparation"),
+        "datasets": [each for each in found if each.kind == family_of.learns and each.accepted],
+        "collections": list(COLLECTIONS) if family_of.learns == PICTURES else [],
         "dataset": dataset,
         "checkpoints": checkpoints,
         "given": {"start_from": start_from, "autoencoder": start.get("autoencoder", {}).get("name")} if start else {},
@@ -82,6 +84,7 @@ def show(request: Request, admin: Admin, run_id: Id, other: OptionalId = None) -
         "family": family.title if family else run.family,
         "draws": bool(family and family.tasks),
         "sheet": family.sheet if family else "",
+        "preparation": fields(family.preparation) if family else [],
         "facts": facts,
         "tables": tables,
         "unmeasured": card.get("not_measured"),

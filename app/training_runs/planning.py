@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
@@ -16,13 +17,15 @@ from app.training_runs.schemas import Estimate, TrainingRunIn
 from app.training_runs.tables import TrainingRun
 from models.contract.family import Family, may_get_flat
 from models.contract.fine_tuning import OtherShape, validated
+from models.contract.preparation import Preparation
 from models.contract.registry import families
+from models.contract.values import PICTURES
 
 NO_PAIRS = (
     "This family learns from things that are drawn in several styles: put each style in a folder of its own, and give "
     "drawings of one thing one file name"
 )
-FEWEST = 2  # pictures: one to train on, one to hold out
+OTHER_MEDIUM = "This family learns from works of another kind than those of the dataset"
 
 
 def trainable() -> dict[str, Family]:
@@ -36,8 +39,9 @@ def create(
 ) -> TrainingRun:
     """A queued run with every parameter resolved. Raises NotFound, Invalid with the fields."""
     family, params, steps = planned(given)
-    size = family.picture_size(params, checkpoints.card_of) if family.picture_size else 64
-    dataset_id, collection = source(session, given.dataset, size, 1 if given.fit == "patches" else FEWEST)
+    size = family.picture_size(params, checkpoints.card_of) if family.picture_size else 0
+    preparation = prepared(family, given.preparation)
+    dataset_id, collection = source(session, family, given.dataset, size, preparation.fewest)
     if family.pairs and dataset_id and not datasets.has_pairs(session, dataset_id):
         raise invalid("dataset", why=NO_PAIRS)
     run = TrainingRun(
@@ -47,8 +51,7 @@ def create(
         dataset_id=dataset_id,
         collection=collection,
         size=size,
-        fit=given.fit,
-        mirror=given.mirror,
+        preparation=preparation.model_dump(mode="json"),
         prepared=None if dataset_id else f"datasets/{collection}",
         params=params.model_dump(mode="json"),
         steps=steps,
@@ -62,6 +65,14 @@ def create(
     session.add(run)
     session.flush()
     return run
+
+
+def prepared(family: Family, given: dict[str, Any]) -> Preparation:
+    """Raises Invalid, by the fields."""
+    try:
+        return family.preparation.model_validate(given)
+    except ValidationError as error:
+        raise invalid_params(error, "preparation") from error
 
 
 def planned(given: TrainingRunIn) -> tuple[Family, BaseModel, int]:
@@ -121,9 +132,11 @@ def usable(family: str) -> list[str]:
     return [name for name, card in checkpoints.cards().items() if card["family"] == family]
 
 
-def source(session: Session, dataset: str, size: int, fewest: int) -> tuple[str | None, str]:
+def source(session: Session, family: Family, dataset: str, size: int, fewest: int) -> tuple[str | None, str]:
     """(dataset id or None, name) of what a run is to see. Raises NotFound, Invalid."""
     if dataset in COLLECTIONS:
+        if family.learns != PICTURES:
+            raise invalid("dataset", why=OTHER_MEDIUM)
         own = COLLECTIONS[dataset].size
         if own != size:
             why = f"The pictures of {dataset} have {own} px; this model wants {size}"
@@ -133,10 +146,10 @@ def source(session: Session, dataset: str, size: int, fewest: int) -> tuple[str 
         found = datasets.get(session, str(uuid.UUID(dataset)))
     except ValueError as error:
         raise invalid("dataset", why="This is neither a dataset's id nor the name of a starter collection") from error
-    if found.kind != "pictures":
-        raise invalid("dataset", why=f"No family trains on {found.kind} yet")
+    if found.kind != family.learns:
+        raise invalid("dataset", why=OTHER_MEDIUM)
     if (count := datasets.described(session, found).accepted) < fewest:
-        raise invalid("dataset", why=f"The dataset has {count} pictures; training needs {fewest} at least")
+        raise invalid("dataset", why=f"The dataset has {count} works; training needs {fewest} at least")
     return found.id, found.name
 
 

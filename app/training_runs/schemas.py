@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.datasets.schemas import Name
 from app.validation import Slug, no_controls
 from models.contract.recipe import MAX_MINUTES, MAX_STEPS
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(no_controls)]
+BESIDE = ("fit", "mirror")
 Status = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 Steps = Annotated[int, Field(ge=1, le=MAX_STEPS, strict=True)]
 Minutes = Annotated[float, Field(gt=0, le=MAX_MINUTES, allow_inf_nan=False)]
@@ -55,12 +56,21 @@ class TrainingRunIn(Budget):
     preset: Slug | None = None
     params: dict[str, Any] = Field({}, description="Over those of the preset")
     base_checkpoint: Slug | None = Field(None, description="Fine-tune from this checkpoint")
-    fit: Literal["crop", "pad", "patches"] = Field(
-        "crop", description="crop: cut out the middle; pad: add white; patches: many windows of each picture"
+    preparation: dict[str, Any] = Field(
+        {}, description="Of the works of a dataset; see the family's schema. `fit` and `mirror` may stand beside it"
     )
-    mirror: bool = Field(False, description="Training may mirror the pictures")
     seed: Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)] = 0
     evaluate: bool = Field(True, description="Measure what it has trained at the end, for its card")
+
+    @model_validator(mode="before")
+    @classmethod
+    def of_before(cls, given: Any) -> Any:
+        """When there were pictures alone, how they are prepared stood among the rest."""
+        if not isinstance(given, dict) or not isinstance(inside := given.get("preparation", {}), dict):
+            return given
+        beside = {name: given[name] for name in BESIDE if name in given}
+        rest = {name: value for name, value in given.items() if name not in BESIDE}
+        return {**rest, "preparation": {**beside, **inside}} if beside else given
 
 
 class ExtensionIn(Budget):
@@ -94,10 +104,7 @@ class TrainingRunOut(BaseModel):
     dataset: str | None = Field(description="Id of the dataset; none for a starter collection or a deleted dataset")
     collection: str = Field(description="Name of the dataset or starter collection")
     version: str | None = Field(description="SHA-256 of the pictures and captions that it sees, once they are prepared")
-    fit: str = Field(description="How pictures of a dataset became squares: crop, pad or patches")
-    mirror: bool = Field(
-        description="Whether pictures of a dataset may be mirrored; starter collections say by picture"
-    )
+    preparation: dict[str, Any] = Field(description="How the works of a dataset became what it learns from")
     params: dict[str, Any] = Field(description="Fully resolved")
     steps: int
     minutes: float | None
@@ -159,7 +166,9 @@ class PresetOut(BaseModel):
 class TrainingFamilyOut(BaseModel):
     name: str
     title: str
+    learns: str = Field(description="Of what medium the works are that it learns from")
     params: dict[str, Any] = Field(description="JSON Schema of `params`")
+    preparation: dict[str, Any] = Field(description="JSON Schema of `preparation`")
     presets: list[PresetOut]
 
 

@@ -32,11 +32,10 @@ class TrainingRun(Job, Base):
     family: Mapped[str]
     dataset_id: Mapped[str | None] = mapped_column(ForeignKey("datasets.id", ondelete="SET NULL"))
     collection: Mapped[str]  # a starter collection's name, or the dataset's when the run was made
-    size: Mapped[int]  # side of the pictures, in pixels
-    fit: Mapped[str]
-    mirror: Mapped[bool]
-    prepared: Mapped[str | None]  # folder of the prepared pictures, below the data folder
-    version: Mapped[str | None]  # of the pictures and captions that the run has seen
+    size: Mapped[int]  # side of the pictures, in pixels; 0 for other media
+    preparation: Mapped[dict[str, Any]] = mapped_column(default=dict)  # see `models.contract.preparation`
+    prepared: Mapped[str | None]  # folder of the prepared works, below the data folder
+    version: Mapped[str | None]  # of the works and captions that the run has seen
     params: Mapped[dict[str, Any]]
     steps: Mapped[int]
     minutes: Mapped[float | None]

@@ -24,6 +24,7 @@ class Field:
     step: float | None
     max_length: int | None
     choices: tuple[Any, ...]
+    titles: dict[str, str]  # of choices that have longer ones than themselves
     required: bool
     more: bool
     family: str = ""  # of the checkpoints to choose from
@@ -46,6 +47,11 @@ def fields(params: type[BaseModel], choices: dict[str, list[str]] | None = None)
         if "$ref" not in entry and own.get(name, True)
     ]
     return sorted(made, key=lambda f: f.name in ("seed", "count"))
+
+
+def grouped(params: type[BaseModel], group: str) -> list[Field]:
+    """As `group.name`: parts of one parameter of a request."""
+    return [replace(found, name=f"{group}.{found.name}", group=group) for found in fields(params)]
 
 
 def network_fields(training: type[BaseModel]) -> list[Field]:
@@ -98,6 +104,7 @@ def field(name: str, schema: dict[str, Any], required: bool) -> Field:
         step=merged.get("step", 1 if merged.get("type") == "integer" else None),
         max_length=merged.get("maxLength"),
         choices=choices,
+        titles=dict(merged.get("titles", {})),
         required=required,
         more=bool(merged.get("more")),
         family=family,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from models.adversarial.game import Game, learn
 from models.adversarial.projected import ProjectedDiscriminator
 from models.autoencoders.shared_spec import SharpenedTraining
+from models.parts.placed import placed
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate
 
@@ -29,7 +30,7 @@ class Critic:
         self.params, self.run = params, run
         self.parts: dict[str, nn.Module | torch.optim.Optimizer] = {}
         if params.is_sharpened:
-            self.network = ProjectedDiscriminator(classes).to(run.device, memory_format=torch.channels_last)
+            self.network = placed(ProjectedDiscriminator(classes), run.device)
             self.game = Game(self.network, "hinge")
             self.judging = [weight for weight in self.network.parameters() if weight.requires_grad]
             self.optimizer = torch.optim.Adam(self.judging, LEARNING_RATE, betas=(0.0, 0.99))

@@ -98,6 +98,6 @@ class SharpenedTraining(BaseModel):
             return without
         return replace(
             without,
-            picture_bytes=without.picture_bytes + max(size, SMALLEST_JUDGED) ** 2 * CRITIC_BYTES_A_PIXEL,
-            images_per_second=without.images_per_second * CRITIC_SPEED,
+            item_bytes=without.item_bytes + max(size, SMALLEST_JUDGED) ** 2 * CRITIC_BYTES_A_PIXEL,
+            items_per_second=without.items_per_second * CRITIC_SPEED,
         )

@@ -103,8 +103,8 @@ def cost(params: SpatialTraining) -> TrainingCost:
     usual = grid_work(SpatialConfig().size, SpatialConfig().widths)
     without = TrainingCost(
         fixed_bytes=480 * 2**20,
-        picture_bytes=round(params.network.size**2 * channels * BYTES_A_CHANNEL),
-        images_per_second=IMAGES_PER_SECOND * usual / grid_work(params.network.size, params.network.widths),
+        item_bytes=round(params.network.size**2 * channels * BYTES_A_CHANNEL),
+        items_per_second=IMAGES_PER_SECOND * usual / grid_work(params.network.size, params.network.widths),
     )
     return params.cost_of(params.network.size, without)
 

@@ -19,6 +19,7 @@ from models.checkpoint import read_card, write_model
 from models.data.pictures import Collection, EpochOrder, augment, contact_sheet, measured, to_pixels, to_unit
 from models.measure.features import PerceptualLoss
 from models.measure.metrics import psnr
+from models.parts.placed import placed
 from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.run import Run
@@ -32,15 +33,13 @@ MEASURED = 256  # held-out pictures of 64 px
 def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
     """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself."""
     torch.manual_seed(run.seed)
-    network: SpatialAutoencoder = make(params).to(run.device, memory_format=torch.channels_last)
+    network: SpatialAutoencoder = placed(make(params), run.device)
     before = earlier(params.start_from, run)
     begin(network, before)
     network.encoder.requires_grad_(not params.decoder_only)
     optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
-    perceptual = (
-        PerceptualLoss().to(run.device, memory_format=torch.channels_last) if params.perceptual_weight else no_loss
-    )
+    perceptual = placed(PerceptualLoss(), run.device) if params.perceptual_weight else no_loss
     critic = Critic(params, run)
     parts = {"network": network, "ema": ema.average, "optimizer": optimizer, **critic.parts}
     done, tensors = run.restore()

@@ -8,7 +8,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from models.contract.preparation import PicturePreparation, Preparation
 from models.contract.tasks import Task
+from models.contract.values import PICTURES
 
 
 @dataclass(frozen=True)
@@ -23,27 +25,27 @@ class Preset:
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """What training takes: bytes that do not depend on the batch, bytes a picture of a piece, pictures a second.
+    """What training takes: bytes that do not depend on the batch, bytes an item of a piece, items a second.
 
-    `images_per_second` is measured with the default network on two CPU cores (see `models.training.gauge`); a studio's
+    `items_per_second` is measured with the default network on two CPU cores (see `models.training.gauge`); a studio's
     own runs say it better.
     """
 
     fixed_bytes: int
-    picture_bytes: int
-    images_per_second: float
+    item_bytes: int
+    items_per_second: float
 
 
 @dataclass(frozen=True)
 class Family:
-    """Modules of a family, None where it has none: `sampler` with `load(folder, device)`, `loader` with the same for
-    one that draws nothing by itself, `trainer` with `train(params, data, run)`, `evaluator` with
-    `evaluate(folder, data)`.
+    """What a family learns from, what it does, and its modules, None where it has none: `sampler` with `load(folder,
+    device)`, `loader` with the same for one that draws nothing by itself, `trainer` with `train(params, data, run)`,
+    `evaluator` with `evaluate(folder, data)`.
 
-    `picture_size(params, card_of)` is the side of the pictures that it trains on; `card_of(name)` reads a checkpoint's
-    card. `cost(params)` is what its training takes. `problem(params, card_of)` says what does not fit together, if
-    anything. `pairs`: it learns from drawings of one thing in several styles. `sheet` says what the sheets of a run
-    show.
+    It `learns` from works of a medium, made ready by its `preparation`. `picture_size(params, card_of)` is the side of
+    the pictures that it trains on; `card_of(name)` reads a checkpoint's card. `cost(params)` what its training takes.
+    `problem(params, card_of)` says what does not fit together, if anything. `pairs`: it learns from drawings of one
+    thing in several styles. `sheet` says what the sheets of a run show.
     """
 
     name: str
@@ -60,6 +62,8 @@ class Family:
     cost: Callable[[Any], TrainingCost] | None = None
     problem: Callable[[Any, Callable[[str], dict[str, Any]]], str | None] | None = None
     pairs: bool = False
+    learns: str = PICTURES
+    preparation: type[Preparation] = PicturePreparation
     number_bytes: int | None = 4  # of a weight that is loaded; None: as in the file
 
     def task(self, name: str) -> Task | None:

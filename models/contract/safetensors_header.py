@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from models.contract.card import CheckpointError
 
@@ -71,5 +71,5 @@ def span(name: str, entry: object) -> tuple[int, int, int]:
     raise CheckpointError(f"the tensor {name[:80]!r} of the weights is not described as safetensors does")
 
 
-def is_naturals(value: object) -> bool:
+def is_naturals(value: object) -> TypeGuard[list[int]]:
     return isinstance(value, list) and all(type(n) is int and 0 <= n < 2**63 for n in value)

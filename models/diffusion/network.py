@@ -40,6 +40,7 @@ class ConvFeedForward(nn.Module):
         self.grid = grid
         self.up, self.down = nn.Linear(width, hidden, bias=False), nn.Linear(hidden, width, bias=False)
         self.mix = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        assert self.mix.bias is not None
         nn.init.zeros_(self.mix.bias)
         nn.init.dirac_(self.mix.weight, groups=hidden)
 

@@ -13,7 +13,7 @@ from models.contract.fine_tuning import start_field
 from models.contract.tasks import LONGEST_PROMPT, TEXT_TO_IMAGE, PlainText, PromptedParams, Task
 
 IMAGES_PER_SECOND = 46.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
-MORE = {"more": True}  # shown under "more" in a form
+MORE: Any = {"more": True}  # shown under "more" in a form
 
 
 class FlowParams(PromptedParams):
@@ -180,8 +180,8 @@ def cost_of(n: FlowConfig) -> TrainingCost:
     outer = 4 * n.grid**2 * n.outer_width * n.outer_blocks * 8 if n.outer_blocks else 0
     return TrainingCost(
         fixed_bytes=520 * 2**20 + 24 * (encoder + layers + tables),
-        picture_bytes=4 * (n.grid**2 * n.layers * (12 * n.width + 6 * n.hidden) + outer),
-        images_per_second=IMAGES_PER_SECOND * work(FlowConfig()) / work(n),
+        item_bytes=4 * (n.grid**2 * n.layers * (12 * n.width + 6 * n.hidden) + outer),
+        items_per_second=IMAGES_PER_SECOND * work(FlowConfig()) / work(n),
     )
 
 

@@ -29,7 +29,7 @@ from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import begin, earlier, own_copy
-from models.training.state import pack, unpack
+from models.training.state import Part, pack, unpack
 
 MEASURED = 384  # items of each held-out split, while a run trains
 MEASURED_TIMES = (0.15, 0.4, 0.7)  # of the held-out loss: layout, shapes, edges
@@ -128,7 +128,7 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
         weight_decay=params.weight_decay,
     )
     ema = EMA(network, params.ema_decay)
-    parts = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
+    parts: dict[str, Part] = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
     done, tensors = run.restore()
     if tensors:
         unpack(tensors, **parts)

@@ -15,6 +15,7 @@ from models.gan.network import Generator, generator_of
 from models.gan.project import projector
 from models.gan.spec import DIRECTIONS, GANConfig, UnconditionalImage
 from models.parts.latents import LatentSampler, label_list
+from models.parts.placed import placed
 
 
 def truncated_normal(uniform: npt.NDArray[np.float64], limit: float) -> npt.NDArray[np.float64]:
@@ -49,7 +50,7 @@ def load(folder: Path, device: torch.device) -> LatentSampler:
         network.add_module("encoder", encoder)
     load_into(network, weights)
     labels = label_list(card, network.config.classes)
-    network.to(device, memory_format=torch.channels_last)
+    placed(network, device)
 
     def latent(random: np.random.Generator, params: UnconditionalImage) -> npt.NDArray[np.float64]:
         return truncated_normal(random.random(network.config.latent), params.truncation)

@@ -135,8 +135,8 @@ def cost(params: GANTraining) -> TrainingCost:
     features = PROJECTED_BYTES_A_PIXEL * side**2 if params.discriminator == "projected" else 0
     return TrainingCost(
         fixed_bytes=450 * 2**20,
-        picture_bytes=round(network.cells * network.blocks * BYTES_A_CHANNEL[network.architecture]) + features,
-        images_per_second=rate * measured.work / network.work,
+        item_bytes=round(network.cells * network.blocks * BYTES_A_CHANNEL[network.architecture]) + features,
+        items_per_second=rate * measured.work / network.work,
     )
 
 

@@ -35,6 +35,7 @@ from models.gan.sample import directions
 from models.gan.spec import GANTraining
 from models.measure.features import LOSS_DEPTH, load_lite0, pooled_lite0
 from models.measure.metrics import kernel_distance
+from models.parts.placed import placed
 from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.run import Run
@@ -76,11 +77,11 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     if before:
         labels = labels_for(params.network.classes, labels, params.labels)
     params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
-    generator = generator_of(params.network).to(run.device, memory_format=torch.channels_last)
+    generator = placed(generator_of(params.network), run.device)
     begin(generator, before, labels, by_label=("embedding.weight",), anew=("encoder.",))
     projected = params.discriminator == "projected"
     discriminator = ProjectedDiscriminator(len(labels)) if projected else discriminator_of(params.network)
-    discriminator = discriminator.to(run.device, memory_format=torch.channels_last)
+    discriminator = placed(discriminator, run.device)
     judging = [weight for weight in discriminator.parameters() if weight.requires_grad]
     judge, maker = (
         torch.optim.Adam(weights, lr=params.learning_rate, betas=(0.0, 0.99), fused=True)
@@ -171,13 +172,13 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     if run.is_first:
         run.beat("encoder", progress=1.0)
         count = min(PICTURES, max(PIECE, done * params.batch_size // DRAWN_AGAIN))
-        lite0 = load_lite0(LOSS_DEPTH).to(run.device, memory_format=torch.channels_last)
+        lite0 = placed(load_lite0(LOSS_DEPTH), run.device)
         piece = min(PIECE, watched.piece)
         encoder = fit_encoder(ema.average, lite0, count, piece, lambda drawn: run.is_at_work("encoder", drawn=drawn))
         ema.average.add_module("encoder", encoder)
         card = training_card("gan", params, data.card, run, outcome, before)
-        own = {"labels": labels, "directions": list(directions(ema.average))}
-        write_model(run.folder.model, ema.average, {**card, **own})
+        learnt = {"labels": labels, "directions": list(directions(ema.average))}
+        write_model(run.folder.model, ema.average, {**card, **learnt})
 
 
 def labels_for(known: int, labels: list[str], wanted: bool = True) -> list[str]:

@@ -28,7 +28,7 @@ from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import own_copy
-from models.training.state import pack, unpack
+from models.training.state import Part, pack, unpack
 from models.transformer.train import Examples
 
 MEASURED, MEASURED_SHARES = 384, (0.1, 0.4, 0.7)
@@ -67,7 +67,7 @@ def train(params: MaskedTraining, data: Collection, run: Run) -> None:
         weight_decay=params.weight_decay,
     )
     ema = EMA(network, params.ema_decay)
-    parts = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
+    parts: dict[str, Part] = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
     done, tensors = run.restore()
     if tensors:
         unpack(tensors, **parts)

@@ -11,6 +11,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -141,7 +142,7 @@ class LatentSampler:
     def encode_all(self, batch: list[Request], on_step: OnStep) -> dict[int, tuple[Tensor, int]]:
         """By identity of the picture: one by one, so that latents depend on no other picture and are kept at once."""
         return {
-            id(image): self.remembered.of(image, lambda image=image: self.encode_one(image, len(batch), on_step))
+            id(image): self.remembered.of(image, partial(self.encode_one, image, len(batch), on_step))
             for request in batch
             for image in request.images
         }

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
+from typing import Generic, TypeVar
 
 import torch
 from torch import nn
 
+Network = TypeVar("Network", bound=nn.Module)
 
-class EMA:
+
+class EMA(Generic[Network]):
     """Keeps `average`, a copy of `network` whose parameters trail it: a <- a + (1 - decay) (p - a)."""
 
-    def __init__(self, network: nn.Module, decay: float = 0.999) -> None:
-        self.average = copy.deepcopy(network).eval().requires_grad_(False)
+    def __init__(self, network: Network, decay: float = 0.999) -> None:
+        self.average: Network = copy.deepcopy(network).eval().requires_grad_(False)
         self.decay = decay
 
     @torch.no_grad()

@@ -49,7 +49,7 @@ def speed(device: torch.device) -> float:
     network = Sample().to(device)
     pictures = torch.randn(BATCH, 3, SIDE, SIDE, device=device)
     optimizer = torch.optim.AdamW(network.parameters())
-    took, began = [], time.perf_counter()
+    took, began = list[float](), time.perf_counter()
     while len(took) < 2 * WARM_UP or time.perf_counter() - began < SECONDS:
         at = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)

@@ -45,7 +45,7 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            alike: dict[torch.Size, list[nn.Parameter]] = defaultdict(list)
+            alike: dict[torch.Size, list[Tensor]] = defaultdict(list)
             for p in group["params"]:
                 if p.grad is not None:
                     alike[p.shape].append(p)
@@ -56,7 +56,7 @@ class Muon(torch.optim.Optimizer):
                 rate = group["lr"] * max(1.0, rows / columns) ** 0.5
                 torch._foreach_add_(matrices, list(updates.unbind()), alpha=-rate)
 
-    def momentum(self, p: nn.Parameter, share: float) -> Tensor:
+    def momentum(self, p: Tensor, share: float) -> Tensor:
         """Nesterov's."""
         assert p.grad is not None
         state = self.state[p]

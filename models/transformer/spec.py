@@ -14,7 +14,7 @@ from models.contract.fine_tuning import start_field
 from models.contract.tasks import LONGEST_PROMPT, TEXT_TO_IMAGE, PlainText, PromptedParams, Task
 
 IMAGES_PER_SECOND = 62.0  # measured: the default network on two CPU cores
-MORE = {"more": True}  # shown under "more" in a form
+MORE: Any = {"more": True}  # shown under "more" in a form
 
 
 class TextToImageParams(PromptedParams):
@@ -180,8 +180,8 @@ def cost(params: TransformerTraining) -> TrainingCost:
     logits = n.grid**2 * n.image_vocabulary
     return TrainingCost(
         fixed_bytes=520 * 2**20 + 33 * (encoder + decoder + tables),
-        picture_bytes=20 * activations + 190 * logits,
-        images_per_second=IMAGES_PER_SECOND * work(TransformerConfig()) / work(n),
+        item_bytes=20 * activations + 190 * logits,
+        items_per_second=IMAGES_PER_SECOND * work(TransformerConfig()) / work(n),
     )
 
 

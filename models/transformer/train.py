@@ -26,7 +26,7 @@ from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import begin, earlier, own_copy
-from models.training.state import pack, unpack
+from models.training.state import Part, pack, unpack
 from models.transformer.network import TextToImageTransformer
 from models.transformer.sample import TransformerSampler, requests
 from models.transformer.spec import TransformerTraining, problem
@@ -126,7 +126,7 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
         weight_decay=params.weight_decay,
     )
     ema = EMA(network, params.ema_decay)
-    parts = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
+    parts: dict[str, Part] = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
     done, tensors = run.restore()
     if tensors:
         unpack(tensors, **parts)
@@ -189,8 +189,8 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     outcome = run.outcome(done, ema.average)
     if run.is_first:
         card = training_card("text-to-image-transformer", params, data.card, run, outcome, before)
-        own = {"autoencoder": {"name": params.autoencoder, "sha256": read_card(autoencoder_folder)["sha256"]}}
-        write_model(run.folder.model, ema.average, {**card, **own}, {"tokenizer.json": prompts.tokenizer.to_str()})
+        beneath = {"autoencoder": {"name": params.autoencoder, "sha256": read_card(autoencoder_folder)["sha256"]}}
+        write_model(run.folder.model, ema.average, {**card, **beneath}, {"tokenizer.json": prompts.tokenizer.to_str()})
 
 
 def with_noise(images: Tensor, params: TransformerTraining, generator: torch.Generator) -> Tensor:

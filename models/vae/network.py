@@ -70,13 +70,13 @@ class Coupling(nn.Module):
 
     def __init__(self, width: int, hidden: int, condition: int, swap: bool) -> None:
         super().__init__()
-        self.swap, self.half = swap, width // 2
+        self.swap, self.kept = swap, width // 2
         self.net = nn.Sequential(
-            nn.Linear(self.half + condition, hidden),
+            nn.Linear(self.kept + condition, hidden),
             nn.SiLU(),
             nn.Linear(hidden, hidden),
             nn.SiLU(),
-            nn.Linear(hidden, 2 * (width - self.half)),
+            nn.Linear(hidden, 2 * (width - self.kept)),
         )
         last = self.net[-1]
         assert isinstance(last, nn.Linear)
@@ -85,7 +85,7 @@ class Coupling(nn.Module):
 
     def parts(self, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         x = x.flip(1) if self.swap else x
-        kept, changed = x[:, : self.half], x[:, self.half :]
+        kept, changed = x[:, : self.kept], x[:, self.kept :]
         log_scale, shift = self.net(torch.cat([kept, condition], 1)).chunk(2, 1)
         return kept, changed, torch.tanh(log_scale), shift
 

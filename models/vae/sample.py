@@ -12,6 +12,7 @@ from torch import Tensor
 from models.checkpoint import CheckpointError, loaded, read_card
 from models.contract.sampling import OnStep
 from models.parts.latents import LatentSampler, label_list
+from models.parts.placed import placed
 from models.parts.sentences import SentenceEncoder
 from models.vae.network import VAE
 from models.vae.spec import DrawnFromPrior, VAEConfig
@@ -21,7 +22,7 @@ def load_vae(folder: Path, device: torch.device) -> tuple[VAE, list[str]]:
     """(network, names of its styles). Raises CheckpointError when the checkpoint is broken or another one."""
     network, card = loaded(folder, lambda config: VAE(VAEConfig(**config)))
     labels = label_list(card, network.config.classes)
-    return network.to(device, memory_format=torch.channels_last), labels
+    return placed(network, device), labels
 
 
 def load(folder: Path, device: torch.device) -> LatentSampler:

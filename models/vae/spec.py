@@ -93,8 +93,8 @@ def cost(params: VAETraining) -> TrainingCost:
     network = params.network
     return TrainingCost(
         fixed_bytes=480 * 2**20,
-        picture_bytes=round(network.cells * network.blocks * BYTES_A_CHANNEL),
-        images_per_second=IMAGES_PER_SECOND * VAEConfig().work / network.work,
+        item_bytes=round(network.cells * network.blocks * BYTES_A_CHANNEL),
+        items_per_second=IMAGES_PER_SECOND * VAEConfig().work / network.work,
     )
 
 

@@ -28,6 +28,7 @@ from models.data.pictures import (
 )
 from models.measure.features import PerceptualLoss
 from models.measure.metrics import psnr
+from models.parts.placed import placed
 from models.parts.sentences import OnProgress, SentenceEncoder, caption_sentences, captions_from
 from models.training.card import training_card
 from models.training.ema import EMA
@@ -83,7 +84,7 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
     torch.manual_seed(run.seed)
     labels = label_names(data) if params.labels else []
     params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
-    network = VAE(params.network).to(run.device, memory_format=torch.channels_last)
+    network = placed(VAE(params.network), run.device)
     before = earlier(params.start_from, run)
     begin(network, before, anew=("prior.", "directions"))
     if params.scale:

@@ -5,7 +5,7 @@ import { carry } from "./draft.js";
 const form = document.getElementById("new-run"); // its field "dataset" hides form.dataset: use getAttribute
 const words = document.getElementById("estimate").dataset;
 const language = document.documentElement.lang;
-const OWN = ["name", "dataset", "preset", "steps", "minutes", "patience", "fit", "mirror", "seed", "evaluate"];
+const OWN = ["name", "dataset", "preset", "steps", "minutes", "patience", "seed", "evaluate"];
 
 function value(input) {
   if (input.type === "checkbox") return input.checked;
@@ -22,7 +22,8 @@ function request() {
     const given = value(input);
     if (given === undefined) continue;
     const [group, part] = input.name.split(".");
-    if (part) (made.params[group] ??= {})[part] = given;
+    if (group === "preparation") (made.preparation ??= {})[part] = given;
+    else if (part) (made.params[group] ??= {})[part] = given;
     else (OWN.includes(group) ? made : made.params)[group] = given;
   }
   return made;
@@ -128,7 +129,7 @@ form.addEventListener("submit", async (event) => {
   }
 });
 usePreset();
-carry(form, ".tabs a", { names: ["name", "dataset", "fit", "mirror", "minutes", "patience", "seed", "evaluate"] });
+carry(form, ".tabs a", { names: ["name", "dataset", "preparation.fit", "preparation.mirror", "minutes", "patience", "seed", "evaluate"] });
 showOwn();
 followStart();
 estimate();

@@ -16,6 +16,7 @@ from app.datasets import fetching, prepare, service, starters
 from app.errors import Invalid, UnsupportedMedia
 from app.media import films
 from app.settings import get_settings
+from models.contract.preparation import Preparation
 from tests.app.test_datasets import add, drawing, listed
 from tests.app.test_kinds import copy_of, make, versions
 
@@ -117,7 +118,7 @@ def test_what_cannot_be_played_is_refused(content: bytes, error: type[Exception]
 
 
 @pytest.mark.usefixtures("in_process")
-def test_a_collection_of_films_has_captions_look_alikes_sums_and_an_export() -> None:
+def test_a_collection_of_films_has_captions_look_alikes_sums_and_an_export(tmp_path: Path) -> None:
     dataset = make("films")
     report = add(
         dataset,
@@ -136,7 +137,7 @@ def test_a_collection_of_films_has_captions_look_alikes_sums_and_an_export() -> 
     assert (found.unit, found.smallest, found.largest, found.totals) == ("frames", 2, 4, {"seconds": 0.4})
     assert len(versions(dataset, copy_of(dataset, "films"))) == 1
     with pytest.raises(Invalid, match="No family trains on films"):
-        prepare.snapshot(dataset)
+        prepare.write(tmp_path / "prepared", prepare.snapshot(dataset), 0, Preparation())
 
 
 @pytest.mark.usefixtures("in_process")

@@ -16,6 +16,7 @@ from app.datasets import prepare, service
 from app.datasets.schemas import DatasetIn, KindName
 from app.errors import Invalid, UnsupportedMedia
 from app.media import MEDIA, scores, texts
+from models.contract.preparation import PicturePreparation, Preparation
 from tests.app.test_datasets import add, drawing, listed, zipped
 
 TUNE = [(60, 1.0), (62, 0.5), (64, 0.5), (67, 2.0)]
@@ -111,7 +112,7 @@ def test_a_piano_roll_shows_every_part() -> None:
 
 
 @pytest.mark.usefixtures("in_process")
-def test_a_collection_of_music_has_captions_look_alikes_sums_and_an_export() -> None:
+def test_a_collection_of_music_has_captions_look_alikes_sums_and_an_export(tmp_path: Path) -> None:
     dataset = make("music")
     transposed = [(pitch + 5, beats) for pitch, beats in TUNE]
     report = add(
@@ -133,7 +134,7 @@ def test_a_collection_of_music_has_captions_look_alikes_sums_and_an_export() -> 
     assert found.unit == "s" and found.totals["notes"] == 16 and found.largest == 2 and found.colours == []
     assert len(versions(dataset, copy_of(dataset, "music"))) == 1
     with pytest.raises(Invalid, match="No family trains on music"):
-        prepare.snapshot(dataset)
+        prepare.write(tmp_path / "prepared", prepare.snapshot(dataset), 0, Preparation())
 
 
 @pytest.mark.usefixtures("in_process")
@@ -141,11 +142,11 @@ def test_one_painting_becomes_many_patches(tmp_path: Path) -> None:
     dataset = make("pictures")
     add(dataset, ("painting.png", drawing(1, size=200)))
     taken = prepare.snapshot(dataset)
-    card = prepare.write(tmp_path / "patches", taken, 32, "patches", mirror=True)
-    again = prepare.write(tmp_path / "again", taken, 32, "patches", mirror=True)
+    card = prepare.write(tmp_path / "patches", taken, 32, PicturePreparation(fit="patches", mirror=True))
+    again = prepare.write(tmp_path / "again", taken, 32, PicturePreparation(fit="patches", mirror=True))
     assert card["count"] == 2000 and card["splits"] == {"train": 1900, "held_out": 100} and card["size"] == 32
     assert card["version"] == again["version"]
-    whole = prepare.write(tmp_path / "whole", taken, 32, "crop", mirror=True)
+    whole = prepare.write(tmp_path / "whole", taken, 32, PicturePreparation(mirror=True))
     assert whole["count"] == 1
 
 

@@ -12,6 +12,9 @@ import pytest
 from app.database import session_scope
 from app.datasets import prepare, service
 from app.datasets.labels import labelled, place
+from app.datasets.prepare import pictures
+from app.datasets.prepare.snapshot import Row
+from models.contract.preparation import PicturePreparation
 from tests.app.test_datasets import add, drawing, drawn, make
 
 ALIGNED = {f"{style}{i}": f"set/{style}/{i}.png" for style in ("ink", "oil") for i in range(3)}
@@ -64,7 +67,7 @@ def test_training_and_an_export_keep_the_labels(tmp_path: Path) -> None:
     add(again, ("export.zip", io.BytesIO(content)))
     for each in (dataset, again):
         folder, card = prepare.prepare(each, tmp_path / each, 16)
-        prepare.write(folder, prepare.snapshot(each), 16, "crop", False)
+        prepare.write(folder, prepare.snapshot(each), 16, PicturePreparation())
         items = [json.loads(line) for line in (folder / "items.jsonl").read_text("utf-8").splitlines()]
         assert {item["style"] for item in items} == {"ink", "oil"} and card["count"] == 51
         splits = {concept: {i["split"] for i in items if i["concept"] == concept} for concept in map(str, range(25))}
@@ -78,11 +81,11 @@ def test_copies_of_a_picture_are_on_one_side_of_the_split() -> None:
     add(dataset, *((f"{number}-{size}.png", drawn(number, size)) for number in range(40) for size in (128, 64)))
     rows = prepare.snapshot(dataset).rows
     assert len(rows) == 80 and len({row.concept for row in rows}) == 40
-    held_out = prepare.kept_from_training(rows)
+    held_out = pictures.kept_from_training(rows)
     assert len(held_out) == 2 and sum(row.concept in held_out for row in rows) == 4
 
 
 @pytest.mark.parametrize(("count", "kept"), [(1, 0), (2, 1), (9, 1), (10, 2), (39, 2), (40, 2), (100, 5)])
 def test_enough_is_held_out_to_be_measured(count: int, kept: int) -> None:
-    rows = [prepare.Row(str(i), "", "", str(i)) for i in range(count)]
-    assert len(prepare.kept_from_training(rows)) == kept
+    rows = [Row(str(i), "", "", str(i)) for i in range(count)]
+    assert len(pictures.kept_from_training(rows)) == kept

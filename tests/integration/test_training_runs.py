@@ -470,7 +470,7 @@ def test_a_dataset_of_one_picture_is_too_small(boss: httpx.Client) -> None:
     dataset = make(boss, "Alone")
     send(boss, dataset, ("a.png", drawing(1)))
     answer = boss.post("/training-runs", json={"name": "x", "family": "fsq-autoencoder", "dataset": dataset})
-    assert answer.status_code == 422 and "1 pictures; training needs 2" in answer.text
+    assert answer.status_code == 422 and "1 works; training needs 2" in answer.text
 
 
 def test_training_is_for_admins(training: Studio, boss: httpx.Client, kites: str) -> None:

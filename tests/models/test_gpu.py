@@ -111,7 +111,7 @@ def test_a_run_takes_no_more_memory_than_was_said_before(family: str, collection
     torch.cuda.reset_peak_memory_stats()
     importlib.import_module(known.trainer).train(params, collection, Run(tmp_path, steps=2, device=GPU, echo=False))
     cost = known.cost(params)
-    said, taken = cost.fixed_bytes + cost.picture_bytes * params.batch_size, torch.cuda.max_memory_allocated()
+    said, taken = cost.fixed_bytes + cost.item_bytes * params.batch_size, torch.cuda.max_memory_allocated()
     print(f"{family}: {taken / 2**20:.0f} MiB of {said / 2**20:.0f}")
     assert taken < said
 

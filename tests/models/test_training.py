@@ -254,7 +254,7 @@ def test_larger_networks_are_said_to_take_longer(name: str) -> None:
     shape = usual.network  # type: ignore[attr-defined]
     larger = shape.model_copy(update={"size": 256} if hasattr(shape, "size") else {"grid": 16})
     slower = family.cost(usual.model_copy(update={"network": larger}))
-    assert slower.images_per_second < family.cost(usual).images_per_second / 3.5
+    assert slower.items_per_second < family.cost(usual).items_per_second / 3.5
 
 
 def test_no_state_is_kept_that_has_diverged(tmp_path: Path) -> None:

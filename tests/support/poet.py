@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from models.contract.family import Family
 from models.contract.registry import families
 from models.contract.sampling import OnStep, Output, Request
 from models.contract.tasks import IMAGE, Input, SamplingParams, Sizes, Task
-from models.contract.values import PICTURES, TEXTS, Picture, Text
+from models.contract.values import PICTURES, TEXTS, Picture, Text, Value
 
 NAME, TASK, OPENING = "poet", "verse-writing", "opening"
 COST = 8
@@ -74,8 +75,12 @@ class Poet:
         verses = [verse(request) for request in batch]
         words = max(len(words.split(" ")) for words in verses)
         for step in range(1, words + 1):
-            on_step(step, words, lambda step=step: [Text(" ".join(v.split(" ")[:step])) for v in verses])  # type: ignore[misc]
+            on_step(step, words, partial(so_far, verses, step))
         return [Output(Text(words), {"feet": 5}) for words in verses]
+
+
+def so_far(verses: list[str], words: int) -> list[Value]:
+    return [Text(" ".join(verse.split(" ")[:words])) for verse in verses]
 
 
 def verse(request: Request) -> str:

@@ -41,8 +41,6 @@ def add_run(**values: Any) -> str:
                 "family": "fsq-autoencoder",
                 "collection": "c",
                 "size": 64,
-                "fit": "crop",
-                "mirror": False,
                 "params": {"batch_size": 4},
                 "steps": 10,
                 "seed": 0,

@@ -1,11 +1,11 @@
-"""The pictures that a run sees: made at its first sitting, the very same at every later one."""
+"""What a run learns from: made at its first sitting, the very same at every later one."""
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
 
 from app.datasets import fetching, prepare
 from app.errors import Conflict, NotFound
@@ -13,6 +13,8 @@ from app.settings import get_settings
 from app.training_runs import service
 from app.training_runs.tables import TrainingRun
 from models.contract.files import locked
+from models.contract.preparation import Preparation
+from models.contract.registry import families
 from workers.lease import Lease
 from workers.training.wishes import check, report
 
@@ -47,14 +49,19 @@ def own(taken: Lease[TrainingRun]) -> tuple[Path, str]:
     if run.dataset_id is None:
         raise NotFound("The dataset of this run is no longer there")
     snapshot = prepare.snapshot(run.dataset_id)
-    place = data / "prepared" / f"{snapshot.version[:24]}-{run.size}-{run.fit}{'-mirrored' if run.mirror else ''}"
-    fit = cast(prepare.Fit, run.fit)
-    wanted = every(LOOK_SECONDS, lambda: check(taken))
-    with locked(place, fetching.BUILD_SECONDS, wanted):
+    wanted = families()[run.family].preparation.model_validate(run.preparation)
+    place = data / "prepared" / f"{snapshot.version[:24]}-{run.size}-{manner(wanted)}"
+    look = every(LOOK_SECONDS, lambda: check(taken))
+    with locked(place, fetching.BUILD_SECONDS, look):
         if not (place / "card.json").exists():
-            prepare.write(place, snapshot, run.size, fit, run.mirror, wanted)
+            prepare.write(place, snapshot, run.size, wanted, look)
         report(taken, prepared=str(place.relative_to(data)))  # from now on nobody else deletes it
     return place, snapshot.version
+
+
+def manner(wanted: Preparation) -> str:
+    """Of a preparation, in a few letters that a folder's name may hold."""
+    return hashlib.sha256(wanted.model_dump_json().encode()).hexdigest()[:12]
 
 
 def every(seconds: float, act: Callable[[], None]) -> Callable[[], None]:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from app.datasets.collections.parts import source
-from app.datasets.prepare import window
+from app.datasets.prepare.pictures import window
 from app.datasets.prepared import Item, write_prepared
 from app.packages.debian import DebianPackage, fetch_debian
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from models.contract.tasks import INTERPOLATION
 from models.contract.values import Picture
 from models.data.pictures import to_pixels
 from models.parts.latents import Remembered, fitted, label_list, on_the_way
+from models.parts.placed import placed
 from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.spec import MixingConfig
 
@@ -47,12 +49,13 @@ class MixingSampler:
 
     def latents(self, request: Request) -> tuple[Latents, tuple[dict[str, Any], ...]]:
         """(content and style, (what is to be said of the work, parameters that give it alone))."""
-        given = [self.remembered.of(image, lambda image=image: self.encode(image)) for image in request.images]
+        given = [self.remembered.of(image, partial(self.encode, image)) for image in request.images]
         if request.task == INTERPOLATION.name:
             contents, styles = content_weights(request), style_weights(request)
+            nothing = torch.zeros(())
             mixed = (
-                sum(weight * content for weight, (content, _) in zip(contents, given, strict=True)),
-                sum(weight * style for weight, (_, style) in zip(styles, given, strict=True)),
+                sum((weight * content for weight, (content, _) in zip(contents, given, strict=True)), nothing),
+                sum((weight * style for weight, (_, style) in zip(styles, given, strict=True)), nothing),
             )
             return mixed, ({}, {"weights": rounded(contents), "style_weights": rounded(styles), "path": False})
         content, style = given[0]
@@ -99,7 +102,7 @@ def rounded(weights: list[float]) -> list[float]:
 def load_mixing(folder: Path, device: torch.device) -> tuple[MixingVAE, list[str]]:
     """(network, names of its styles). Raises CheckpointError when the checkpoint is broken or another one."""
     network, card = loaded(folder, lambda config: MixingVAE(MixingConfig(**config)))
-    return network.to(device, memory_format=torch.channels_last), label_list(card, network.config.classes)
+    return placed(network, device), label_list(card, network.config.classes)
 
 
 def load(folder: Path, device: torch.device) -> MixingSampler:

@@ -143,8 +143,8 @@ def cost(params: MixingTraining) -> TrainingCost:
     usual = grid_work(MixingConfig().size, (*MixingConfig().widths, MixingConfig().full))
     without = TrainingCost(
         fixed_bytes=480 * 2**20,
-        picture_bytes=round(network.size**2 * (BYTES_A_PIXEL + channels * BYTES_A_CHANNEL)),
-        images_per_second=IMAGES_PER_SECOND * usual / grid_work(network.size, (*network.widths, network.full)),
+        item_bytes=round(network.size**2 * (BYTES_A_PIXEL + channels * BYTES_A_CHANNEL)),
+        items_per_second=IMAGES_PER_SECOND * usual / grid_work(network.size, (*network.widths, network.full)),
     )
     return params.cost_of(network.size, without)
 

@@ -36,6 +36,7 @@ from models.data.pictures import (
     to_unit,
 )
 from models.measure.features import PerceptualLoss, by_manner, by_place, manners
+from models.parts.placed import placed
 from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.run import Run
@@ -128,14 +129,14 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
     train_items = data.indices("train")
     pairs = Pairs(data, train_items)
-    network = MixingVAE(params.network).to(run.device, memory_format=torch.channels_last)
+    network = placed(MixingVAE(params.network), run.device)
     before = earlier(params.start_from, run)
     begin(network, before, labels, by_label=("priors", "style_means", "style_roots"))
     namer = Namer(len(labels)).to(run.device)
     learning = nn.ModuleList([network, namer])
     optimizer = torch.optim.AdamW(learning.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
-    perceptual = PerceptualLoss().to(run.device, memory_format=torch.channels_last)
+    perceptual = placed(PerceptualLoss(), run.device)
     critic = Critic(params, run, len(labels))
     parts = {"network": network, "namer": namer, "ema": ema.average, "optimizer": optimizer, **critic.parts}
     done, tensors = run.restore()
@@ -164,8 +165,10 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
             with mixed_precision(run.device):
                 content, style = network.content(seen.content), network.style(seen.style)
                 prior = network.priors[seen.labels]
-                styled = torch.where(seen.of_prior, prior + seen.style_noise, drawn(*style, seen.style_noise))
-                made = network.decoder(drawn(*content, seen.content_noise), styled)
+                styled = torch.where(
+                    seen.of_prior, prior + seen.style_noise, drawn(style[0], style[1], seen.style_noise)
+                )
+                made = network.decoder(drawn(content[0], content[1], seen.content_noise), styled)
                 reconstruction = -network.likelihood.log_prob(seen.wanted, made).mean()
                 maps = perceptual.maps(made, seen.wanted)
                 seen_manners = manners(maps)

@@ -35,6 +35,8 @@ artworks = sa.table(
     sa.column("provenance", JSON),
     sa.column("subject"),
 )
+runs = sa.table("training_runs", *(sa.column(name) for name in ("id", "fit", "mirror")), sa.column("preparation", JSON))
+USUAL = {"fit": "crop", "mirror": False}
 
 
 def upgrade() -> None:
@@ -57,9 +59,17 @@ def upgrade() -> None:
     op.add_column("users", sa.Column("served_until", sa.BigInteger(), nullable=False, server_default="0"))
     op.create_index("ix_users_served_from", "users", ["served_from"])
     op.drop_column("users", "served_at")
+    op.add_column("training_runs", sa.Column("preparation", JSON, nullable=False, server_default="{}"))
+    changed(runs, lambda row: {"preparation": {"fit": row.fit, "mirror": bool(row.mirror)}})
+    for column in ("fit", "mirror"):
+        op.drop_column("training_runs", column)
 
 
 def downgrade() -> None:
+    op.add_column("training_runs", sa.Column("fit", sa.Text(), nullable=False, server_default="crop"))
+    op.add_column("training_runs", sa.Column("mirror", sa.Boolean(), nullable=False, server_default=sa.false()))
+    changed(runs, lambda row: {name: row.preparation.get(name, usual) for name, usual in USUAL.items()})
+    op.drop_column("training_runs", "preparation")
     op.add_column("users", sa.Column("served_at", UTCDateTime(), nullable=True))
     op.drop_index("ix_users_served_from", "users")
     for column in ("served_until", "served_from"):

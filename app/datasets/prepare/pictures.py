@@ -1,79 +1,27 @@
-"""From a dataset to the prepared form that training reads. Apart from the service: it needs numpy, the web does not."""
+"""Pictures of a dataset as squares, with what is held out."""
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
-from sqlalchemy import select
 
-from app.database import session_scope
-from app.datasets import service
 from app.datasets.captions import tags_of
-from app.datasets.labels import labelled
+from app.datasets.prepare.snapshot import Row, Snapshot, stored
 from app.datasets.prepared import Item, write_prepared
-from app.datasets.tables import DatasetItem
-from app.errors import Conflict, Invalid
 from app.media.pixels import on_white
-from app.storage import get_storage
+from models.contract.preparation import Fit, PicturePreparation
 
-Fit = Literal["crop", "pad", "patches"]
 HELD_OUT_EVERY, FEWEST_HELD_OUT = 20, 2
 PATCHES = 2000  # in all, at least
 
 
-@dataclass(frozen=True)
-class Row:
-    """One picture of a dataset. `concept` is the same for drawings of one thing in several styles."""
-
-    digest: str
-    caption: str
-    style: str
-    concept: str
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """A dataset as it is at one moment: its pictures in the order of content."""
-
-    dataset: str
-    name: str
-    version: str
-    rows: list[Row]
-
-
-def snapshot(dataset_id: str) -> Snapshot:
-    """Raises NotFound; Invalid when the dataset is empty."""
-    with session_scope(writing=False) as session:
-        dataset = service.get(session, dataset_id)
-        if dataset.kind != "pictures":
-            raise Invalid(f"No family trains on {dataset.kind} yet; the dataset can be kept, looked at and exported")
-        columns = select(
-            DatasetItem.sha256, DatasetItem.caption, DatasetItem.name, DatasetItem.id, DatasetItem.similar_to
-        )
-        kept = [row for row in session.execute(service.accepted(columns, dataset_id)) if row.sha256]
-        version = service.version(session, dataset_id)
-    if not kept:
-        raise Invalid("The dataset has no pictures yet")
-    styles, concepts = labelled({row.sha256: row.name for row in kept})
-    digests = {row.id: row.sha256 for row in kept}
-    for row in kept:
-        if row.similar_to and concepts[row.sha256] == row.sha256:  # copies of one picture are on one side of the split
-            earliest = digests.get(row.similar_to, row.sha256)
-            concepts[row.sha256] = concepts[earliest]
-    rows = [Row(row.sha256, row.caption, styles[row.sha256], concepts[row.sha256]) for row in kept]
-    return Snapshot(dataset.id, dataset.name, version, rows)
-
-
 def write(
-    folder: Path, taken: Snapshot, size: int, fit: Fit, mirror: bool, look: Callable[[], None] = lambda: None
+    folder: Path, taken: Snapshot, size: int, wanted: PicturePreparation, look: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
     """Write the pictures as squares of `size` pixels; returns the card.
 
@@ -82,34 +30,8 @@ def write(
     gone.
     """
     card = {"name": folder.name, "title": taken.name, "dataset": taken.dataset, "dataset_version": taken.version}
-    return write_prepared(folder, items(taken.rows, size, fit, mirror, look), {**card, "fit": fit})
-
-
-def prepare(
-    dataset_id: str, collections: Path, size: int, fit: Fit = "crop", mirror: bool = False
-) -> tuple[Path, dict[str, Any]]:
-    """A dataset as a collection under its own name; returns (folder below `collections`, card).
-
-    Raises NotFound; Invalid when it is empty; Conflict when another collection has the folder.
-    """
-    taken = snapshot(dataset_id)
-    folder = collections / slug(taken.name, taken.dataset)
-    if folder.exists() and owner(folder) != taken.dataset:
-        raise Conflict(f"Another collection is at {folder}; rename the dataset")
-    return folder, write(folder, taken, size, fit, mirror)
-
-
-def owner(folder: Path) -> str | None:
-    """The dataset that a prepared collection was made of; None for a starter collection."""
-    try:
-        found: str | None = json.loads((folder / "card.json").read_text("utf-8")).get("dataset")
-    except (OSError, ValueError):
-        return None
-    return found
-
-
-def slug(name: str, otherwise: str) -> str:
-    return re.sub(r"[^\w-]+", "-", name).strip("-_").lower()[:40] or otherwise
+    made = items(taken.rows, size, wanted.fit, wanted.mirror, look)
+    return write_prepared(folder, made, {**card, "fit": wanted.fit})
 
 
 def items(
@@ -174,13 +96,6 @@ def window(picture: Image.Image, size: int, random: np.random.Generator) -> npt.
     left, top = (int(random.integers(0, length - side + 1)) for length in picture.size)
     square = picture.crop((left, top, left + side, top + side))
     return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS), dtype=np.uint8)
-
-
-def stored(digest: str) -> bytes:
-    try:
-        return get_storage().get(digest)
-    except FileNotFoundError as error:
-        raise Conflict("A picture was deleted meanwhile; prepare the dataset again") from error
 
 
 def square(content: bytes, size: int, fit: Fit) -> npt.NDArray[np.uint8]:

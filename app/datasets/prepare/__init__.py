@@ -1,0 +1,61 @@
+"""From a dataset to the prepared form that training reads: a module a medium. Apart from the service: it needs numpy,
+which the web process does without.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from app.datasets.prepare import pictures
+from app.datasets.prepare.snapshot import Snapshot, snapshot
+from app.errors import Conflict, Invalid
+from models.contract.preparation import PicturePreparation, Preparation
+from models.contract.values import PICTURES
+
+__all__ = ["Snapshot", "prepare", "snapshot", "write"]
+
+WRITERS: dict[str, Callable[..., dict[str, Any]]] = {PICTURES: pictures.write}
+
+
+def write(
+    folder: Path, taken: Snapshot, size: int, wanted: Preparation, look: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Write what a family learns from into a folder that appears whole or not at all; returns its card.
+
+    `size` is of pictures, in pixels. `look` is called now and then and may raise. Raises Conflict when a work is gone,
+    Invalid for a medium that is not prepared yet.
+    """
+    if taken.medium not in WRITERS:
+        raise Invalid(f"No family trains on {taken.medium} yet; the dataset can be kept, looked at and exported")
+    return WRITERS[taken.medium](folder, taken, size, wanted, look)
+
+
+def prepare(
+    dataset_id: str, collections: Path, size: int, wanted: Preparation | None = None
+) -> tuple[Path, dict[str, Any]]:
+    """A dataset as a collection under its own name; returns (folder below `collections`, card).
+
+    Raises NotFound; Invalid when it is empty; Conflict when another collection has the folder.
+    """
+    taken = snapshot(dataset_id)
+    folder = collections / slug(taken.name, taken.dataset)
+    if folder.exists() and owner(folder) != taken.dataset:
+        raise Conflict(f"Another collection is at {folder}; rename the dataset")
+    return folder, write(folder, taken, size, wanted or PicturePreparation())
+
+
+def owner(folder: Path) -> str | None:
+    """The dataset that a prepared collection was made of; None for a starter collection."""
+    try:
+        found: str | None = json.loads((folder / "card.json").read_text("utf-8")).get("dataset")
+    except (OSError, ValueError):
+        return None
+    return found
+
+
+def slug(name: str, otherwise: str) -> str:
+    return re.sub(r"[^\w-]+", "-", name).strip("-_").lower()[:40] or otherwise
