@@ -51,6 +51,7 @@ from app.web.responses import (
     on_unexpected,
     on_validation_error,
 )
+from app.web.sub_path import SubPath
 
 log = structlog.get_logger()
 DESCRIPTION = "A self-hosted studio for art with models that you train yourself. See `/docs` for every route."
@@ -124,5 +125,6 @@ def create_app() -> FastAPI:
     application.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts, www_redirect=False)
     application.add_middleware(Probes, routes=health.routes)
     application.add_middleware(HeadMiddleware)
+    application.add_middleware(SubPath, prefix=settings.prefix)
     application.add_middleware(Forwarded, trusted=settings.trusted_proxies)
     return application

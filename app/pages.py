@@ -49,7 +49,7 @@ def docs(request: Request, user: User) -> Response:
 
 @router.get("/api/v1/openapi.json")
 def openapi(request: Request, user: User) -> JSONResponse:
-    return JSONResponse(description(request.app))
+    return JSONResponse(description(request.app, getattr(request.state, "base", "")))
 
 
 @router.post("/language")

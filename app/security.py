@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from urllib.parse import urlsplit
@@ -106,8 +106,16 @@ def failed(error: Exception) -> None:
     log.warning("rate_limit_storage_failed", error=str(error))
 
 
-def check_origin(method: str, headers: Mapping[str, str]) -> None:
-    """Refuse unsafe requests that another site made a browser send. Raises Forbidden.
+OTHER_SITE = "This request came from another site"
+HOST_IS_MISSING = (
+    "The proxy in front of the studio does not say which host the browser asked for: let it hand on Host or "
+    "X-Forwarded-Host, or set DANQING_URL"
+)
+
+
+def check_origin(method: str, headers: Mapping[str, str], hosts: Sequence[str] = ()) -> None:
+    """Refuse unsafe requests that another site made a browser send. Raises Forbidden. `hosts` are names of this site
+    besides Host, by the word of a trusted proxy.
 
     Every current browser sends Sec-Fetch-Site, older ones Origin; what sends neither is no browser and carries no
     cookie that it was not given.
@@ -116,9 +124,10 @@ def check_origin(method: str, headers: Mapping[str, str]) -> None:
         return
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None and site not in ("same-origin", "none"):
-        raise Forbidden("This request came from another site")
-    if origin is not None and (origin == "null" or urlsplit(origin).netloc != headers.get("host")):
-        raise Forbidden("This request came from another site")
+        raise Forbidden(OTHER_SITE)
+    known = {headers.get("host"), *hosts, urlsplit(get_settings().url).netloc}
+    if origin is not None and (origin == "null" or urlsplit(origin).netloc not in known):
+        raise Forbidden(HOST_IS_MISSING if site == "same-origin" and origin != "null" else OTHER_SITE)
 
 
 def local_path(target: str | None) -> str:

@@ -34,7 +34,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address that the web process listens on")
     port: int = Field(8000, ge=1, le=65535, description="Port that the web process listens on")
     url: str = Field(
-        "", description="Address at which people open the studio, such as https://art.example.org; used in links"
+        "", description="Address at which people open the studio: https://art.example.org, https://example.org/studio"
     )
     database_url: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data folder")
     redis_url: str = Field("", description="Redis or Valkey URL; empty: an embedded Valkey in the data folder")
@@ -77,16 +77,22 @@ class Settings(BaseSettings):
     @field_validator("url")
     @classmethod
     def of_a_site(cls, url: str) -> str:
-        """Without a slash at its end; a name in other letters than ASCII's as browsers send it."""
+        """Without a slash at its end; a name in other letters than ASCII's as browsers send it. It may have a path."""
         if not url:
             return url
         parts = urlsplit(url.strip())
         host = (parts.hostname or "").encode("idna").decode()
         port = f":{parts.port}" if parts.port is not None else ""  # raises ValueError
-        beside = parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc
-        if parts.scheme not in ("http", "https") or not re.fullmatch(r"[a-z0-9._:-]+", host) or beside:
-            raise ValueError("must be an address without a path, such as https://art.example.org")
-        return f"{parts.scheme}://{bracketed(host)}{port}"
+        path = parts.path.rstrip("/")
+        beside = not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", path) or parts.query or parts.fragment
+        if (
+            parts.scheme not in ("http", "https")
+            or not re.fullmatch(r"[a-z0-9._:-]+", host)
+            or beside
+            or "@" in parts.netloc
+        ):
+            raise ValueError("must be an address such as https://art.example.org, or https://example.org/studio")
+        return f"{parts.scheme}://{bracketed(host)}{port}{path}"
 
     @property
     def database(self) -> str:
@@ -102,6 +108,11 @@ class Settings(BaseSettings):
     def address(self) -> str:
         """Where people open the studio."""
         return self.url or self.local_address
+
+    @property
+    def prefix(self) -> str:
+        """The path under which people open the studio, "" where it has a host of its own."""
+        return urlsplit(self.url).path
 
     @property
     def local_address(self) -> str:

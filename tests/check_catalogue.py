@@ -23,6 +23,7 @@ from app.generations.inputs import WRONG_MEDIUM
 from app.generations.restoring import DIFFERENCES
 from app.jobs.registry import queues
 from app.media import SAYS_NOTHING
+from app.security import HOST_IS_MISSING, OTHER_SITE
 from app.training_runs.planning import OTHER_MEDIUM
 from app.users.service import WRONG
 from app.web.forms import fields, network_fields
@@ -54,6 +55,8 @@ REASONS = {
     *(queue.table.given_up for queue in queues().values()),
     *DIFFERENCES,
     OTHER_MEDIUM,
+    OTHER_SITE,
+    HOST_IS_MISSING,
     *WRONG_MEDIUM.values(),
     SAYS_NOTHING,
     InternalError.title,
@@ -112,6 +115,7 @@ def schema_strings() -> set[str]:
     }
     titles |= (
         {task.title for task in tasks}
+        | {given.title for task in tasks for given in task.inputs}
         | named
         | {starter.title for starter in (*STARTERS.values(), *COLLECTIONS.values())}
     )

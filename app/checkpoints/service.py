@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import structlog
+from zipstream import ZipStream
 
 from app.errors import Conflict, Invalid, NotFound
 from app.settings import ROOT, get_settings
-from app.storage import Growing
 from app.zips import Limits, blocks_of, open_archive
 from models.contract.card import ZOO, CheckpointError, problem
 from models.contract.family import Family
@@ -196,15 +196,11 @@ def archive(name: str) -> Iterator[bytes]:
     """The checkpoint's files as a zip, as it is made. Call `card_of` first: this raises after the first byte."""
     folder = next(folder for folder, _ in found() if folder.name == name)
     files = ["card.json", "model.safetensors", "samples.png", *read_files(folder)]
-    buffer = Growing()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as zipped:
-        for file in files:
-            if is_plain(folder / file):
-                with zipped.open(file, "w", force_zip64=True) as entry, (folder / file).open("rb") as source:
-                    while block := source.read(BLOCK):
-                        entry.write(block)
-                        yield buffer.take()
-    yield buffer.take()
+    zipped = ZipStream(sized=False)
+    for file in files:
+        if is_plain(folder / file):
+            zipped.add_path(folder / file, file)
+    yield from zipped
 
 
 def read_files(folder: Path) -> list[str]:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import threading
-import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+import uuid_utils
 from sqlalchemy import JSON, URL, BigInteger, DateTime, Dialect, Engine, Text, create_engine, event, make_url, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
@@ -49,18 +47,12 @@ class Base(DeclarativeBase):
     }
 
 
-_last = [0, 0]
-_lock = threading.Lock()
+os.register_at_fork(after_in_child=uuid_utils.reseed_rng)
 
 
 def new_id() -> str:
     """A UUIDv7 (RFC 9562): sorts by the time of its making, also within one millisecond of one process."""
-    with _lock:
-        now = time.time_ns() // 1_000_000
-        _last[:] = [now, 0] if now > _last[0] else [_last[0], _last[1] + 1]
-        milliseconds, sequence = _last
-    value = (milliseconds & (2**48 - 1)) << 80 | 7 << 76 | (sequence & 0xFFF) << 64 | 2 << 62
-    return str(uuid.UUID(int=value | int.from_bytes(os.urandom(8)) >> 2))
+    return str(uuid_utils.uuid7())
 
 
 def now() -> datetime:

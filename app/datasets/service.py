@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import statistics as numbers
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -15,6 +14,7 @@ from typing import TypeVarTuple
 from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import InstrumentedAttribute, Session
+from zipstream import ZIP_DEFLATED, ZipStream
 
 from app.database import session_scope
 from app.datasets.labels import labelled, place
@@ -24,7 +24,7 @@ from app.errors import Conflict, NotFound
 from app.media import MEDIA, suffix_of
 from app.media.rows import tidy
 from app.security import Principal
-from app.storage import Growing, get_storage
+from app.storage import get_storage
 
 COMMON_WORDS, COMMON_COLOURS = 30, 12
 SMALL_WORDS = frozenset(
@@ -266,19 +266,17 @@ def export(dataset: Dataset) -> Iterator[bytes]:
         rows = list(session.execute(accepted(columns, dataset.id)))
         card = {"name": dataset.name, "description": dataset.description, "kind": dataset.kind}
         card["version"] = version(session, dataset.id)
-    buffer = Growing()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        lines = []
-        names = ["/".join(place(original)).removeprefix("/") for *_, original in rows]
-        uses = Counter(name.casefold() for name in names)
-        for name, (digest, caption, media_type, _) in zip(names, rows, strict=True):
-            with suppress(FileNotFoundError):
-                assert digest is not None  # accepted items have content
-                name = f"{name} {digest[:12]}" if uses[name.casefold()] > 1 else name
-                name += suffix_of(media_type)
-                archive.writestr(name, get_storage().get(digest))
-                lines.append(json.dumps({"file_name": name, "text": caption}, ensure_ascii=False))
-            yield buffer.take()
-        archive.writestr("metadata.jsonl", "".join(f"{line}\n" for line in lines), zipfile.ZIP_DEFLATED)
-        archive.writestr("dataset.json", json.dumps(card, ensure_ascii=False, indent=1))
-    yield buffer.take()
+    zipped, lines = ZipStream(), []
+    names = ["/".join(place(original)).removeprefix("/") for *_, original in rows]
+    uses = Counter(name.casefold() for name in names)
+    for name, (digest, caption, media_type, _) in zip(names, rows, strict=True):
+        with suppress(FileNotFoundError):
+            assert digest is not None  # accepted items have content
+            name = f"{name} {digest[:12]}" if uses[name.casefold()] > 1 else name
+            name += suffix_of(media_type)
+            zipped.add(get_storage().get(digest), name)
+            lines.append(json.dumps({"file_name": name, "text": caption}, ensure_ascii=False))
+            yield from zipped.file()
+    zipped.add("".join(f"{line}\n" for line in lines), "metadata.jsonl", compress_type=ZIP_DEFLATED)
+    zipped.add(json.dumps(card, ensure_ascii=False, indent=1), "dataset.json")
+    yield from zipped

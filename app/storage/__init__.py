@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import cache
 
 from app.settings import get_settings
-from app.storage.contract import Growing, Storage, address
+from app.storage.contract import Storage, address
 from app.storage.local import LocalStorage
 from app.storage.s3 import S3Storage
 
-__all__ = ["Growing", "LocalStorage", "S3Storage", "Storage", "address", "get_storage"]
+__all__ = ["LocalStorage", "S3Storage", "Storage", "address", "get_storage"]
 
 
 @cache

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from io import BufferedReader
 from pathlib import Path
-from typing import Any
 
 import structlog
 
@@ -67,7 +66,7 @@ class Storage(ABC):
         """Its content as it lies there. Raises FileNotFoundError."""
 
     @abstractmethod
-    def opened(self, digest: str) -> io.BufferedReader | None:
+    def opened(self, digest: str) -> BufferedReader | None:
         """A large file whose content is right, to be read in parts; None where `get` is the way to read it."""
 
     @abstractmethod
@@ -96,21 +95,3 @@ def address(digest: str) -> str:
 def damaged(digest: str) -> Damaged:
     log.error("file_damaged", sha256=digest)
     return Damaged(FILE_IS_DAMAGED)
-
-
-class Growing(io.RawIOBase):
-    """A file that is only written to, in order, and handed on piece by piece."""
-
-    def __init__(self) -> None:
-        self.pieces: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: Any) -> int:
-        self.pieces.append(bytes(data))
-        return len(data)
-
-    def take(self) -> bytes:
-        pieces, self.pieces = self.pieces, []
-        return b"".join(pieces)

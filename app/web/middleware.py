@@ -20,6 +20,7 @@ from app.metrics import REQUEST_SECONDS
 from app.security import SAFE_METHODS, check_origin
 from app.settings import get_settings
 from app.web.responses import CLIENT_GONE, error_response, on_domain_error
+from app.web.sub_path import prefix_of
 
 log = structlog.get_logger()
 # Forms with files; the rest of the API takes JSON.
@@ -57,7 +58,7 @@ class StudioMiddleware:
             await send(message)
 
         try:
-            check_origin(scope["method"], headers)
+            check_origin(scope["method"], headers, scope["state"].get("hosts", ()))
             check_media_type(scope, headers)
             await self.app(scope, limited(receive, scope, headers), send_with_headers)
         except DomainError as error:
@@ -83,7 +84,7 @@ class StudioMiddleware:
 
 
 class Forwarded:
-    """What trusted proxies say of a request is believed (X-Forwarded-For, X-Forwarded-Proto); `peer` stays known.
+    """What trusted proxies say of a request is believed (X-Forwarded-For, -Proto, -Host, -Prefix); `peer` stays known.
 
     Another proxy's word is not: all that it sends would count as one address. The log says so, and what it claims tells
     its visitors apart where they are counted.
@@ -98,7 +99,11 @@ class Forwarded:
             peer = scope["client"][0] if scope.get("client") else ""
             state = scope.setdefault("state", {})
             state["peer"] = peer
-            claimed = Headers(scope=scope).get("x-forwarded-for", "")
+            headers = Headers(scope=scope)
+            if peer in self.app.trusted_hosts:
+                state["hosts"] = forwarded_hosts(headers)
+                state["prefix"] = prefix_of(headers.get("x-forwarded-prefix", ""))
+            claimed = headers.get("x-forwarded-for", "")
             if claimed and peer not in self.app.trusted_hosts:
                 state["claimed"] = claimed.rpartition(",")[2].strip()[:100]
                 self.tell(peer)
@@ -109,6 +114,12 @@ class Forwarded:
         if time.monotonic() - self._told.get(peer, -TOLD_SECONDS) > TOLD_SECONDS and len(self._told) < MOST_TOLD:
             self._told[peer] = time.monotonic()
             log.warning("proxy_not_trusted", peer=peer, mend="name it in DANQING_TRUSTED_PROXIES if it is yours")
+
+
+def forwarded_hosts(headers: Headers) -> list[str]:
+    """As a browser may have named the studio, by its proxy's word: with the port, where that is told apart."""
+    host, port = (headers.get(f"x-forwarded-{name}", "").rpartition(",")[2].strip() for name in ("host", "port"))
+    return [host, f"{host}:{port}"] if host and port else [host] if host else []
 
 
 class Probes:

@@ -34,8 +34,13 @@ class Problem(BaseModel):
     errors: list[FieldProblem] = Field(description="What is wrong with which field")
 
 
+def description(application: FastAPI, base: str = "") -> dict[str, Any]:
+    """The same, for who asks under the path `base`."""
+    return {**described(application), "servers": [{"url": base or "/"}]}
+
+
 @cache
-def description(application: FastAPI) -> dict[str, Any]:
+def described(application: FastAPI) -> dict[str, Any]:
     """OpenAPI 3.1. Streams are described as 3.2 does (`itemSchema`), which 3.1 does not know."""
     document = application.openapi()
     schemas = document["components"]["schemas"]

@@ -1,7 +1,7 @@
 """Renders Jinja pages with the context that every template may rely on.
 
 Context: `user` (Principal or None), `language`, `languages`, `_` (translate), `nonce`, `path`, `here` (path and
-query), `version`.
+query), `version`, `base` (the path that the studio is under), `asset` (address of a static file).
 """
 
 from __future__ import annotations
@@ -42,18 +42,12 @@ def environment(language: str) -> Environment:
     # For texts that come from elsewhere: unlike `_()` it neither formats nor trusts them.
     made.filters["t"] = partial(said, language)
     made.filters |= {name: make(language) for name, make in filters.items()}
-    made.globals["asset"] = asset
     return made
 
 
-@cache
-def _stamp(path: str, changed: int) -> str:
-    return f"/static/{path}?v={changed}"
-
-
-def asset(path: str) -> str:
+def asset(base: str, path: str) -> str:
     """Address of a static file that changes when the file does."""
-    return _stamp(path, int(os.stat(ROOT / "static" / path).st_mtime))
+    return f"{base}/static/{path}?v={int(os.stat(ROOT / 'static' / path).st_mtime)}"
 
 
 def ago(moment: datetime | None, language: str) -> str:
@@ -87,6 +81,8 @@ def render(request: Request, name: str, context: dict[str, Any] | None = None, s
         "path": path,
         "here": path + (f"?{request.url.query}" if request.url.query and request.method == "GET" else ""),
         "version": VERSION,
+        "base": (base := getattr(request.state, "base", "")),
+        "asset": partial(asset, base),
         "request_id": getattr(request.state, "id", ""),
         **(context or {}),
     }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
@@ -11,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 WRITING = ".writing-"  # what begins so is not whole
 
@@ -69,30 +70,31 @@ def locked(path: Path, seconds: float, look: Callable[[], None] = lambda: None) 
     `look` is called while it waits, and may raise.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + seconds
-    with lock_of(path).open("a") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{path} is in use") from None
-                look()
-                time.sleep(0.2)
+    lock, deadline = FileLock(lock_of(path)), time.monotonic() + seconds
+    while True:
+        try:
+            lock.acquire(blocking=False)
+            break
+        except Timeout:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{path} is in use") from None
+        look()
+        time.sleep(0.2)
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def is_locked(path: Path) -> bool:
     """Whether somebody is in such a block for `path`. Whoever asks holds it for a moment, if nobody does."""
-    try:
-        with lock_of(path).open("r") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
+    if not lock_of(path).exists():
         return False
-    except BlockingIOError:
+    try:
+        with FileLock(lock_of(path), blocking=False):
+            return False
+    except Timeout:
         return True
-    return False
 
 
 def lock_of(path: Path) -> Path:

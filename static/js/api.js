@@ -1,8 +1,9 @@
 // The API from our own pages, with JSON or a form: the session cookie goes along, pictures come as blobs, errors become
 // messages.
+import { base } from "./base.js";
 export async function call(method, path, body, headers = {}) {
   const plain = body === undefined || body instanceof FormData;
-  const answer = await fetch(`/api/v1${path}`, {
+  const answer = await fetch(`${base}/api/v1${path}`, {
     method,
     headers: plain ? headers : { "Content-Type": "application/json", ...headers },
     body: plain ? body : JSON.stringify(body),

@@ -1,4 +1,5 @@
 // The artwork page: arrow keys, favourite, title and tags, copy as curl.
+import { base } from "./base.js";
 import { call } from "./api.js";
 
 const id = document.querySelector("[data-id]").dataset.id;
@@ -40,7 +41,7 @@ document.getElementById("labels")?.addEventListener("submit", async (event) => {
 document.getElementById("curl")?.addEventListener("click", async (event) => {
   const button = event.currentTarget;
   const body = button.dataset.body.replaceAll("'", "\\u0027");
-  const command = `curl -H 'Authorization: Bearer dq_...' -H 'Content-Type: application/json' -H 'Prefer: wait=30' -d '${body}' ${location.origin}/api/v1/generations`;
+  const command = `curl -H 'Authorization: Bearer dq_...' -H 'Content-Type: application/json' -H 'Prefer: wait=30' -d '${body}' ${location.origin}${base}/api/v1/generations`;
   try {
     await navigator.clipboard.writeText(command);
     button.textContent = button.dataset.done;

@@ -1,4 +1,5 @@
 // A dataset's page: send files, folders and zips; edit captions in place; delete items.
+import { base } from "./base.js";
 import { call, composes, told } from "./api.js";
 import { onChoice, onDrop } from "./files.js";
 
@@ -68,7 +69,7 @@ function post(files, onSent) {
   for (const { file, name } of files) form.append("files", file, name);
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", `/api/v1/datasets/${id}/items`);
+    request.open("POST", `${base}/api/v1/datasets/${id}/items`);
     request.responseType = "json";
     request.upload.addEventListener("progress", (event) => onSent(event.loaded, event.loaded === event.total));
     request.addEventListener("load", () => {
@@ -128,7 +129,7 @@ async function send(files) {
   await Promise.all(saves.values());
   if (items.querySelector("[aria-invalid]")) return (report.textContent = text); // what could not be saved stays
   sessionStorage.setItem(`dataset-report-${id}`, JSON.stringify({ text, refusals: [...refusals.children].map((line) => line.textContent) }));
-  location.assign(`/datasets/${id}`);
+  location.assign(`${base}/datasets/${id}`);
 }
 
 // The page is loaded anew after an upload; what became of it is said there.

@@ -1,2 +1,3 @@
 // The API's reference, from our own files: works offline.
-SwaggerUIBundle({ url: "/api/v1/openapi.json", dom_id: "#docs", deepLinking: true, tryItOutEnabled: true });
+import { base } from "./base.js";
+SwaggerUIBundle({ url: `${base}/api/v1/openapi.json`, dom_id: "#docs", deepLinking: true, tryItOutEnabled: true });

@@ -22,7 +22,7 @@ export function carry(form, links, { names, others = () => ({}) }) {
     sessionStorage.setItem(place(), JSON.stringify(left));
   };
   for (const link of document.querySelectorAll(links)) link.addEventListener("click", leave);
-  document.querySelector('form[action="/language"]')?.addEventListener("submit", leave); // the page comes back in another
+  document.querySelector('form[action$="/language"]')?.addEventListener("submit", leave); // the page comes back in another
   return rest;
 }
 

@@ -1,4 +1,5 @@
 // Imports a checkpoint: a zip that another studio has exported, or the files of one.
+import { base } from "./base.js";
 import { call, told } from "./api.js";
 
 const form = document.getElementById("import");
@@ -15,7 +16,7 @@ form?.addEventListener("submit", async (event) => {
   button.textContent = words.busy;
   try {
     const made = await call("POST", "/checkpoints", new FormData(form));
-    location.assign(`/models/${made.name}`);
+    location.assign(`${base}/models/${made.name}`);
   } catch (error) {
     problem.textContent = told(error, words.lost);
     button.removeAttribute("aria-disabled");

@@ -1,4 +1,5 @@
 // The form of a new training run: presets fill it in, an estimate follows it, the launch leads to the run's page.
+import { base } from "./base.js";
 import { ApiError, call } from "./api.js";
 import { carry } from "./draft.js";
 
@@ -122,7 +123,7 @@ form.addEventListener("submit", async (event) => {
   button.setAttribute("aria-disabled", "true"); // and not disabled, which would take the focus from it
   try {
     const run = await call("POST", "/training-runs", request());
-    location.assign(`/train/${run.id}`);
+    location.assign(`${base}/train/${run.id}`);
   } catch (error) {
     showProblem(error instanceof ApiError ? error : new Error(form.getAttribute("data-lost")));
     button.removeAttribute("aria-disabled");

@@ -1,4 +1,5 @@
 // A training run's page: follows it, steers it, publishes what it has made.
+import { base } from "./base.js";
 import { call, told } from "./api.js";
 import { Charts, Curves } from "./curves.js";
 
@@ -24,7 +25,7 @@ function follow() {
   stream?.close();
   if (document.hidden) return;
   hasFollowed = true;
-  stream = new EventSource(`/api/v1/training-runs/${id}/events`);
+  stream = new EventSource(`${base}/api/v1/training-runs/${id}/events`);
   let fresh = true; // a new stream tells all from the start, unless it is a resumed one
   stream.addEventListener("open", () => {
     if (fresh) charts.own = new Curves();
@@ -105,7 +106,7 @@ function showSteps(found) {
 function showSheet() {
   const step = steps[timeline.value];
   if (step === undefined) return;
-  document.getElementById("sheet").src = `/api/v1/training-runs/${id}/samples/${step}`;
+  document.getElementById("sheet").src = `${base}/api/v1/training-runs/${id}/samples/${step}`;
   document.getElementById("sheet-step").textContent = `${words.at} ${new Intl.NumberFormat(language).format(step)}`;
   timeline.setAttribute("aria-valuetext", `${words.at} ${step}`);
 }
@@ -136,7 +137,7 @@ page.addEventListener("click", (event) => {
     if (what === "deletion") {
       if (!confirm(words.sure)) return;
       await call("DELETE", `/training-runs/${id}`);
-      location.assign("/train");
+      location.assign(`${base}/train`);
       return;
     }
     const run = await call("POST", `/training-runs/${id}/${what}`);
@@ -162,7 +163,7 @@ document.getElementById("publication").addEventListener("submit", (event) => {
   act(event.submitter, async () => {
     const made = await call("POST", `/training-runs/${id}/publication`, wanted);
     const link = document.createElement("a");
-    link.href = `/models/${made.name}`;
+    link.href = `${base}/models/${made.name}`;
     link.textContent = made.name;
     document.getElementById("published").replaceChildren(link);
   });
@@ -174,7 +175,7 @@ const log = document.getElementById("log");
 let readsAgain;
 async function readLog() {
   clearTimeout(readsAgain);
-  const answer = await fetch(`/api/v1/training-runs/${id}/log`).catch(() => null);
+  const answer = await fetch(`${base}/api/v1/training-runs/${id}/log`).catch(() => null);
   if (answer?.ok) log.querySelector("pre").textContent = await answer.text();
   clearTimeout(readsAgain); // of another reading that has begun meanwhile
   if (log.open && !atRest(page.dataset.status)) readsAgain = setTimeout(readLog, 3000);

@@ -1,5 +1,6 @@
 // What a request works from, in each role: dropped, pasted, chosen, or taken from one's works; with weights where they are
 // mixed.
+import { base } from "../base.js";
 import { call, told } from "../api.js";
 import { onChoice, onDrop } from "../files.js";
 
@@ -90,7 +91,7 @@ class Chooser {
     const item = document.createElement("li");
     item.input = input;
     const shown = document.createElement("img");
-    shown.src = `/api/v1/${input.artwork ? `artworks/${input.artwork}` : `uploads/${input.upload}`}/preview?size=128`;
+    shown.src = `${base}/api/v1/${input.artwork ? `artworks/${input.artwork}` : `uploads/${input.upload}`}/preview?size=128`;
     shown.alt = this.place.dataset.name;
     shown.width = shown.height = 96;
     shown.addEventListener("error", () => shown.replaceWith(this.place.dataset.name)); // there is no picture of a text
@@ -170,7 +171,7 @@ function offered(work, words) {
     return button;
   }
   const shown = document.createElement("img");
-  Object.assign(shown, { src: `/api/v1/artworks/${work.id}/preview?size=128`, alt: "", width: 56, height: 56 });
+  Object.assign(shown, { src: `${base}/api/v1/artworks/${work.id}/preview?size=128`, alt: "", width: 56, height: 56 });
   button.append(shown);
   return button;
 }

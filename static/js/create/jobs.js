@@ -1,4 +1,5 @@
 // Cards of jobs: shown as they are drawn, put in place when they have ended, cancelled, asked for again.
+import { base } from "../base.js";
 import { call, told } from "../api.js";
 import { insist } from "./insist.js";
 
@@ -109,7 +110,7 @@ export class Jobs {
 }
 
 async function card(id) {
-  const answer = await fetch(`/create/jobs/${id}`);
+  const answer = await fetch(`${base}/create/jobs/${id}`);
   if (!answer.ok || answer.redirected) throw new Error(`HTTP ${answer.status}`); // redirected: to the sign-in
   const holder = document.createElement("template");
   holder.innerHTML = await answer.text();

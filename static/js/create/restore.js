@@ -1,4 +1,5 @@
 // Opens the form as it was when a work was made, from the work's own file; what would be different now is said there.
+import { base } from "../base.js";
 import { ApiError, call } from "../api.js";
 import { onChoice } from "../files.js";
 
@@ -26,7 +27,7 @@ async function restore(request, file) {
   try {
     const found = await call("POST", "/generations/restoration", body);
     sessionStorage.setItem(KEPT, JSON.stringify(found.differences));
-    location.assign(`/create?request=${encodeURIComponent(JSON.stringify(found.request))}`);
+    location.assign(`${base}/create?request=${encodeURIComponent(JSON.stringify(found.request))}`);
   } catch (error) {
     request.show(error instanceof ApiError ? error : new Error(request.lost));
   }

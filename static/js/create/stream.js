@@ -1,6 +1,7 @@
 // One stream for all jobs, and only while the page is seen: browsers allow few connections to a host, over all tabs.
 // EventSource reconnects by itself, resumes by Last-Event-ID, and the stream starts with the state of every unfinished job;
 // what ended in between is looked up.
+import { base } from "../base.js";
 import { hasEnded } from "./jobs.js";
 
 const AGAIN = 3000; // milliseconds
@@ -16,7 +17,7 @@ export class JobStream {
   follow() {
     this.stream?.close();
     if (document.hidden) return;
-    this.stream = new EventSource("/api/v1/events");
+    this.stream = new EventSource(`${base}/api/v1/events`);
     for (const type of ["status", "progress", "preview"]) {
       this.stream.addEventListener(type, (event) => {
         const data = JSON.parse(event.data);
@@ -35,7 +36,7 @@ export class JobStream {
   async lost() {
     if (this.stream.readyState !== EventSource.CLOSED || document.hidden) return;
     setTimeout(() => this.follow(), AGAIN);
-    const answer = await fetch("/api/v1/users/me").catch(() => null);
+    const answer = await fetch(`${base}/api/v1/users/me`).catch(() => null);
     if (answer?.status !== 401 || this.isOut) return; // said once
     this.isOut = true;
     this.out(true);

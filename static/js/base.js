@@ -1,0 +1,2 @@
+// Under which path the studio is; "" where it has a host of its own.
+export const base = document.documentElement.dataset.base ?? "";
