@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.contract.card import FORMAT, ZOO, CheckpointError, find, read_card
+from models.contract.card import FORMAT, WEIGHTS, ZOO, CheckpointError, find, manifest_sha256, read_card
 from models.contract.files import whole_folder
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -31,16 +31,18 @@ def write_model(
     if not_finite(weights_of):
         raise CheckpointError("some weights are too large for float16, or no numbers")
     with whole_folder(folder) as temporary:
-        weights = temporary / "model.safetensors"
+        weights = temporary / WEIGHTS
         save_file(weights_of, weights)
         for name, text in (texts or {}).items():
             (temporary / name).write_text(text, "utf-8")
+        files = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in (texts or {}).items()}
+        files[WEIGHTS] = hashlib.sha256(weights.read_bytes()).hexdigest()
         card = {
-            "format": FORMAT,
             **card,
-            "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in (texts or {}).items()},
+            "format": FORMAT,
+            "files": files,
             "parameters": sum(p.numel() for p in network.parameters()),
-            "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+            "sha256": manifest_sha256(files),
         }
         (temporary / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", "utf-8")
     return card
@@ -101,7 +103,7 @@ def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:
 def opened(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """(card, tensors) of a checkpoint. Raises CheckpointError when it is broken."""
     card = read_card(folder)
-    return card, read_weights(folder / "model.safetensors", card["sha256"])
+    return card, read_weights(folder / WEIGHTS, card["files"][WEIGHTS])
 
 
 def loaded(folder: Path, make: Callable[[dict[str, Any]], Network]) -> tuple[Network, dict[str, Any]]:

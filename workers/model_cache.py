@@ -20,6 +20,7 @@ from app.checkpoints.service import Checkpoint
 from app.errors import NotFound
 from app.settings import get_settings
 from models.checkpoint import CheckpointError
+from models.contract.card import WEIGHTS
 from models.contract.safetensors_header import bytes_loaded
 from models.contract.sampling import Sampler
 
@@ -27,11 +28,11 @@ log = structlog.get_logger()
 _lock = threading.Lock()
 # Of a container, by the second version of control groups and by the first.
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-WEIGHTS = "model.safetensors"
 LACKING_SECONDS = 20.0  # until a worker looks again whether it has a checkpoint now
+Key = tuple[str, str, tuple[str, ...]]  # name, SHA-256, those of what it is built on
 _lacking: dict[tuple[str, str], float] = {}
-_loading: dict[tuple[str, str, str | None], threading.Lock] = {}
-_loaded: OrderedDict[tuple[str, str, str | None], Sampler] = OrderedDict()
+_loading: dict[Key, threading.Lock] = {}
+_loaded: OrderedDict[Key, Sampler] = OrderedDict()
 
 
 def device() -> torch.device:
@@ -90,7 +91,7 @@ def sampler(name: str, sha256: str) -> Sampler:
 
     Jobs and live frames may want the same at once: it is loaded once. Another one is not waited for.
     """
-    key = (name, sha256, decoder_of(name))
+    key = (name, sha256, built_on(name))
     with _lock:
         if key in _loaded:
             _loaded.move_to_end(key)
@@ -122,11 +123,9 @@ def load(name: str, sha256: str) -> Sampler:
 
 def footprint(found: Checkpoint) -> int:
     """Bytes that its weights will hold, with those that it draws with, as the headers of the files say."""
-    total = bytes_loaded(found.folder / WEIGHTS, found.family.number_bytes)
-    if beneath := found.card.get("autoencoder"):
-        below = checkpoints.checkpoints().get(beneath["name"])
-        total += bytes_loaded(below.folder / WEIGHTS, below.family.number_bytes) if below else 0
-    return total
+    known = checkpoints.checkpoints()
+    parts = [found, *(known[part["name"]] for part in found.card.get("builds_on", []) if part["name"] in known)]
+    return sum(bytes_loaded(part.folder / WEIGHTS, part.family.number_bytes) for part in parts)
 
 
 def make_room(wanted: int) -> None:
@@ -158,11 +157,11 @@ def give_memory_back() -> None:
         torch.cuda.empty_cache()
 
 
-def decoder_of(name: str) -> str | None:
-    """SHA-256 of the autoencoder that a model draws with, as it is now: it may have been replaced under its name."""
+def built_on(name: str) -> tuple[str, ...]:
+    """SHA-256 of what a model draws with, as it is now: it may have been replaced under its name."""
     known = checkpoints.cards()
-    autoencoder = known.get(name, {}).get("autoencoder")
-    return known.get(autoencoder["name"], {}).get("sha256") if autoencoder else None
+    parts = known.get(name, {}).get("builds_on", [])
+    return tuple(str(known.get(part["name"], {}).get("sha256")) for part in parts)
 
 
 def loaded() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -21,7 +20,7 @@ from zipstream import ZipStream
 from app.errors import Conflict, Invalid, NotFound
 from app.settings import ROOT, get_settings
 from app.zips import Limits, blocks_of, open_archive
-from models.contract.card import ZOO, CheckpointError, problem
+from models.contract.card import ZOO, CheckpointError, read_card
 from models.contract.family import Family
 from models.contract.files import WRITING
 from models.contract.publication import PLAIN, publish
@@ -88,12 +87,9 @@ def read(folder: Path) -> dict[str, Any] | None:
     try:
         changed = path.stat().st_mtime_ns
         if path not in _cards or _cards[path][0] != changed:
-            card = json.loads(path.read_text("utf-8"))
-            if wrong := problem(card):
-                raise ValueError(wrong)
-            _cards[path] = (changed, card)
+            _cards[path] = (changed, read_card(folder))
         return _cards[path][1]
-    except (OSError, ValueError, AttributeError, RecursionError) as error:
+    except (OSError, CheckpointError) as error:
         log.warning("card_unreadable", folder=str(folder), error=str(error))
         return None
 
@@ -187,7 +183,7 @@ def delete(name: str) -> None:
     if ships(name):
         raise Conflict("This checkpoint came with the studio and stays")
     for other, card in cards().items():
-        if isinstance(part := card.get("autoencoder"), dict) and part.get("name") == name:
+        if any(part["name"] == name for part in card.get("builds_on", [])):
             raise Conflict(f"{other} builds on it; unpublish that first")
     shutil.rmtree(get_settings().data / "checkpoints" / name)
 
@@ -195,7 +191,7 @@ def delete(name: str) -> None:
 def archive(name: str) -> Iterator[bytes]:
     """The checkpoint's files as a zip, as it is made. Call `card_of` first: this raises after the first byte."""
     folder = next(folder for folder, _ in found() if folder.name == name)
-    files = ["card.json", "model.safetensors", "samples.png", *read_files(folder)]
+    files = ["card.json", "samples.png", *read_files(folder)]
     zipped = ZipStream(sized=False)
     for file in files:
         if is_plain(folder / file):

@@ -28,6 +28,7 @@ from app.storage import get_storage
 from app.terminal import vendor
 from app.terminal.supervisor import gpus, valkey_binary
 from app.uploads.tables import Upload
+from models.contract.card import WEIGHTS
 
 NEEDED_MIB = 500
 BATCH, THREADS = 200, 8
@@ -119,7 +120,7 @@ def examine_files() -> Iterator[tuple[str, str, str]]:
         for file, facts in files.items():
             yield "published checkpoint", f"{name}/{file}", state_of(facts["sha256"])
     for folder, card in checkpoints.found():
-        yield "checkpoint", folder.name, state_of_weights(folder / "model.safetensors", card["sha256"])
+        yield "checkpoint", folder.name, state_of_weights(folder / WEIGHTS, card["files"][WEIGHTS])
 
 
 def named(kind: str) -> Iterator[list[tuple[str, str]]]:

@@ -51,6 +51,7 @@ def new(request: Request, admin: Admin, family: Text = None, dataset: Text = Non
         found, _ = datasets.page(session, None, DATASETS)
         described = describe_family(session, family_of.name)
     checkpoints = {f.family: planning.usable(f.family) for f in form if f.family}
+    beneath = {part["role"]: part["name"] for part in (start or {}).get("builds_on", [])}
     context: dict[str, Any] = {
         "families": trainable,
         "chosen": described,
@@ -60,7 +61,7 @@ def new(request: Request, admin: Admin, family: Text = None, dataset: Text = Non
         "collections": list(COLLECTIONS) if family_of.learns == PICTURES else [],
         "dataset": dataset,
         "checkpoints": checkpoints,
-        "given": {"start_from": start_from, "autoencoder": start.get("autoencoder", {}).get("name")} if start else {},
+        "given": {"start_from": start_from, **beneath} if start else {},
         "sizes": {
             name: known[name].get("config", {}).get("size") for f in form if f.family for name in checkpoints[f.family]
         },

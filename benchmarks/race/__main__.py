@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from models.checkpoint import read_card, write_model
+from models.contract.card import AUTOENCODER
 from models.contract.recipe import read_recipe
 from models.contract.registry import families
 from models.contract.run_folder import RunFolder
@@ -79,7 +80,7 @@ def export(name: str, folder: Path, out: Path) -> None:
     card |= {"collection": recipe.collection, "title": name, "seconds": newest[0]["seconds"]}
     if autoencoder := getattr(params, "autoencoder", None):
         sha256 = read_card(folder / "checkpoints" / autoencoder)["sha256"]
-        card["autoencoder"] = {"name": autoencoder, "sha256": sha256}
+        card["builds_on"] = [{"role": AUTOENCODER, "name": autoencoder, "sha256": sha256}]
     text = (folder / name / "tokenizer.json").read_text("utf-8")
     write_model(out, network.eval(), card, {"tokenizer.json": text})
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-FORMAT = 1
+FORMAT, OLDEST = 2, 1
+WEIGHTS = "model.safetensors"
+AUTOENCODER = "autoencoder"  # a role
 NAME, LONGEST_NAME = "^[a-z0-9]+(-[a-z0-9]+)*$", 60  # of checkpoints, families and tasks
 MAX_CARD = 1 << 20  # bytes
 ZOO = Path(__file__).parents[1] / "zoo"
@@ -28,8 +31,9 @@ class Style(BaseModel):
 
 
 class BuiltOn(BaseModel):
-    """Another checkpoint that this one draws with."""
+    """Another checkpoint that this one draws with, and as what."""
 
+    role: str
     name: str
     sha256: str
 
@@ -48,9 +52,9 @@ class Card(BaseModel):
 
     model_config = ConfigDict(extra="allow", strict=True)
 
-    format: int = Field(ge=FORMAT, le=FORMAT)
+    format: int = Field(ge=OLDEST, le=FORMAT)
     family: str
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")  # of the manifest; in the first format, of the weights
     parameters: int = Field(ge=1)
     config: dict[str, Any] = {}
     files: dict[str, str] = {}
@@ -69,7 +73,7 @@ class Card(BaseModel):
     seconds: float = Field(0, ge=0, allow_inf_nan=False)
     training: dict[str, Any] = {}
     started_from: Origin | None = None
-    autoencoder: BuiltOn | None = None
+    builds_on: list[BuiltOn] = []
     same_latents_as: list[str] = []
     directions: list[str] = []
     preview: bool = False
@@ -82,6 +86,9 @@ def problem(card: object) -> str | None:
     except ValidationError as error:
         first = error.errors()[0]
         return f"{'.'.join(map(str, first['loc'])) or 'the card'}: {first['msg']}"
+    assert isinstance(card, dict)
+    if card["format"] != OLDEST and manifest_sha256(card.get("files", {})) != card["sha256"]:
+        return "sha256: it is not that of its files"
     return None
 
 
@@ -105,8 +112,29 @@ def read_card(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder.name}: the card cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{folder.name}: the card is not JSON") from error
-    if not isinstance(card, dict) or card.get("format") != FORMAT:
-        raise CheckpointError(f"{folder.name}: the card's format is not {FORMAT}")
+    if not isinstance(card, dict) or card.get("format") not in range(OLDEST, FORMAT + 1):
+        raise CheckpointError(f"{folder.name}: the card's format is not {OLDEST} to {FORMAT}")
+    card = as_now(card)
     if wrong := problem(card):
         raise CheckpointError(f"{folder.name}: the card is not valid ({wrong})")
     return card
+
+
+def as_now(card: dict[str, Any]) -> dict[str, Any]:
+    """A card of the first format says what this one says: `files` are all files, what is built on has a role."""
+    if card["format"] != OLDEST or not isinstance(card.get("files", {}), dict):
+        return card
+    card = {**card, "files": {WEIGHTS: card.get("sha256"), **card.get("files", {})}}
+    if (beneath_it := card.pop(AUTOENCODER, None)) is not None and "builds_on" not in card:
+        card["builds_on"] = [{"role": AUTOENCODER, **beneath_it}] if isinstance(beneath_it, dict) else beneath_it
+    return card
+
+
+def beneath(card: dict[str, Any], role: str) -> dict[str, str] | None:
+    """Name and SHA-256 of the checkpoint that this one builds on in a role."""
+    return next((part for part in card.get("builds_on", []) if part["role"] == role), None)
+
+
+def manifest_sha256(files: dict[str, str]) -> str:
+    """What a checkpoint is known by: one hash over the names and hashes of all of its files."""
+    return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

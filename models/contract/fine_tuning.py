@@ -39,11 +39,8 @@ def validated(training: type[Training], given: dict[str, Any], card_of: Callable
         return training.model_validate(given)
     card = card_of(start)
     shape = card.get("config", {})
-    beneath = {
-        name: part["name"]
-        for name in training.model_fields.keys() - given.keys()
-        if isinstance(part := card.get(name), dict) and "name" in part
-    }
+    parts = {part["role"]: part["name"] for part in card.get("builds_on", [])}
+    beneath = {role: name for role, name in parts.items() if role in training.model_fields.keys() - given.keys()}
     of_before = {name: value for name, value in shape.items() if name in LEARNT}
     params = training.model_validate({**beneath, **given, "network": {**shape, **network, **of_before}})
     asked: BaseModel = params.network  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from models.contract.card import LONGEST_NAME, NAME, ZOO, CheckpointError, read_card
+from models.contract.card import LONGEST_NAME, NAME, WEIGHTS, ZOO, CheckpointError, read_card
 from models.contract.files import whole_folder
 from models.contract.registry import families
 from models.contract.safetensors_header import check_header
@@ -49,13 +49,13 @@ def publish(
     if target.exists() and (other := cut_off(name, card, checkpoints)):
         raise CheckpointError(f"{other} draws with the {name} that is there; unpublish that first")
     with whole_folder(target) as temporary:
-        for file in ["model.safetensors", *card.get("files", {})]:
+        for file in card["files"]:
             copy(folder, temporary, file)
         if (sheet := contact_sheet(folder)) is not None:
             shutil.copyfile(sheet, temporary / "samples.png")
         text = json.dumps({**card, **(words or {})}, ensure_ascii=False, indent=1)
         (temporary / "card.json").write_text(text + "\n", "utf-8")
-        check_weights(temporary / "model.safetensors", card["sha256"])
+        check_weights(temporary / WEIGHTS, card["files"][WEIGHTS])
         if prove:
             prove(temporary)
     return target
@@ -66,9 +66,9 @@ def cut_off(name: str, card: dict[str, Any], checkpoints: Path) -> str | None:
     fits = {card["sha256"], *card.get("same_latents_as", [])}
     for folder in sorted(checkpoints.iterdir()):
         with suppress(CheckpointError):
-            beneath = read_card(folder).get("autoencoder")
-            if beneath and beneath["name"] == name and beneath["sha256"] not in fits:
-                return folder.name
+            for part in read_card(folder).get("builds_on", []):
+                if part["name"] == name and part["sha256"] not in fits:
+                    return folder.name
     return None
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from models.autoencoders.kl import KLAutoencoder
 from models.autoencoders.load import load_latents
 from models.checkpoint import loaded, read_text
+from models.contract.card import AUTOENCODER, beneath
 from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, as_pictures, padded, requests_of
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels
@@ -107,8 +108,7 @@ def load(folder: Path, device: torch.device, published: Path | None = None) -> F
     """
     network, card = loaded(folder, lambda config: FlowTransformer(FlowConfig(**config)))
     autoencoder = None
-    if "autoencoder" in card:
-        named = card["autoencoder"]
+    if (named := beneath(card, AUTOENCODER)) is not None:
         autoencoder, _ = load_latents(named["name"], device, named["sha256"], beside=published or folder.parent)
     tokenizer = Tokenizer.from_str(read_text(folder, "tokenizer.json", card))
     return FlowSampler(network.to(device), autoencoder, PromptEncoder(tokenizer, network.config.prompt_length))

@@ -12,6 +12,7 @@ from torch import Tensor
 from models.autoencoders.kl import KLAutoencoder
 from models.autoencoders.load import load_latents
 from models.checkpoint import CheckpointError, read_card, write_model
+from models.contract.card import AUTOENCODER
 from models.data.pictures import Collection, EpochOrder, augment, spread, to_unit
 from models.diffusion.flow import draw_times, flow_loss, mixed
 from models.diffusion.network import FlowTransformer
@@ -100,7 +101,7 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
             own = own_copy(params.autoencoder, run, Path("autoencoder") / params.autoencoder)
             autoencoder, _ = load_latents(params.autoencoder, run.device, beside=own.parent)
             card = read_card(own)
-            beneath = {"autoencoder": {"name": params.autoencoder, "sha256": card["sha256"]}}
+            beneath = {"builds_on": [{"role": AUTOENCODER, "name": params.autoencoder, "sha256": card["sha256"]}]}
             if why := problem(params, {params.autoencoder: card}.__getitem__):
                 raise CheckpointError(why)
         vocabulary = params.network.text_vocabulary

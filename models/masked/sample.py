@@ -13,6 +13,7 @@ from torch import Tensor
 from models.autoencoders.fsq import FSQAutoencoder
 from models.autoencoders.load import load_autoencoder
 from models.checkpoint import loaded, read_text
+from models.contract.card import AUTOENCODER, CheckpointError, beneath
 from models.contract.sampling import BATCHES, OnStep, Output, Request, padded, requests_of
 from models.contract.values import Picture
 from models.data.pictures import to_pixels
@@ -77,8 +78,9 @@ requests = partial(requests_of, MaskedParams)
 
 def load(folder: Path, device: torch.device, published: Path | None = None) -> MaskedSampler:
     network, card = loaded(folder, lambda config: MaskedTransformer(MaskedConfig(**config)))
-    autoencoder, _ = load_autoencoder(
-        card["autoencoder"]["name"], device, card["autoencoder"]["sha256"], beside=published or folder.parent
-    )
+    named = beneath(card, AUTOENCODER)
+    if named is None:
+        raise CheckpointError("the card does not name the autoencoder that it draws with")
+    autoencoder, _ = load_autoencoder(named["name"], device, named["sha256"], beside=published or folder.parent)
     tokenizer = Tokenizer.from_str(read_text(folder, "tokenizer.json", card))
     return MaskedSampler(network.to(device), autoencoder, PromptEncoder(tokenizer, network.config.prompt_length))

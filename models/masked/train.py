@@ -13,6 +13,7 @@ from torch import Tensor
 
 from models.autoencoders.load import load_autoencoder
 from models.checkpoint import read_card, write_model
+from models.contract.card import AUTOENCODER
 from models.data.pictures import Collection, EpochOrder, spread
 from models.masked.network import MaskedTransformer
 from models.masked.sample import MaskedSampler, requests
@@ -123,7 +124,7 @@ def train(params: MaskedTraining, data: Collection, run: Run) -> None:
             run.save(done, pack(**parts))
     outcome = run.outcome(done, ema.average)
     card = training_card("masked-transformer", params, data.card, run, outcome, None)
-    named = {"autoencoder": {"name": params.autoencoder, "sha256": read_card(own)["sha256"]}}
+    named = {"builds_on": [{"role": AUTOENCODER, "name": params.autoencoder, "sha256": read_card(own)["sha256"]}]}
     write_model(run.folder.model, ema.average, {**card, **named}, {"tokenizer.json": prompts.tokenizer.to_str()})
 
 

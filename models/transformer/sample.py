@@ -13,6 +13,7 @@ from torch import Tensor
 from models.autoencoders.fsq import FSQAutoencoder
 from models.autoencoders.load import load_autoencoder
 from models.checkpoint import loaded, read_text
+from models.contract.card import AUTOENCODER, CheckpointError, beneath
 from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, as_pictures, padded, requests_of
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels
@@ -126,8 +127,9 @@ def load(folder: Path, device: torch.device, published: Path | None = None) -> T
     Raises CheckpointError when the checkpoint, or the autoencoder that it names, is broken or another one.
     """
     network, card = loaded(folder, lambda config: TextToImageTransformer(TransformerConfig(**config)))
-    autoencoder, _ = load_autoencoder(
-        card["autoencoder"]["name"], device, card["autoencoder"]["sha256"], beside=published or folder.parent
-    )
+    named = beneath(card, AUTOENCODER)
+    if named is None:
+        raise CheckpointError("the card does not name the autoencoder that it draws with")
+    autoencoder, _ = load_autoencoder(named["name"], device, named["sha256"], beside=published or folder.parent)
     tokenizer = Tokenizer.from_str(read_text(folder, "tokenizer.json", card))
     return TransformerSampler(network.to(device), autoencoder, PromptEncoder(tokenizer, network.config.prompt_length))

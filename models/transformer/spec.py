@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from models.autoencoders.spec import FSQConfig
+from models.contract.card import AUTOENCODER, beneath
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.tasks import LONGEST_PROMPT, TEXT_TO_IMAGE, PlainText, PromptedParams, Task
@@ -155,7 +156,8 @@ def problem(params: TransformerTraining, card_of: Callable[[str], dict[str, Any]
 
 def speaks(card: dict[str, Any], autoencoder: dict[str, Any]) -> bool:
     """Whether the transformer of a card was trained on the tokens of this autoencoder; both are cards."""
-    return card["autoencoder"]["sha256"] in (autoencoder["sha256"], *autoencoder.get("same_latents_as", []))
+    named = beneath(card, AUTOENCODER)
+    return named is not None and named["sha256"] in (autoencoder["sha256"], *autoencoder.get("same_latents_as", []))
 
 
 def layers(n: TransformerConfig) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from models.autoencoders.fsq import FSQAutoencoder
 from models.autoencoders.load import load_autoencoder
 from models.checkpoint import CheckpointError, read_card, write_model
+from models.contract.card import AUTOENCODER
 from models.data.pictures import Collection, EpochOrder, augment, spread, to_unit
 from models.measure.prompted import watched_sheet
 from models.parts.captions import Captions, tokenizer_for, tokenizer_of, watched_captions
@@ -189,7 +190,8 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     outcome = run.outcome(done, ema.average)
     if run.is_first:
         card = training_card("text-to-image-transformer", params, data.card, run, outcome, before)
-        beneath = {"autoencoder": {"name": params.autoencoder, "sha256": read_card(autoencoder_folder)["sha256"]}}
+        sha256 = read_card(autoencoder_folder)["sha256"]
+        beneath = {"builds_on": [{"role": AUTOENCODER, "name": params.autoencoder, "sha256": sha256}]}
         write_model(run.folder.model, ema.average, {**card, **beneath}, {"tokenizer.json": prompts.tokenizer.to_str()})
 
 

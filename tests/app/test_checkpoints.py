@@ -8,17 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from app.checkpoints import service
 from app.errors import Conflict, NotFound
 from app.settings import get_settings
-from models.contract.card import CheckpointError, problem
+from models.checkpoint import write_model
+from models.contract.card import AUTOENCODER, WEIGHTS, ZOO, CheckpointError, beneath, problem, read_card
 from models.contract.publication import publish
 from models.contract.registry import families
 
 
 def test_what_another_builds_on_is_not_unpublished(monkeypatch: pytest.MonkeyPatch) -> None:
-    known: dict[str, dict[str, Any]] = {"tokens": {}, "writer": {"autoencoder": {"name": "tokens"}}, "plain": {}}
+    known: dict[str, dict[str, Any]] = {
+        "tokens": {},
+        "writer": {"builds_on": [{"role": "autoencoder", "name": "tokens"}]},
+        "plain": {},
+    }
     monkeypatch.setattr(service, "cards", lambda: known)
     with pytest.raises(Conflict, match="writer builds on it"):
         service.delete("tokens")
@@ -90,3 +96,25 @@ def test_what_draws_nothing_is_known_but_not_drawn_with() -> None:
         service.get("emoji-fsq")
     with pytest.raises(NotFound, match="There is no model emoji-zzz"):
         service.get("emoji-zzz")
+
+
+def test_a_card_of_the_first_format_says_what_one_of_now_says() -> None:
+    card = read_card(ZOO / "emoji-transformer")
+    assert card["format"] == 1 and set(card["files"]) == {WEIGHTS, "tokenizer.json"}
+    assert card["files"][WEIGHTS] == card["sha256"], "works of before name the weights; they stay the same model"
+    assert beneath(card, AUTOENCODER) == {"role": AUTOENCODER, **json_of(ZOO / "emoji-transformer")["autoencoder"]}
+
+
+def json_of(folder: Path) -> dict[str, Any]:
+    return dict(json.loads((folder / "card.json").read_text("utf-8")))
+
+
+def test_a_checkpoint_is_known_by_all_of_its_files(tmp_path: Path) -> None:
+    made = [
+        write_model(tmp_path / name, torch.nn.Linear(1, 1), {"family": "gan"}, {"words.json": text})
+        for name, text in (("one", "a"), ("two", "b"))
+    ]
+    assert made[0]["format"] == 2 and made[0]["sha256"] != made[1]["sha256"]
+    assert read_card(tmp_path / "one")["sha256"] == made[0]["sha256"]
+    changed = {**made[0], "files": made[1]["files"]}
+    assert "not that of its files" in (problem(changed) or "")

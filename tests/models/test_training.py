@@ -16,6 +16,7 @@ from models import checkpoint
 from models.autoencoders import train
 from models.autoencoders.load import load_autoencoder
 from models.autoencoders.spec import FSQConfig, FSQTraining, KLConfig, KLTraining
+from models.contract.card import WEIGHTS
 from models.contract.recipe import remember
 from models.contract.registry import families
 from models.data.pictures import Collection, EpochOrder, augment, open_collection
@@ -400,7 +401,8 @@ def test_a_checkpoint_comes_back_as_it_was_written(tmp_path: Path) -> None:
     network = torch.nn.Linear(3, 2)
     card = checkpoint.write_model(tmp_path / "m", network, {"family": "x"}, {"note.txt": "hello"})
     again = checkpoint.load_into(
-        torch.nn.Linear(3, 2), checkpoint.read_weights(tmp_path / "m/model.safetensors", card["sha256"])
+        torch.nn.Linear(3, 2),
+        checkpoint.read_weights(tmp_path / "m/model.safetensors", card["files"][WEIGHTS]),
     )
     assert torch.allclose(again.weight, network.weight, atol=1e-3)  # type: ignore[arg-type]
     assert checkpoint.read_text(tmp_path / "m", "note.txt", card) == "hello"
@@ -413,7 +415,7 @@ def test_broken_changed_and_foreign_weights_are_refused_with_a_reason(tmp_path: 
     with pytest.raises(checkpoint.CheckpointError, match="changed"):
         checkpoint.read_weights(weights, "0" * 64)
     with pytest.raises(checkpoint.CheckpointError, match="another architecture"):
-        checkpoint.load_into(torch.nn.Linear(4, 2), checkpoint.read_weights(weights, card["sha256"]))
+        checkpoint.load_into(torch.nn.Linear(4, 2), checkpoint.read_weights(weights, card["files"][WEIGHTS]))
     weights.write_bytes(b"\x80\x04\x95pickle")
     with pytest.raises(checkpoint.CheckpointError, match="cannot be read"):
         checkpoint.read_weights(weights)
