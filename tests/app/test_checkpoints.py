@@ -36,7 +36,7 @@ def test_a_card_names_its_fields_rightly() -> None:
     for wrong in (
         {"steps": "many"},
         {"styles": [{}]},
-        {"autoencoder": "tokens"},
+        {"builds_on": "tokens"},
         {"seconds": float("nan")},
         {"started_from": {"sha256": "0" * 64, "seconds": "x"}},
     ):

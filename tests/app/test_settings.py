@@ -50,7 +50,7 @@ def test_the_url_is_the_address_and_its_host_is_answered_to(url: str, address: s
         "ftp://art.example.org",
         "https://",
         "https://*",
-        "https://art.example.org/studio",
+        "https://art.example.org/my studio",
         "https://art.example.org/?a=b",
         "https://art.example.org/#a",
         "https://me:secret@art.example.org",
