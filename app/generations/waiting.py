@@ -1,16 +1,20 @@
-"""Jobs whose checkpoint is gone: they end with a reason, since nothing will ever draw them."""
+"""Jobs whose checkpoint is gone, or that no worker has: they end with a reason, since nothing will ever draw them."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.database import now, session_scope
 from app.generations.tables import Generation
 from app.jobs.events import StatusEvent, publish
+from app.settings import get_settings
+
+log = structlog.get_logger()
 
 
 def fail_waiting(
@@ -42,3 +46,25 @@ def end_waiting(name: str, card: dict[str, Any] | None) -> None:
         ended = fail_waiting(session, name, why, but=card["sha256"] if card else None)
     for job in ended:
         publish(job.user_id, StatusEvent(generation=job.id, status=job.status, error=job.error))
+
+
+def give_up_waiting() -> None:
+    """A job whose model no worker has waits for one that does, but not for ever: every job ends."""
+    hours = get_settings().model_wait_hours
+    long_ago = now() - timedelta(hours=hours)
+    with session_scope(writing=False) as session:
+        query = select(Generation.model, Generation.checkpoint_sha256).distinct()
+        waits = (Generation.status == "queued", Generation.created_at < long_ago, Generation.notice.is_not(None))
+        found = session.execute(query.where(*waits)).all()
+    for model, sha256 in found:
+        with session_scope() as session:
+            ended = fail_waiting(
+                session,
+                model,
+                why=f"No worker has had the model {model} for {hours} hours",
+                only=sha256,
+                before=long_ago,
+            )
+        for job in ended:
+            publish(job.user_id, StatusEvent(generation=job.id, status=job.status, error=job.error))
+        log.warning("waited_too_long", model=model, jobs=len(ended))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 
+import structlog
+
 from app.checkpoints import distribution
-from app.generations.giving_up import give_up_waiting
-from app.jobs.sweeper import log, sweep
+from app.generations.waiting import give_up_waiting
+from app.jobs.sweeper import sweep
 from app.outages import in_words
 from app.settings import get_settings
 from app.upkeep.tidy import tidy
 from app.users.service import touch_keys
+
+log = structlog.get_logger()
 
 
 def sweep_forever(stop: threading.Event) -> None:

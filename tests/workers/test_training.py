@@ -27,7 +27,7 @@ from app.training_runs.tables import TrainingRun
 from tests.studio import ROOT, wait_until
 from workers import lease
 from workers.lease import Lease
-from workers.training import outcome, pictures, sitting
+from workers.training import collection, outcome, sitting
 from workers.training import process as processes
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -72,7 +72,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., No
     counter = tmp_path / "memory.events"
     counter.write_text("low 0\noom_kill 3\n")
     monkeypatch.setattr(outcome, "KILLS", (counter,))
-    monkeypatch.setattr(pictures, "prepared", lambda taken: tmp_path)
+    monkeypatch.setattr(collection, "prepared", lambda taken: tmp_path)
 
     def use(text: str, ready: str | None = None) -> None:
         def start(run: TrainingRun, collection: Path) -> subprocess.Popen[bytes]:

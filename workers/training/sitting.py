@@ -19,7 +19,7 @@ from models.contract.sampling import Cancelled
 from workers import crash_points, lease, loop
 from workers.gauging import gauge_when_idle
 from workers.lease import Heartbeat, Lease
-from workers.training import pictures, process
+from workers.training import collection, process
 from workers.training.outcome import End, Outcome, oom_kills, outcome_of
 from workers.training.wishes import look
 
@@ -68,9 +68,9 @@ def attempt(taken: Lease[TrainingRun]) -> None:
     fault: Exception | None = None
     try:
         service.folder(run.id).path.mkdir(parents=True, exist_ok=True)
-        collection = pictures.prepared(taken)
+        prepared = collection.prepared(taken)
         crash_points.reach("prepared")
-        outcome = sit(taken, collection)
+        outcome = sit(taken, prepared)
         bound.info("training_sitting_ended", outcome=outcome.status, reason=outcome.reason)
     except Cancelled:
         outcome = Outcome("let go")
@@ -95,10 +95,10 @@ def outcome_of_error(error: Exception) -> Outcome:
     return Outcome("again", "The training worker failed; its log has the details under this run's id.")
 
 
-def sit(taken: Lease[TrainingRun], collection: Path) -> Outcome:
+def sit(taken: Lease[TrainingRun], prepared: Path) -> Outcome:
     """Start the process, watch it until it ends, say what its end means."""
     kills = oom_kills()
-    started = process.start(taken.row, collection)
+    started = process.start(taken.row, prepared)
     crash_points.reach("started")
     try:
         wish = process.watch(taken, started)
