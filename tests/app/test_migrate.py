@@ -5,14 +5,20 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
 import pytest
-from sqlalchemy import make_url, text
+from alembic import command
+from sqlalchemy import Connection, MetaData, insert, make_url, select, text
 
+from app.artworks.tables import Artwork
 from app.database import engine, migrate, session_scope
+from app.generations.tables import Generation
+from app.training_runs.tables import TrainingRun
 from tests.conftest import clear_caches
 from tests.studio import ROOT, Studio, wait_until
 
@@ -119,3 +125,103 @@ def test_the_web_process_starts_while_its_database_is_away(fresh_studio: Callabl
     studio = fresh_studio()
     studio.start("web", DANQING_DATABASE_URL="postgresql://127.0.0.1:1/danqing")
     assert "other_schema" not in studio.log("web")
+
+
+JOB = {
+    "status": "queued",
+    "priority": 0,
+    "request_id": "",
+    "attempt": 0,
+    "cancel_requested": False,
+    "step": 0,
+    "total": 0,
+}
+MADE = {"created_at": datetime(2026, 1, 1, tzinfo=UTC)}
+BEFORE: dict[str, dict[str, Any]] = {  # rows of revision 0007
+    "users": {"id": "u", "name": "u", "name_key": "u", "role": "artist", **MADE},
+    "generations": {
+        "id": "g",
+        "user_id": "u",
+        "queue": "generation",
+        "model": "small-faces",
+        "task": "t",
+        "count": 3,
+        "checkpoint_sha256": "c",
+        "request_hash": "h",
+        "params": {"label": "oil"},
+        **JOB,
+        **MADE,
+        "inputs": {"images": [{"artwork": "w", "sha256": "s"}]},
+    },
+    "artworks": {
+        "id": "w",
+        "user_id": "u",
+        "position": 0,
+        "sha256": "s",
+        "media_type": "image/png",
+        "size_bytes": 1,
+        "model": "m",
+        "task": "t",
+        "title": "",
+        "tags": [],
+        "favourite": False,
+        "visibility": "private",
+        "text": "",
+        "provenance": {"params": {"prompt": "a fox"}},
+        **MADE,
+    },
+    "training_runs": {
+        "id": "r",
+        "queue": "training",
+        "name": "r",
+        "family": "gan",
+        "collection": "emoji",
+        "size": 64,
+        "fit": "pad",
+        "mirror": True,
+        "params": {},
+        "steps": 1,
+        "seed": 0,
+        "evaluate": True,
+        "pieces": 1,
+        "phase": "",
+        "saved": 0,
+        "pause_requested": False,
+        "progress": 0,
+        "seconds": 0,
+        **JOB,
+        **MADE,
+    },
+}
+
+
+def downgrade(connection: Connection, revision: str) -> MetaData:
+    """The tables as they are then."""
+    config = migrate.alembic_config()
+    config.attributes["connection"] = connection
+    command.downgrade(config, revision)
+    found = MetaData()
+    found.reflect(connection)
+    return found
+
+
+@pytest.mark.usefixtures("in_process")
+def test_what_was_there_before_works_of_every_kind_is_kept() -> None:
+    """And goes back, as far as there was a place for it."""
+    with engine().begin() as connection:
+        tables = downgrade(connection, "0007").tables
+        for name, row in BEFORE.items():
+            connection.execute(insert(tables[name]).values(row))
+    migrate.migrate()
+    with session_scope(writing=False) as session:
+        job, work = session.get_one(Generation, "g"), session.get_one(Artwork, "w")
+        run = session.get_one(TrainingRun, "r")
+    assert job.inputs == {"image": [{"artwork": "w", "sha256": "s", "media_type": "image/png"}]}
+    assert (job.cost, job.batch_key, job.subject) == (3, "t", "oil · small faces")
+    assert (work.subject, work.facts, work.poster_sha256) == ("a fox", {}, None)
+    assert run.preparation == {"fit": "pad", "mirror": True}
+    with engine().begin() as connection:
+        tables = downgrade(connection, "0007").tables
+        inputs = connection.execute(select(tables["generations"].c.inputs)).scalar_one()
+        fit, mirror = connection.execute(select(tables["training_runs"].c.fit, tables["training_runs"].c.mirror)).one()
+    assert "images" in inputs and (fit, bool(mirror)) == ("pad", True)
