@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,17 +20,25 @@ from sqlalchemy import select
 from app.artworks.tables import Artwork
 from app.checkpoints import service as checkpoints
 from app.database import session_scope
+from app.datasets import service as datasets
+from app.datasets.schemas import DatasetIn
+from app.errors import Invalid
 from app.generations.tables import Generation
 from app.jobs.events import Event, PreviewEvent, ProgressEvent
 from app.main import create_app
 from app.media import signed, texts
 from app.settings import get_settings
 from app.storage import get_storage
+from app.training_runs import planning
 from app.users import service as users
 from app.users.schemas import UserIn
+from models.contract.preparation import PicturePreparation, Preparation
+from models.contract.registry import families
+from models.contract.values import MUSIC
 from tests.support import poet
 from tests.support.poet import COST, NAME, OPENING, TASK, Poet, asked
-from workers import generate, model_cache, settle
+from workers import generate, lease, model_cache, settle
+from workers.training import collection
 
 Told = list[tuple[str, Event]]
 
@@ -112,7 +122,7 @@ def test_a_text_is_written_streamed_kept_and_gives_its_request_back(studio: Poet
 
     previews = [event for _, event in told if isinstance(event, PreviewEvent)]
     first = [event.text for event in previews if event.index == 0]
-    assert len(first) > 3 and all(event.image is None for event in previews)
+    assert len(set(first)) == len(first) > 3 and all(event.image is None for event in previews)
     assert all(a is not None and b is not None and b.startswith(a) for a, b in pairwise(first))
     progress = [event for _, event in told if isinstance(event, ProgressEvent)]
     assert progress and all(event.step <= event.total for event in progress)
@@ -356,3 +366,55 @@ def test_a_task_that_is_not_live_has_no_live_frames(studio: Poet) -> None:
     browser = client("artist")
     refused = browser.post("/api/v1/explorations", json=asked(upload(browser, "a.png", picture())))
     assert refused.status_code == 422 and "too slow" in refused.json()["detail"]
+
+
+def test_a_worker_takes_no_more_than_it_has_room_for(studio: Poet) -> None:
+    browser = client("artist")
+    image = upload(browser, "a.png", picture())
+    for _ in range(3):
+        submit(browser, asked(image))
+    with session_scope() as session:
+        assert len(lease.claim(session, "generation", "worker", generate.CAPACITY)) == generate.CAPACITY // COST == 2
+
+
+# --- what families learn from ---------------------------------------------------------------------------------------
+
+
+class Beats(Preparation):
+    """Of a family that learns from music."""
+
+    beats: int = 4
+
+
+MUSICIAN = replace(families()["gan"], learns=MUSIC, preparation=Beats)
+
+
+def test_a_family_learns_from_datasets_of_its_medium(in_process: None) -> None:
+    with session_scope() as session:
+        made = datasets.create(session, None, DatasetIn(name="Kites", kind="pictures"))
+        session.flush()
+        with pytest.raises(Invalid, match="works of another kind"):
+            planning.source(session, MUSICIAN, made.id, 0, 2)
+        with pytest.raises(Invalid, match="0 works; training needs 2"):
+            planning.source(session, families()["gan"], made.id, 64, 2)
+
+
+def test_a_preparation_is_checked_by_the_class_of_the_family() -> None:
+    assert planning.prepared(MUSICIAN, {"beats": 3}) == Beats(beats=3)
+    with pytest.raises(Invalid) as refused:
+        planning.prepared(MUSICIAN, {"fit": "pad"})
+    assert refused.value.errors[0]["loc"] == ["body", "preparation", "fit"]
+
+
+@pytest.mark.parametrize("in_process", ["sqlite"], indirect=True)
+def test_a_run_prepares_as_it_was_asked_for(in_process: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked_for: list[Preparation] = []
+    taken = SimpleNamespace(row=SimpleNamespace(dataset_id="d", family="gan", size=64, preparation={"fit": "pad"}))
+    monkeypatch.setattr(collection.prepare, "snapshot", lambda dataset: SimpleNamespace(version="v"))
+    monkeypatch.setattr(collection.prepare, "write", lambda place, taken, size, wanted, look: asked_for.append(wanted))
+    monkeypatch.setattr(collection, "report", lambda taken, **told: None)
+    first, _ = collection.own(taken)  # type: ignore[arg-type]
+    taken.row.preparation = {"fit": "crop"}
+    second, _ = collection.own(taken)  # type: ignore[arg-type]
+    assert asked_for == [PicturePreparation(fit="pad"), PicturePreparation()]
+    assert first != second, "what is prepared in another way is another collection"
