@@ -19,7 +19,7 @@ from app.checkpoints import service as checkpoints
 from app.errors import DomainError, Invalid
 from app.generations.service import fitting
 from app.logs import configure_logging
-from app.media import MEDIA, Kept, of_type, signed, taken
+from app.media import MEDIA, decoded, encoded, signed, taken
 from app.settings import get_settings
 from models.checkpoint import CheckpointError
 from models.contract.files import write_atomically
@@ -45,9 +45,9 @@ def draw(model: str, task: str, params: dict[str, Any], folder: Path, given: dic
     requests = [Request(task, checked, checked.seed + i, values, i) for i in range(checked.count)]
     folder.mkdir(parents=True, exist_ok=True)
     medium = MEDIA[wanted.gives]
-    assert medium.encode is not None and medium.sign is not None, "what a task gives can be kept"
+    assert medium.sign is not None, "what a task gives can be kept"
     for request, output in zip(requests, sampler.sample(requests, lambda step, total, previews: None), strict=True):
-        work = medium.encode(output.value)
+        work = encoded(output.value)
         made = provenance(
             model=model,
             checkpoint_sha256=found.sha256,
@@ -75,17 +75,11 @@ def input_of(path: Path) -> InputFile:
     """Raises Invalid, UnsupportedMedia, OSError."""
     content = path.read_bytes()
     kept = taken(content, path.name)
+    value = decoded(kept.content, kept.media_type)
     with suppress(Invalid):
         signed(content)
-        return InputFile(value_of(kept), hashlib.sha256(content).hexdigest())
-    return InputFile(value_of(kept), hashlib.sha256(kept.content).hexdigest())
-
-
-def value_of(kept: Kept) -> Value:
-    decode = of_type(kept.media_type).decode
-    assert decode is not None, "only what can be given is taken"
-    value: Value = decode(kept.content, kept.media_type)
-    return value
+        return InputFile(value, hashlib.sha256(content).hexdigest())
+    return InputFile(value, hashlib.sha256(kept.content).hexdigest())
 
 
 def main(model: str, task: str, params: str, folder: str, *given: str) -> int:

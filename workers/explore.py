@@ -11,7 +11,7 @@ import structlog
 
 from app.explorations.service import FRAME, OUTDATED, PROBLEM, REQUESTS, WAIT_SECONDS, Exploration
 from app.jobs.events import client
-from app.media import MEDIA
+from app.media import encoded
 from models.checkpoint import CheckpointError
 from models.contract.sampling import Cancelled, Request
 from workers import model_cache
@@ -74,7 +74,5 @@ def draw(wanted: Exploration) -> bytes:
     sampler = model_cache.sampler(wanted.model, wanted.checkpoint_sha256)
     request = Request(wanted.task, params, params.seed or 0, read_inputs(wanted.inputs))
     (output,) = sampler.sample([request], look)
-    medium = MEDIA[output.value.medium]
-    assert medium.encode is not None, "what a task gives can be kept"
-    kept = medium.encode(output.value)
+    kept = encoded(output.value)
     return kept.media_type.encode() + b"\n" + kept.content

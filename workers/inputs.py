@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from app.errors import Damaged, StorageFull
-from app.media import of_type
+from app.media import decoded
 from app.storage import get_storage
 from models.contract.sampling import Inputs
 from models.contract.values import Value
@@ -28,10 +28,7 @@ def read_input(digest: str, media_type: str) -> Value:
         content = get_storage().get(digest)
     except FileNotFoundError as error:
         raise InputMissing from error
-    decode = of_type(media_type).decode
-    assert decode is not None, "the request was checked against what the task takes"
-    value: Value = decode(content, media_type)
-    return value
+    return decoded(content, media_type)
 
 
 def reason(error: Exception) -> str:

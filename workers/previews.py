@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 from app.jobs.events import PreviewEvent
-from app.media import MEDIA
+from app.media import MEDIA, encoded
 from models.contract.values import Text, Value
 
 
@@ -13,8 +13,8 @@ def preview(job: str, index: int, value: Value) -> PreviewEvent:
     """A text as it is; of anything else its poster."""
     if isinstance(value, Text):
         return PreviewEvent(generation=job, index=index, text=value.text)
-    medium = MEDIA[value.medium]
-    assert medium.encode is not None and medium.poster is not None
-    kept = medium.encode(value)
-    png = medium.poster(kept.content, kept.media_type)
+    poster = MEDIA[value.medium].poster
+    assert poster is not None
+    kept = encoded(value)
+    png = poster(kept.content, kept.media_type)
     return PreviewEvent(generation=job, index=index, image="data:image/png;base64," + base64.b64encode(png).decode())

@@ -15,7 +15,7 @@ from app.generations.inputs import every
 from app.generations.tables import Generation
 from app.jobs.events import StatusEvent, publish
 from app.jobs.sweeper import MAX_ATTEMPTS
-from app.media import MEDIA
+from app.media import MEDIA, encoded
 from app.storage import get_storage
 from models.contract.sampling import Output, Request
 from workers import crash_points, lease, loop
@@ -46,7 +46,7 @@ def settle(taken: Lease[Generation], works: list[Made]) -> None:
             publish(taken.row.user_id, StatusEvent(generation=taken.job, status="cancelled"))
         taken.state = "settled"
         return
-    kept = [encoded(taken, work) for work in works]
+    kept = [artwork_of(taken, work) for work in works]
     contents = [content for _, files in kept for content in files]
     get_storage().put_all(contents)  # outside of the transaction: others write meanwhile
     stored_at = time.time()
@@ -71,12 +71,12 @@ def settle(taken: Lease[Generation], works: list[Made]) -> None:
     publish(taken.row.user_id, StatusEvent(generation=taken.job, status="succeeded", artworks=[row.id for row in rows]))
 
 
-def encoded(taken: Lease[Generation], work: Made) -> tuple[Artwork, list[bytes]]:
+def artwork_of(taken: Lease[Generation], work: Made) -> tuple[Artwork, list[bytes]]:
     """(the row that will name it, its file with its provenance, and a poster where it is none itself)."""
     job = taken.row
     medium = MEDIA[work.output.value.medium]
-    assert medium.encode is not None and medium.sign is not None, "what a task gives can be kept"
-    kept = medium.encode(work.output.value)
+    assert medium.sign is not None, "what a task gives can be kept"
+    kept = encoded(work.output.value)
     made = provenance(
         model=job.model,
         checkpoint_sha256=job.checkpoint_sha256,
@@ -106,7 +106,7 @@ def encoded(taken: Lease[Generation], work: Made) -> tuple[Artwork, list[bytes]]
         task=job.task,
         seed=work.request.seed,
         provenance=made,
-        text=search_text("", job.subject or job.model.replace("-", " "), []),
+        text=search_text("", job.subject, job.model, []),
     )
     return row, [content, poster] if poster else [content]
 

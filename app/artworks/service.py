@@ -56,9 +56,9 @@ def told(artwork: Artwork) -> dict[str, Any]:
     return {"model": artwork.model, "task": artwork.task, **artwork.provenance}
 
 
-def search_text(title: str, subject: str, tags: list[str]) -> str:
-    """Casefolded words, a tag a line that starts with a mark, so that one can be looked for whole."""
-    return "\n".join([title, subject, *(f"{TAG_MARK}{tag}" for tag in tags), ""]).casefold()
+def search_text(title: str, subject: str, model: str, tags: list[str]) -> str:
+    """Casefolded words, the model's name for want of a subject; a tag a line with a mark, to be looked for whole."""
+    return "\n".join([title, subject or model.replace("-", " "), *(f"{TAG_MARK}{tag}" for tag in tags), ""]).casefold()
 
 
 def page(
@@ -144,7 +144,7 @@ def change(artwork: Artwork, wanted: ArtworkChange) -> Artwork:
         setattr(artwork, name, value)
     if wanted.tags is not None:
         artwork.tags = list(dict.fromkeys(wanted.tags))
-    artwork.text = search_text(artwork.title, artwork.subject or artwork.model.replace("-", " "), artwork.tags)
+    artwork.text = search_text(artwork.title, artwork.subject, artwork.model, artwork.tags)
     return artwork
 
 

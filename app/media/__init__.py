@@ -8,9 +8,22 @@ from typing import Any
 from app.errors import Invalid
 from app.media import films, pictures, scores, texts
 from app.media.medium import SAYS_NOTHING, Kept, Medium
-from models.contract.values import PICTURES
+from models.contract.values import PICTURES, Value
 
-__all__ = ["MEDIA", "SAYS_NOTHING", "TYPES", "Kept", "Medium", "made_as", "of_type", "signed", "suffix_of", "taken"]
+__all__ = [
+    "MEDIA",
+    "SAYS_NOTHING",
+    "TYPES",
+    "Kept",
+    "Medium",
+    "decoded",
+    "encoded",
+    "made_as",
+    "of_type",
+    "signed",
+    "suffix_of",
+    "taken",
+]
 
 MEDIA = {medium.name: medium for medium in (pictures.MEDIUM, films.MEDIUM, scores.MEDIUM, texts.MEDIUM)}
 
@@ -32,6 +45,21 @@ def suffix_of(media_type: str) -> str:
 def made_as(medium: str) -> str:
     """The media type of a model's works of a medium: the first that it names."""
     return next(iter(MEDIA[medium].types))
+
+
+def encoded(value: Value) -> Kept:
+    """A file of what a model has made."""
+    encode = MEDIA[value.medium].encode
+    assert encode is not None, "what a task gives can be kept"
+    return encode(value)
+
+
+def decoded(content: bytes, media_type: str) -> Value:
+    """What a model is to work from, out of its file. Raises LookupError."""
+    decode = of_type(media_type).decode
+    assert decode is not None, "only what can be given is taken"
+    value: Value = decode(content, media_type)
+    return value
 
 
 def taken(content: bytes, name: str) -> Kept:
