@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from pydantic import ValidationError
+from models.contract.message import MessageError
 
 
-class DomainError(Exception):
-    """Base of all. `detail` is shown to the caller."""
+class DomainError(MessageError):
+    """Base of all. `message` is shown to the caller; without a template of its own it is the title."""
 
     status: ClassVar[int] = 400
     title: ClassVar[str] = "Bad request"
 
     def __init__(
-        self, detail: str = "", *, errors: list[dict[str, object]] | None = None, retry_after: int | None = None
+        self,
+        template: str = "",
+        /,
+        *,
+        errors: list[dict[str, Any]] | None = None,
+        retry_after: int | None = None,
+        **values: Any,
     ) -> None:
-        super().__init__(detail or self.title)
-        self.detail = detail or self.title
+        super().__init__(template or self.title, **values)
         self.errors = errors or []
         self.retry_after = retry_after
 
@@ -27,7 +30,7 @@ class DomainError(Exception):
     def in_full(self) -> str:
         """In one line, with what is wrong with which field; for a terminal."""
         fields = [(error.get("loc"), error.get("msg")) for error in self.errors]
-        return "; ".join([self.detail, *(f"{loc[-1]}: {msg}" for loc, msg in fields if isinstance(loc, list) and msg)])
+        return "; ".join([self.message, *(f"{loc[-1]}: {msg}" for loc, msg in fields if isinstance(loc, list) and msg)])
 
 
 class Unauthenticated(DomainError):
@@ -83,30 +86,3 @@ class StorageFull(DomainError):
 
 class Damaged(DomainError):
     status, title = 500, "The file is damaged"
-
-
-def sentence(problem: Mapping[str, Any]) -> str:
-    """What pydantic says of a field, in words also where it would show a pattern."""
-    if problem["type"] == "string_pattern_mismatch":
-        return "Some of its characters are not allowed"
-    if problem["type"] == "missing":
-        return "Fill this in"
-    return str(problem["msg"]).removeprefix("Value error, ")
-
-
-@contextmanager
-def entered() -> Iterator[None]:
-    """What a class refuses of a form's entries is Invalid: the first problem alone, for a form shows one at a time."""
-    try:
-        yield
-    except ValidationError as error:
-        raise Invalid(sentence(error.errors()[0])) from error
-
-
-def invalid_params(error: ValidationError, part: str = "params") -> Invalid:
-    """A family's parameters that its own class refuses, each problem by its field."""
-    problems = error.errors(include_url=False, include_context=False, include_input=False)
-    return Invalid(
-        "Some parameters are not valid",
-        errors=[{"loc": ["body", part, *p["loc"]], "msg": sentence(p), "type": p["type"]} for p in problems],
-    )

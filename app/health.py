@@ -101,7 +101,7 @@ def state(part: Part) -> str:
     except Exception as error:
         fault = outage(error)
         log.warning("not_ready", part=getattr(part, "__name__", "part"), error=repr(error))
-        return fault.detail if fault else "It cannot be told; the log has the details"
+        return fault.message if fault else "It cannot be told; the log has the details"
 
 
 def database() -> str | None:

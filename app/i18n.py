@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gettext
 import io
-import re
 from functools import cache
 from pathlib import Path
 
@@ -14,9 +13,10 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from fastapi import Request
 
+from models.contract.message import Message
+
 LANGUAGES = {"en": "English", "zh-CN": "简体中文"}
 COOKIE = "danqing_language"
-LONGEST = 400  # characters of a sentence; a pattern takes its time with a long text
 FOLDER = Path(__file__).parent / "locales"
 
 
@@ -38,31 +38,19 @@ def translations(language: str) -> gettext.NullTranslations:
     return gettext.GNUTranslations(compiled)
 
 
-@cache
-def patterns(language: str) -> list[tuple[re.Pattern[str], str]]:
-    """Sentences of the catalogue with something in their midst, which is written {} there, and their translations.
-
-    Those that say most come first: they may also fit one that says less.
-    """
-    known = [
-        (message.id, message.string)
-        for message in catalogue(language)
-        if isinstance(message.id, str) and isinstance(message.string, str) and "{}" in message.id and message.string
-    ]
-    known.sort(key=lambda pair: len(pair[0].replace("{}", "")), reverse=True)
-    return [(re.compile("(.+?)".join(map(re.escape, text.split("{}"))), re.DOTALL), shown) for text, shown in known]
-
-
-def said(language: str, words: str | None) -> str:
-    """What the studio says in English, errors above all, in the language; in English where that is not known."""
-    if not words or len(words) > LONGEST:
-        return words or ""
-    if (translated := translations(language).gettext(words)) != words:
-        return translated
-    for pattern, sentence in patterns(language):
-        if found := pattern.fullmatch(words):
-            return sentence.format(*(said(language, part) for part in found.groups()))
-    return words
+def translate(language: str, text: str | None) -> str:
+    """What the studio says in English, in the language; in English where its catalogue lacks that."""
+    if not text:
+        return ""
+    if not isinstance(text, Message):
+        return translations(language).gettext(text)
+    template = translations(language).gettext(text.template)
+    if not text.values:
+        return template
+    values = {
+        name: translate(language, value) if isinstance(value, Message) else value for name, value in text.values.items()
+    }
+    return template.format(**values)
 
 
 def language_of(request: Request) -> str:

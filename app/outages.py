@@ -45,7 +45,7 @@ def outage(error: BaseException) -> DomainError | None:
 def in_words(error: BaseException) -> str:
     """Of any error, in one line for a log."""
     fault = outage(error)
-    return fault.detail if fault else repr(error)
+    return fault.message if fault else repr(error)
 
 
 def of_system(error: OSError) -> DomainError | None:

@@ -13,7 +13,7 @@ from app.checkpoints.service import title_of
 from app.datasets.pages import router as datasets_pages
 from app.gallery.pages import router as artworks_pages
 from app.generations.pages import router as generations_pages
-from app.i18n import COOKIE, LANGUAGES, said
+from app.i18n import COOKIE, LANGUAGES, translate
 from app.media import of_type
 from app.publishing.pages import router as models_pages
 from app.security import local_path
@@ -27,7 +27,7 @@ from app.web.templating import filters, render
 
 router = Router(include_in_schema=False)
 filters["medium"] = lambda language: lambda media_type: of_type(media_type).name
-filters["titled"] = lambda language: lambda model: said(language, title_of(model))
+filters["titled"] = lambda language: lambda model: translate(language, title_of(model))
 for pages in (
     artworks_pages,
     generations_pages,

@@ -28,7 +28,7 @@ def open_archive(file: BinaryIO, limits: Limits) -> zipfile.ZipFile:
     count, directory_bytes = declared_directory(file)
     # Before zipfile reads it all into memory.
     if count > limits.entries or directory_bytes > max(limits.entries * 256, SMALL):
-        raise Invalid(f"The archive has too many entries; at most {limits.entries}")
+        raise Invalid("The archive has too many entries; at most {most}", most=limits.entries)
     try:
         archive = zipfile.ZipFile(file)
     except Exception as error:
@@ -36,13 +36,13 @@ def open_archive(file: BinaryIO, limits: Limits) -> zipfile.ZipFile:
     entries = archive.infolist()
     expanded, packed = sum(e.file_size for e in entries), sum(e.compress_size for e in entries)
     if len(entries) > limits.entries:
-        raise Invalid(f"The archive has too many entries; at most {limits.entries}")
+        raise Invalid("The archive has too many entries; at most {most}", most=limits.entries)
     if expanded > limits.expanded_bytes:
-        raise Invalid(f"The archive would unpack to more than {limits.expanded_bytes >> 30} GiB")
+        raise Invalid("The archive would unpack to more than {gibibytes} GiB", gibibytes=limits.expanded_bytes >> 30)
     if packed > file.seek(0, 2):
         raise Invalid("The archive's entries overlap")
     if expanded > limits.ratio * max(packed, 1 << 16):
-        raise Invalid(f"The archive would unpack to more than {limits.ratio} times its size")
+        raise Invalid("The archive would unpack to more than {times} times its size", times=limits.ratio)
     return archive
 
 

@@ -62,9 +62,9 @@ def read_text(folder: Path, name: str, card: dict[str, Any]) -> str:
     try:
         text = (folder / name).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{name} cannot be read ({error})") from error
+        raise CheckpointError("{name} cannot be read ({reason})", name=name, reason=error) from error
     if hashlib.sha256(text.encode()).hexdigest() != card.get("files", {}).get(name):
-        raise CheckpointError(f"{name} has changed since it was written")
+        raise CheckpointError("{name} has changed since it was written", name=name)
     return text
 
 
@@ -80,7 +80,7 @@ def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
                     raise CheckpointError("the weights file has changed since it was registered")
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"the weights cannot be read ({error})") from error
+        raise CheckpointError("the weights cannot be read ({reason})", reason=error) from error
     if not_finite(tensors):
         raise CheckpointError("the weights hold NaN or infinite numbers")
     return tensors

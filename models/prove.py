@@ -1,8 +1,9 @@
-"""Loads a checkpoint as a worker would, and says why it cannot: `python -m models.prove FOLDER`."""
+"""Loads a checkpoint as a worker would, and says why it cannot, as JSON: `python -m models.prove FOLDER`."""
 
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from pathlib import Path
 
@@ -23,11 +24,11 @@ def prove(folder: Path) -> None:
             importlib.import_module(module).load(folder, torch.device("cpu"))
     except (KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())  # pydantic's has several lines
-        raise CheckpointError(f"the card does not describe the weights ({reason[:LONGEST]})") from error
+        raise CheckpointError("the card does not describe the weights ({reason})", reason=reason[:LONGEST]) from error
 
 
 if __name__ == "__main__":
     try:
         prove(Path(sys.argv[1]))
     except CheckpointError as error:
-        sys.exit(str(error))
+        sys.exit(json.dumps(error.message.to_json()))

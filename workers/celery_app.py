@@ -47,8 +47,8 @@ celery_app.conf.update(
 
 
 def worker_name() -> str:
-    """The same in the worker's main process and in its child: the child inherits the variable."""
-    return os.environ.setdefault("DANQING_WORKER", f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}")
+    """The same in the worker's main process, which sets the variable, and in its child, which inherits it."""
+    return os.environ["DANQING_WORKER"]
 
 
 def machine_name() -> str:
@@ -163,7 +163,7 @@ def leave(**_: object) -> None:
 def main(queue: str) -> None:
     """Run a worker of one queue until SIGTERM or SIGINT; a second signal, or the timeout, ends it at once."""
     os.environ["DANQING_QUEUE"] = queue
-    worker_name()
+    os.environ["DANQING_WORKER"] = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}"
     configure_logging(get_settings().log_format)
     warnings.filterwarnings("ignore", category=SecurityWarning)  # JSON only: root is no worse here than elsewhere
     celery_app.worker_main(

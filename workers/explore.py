@@ -13,6 +13,7 @@ from app.explorations.service import FRAME, OUTDATED, PROBLEM, REQUESTS, WAIT_SE
 from app.jobs.events import client
 from app.media import encoded
 from models.checkpoint import CheckpointError
+from models.contract.message import Message
 from models.contract.sampling import Cancelled, Request
 from workers import model_cache
 from workers.inputs import InputMissing, read_inputs, reason
@@ -42,15 +43,21 @@ def answer(wanted: Exploration) -> None:
         content = FRAME + draw(wanted)
     except Cancelled:
         content = OUTDATED
-    except (CheckpointError, InputMissing) as error:
-        content = PROBLEM + (str(error) or reason(error)).encode()
+    except CheckpointError as error:
+        content = problem(error.message)
+    except InputMissing as error:
+        content = problem(reason(error))
     except Exception as error:
         log.exception("frame_failed", model=wanted.model)
-        content = PROBLEM + reason(error).encode()
+        content = problem(reason(error))
     with client().pipeline() as pipe:
         pipe.rpush(wanted.answer_key, content)
         pipe.expire(wanted.answer_key, KEEP_SECONDS)
         pipe.execute()
+
+
+def problem(message: Message) -> bytes:
+    return PROBLEM + json.dumps(message.to_json()).encode()
 
 
 def draw(wanted: Exploration) -> bytes:

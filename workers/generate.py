@@ -15,6 +15,7 @@ from app.generations.tables import Generation
 from app.jobs.events import Event, ProgressEvent, StatusEvent, publish
 from app.outages import outage
 from models.checkpoint import CheckpointError
+from models.contract.message import Message
 from models.contract.sampling import Cancelled, Output, Previews, Request, Sampler
 from models.training.recovery import is_out_of_memory
 from workers import crash_points, lease, loop, model_cache, shutdown
@@ -63,7 +64,7 @@ def attempt(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
     Surroundings that fail are waited for, and what they cannot keep for now is not drawn again.
     """
     bound = log.bind(jobs=[taken.job for taken in leases], requests=[taken.row.request_id for taken in leases])
-    failed: tuple[str, bool] | None = None  # words alone: the exception holds the memory of what was tried
+    failed: tuple[Message, bool] | None = None  # words alone: the exception holds the memory of what was tried
     try:
         began = time.perf_counter()
         run(leases, heartbeat)
@@ -74,7 +75,8 @@ def attempt(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
     except CheckpointError as error:
         bound.error("checkpoint_failed", model=leases[0].row.model, error=str(error))
         for taken in leases:
-            fail(taken, f"The model {taken.row.model} cannot be used: {error}", final=True)
+            why = Message("The model {name} cannot be used: {reason}", name=taken.row.model, reason=error.message)
+            fail(taken, why, final=True)
     except Exception as error:
         if outage(error) and not isinstance(error, StorageFull):  # for longer than a job in hand waits: it queues again
             loop.patiently(lambda: release(leases))

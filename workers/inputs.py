@@ -8,6 +8,7 @@ from typing import Any
 from app.errors import Damaged, StorageFull
 from app.media import decoded
 from app.storage import get_storage
+from models.contract.message import Message
 from models.contract.sampling import Inputs
 from models.contract.values import Value
 from models.training.recovery import is_out_of_memory
@@ -31,14 +32,14 @@ def read_input(digest: str, media_type: str) -> Value:
     return decoded(content, media_type)
 
 
-def reason(error: Exception) -> str:
+def reason(error: Exception) -> Message:
     """In words for an artist."""
     if isinstance(error, Damaged):
-        return error.detail
+        return error.message
     if isinstance(error, InputMissing):
-        return "A picture that this was to be made from is no longer there."
+        return Message("A picture that this was to be made from is no longer there.")
     if isinstance(error, StorageFull):
-        return "The disk of the studio is full; ask an admin to make room, then try again."
+        return Message("The disk of the studio is full; ask an admin to make room, then try again.")
     if is_out_of_memory(error):
-        return "There was not enough memory for this, not even for one work at a time; try a smaller one."
-    return "The model failed while it drew this. The log has the details under this job's id."
+        return Message("There was not enough memory for this, not even for one work at a time; try a smaller one.")
+    return Message("The model failed while it drew this. The log has the details under this job's id.")

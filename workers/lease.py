@@ -23,6 +23,7 @@ from app.jobs.table import Job
 from app.outages import in_words
 from app.settings import get_settings
 from app.users.tables import User
+from models.contract.message import Message
 
 J = TypeVar("J", bound=Job)
 log = structlog.get_logger()
@@ -238,7 +239,9 @@ def end(session: Session, lease: Lease[Any], status: str, error: str | None = No
     return bool(done.rowcount == 1)  # type: ignore[attr-defined]
 
 
-def put_back(session: Session, lease: Lease[Any], spare_attempt: bool = False, notice: str | None = None) -> str | None:
+def put_back(
+    session: Session, lease: Lease[Any], spare_attempt: bool = False, notice: Message | None = None
+) -> str | None:
     """Back to the queue for another attempt; a job that was to be cancelled, or paused, does that instead.
 
     Returns its status now, None when the lease was lost. `spare_attempt`: this turn costs the job none. `notice` says

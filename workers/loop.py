@@ -74,7 +74,7 @@ def patiently(act: Callable[[], T], go_on: Callable[[], bool] = lambda: True) ->
             fault = outage(error)
             if fault is None or time.monotonic() > deadline or not go_on():
                 raise
-            log.warning("surroundings_failed", error=fault.detail, again_in=pause)
+            log.warning("surroundings_failed", error=fault.message, again_in=pause)
         if shutdown.begun.wait(pause):
             raise shutdown.Stopping
     raise AssertionError

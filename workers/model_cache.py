@@ -21,6 +21,7 @@ from app.errors import NotFound
 from app.settings import get_settings
 from models.checkpoint import CheckpointError
 from models.contract.card import WEIGHTS
+from models.contract.message import Message
 from models.contract.safetensors_header import bytes_loaded
 from models.contract.sampling import Sampler
 
@@ -64,18 +65,22 @@ def checkpoint(name: str) -> Checkpoint:
     try:
         return checkpoints.get(name)
     except NotFound as error:
-        raise CheckpointError(f"the model {name} is no longer there") from error
+        raise CheckpointError("the model {name} is no longer there", name=name) from error
 
 
-def missing(name: str, sha256: str) -> str | None:
+def missing(name: str, sha256: str) -> Message | None:
     """Why this worker leaves a job of that checkpoint to another, in words for who waits; None where it need not.
 
-    One that is there with other weights has been replaced: to load it says so, and ends the job.
+    One that is here with other weights, and cannot be had with these, has been replaced: to load it says so, and ends
+    the job.
     """
-    if name in checkpoints.cards() or distribution.fetch(name, sha256):
+    held = checkpoints.cards().get(name)
+    if held is not None and held["sha256"] == sha256:
+        return None
+    if distribution.fetch(name, sha256) or held is not None:  # the web process may know of another sooner than this one
         return None
     _lacking[name, sha256] = time.monotonic() + LACKING_SECONDS
-    return f"No worker that is running has the model {name} yet; this waits for one that does"
+    return Message("No worker that is running has the model {name} yet; this waits for one that does", name=name)
 
 
 def lacking() -> set[tuple[str, str]]:
@@ -111,9 +116,9 @@ def sampler(name: str, sha256: str) -> Sampler:
 def load(name: str, sha256: str) -> Sampler:
     found = checkpoint(name)
     if found.sha256 != sha256:
-        raise CheckpointError(f"the model {name} has been replaced since this was asked for")
+        raise CheckpointError("the model {name} has been replaced since this was asked for", name=name)
     if found.family.sampler is None:
-        raise CheckpointError(f"the model {name} cannot draw")
+        raise CheckpointError("the model {name} cannot draw", name=name)
     began = time.perf_counter()
     make_room(footprint(found))
     made: Sampler = importlib.import_module(found.family.sampler).load(found.folder, device())

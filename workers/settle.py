@@ -17,6 +17,7 @@ from app.jobs.events import StatusEvent, publish
 from app.jobs.sweeper import MAX_ATTEMPTS
 from app.media import MEDIA, encoded
 from app.storage import get_storage
+from models.contract.message import Message
 from models.contract.sampling import Output, Request
 from workers import crash_points, lease, loop
 from workers.lease import Lease
@@ -111,7 +112,7 @@ def artwork_of(taken: Lease[Generation], work: Made) -> tuple[Artwork, list[byte
     return row, [content, poster] if poster else [content]
 
 
-def release(leases: list[Lease[Generation]], notice: str | None = None) -> None:
+def release(leases: list[Lease[Generation]], notice: Message | None = None) -> None:
     """Back to the queue at no cost to the jobs."""
     for taken in leases:
         if taken.state in lease.GONE:
@@ -123,7 +124,7 @@ def release(leases: list[Lease[Generation]], notice: str | None = None) -> None:
             publish(taken.row.user_id, StatusEvent(generation=taken.job, status=status))
 
 
-def fail(taken: Lease[Generation], why: str, final: bool = False) -> None:
+def fail(taken: Lease[Generation], why: Message, final: bool = False) -> None:
     """Back to the queue while attempts are left, else failed with a reason."""
 
     def end() -> str | None:

@@ -9,11 +9,12 @@ from fastapi.responses import RedirectResponse
 
 from app.admin import overview
 from app.database import session_scope
-from app.errors import DomainError, entered
+from app.errors import DomainError
 from app.machines import liveness
 from app.users import service as users
 from app.users.deps import Admin
 from app.users.schemas import UserChange, UserIn
+from app.validation import entered
 from app.web.parameters import Id
 from app.web.routing import Router
 from app.web.templating import render

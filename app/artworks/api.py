@@ -11,13 +11,12 @@ from app.artworks.schemas import ArtworkChange, ArtworkList, ArtworkOut
 from app.database import session_scope
 from app.media import TYPES, suffix_of
 from app.users.deps import User
-from app.web.files import ANSWERS, file_response, is_known
+from app.web.files import ANSWERS, FOREVER, PREVIEW, Size, file_response, preview_response
 from app.web.paging import Cursor, Limit, decode, encode
 from app.web.parameters import Id, Text
 from app.web.routing import Router
 
 router = Router(prefix="/artworks", tags=["artworks"])
-FOREVER = "private, max-age=31536000, immutable"
 
 
 @router.get("", summary="List artworks")
@@ -84,18 +83,9 @@ def get_file(
     return file_response(request, artwork.sha256, lambda: service.content(artwork), artwork.media_type, headers)
 
 
-@router.get(
-    "/{artwork_id}/preview",
-    summary="A WebP of about this size",
-    response_class=Response,
-    responses={200: {"content": {"image/webp": {}}}},
-)
-def get_preview(
-    request: Request, user: User, artwork_id: Id, size: Annotated[int, Query(ge=16, le=1024)] = 256
-) -> Response:
+@router.get("/{artwork_id}/preview", summary="A WebP of about this size", **PREVIEW)
+def get_preview(request: Request, user: User, artwork_id: Id, size: Size = 256) -> Response:
     with session_scope(writing=False) as session:
         artwork = service.get(session, user, artwork_id)
-    headers = {"Cache-Control": FOREVER, "ETag": f'"{artwork.poster_sha256 or artwork.sha256}-{size}"'}
-    if is_known(request, headers):
-        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
-    return Response(service.preview(artwork, size), media_type="image/webp", headers=headers)
+    digest = artwork.poster_sha256 or artwork.sha256
+    return preview_response(request, digest, size, lambda: service.preview(artwork, size))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -23,6 +25,7 @@ from app.zips import Limits, blocks_of, open_archive
 from models.contract.card import ZOO, CheckpointError, read_card
 from models.contract.family import Family
 from models.contract.files import WRITING
+from models.contract.message import Message
 from models.contract.publication import PLAIN, publish
 from models.contract.registry import families
 from models.contract.tasks import Task
@@ -69,7 +72,7 @@ class Checkpoint:
     def task(self, name: str) -> Task:
         found = self.family.task(name)
         if found is None:
-            raise NotFound(f"The model {self.name} has no task {name}")
+            raise NotFound("The model {model} has no task {name}", model=self.name, name=name)
         return found
 
 
@@ -128,7 +131,7 @@ def ships(name: str) -> bool:
 def card_of(name: str) -> dict[str, Any]:
     card = cards().get(name)
     if card is None:
-        raise NotFound(f"There is no checkpoint {name}")
+        raise NotFound("There is no checkpoint {name}", name=name)
     return card
 
 
@@ -161,7 +164,7 @@ def get(name: str) -> Checkpoint:
     """One that draws. Raises NotFound."""
     checkpoint = checkpoint_of(name)
     if not checkpoint.family.tasks:
-        raise NotFound(f"{name} draws nothing by itself; other models may build on it")
+        raise NotFound("{name} draws nothing by itself; other models may build on it", name=name)
     return checkpoint
 
 
@@ -169,7 +172,7 @@ def checkpoint_of(name: str) -> Checkpoint:
     """One that may draw nothing by itself. Raises NotFound."""
     checkpoint = checkpoints().get(name)
     if checkpoint is None:
-        raise NotFound(f"There is no model {name}")
+        raise NotFound("There is no model {name}", name=name)
     return checkpoint
 
 
@@ -184,7 +187,7 @@ def delete(name: str) -> None:
         raise Conflict("This checkpoint came with the studio and stays")
     for other, card in cards().items():
         if any(part["name"] == name for part in card.get("builds_on", [])):
-            raise Conflict(f"{other} builds on it; unpublish that first")
+            raise Conflict("{other} builds on it; unpublish that first", other=other)
     shutil.rmtree(get_settings().data / "checkpoints" / name)
 
 
@@ -213,7 +216,9 @@ def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool) -> None:
             collect(folder, files)
             publish(folder, get_settings().data / "checkpoints", name, replace, prove=prove)
         except CheckpointError as error:
-            raise Invalid(f"The checkpoint cannot be taken: {error}", errors=[{"loc": ["body", "files"]}]) from error
+            raise Invalid(
+                "The checkpoint cannot be taken: {reason}", reason=error.message, errors=[{"loc": ["body", "files"]}]
+            ) from error
 
 
 def prove(folder: Path) -> None:
@@ -228,7 +233,14 @@ def prove(folder: Path) -> None:
     except subprocess.TimeoutExpired as error:
         raise CheckpointError("it takes too long to load") from error
     if done.returncode:
-        raise CheckpointError(done.stderr.strip().rpartition("\n")[2] or "it cannot be loaded")
+        raise CheckpointError(reason_of(done.stderr))
+
+
+def reason_of(said: str) -> Message:
+    """Of the process that was to load it."""
+    with suppress(ValueError, KeyError, TypeError):
+        return Message.from_json(json.loads(said.strip().rpartition("\n")[2]))
+    return Message("it cannot be loaded")
 
 
 def collect(folder: Path, files: list[tuple[str, BinaryIO]]) -> None:
@@ -237,7 +249,7 @@ def collect(folder: Path, files: list[tuple[str, BinaryIO]]) -> None:
         try:
             unpack(folder, files[0][1])
         except Invalid as error:
-            raise CheckpointError(error.detail) from error
+            raise CheckpointError(error.message) from error
         return
     left = MAX_BYTES
     for label, file in files:
@@ -256,12 +268,12 @@ def keep(folder: Path, label: str, blocks: Iterator[bytes], most: int) -> int:
     """Copy one file; returns its size. Raises CheckpointError for a strange name or more bytes than `most`."""
     name = label.replace("\\", "/").rsplit("/", 1)[-1]
     if not PLAIN.fullmatch(name) or (folder / name).exists():
-        raise CheckpointError(f"{label[:80]!r} is not a file of a checkpoint, or is there twice")
+        raise CheckpointError("{label!r} is not a file of a checkpoint, or is there twice", label=label[:80])
     size = 0
     with (folder / name).open("wb") as target:
         for block in blocks:
             size += len(block)
             if size > most:
-                raise CheckpointError(f"{name} is larger than it may be")
+                raise CheckpointError("{name} is larger than it may be", name=name)
             target.write(block)
     return size

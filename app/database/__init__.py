@@ -16,6 +16,7 @@ from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
 from app.settings import get_settings
+from models.contract.message import Message
 
 PROBE_MILLISECONDS = 500
 BUSY_MILLISECONDS = 8_000  # how long a writer waits for another before the answer is 503
@@ -37,11 +38,25 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value if value is None else value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class MessageJSON(TypeDecorator[Message]):
+    """A message with its template and values, so that it can be read in any language."""
+
+    impl = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> dict[str, Any] | None:
+        return None if value is None else Message(value).to_json()
+
+    def process_result_value(self, value: dict[str, Any] | None, dialect: Dialect) -> Message | None:
+        return None if value is None else Message.from_json(value)
+
+
 class Base(DeclarativeBase):
     type_annotation_map = {
         datetime: UTCDateTime(),
         int: BigInteger(),
         str: Text(),
+        Message: MessageJSON(),
         dict[str, Any]: JSON().with_variant(JSONB(), "postgresql"),
         list[str]: JSON().with_variant(JSONB(), "postgresql"),
     }

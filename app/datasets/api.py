@@ -30,16 +30,17 @@ from app.datasets.schemas import (
 )
 from app.datasets.tables import DatasetItem
 from app.errors import Invalid, NotFound
-from app.i18n import language_of, said
+from app.i18n import language_of, translate
 from app.media import TYPES, suffix_of
 from app.media.previews import cached_preview
 from app.users.deps import Admin
-from app.web.files import ANSWERS, file_response
+from app.web.files import ANSWERS, FOREVER, PREVIEW, Size, file_response, preview_response
 from app.web.lanes import IMPORTING, READING, lane
 from app.web.paging import Cursor, Limit, decode, encode
 from app.web.parameters import Id, Text
 from app.web.responses import attachment
 from app.web.routing import Router
+from models.contract.message import Message
 
 router = Router(prefix="/datasets", tags=["datasets"])
 FILES = {
@@ -48,7 +49,6 @@ FILES = {
     "properties": {"files": {"type": "array", "items": {"type": "string", "format": "binary"}}},
 }
 MAX_FILES = 1000
-FOREVER = "private, max-age=31536000, immutable"
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, summary="Make a dataset")
@@ -69,7 +69,7 @@ Result = TypeVar("Result", bound=ImportOut)
 
 def in_language(request: Request, result: Result) -> Result:
     for each in result.told:
-        each.reason = said(language_of(request), each.reason)
+        each.reason = Message(translate(language_of(request), each.reason))
     return result
 
 
@@ -78,7 +78,9 @@ def list_starters(request: Request, admin: Admin) -> StarterList:
     language = language_of(request)
     with session_scope(writing=False) as session:
         found = fetching.offers(session)
-    return StarterList(items=[each.model_copy(update={"error": said(language, each.error) or None}) for each in found])
+    return StarterList(
+        items=[each.model_copy(update={"error": translate(language, each.error) or None}) for each in found]
+    )
 
 
 @router.post("/starters/{name}", summary="Fetch a starter collection")
@@ -200,19 +202,15 @@ def delete_item(admin: Admin, dataset_id: Id, item_id: Id) -> None:
 @router.get(
     "/{dataset_id}/items/{item_id}/preview",
     summary="A WebP of about this size: the picture, the first frame of a film, a piano roll of music",
-    response_class=Response,
-    responses={200: {"content": {"image/webp": {}}}},
+    **PREVIEW,
 )
-def get_item_preview(
-    admin: Admin, dataset_id: Id, item_id: Id, size: Annotated[int, Query(ge=16, le=1024)] = 128
-) -> Response:
+def get_item_preview(request: Request, admin: Admin, dataset_id: Id, item_id: Id, size: Size = 128) -> Response:
     with session_scope(writing=False) as session:
         item: DatasetItem = service.item(session, dataset_id, item_id)
         kind = service.get(session, dataset_id).kind
     if item.sha256 is None:
         raise NotFound("This file was refused; there is no picture")
-    return Response(
-        cached_preview(item.sha256, size, lambda: service.look(item, kind)),
-        media_type="image/webp",
-        headers={"Cache-Control": FOREVER, "ETag": f'"{item.sha256}-{size}"'},
+    digest = item.sha256
+    return preview_response(
+        request, digest, size, lambda: cached_preview(digest, size, lambda: service.look(item, kind))
     )

@@ -12,6 +12,7 @@ from functools import partial
 from typing import BinaryIO
 
 from app.zips import Limits, blocks_of, open_archive
+from models.contract.message import Message
 
 MAX_NAME = 500
 # What systems leave in folders, and the card of our own exports.
@@ -28,7 +29,7 @@ class Source:
     name: str
     size: int
     read: Callable[[int], bytes]
-    refusal: str | None = None
+    refusal: Message | None = None
     caption: str | None = None
 
 
@@ -78,18 +79,18 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> b
     return next(blocks_of(archive, entry, most), b"")
 
 
-def why_not(entry: zipfile.ZipInfo, seen: set[str]) -> str | None:
+def why_not(entry: zipfile.ZipInfo, seen: set[str]) -> Message | None:
     """The reason to refuse an entry, from its description alone."""
     name = entry.filename.replace("\\", "/")
     if name.startswith("/") or ".." in name.split("/") or re.match(r"[A-Za-z]:", name):
-        return "Its path leads out of the archive"
+        return Message("Its path leads out of the archive")
     if stat.S_ISLNK(entry.external_attr >> 16):
-        return "It is a link"
+        return Message("It is a link")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # The others unpack a block whole before its size is known: a hundred bytes can fill the memory.
-        return "It is packed in a way that is not read here; use an ordinary zip"
+        return Message("It is packed in a way that is not read here; use an ordinary zip")
     if entry.flag_bits & 0x1:
-        return "It is encrypted"
+        return Message("It is encrypted")
     if entry.filename.casefold() in seen:
-        return "The archive holds another file of this name"
+        return Message("The archive holds another file of this name")
     return None

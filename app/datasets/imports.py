@@ -25,6 +25,7 @@ from app.media import MEDIA, Kept, Medium
 from app.settings import get_settings
 from app.storage import get_storage
 from app.zips import Limits
+from models.contract.message import Message
 
 if TYPE_CHECKING:
     from app.datasets.near import Near
@@ -43,7 +44,7 @@ class File:
 
     source: Source
     kept: Kept | None = None
-    refusal: str | None = None
+    refusal: Message | None = None
     digest: str = ""
 
     def item(self, dataset_id: str, caption: str | None) -> DatasetItem:
@@ -87,7 +88,7 @@ def add_files(
             except Invalid as error:
                 if len(files) == 1:
                     raise
-                loose.append(partial(one_refused, name, error.detail))
+                loose.append(partial(one_refused, name, error.message))
                 continue
             if is_archive(name, file):
                 groups.append([listing])
@@ -98,7 +99,7 @@ def add_files(
     return result
 
 
-def one_refused(name: str, reason: str) -> Iterator[Source]:
+def one_refused(name: str, reason: Message) -> Iterator[Source]:
     yield Source(clean_name(name), 0, lambda most: b"", reason)
 
 
@@ -153,7 +154,7 @@ def rows_of(kind: Medium, source: Source) -> Iterator[Source]:
         if number == 0:
             yield source  # of captions
     except Invalid as error:
-        yield replace(source, refusal=error.detail)
+        yield replace(source, refusal=error.message)
 
 
 def suffix_of(name: str) -> str:
@@ -167,13 +168,13 @@ def beginning(text: bytes, most: int) -> bytes:
 def read_table(source: Source) -> bytes:
     content = source.read(CAPTION_BYTES + 1)
     if len(content) > CAPTION_BYTES:
-        raise Invalid(f"A table may have {CAPTION_BYTES >> 20} MiB")
+        raise Invalid("A table may have {mebibytes} MiB", mebibytes=CAPTION_BYTES >> 20)
     return content
 
 
-def read_captions(kind: Medium, found: Iterable[Source]) -> tuple[Captions, dict[str, str]]:
+def read_captions(kind: Medium, found: Iterable[Source]) -> tuple[Captions, dict[str, Message]]:
     """(captions, reasons by name of the caption files that could not be read)."""
-    captions, spoilt, room = Captions(), dict[str, str](), CAPTION_BYTES
+    captions, spoilt, room = Captions(), dict[str, Message](), CAPTION_BYTES
     for source in found:
         if source.refusal is None and is_caption_file(source.name, kind.sidecars):
             try:
@@ -185,7 +186,7 @@ def read_captions(kind: Medium, found: Iterable[Source]) -> tuple[Captions, dict
                 captions.add(source.name, content)
                 room -= len(content)
             except Invalid as error:
-                spoilt[source.name] = error.detail
+                spoilt[source.name] = error.message
     return captions, spoilt
 
 
@@ -196,10 +197,10 @@ def read_file(kind: Medium, source: Source) -> File:
     try:
         content = source.read(most + 1)
         if len(content) > most:
-            return File(source, refusal=f"It is larger than {most >> 20} MiB")
+            return File(source, refusal=Message("It is larger than {mebibytes} MiB", mebibytes=most >> 20))
         kept = kind.read(content, source.name)
     except (Invalid, UnsupportedMedia) as error:
-        return File(source, refusal=error.detail)
+        return File(source, refusal=error.message)
     return File(source, kept, digest=hashlib.sha256(kept.content).hexdigest())
 
 
@@ -246,7 +247,9 @@ def keep(dataset_id: str, files: list[File], captions: Captions, result: ImportO
                 result.repeated += 1
                 if earlier.name != file.source.name and len(result.repeats) < SHOWN_REFUSALS:
                     result.repeats.append(
-                        Refusal(name=file.source.name, reason=f"It is there already, as {earlier.name}")
+                        Refusal(
+                            name=file.source.name, reason=Message("It is there already, as {name}", name=earlier.name)
+                        )
                     )
                 if given and may_replace(earlier.name, earlier.caption) and given != earlier.caption:
                     earlier.caption = given
@@ -291,7 +294,7 @@ def refuse(session: Session, dataset_id: str, refused: list[File], result: Impor
         )
     )
     for name, file in reasons.items():
-        reason = file.refusal or ""
+        reason = file.refusal or Message()
         if len(result.refusals) < SHOWN_REFUSALS:
             result.refusals.append(Refusal(name=name, reason=reason))
         session.add(DatasetItem(dataset_id=dataset_id, name=name, size_bytes=file.source.size, refusal=reason))

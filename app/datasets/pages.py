@@ -11,8 +11,9 @@ from fastapi.responses import RedirectResponse
 from app.database import session_scope
 from app.datasets import fetching, service
 from app.datasets.schemas import DatasetIn, StarterName, State
-from app.errors import Conflict, DomainError, entered
+from app.errors import Conflict, DomainError
 from app.users.deps import Admin
+from app.validation import entered
 from app.web.paging import Cursor, decode, encode
 from app.web.parameters import Id, Text
 from app.web.routing import Router

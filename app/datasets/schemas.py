@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.validation import no_controls
+from models.contract.message import Message
 
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f<>\"'&/\\]+$")
@@ -92,7 +93,7 @@ class ItemOut(BaseModel):
         description="Of music: notes, parts, seconds, ...; of a film: frames, seconds; of a text: ..."
     )
     similar_to: str | None
-    refusal: str | None
+    refusal: Message | None
     created_at: datetime
 
 
@@ -103,7 +104,7 @@ class ItemList(BaseModel):
 
 class Refusal(BaseModel):
     name: str
-    reason: str
+    reason: Message
 
 
 class ImportOut(BaseModel):
@@ -142,7 +143,7 @@ class StarterOut(BaseModel):
     needs_apt: bool = Field(False, description="Whether it comes from a package of Debian, by apt")
     status: Literal["absent", "fetching", "here", "failed"]
     works: int = Field(0, description="Of a fetch that goes on: how many are there")
-    error: str | None = None
+    error: Message | None = None
     dataset: str | None = Field(None, description="Id of the dataset that has its works")
 
 

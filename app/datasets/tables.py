@@ -9,6 +9,7 @@ from sqlalchemy import ForeignKey, Index, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import Base, new_id, now
+from models.contract.message import Message
 
 
 class Dataset(Base):
@@ -48,5 +49,5 @@ class DatasetItem(Base):
     colour: Mapped[str | None]  # mean colour, six hexadecimal digits
     facts: Mapped[dict[str, Any]] = mapped_column(default=dict)  # what its kind says of it
     similar_to: Mapped[str | None]  # id of an earlier item that looks alike
-    refusal: Mapped[str | None]
+    refusal: Mapped[Message | None]
     created_at: Mapped[datetime] = mapped_column(default=now)

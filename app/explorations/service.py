@@ -22,6 +22,7 @@ from app.generations.inputs import KeptInputs
 from app.generations.schemas import GenerationIn
 from app.jobs.events import client
 from app.security import Principal
+from models.contract.message import Message
 
 REQUESTS = "danqing:explorations"
 PATIENCE_SECONDS = 10.0  # a first picture has to be brought into the latent space of a GAN
@@ -112,7 +113,7 @@ def exchange(wanted: Exploration) -> tuple[bytes, str] | None:
             if answer is not None:
                 kind, content = answer[1][:1], answer[1][1:]
                 if kind == PROBLEM:
-                    raise Invalid(content.decode())
+                    raise Invalid(Message.from_json(json.loads(content)))
                 media_type, _, frame = content.partition(b"\n")
                 return (frame, media_type.decode()) if kind == FRAME else None
             if redis_client.get(wanted.latest_key) != wanted.mark:

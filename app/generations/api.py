@@ -17,7 +17,7 @@ from app.generations import restoring, service, streams
 from app.generations.schemas import GenerationIn, GenerationList, GenerationOut, Restoration
 from app.generations.streams import describe, sent, status_event
 from app.generations.tables import FINISHED
-from app.i18n import language_of, said
+from app.i18n import language_of, translate
 from app.jobs.events import publish
 from app.jobs.following import Listening, following
 from app.jobs.queue import ring
@@ -90,7 +90,7 @@ async def restoration(user: User, request: Request) -> Restoration:
 def restore(user: Principal, file: BinaryIO, language: str) -> Restoration:
     with session_scope(writing=False) as session:
         found = restoring.restore(session, user, signed(uploads.content_of(file)))
-    return found.model_copy(update={"differences": [said(language, each) for each in found.differences]})
+    return found.model_copy(update={"differences": [translate(language, each) for each in found.differences]})
 
 
 def create(user: Principal, given: GenerationIn, key: str | None, request_id: str) -> GenerationOut:

@@ -15,6 +15,7 @@ from app.media import of_type
 from app.security import Principal
 from app.uploads import service as uploads
 from app.uploads.tables import Upload
+from models.contract.message import Message
 from models.contract.tasks import IMAGE, SamplingParams, Sizes, Task
 
 Given = dict[str, list[InputIn]]
@@ -33,7 +34,7 @@ def checked(session: Session, user: Principal, task: Task, given: Given) -> tupl
             try:
                 found = source(session, user, each)
             except NotFound as error:
-                raise Invalid(error.detail, errors=[{"loc": place, "msg": error.detail}]) from error
+                raise Invalid(error.message, errors=[{"loc": place, "msg": error.message}]) from error
             if of_type(found.media_type).name != taken.medium:
                 why = WRONG_MEDIUM[taken.medium]
                 raise Invalid(why, errors=[{"loc": place, "msg": why}])
@@ -44,10 +45,10 @@ def checked(session: Session, user: Principal, task: Task, given: Given) -> tupl
 
 
 WRONG_MEDIUM = {
-    "pictures": "This has to be a picture",
-    "films": "This has to be a film",
-    "music": "This has to be music",
-    "texts": "This has to be a text",
+    "pictures": Message("This has to be a picture"),
+    "films": Message("This has to be a film"),
+    "music": Message("This has to be music"),
+    "texts": Message("This has to be a text"),
 }
 
 
@@ -55,21 +56,23 @@ def check_counts(task: Task, params: SamplingParams, counts: Mapping[str, int]) 
     """Raises Invalid where the task takes another number in some role, or weights are not as many."""
     for role in counts.keys() - {given.role for given in task.inputs}:
         if not task.inputs:
-            refuse(role, "This task takes no pictures")
-        refuse(role, f"This task takes no input called {role}")
+            refuse(role, Message("This task takes no pictures"))
+        refuse(role, Message("This task takes no input called {role}", role=role))
     for given in task.inputs:
         if not given.least <= counts.get(given.role, 0) <= given.most:
-            wanted = f"{given.least}" if given.least == given.most else f"{given.least} to {given.most}"
+            wanted = Message("{least} to {most}", least=given.least, most=given.most)
+            if given.least == given.most:
+                wanted = Message(str(given.least))
             if given.role == IMAGE:
-                refuse(given.role, f"This task takes {wanted} pictures")
-            refuse(given.role, f"This task takes {wanted} inputs called {given.role}")
+                refuse(given.role, Message("This task takes {number} pictures", number=wanted))
+            refuse(given.role, Message("This task takes {number} inputs called {role}", number=wanted, role=given.role))
     for name, declared in params.in_part("weights").items():
         if (weights := getattr(params, name)) is not None and len(weights) != counts.get(declared["of"], 0):
-            why = "There must be one weight for each picture"
+            why = Message("There must be one weight for each picture")
             raise Invalid(why, errors=[{"loc": ["body", "params", name], "msg": why}])
 
 
-def refuse(role: str, why: str) -> NoReturn:
+def refuse(role: str, why: Message) -> NoReturn:
     raise Invalid(why, errors=[{"loc": ["body", "inputs", role], "msg": why}])
 
 

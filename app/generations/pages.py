@@ -10,13 +10,12 @@ from sqlalchemy.orm import Session
 from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
 from app.database import session_scope
-from app.errors import entered
 from app.generations import restoring, service
 from app.generations.schemas import LONGEST_REQUEST, MOST_INPUTS, GenerationIn, InputIn, Restoration
-from app.i18n import language_of, said
+from app.i18n import language_of, translate
 from app.security import Principal
 from app.users.deps import User
-from app.validation import Uuid
+from app.validation import Uuid, entered
 from app.web.forms import Field, fields
 from app.web.parameters import Id, OptionalId, Text
 from app.web.routing import Router
@@ -79,7 +78,7 @@ def weighted(made: list[Field], values: dict[str, Any], language: str) -> dict[s
     found: dict[str, list[dict[str, Any]]] = {}
     for field in made:
         if field.of:
-            words = {"name": field.name, "title": said(language, field.title), "usual": field.usual}
+            words = {"name": field.name, "title": translate(language, field.title), "usual": field.usual}
             found.setdefault(field.of, []).append({**words, "values": values.get(field.name) or []})
     return found
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
-from app.errors import Invalid, NotFound, invalid_params
+from app.errors import Invalid, NotFound
 from app.generations.inputs import source
 from app.generations.schemas import (
     LONGEST_REQUEST,
@@ -24,17 +24,11 @@ from app.generations.schemas import (
 from app.generations.service import check_choices
 from app.security import Principal
 from app.uploads import service as uploads
-from app.validation import Slug, Uuid
+from app.validation import Slug, Uuid, invalid_params
 from app.version import VERSION
+from models.contract.message import Message
 from models.contract.tasks import Task
 
-GONE = "The model {} is not here"
-NO_SUCH_TASK = "The model {} does not do this any more"
-REPLACED = "The model has been replaced since: it will draw something else"
-UNFIT = "{} was left out: {}"
-VERSIONS = "It was drawn by version {}; this is {}"
-MISSING = "Not among your pictures: {} of {} that it was made from"
-DIFFERENCES = (GONE, NO_SUCH_TASK, REPLACED, UNFIT, VERSIONS, MISSING)
 LONGEST_SHOWN = 60
 
 
@@ -66,33 +60,37 @@ def restore(session: Session, user: Principal, provenance: dict[str, Any]) -> Re
     except ValidationError as error:
         raise Invalid("What this file says of how it was made cannot be read") from error
     params = artworks.request_params(provenance)
-    differences = []
+    differences = list[Message]()
     found = checkpoints.catalogue().get(said.model)
     task = found.family.task(said.task) if found else None
     found_of = {role: [known(session, user, each) for each in sources] for role, sources in said.inputs.items()}
     params = without(found_of, params, task)
     if found is None:
-        differences.append(GONE.format(said.model))
+        differences.append(Message("The model {name} is not here", name=said.model))
     elif task is None:
-        differences.append(NO_SUCH_TASK.format(said.model))
+        differences.append(Message("The model {name} does not do this any more", name=said.model))
     else:
         if found.sha256 != said.checkpoint_sha256:
-            differences.append(REPLACED)
+            differences.append(Message("The model has been replaced since: it will draw something else"))
         params, unfit = fitting(task, found.card, params)
         differences += unfit
     if said.version != VERSION:
-        differences.append(VERSIONS.format(said.version, VERSION))
+        differences.append(Message("It was drawn by version {other}; this is {own}", other=said.version, own=VERSION))
     every = [each for sources in found_of.values() for each in sources]
     if missing := every.count(None):
-        differences.append(MISSING.format(missing, len(every)))
+        differences.append(
+            Message(
+                "Not among your pictures: {missing} of {all} that it was made from", missing=missing, all=len(every)
+            )
+        )
     inputs = {role: [each for each in sources if each] for role, sources in found_of.items()}
     request = GenerationIn(model=said.model, task=said.task, params=params, inputs=inputs)
     return Restoration(request=sendable(request), differences=differences)
 
 
-def fitting(task: Task, card: dict[str, Any], params: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+def fitting(task: Task, card: dict[str, Any], params: dict[str, Any]) -> tuple[dict[str, Any], list[Message]]:
     """(parameters that the task takes now, what is wrong with the others)."""
-    unfit: list[str] = []
+    unfit: list[Message] = []
     while True:
         try:
             check_choices(task.choices(card), task.params.model_validate(params))
@@ -105,8 +103,11 @@ def fitting(task: Task, card: dict[str, Any], params: dict[str, Any]) -> tuple[d
         for each in problems:
             match each["loc"]:
                 case ["body", "params", str(name), *_] if name in params:
-                    wrong[name] = str(each["msg"])
-        unfit += [UNFIT.format(name[:LONGEST_SHOWN], why) for name, why in wrong.items()]
+                    wrong[name] = each["msg"]
+        unfit += [
+            Message("{name} was left out: {reason}", name=name[:LONGEST_SHOWN], reason=why)
+            for name, why in wrong.items()
+        ]
         params = {name: value for name, value in params.items() if name not in wrong}
         if not wrong:  # something that it lacks: the form asks for it
             return params, unfit

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from app.artworks.schemas import ArtworkBrief
 from app.validation import Slug, Uuid
+from models.contract.message import Message
 from models.contract.tasks import IMAGE
 
 MOST_INPUTS, MOST_ROLES = 8, 8
@@ -71,7 +72,7 @@ class GenerationIn(BaseModel):
 
 class Restoration(BaseModel):
     request: GenerationIn = Field(description="As the work's file tells it, as far as it fits here")
-    differences: list[str] = Field(description="Why what is drawn now may not be the same")
+    differences: list[Message] = Field(description="Why what is drawn now may not be the same")
 
 
 class Progress(BaseModel):
@@ -90,8 +91,8 @@ class GenerationOut(BaseModel):
     cost: int = Field(description="What it takes, in pictures of a small model")
     progress: Progress
     queue_position: int | None = Field(description="Jobs that will be started before this one; none once it runs")
-    error: str | None
-    notice: str | None = Field(description="Why it waits longer than its turn")
+    error: Message | None
+    notice: Message | None = Field(description="Why it waits longer than its turn")
     artworks: list[ArtworkBrief]
     created_at: datetime
     started_at: datetime | None

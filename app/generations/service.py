@@ -21,7 +21,7 @@ from app.artworks.tables import Artwork
 from app.checkpoints import service as checkpoints
 from app.checkpoints.service import Checkpoint
 from app.database import now
-from app.errors import Conflict, Invalid, NotFound, TooMany, invalid_params
+from app.errors import Conflict, Invalid, NotFound, TooMany
 from app.generations import inputs, turns
 from app.generations.inputs import KeptInputs, every
 from app.generations.schemas import GenerationIn, GenerationOut, Progress
@@ -29,6 +29,8 @@ from app.generations.tables import FINISHED, UNFINISHED, Generation
 from app.security import Principal
 from app.settings import get_settings
 from app.uploads import service as uploads
+from app.validation import invalid_params
+from models.contract.message import Message
 from models.contract.tasks import SamplingParams, Task
 
 RETRY_SECONDS = 30
@@ -133,7 +135,9 @@ def check_choices(choices: dict[str, list[str]], params: BaseModel) -> None:
     """Raises Invalid for what this checkpoint does not have."""
     for name, allowed in choices.items():
         if (value := getattr(params, name)) is not None and value not in allowed:
-            why = f"This model knows {', '.join(allowed)}" if allowed else "This model has none to choose from"
+            why = Message("This model has none to choose from")
+            if allowed:
+                why = Message("This model knows {names}", names=", ".join(allowed))
             raise Invalid("The parameters do not fit the task", errors=[{"loc": ["body", "params", name], "msg": why}])
 
 
@@ -183,7 +187,7 @@ def cancel(session: Session, job: Generation) -> Generation:
     if job.status == "cancelled":
         return job
     if job.status in FINISHED:
-        raise Conflict(f"The job has {job.status} already; its pictures stay")
+        raise Conflict("The job has {status} already; its pictures stay", status=Message(job.status))
     ended = session.execute(
         update(Generation)
         .where(Generation.id == job.id, Generation.status == "queued")
@@ -197,7 +201,7 @@ def cancel(session: Session, job: Generation) -> Generation:
         )
     session.refresh(job)
     if job.status in ("succeeded", "failed"):
-        raise Conflict(f"The job has {job.status} already; its pictures stay")
+        raise Conflict("The job has {status} already; its pictures stay", status=Message(job.status))
     return job
 
 
@@ -233,7 +237,7 @@ def describe(session: Session, jobs: list[Generation]) -> list[GenerationOut]:
     return [
         GenerationOut(
             id=job.id,
-            status=job.status,
+            status=Message(job.status),
             model=job.model,
             task=job.task,
             subject=job.subject,

@@ -11,6 +11,7 @@ from app.database import Base
 from app.jobs.events import StatusEvent, publish
 from app.jobs.registry import JobQueue, enter
 from app.jobs.table import FINISHED, UNFINISHED, Job
+from models.contract.message import Message
 
 __all__ = ["FINISHED", "GENERATION", "UNFINISHED", "Generation"]
 GENERATION = "generation"
@@ -34,7 +35,7 @@ class Generation(Job, Base):
         Index("ix_generations_waiting", "status", "created_at"),
     )
 
-    given_up = (
+    given_up = Message(
         "The worker that drew this stopped three times in a row, perhaps for lack of memory. "
         "Try fewer pictures at once, or ask an admin to look at the log."
     )

@@ -13,6 +13,7 @@ from app.database import now, session_scope
 from app.generations.tables import Generation
 from app.jobs.events import StatusEvent, publish
 from app.settings import get_settings
+from models.contract.message import Message
 
 log = structlog.get_logger()
 
@@ -20,7 +21,7 @@ log = structlog.get_logger()
 def fail_waiting(
     session: Session,
     model: str,
-    why: str,
+    why: Message,
     only: str | None = None,
     but: str | None = None,
     before: datetime | None = None,
@@ -41,7 +42,9 @@ def fail_waiting(
 
 def end_waiting(name: str, card: dict[str, Any] | None) -> None:
     """After a model was replaced, or is gone (no card): jobs that wait for other weights of it end, and say so."""
-    why = f"The model {name} has been replaced since this was asked for" if card else f"The model {name} is gone"
+    why = Message("The model {name} is gone", name=name)
+    if card:
+        why = Message("The model {name} has been replaced since this was asked for", name=name)
     with session_scope() as session:
         ended = fail_waiting(session, name, why, but=card["sha256"] if card else None)
     for job in ended:
@@ -61,7 +64,7 @@ def give_up_waiting() -> None:
             ended = fail_waiting(
                 session,
                 model,
-                why=f"No worker has had the model {model} for {hours} hours",
+                why=Message("No worker has had the model {model} for {hours} hours", model=model, hours=hours),
                 only=sha256,
                 before=long_ago,
             )

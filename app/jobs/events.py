@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from app.breaker import Breaker
 from app.settings import get_settings
+from models.contract.message import Message
 
 STREAM, KEEP = "danqing:events", 1000
 log = structlog.get_logger()
@@ -27,7 +28,7 @@ class StatusEvent(BaseModel):
     generation: str
     status: str
     artworks: list[str] = []
-    error: str | None = None
+    error: Message | None = None
     queue_position: int | None = None
 
 

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import ColumnElement, Select, case, literal, null, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.database import UTCDateTime, clock, now, session_scope
+from app.database import MessageJSON, UTCDateTime, clock, now, session_scope
 from app.jobs.queue import ring
 from app.jobs.registry import queues
 from app.jobs.table import Job
@@ -50,10 +50,10 @@ def reap(session: Session, table: type[J]) -> list[J]:
     changed = []
     for job in jobs:
         becomes: Any = table.let_go()
-        error = None
+        error: Any = null()
         if job.attempt >= MAX_ATTEMPTS:
             becomes = case((becomes == "queued", "failed"), else_=becomes)
-            error = table.given_up
+            error = case((becomes == "failed", literal(table.given_up, MessageJSON())), else_=null())
         done = session.execute(
             update(table)
             .where(
@@ -65,7 +65,7 @@ def reap(session: Session, table: type[J]) -> list[J]:
             .values(
                 status=becomes,
                 finished_at=case((becomes.in_(["failed", "cancelled"]), literal(now(), UTCDateTime())), else_=null()),
-                error=case((becomes == "failed", error), else_=null()),
+                error=error,
                 token=None,
                 lease_until=None,
                 step=0,

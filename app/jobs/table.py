@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, case
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.database import new_id, now
+from models.contract.message import Message
 
 UNFINISHED = ("queued", "running")
 FINISHED = ("succeeded", "failed", "cancelled")
@@ -17,7 +18,7 @@ FINISHED = ("succeeded", "failed", "cancelled")
 class Job:
     """Columns of every job. `token` is the lease of the worker that runs it; `step` of `total` is how far it is."""
 
-    given_up: ClassVar[str]  # what its user reads when its worker stopped too often
+    given_up: ClassVar[Message]  # what its user reads when its worker stopped too often
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     queue: Mapped[str]
@@ -31,8 +32,8 @@ class Job:
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     step: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
-    error: Mapped[str | None]
-    notice: Mapped[str | None]  # why a queued job waits longer than its turn
+    error: Mapped[Message | None]
+    notice: Mapped[Message | None]  # why a queued job waits longer than its turn
     created_at: Mapped[datetime] = mapped_column(default=now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -13,11 +13,12 @@ from app.media.medium import Kept, Medium
 from app.media.moving import bare
 from app.media.pixels import encode_png
 from app.settings import get_settings
+from models.contract.message import Message
 from models.contract.values import FILMS
 
 FORMATS = ("WEBP", "GIF", "PNG")
 MAX_SIDE, MAX_FRAMES = 1024, 2000
-TOO_LARGE = "A film may have 1024 pixels a side"
+TOO_LARGE = Message("A film may have 1024 pixels a side")
 MAX_PIXELS = 200_000_000  # of all frames together: some seconds to decode
 SHORTEST, INSTEAD = 20, 100  # milliseconds: browsers show a frame that asks for less by so many
 

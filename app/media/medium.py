@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.errors import Invalid
+from models.contract.message import Message
 
 SAYS_NOTHING = "This file does not say how it was made; it has to be one that a studio has made"
 
@@ -27,7 +28,7 @@ class Kept:
     height: int | None = None
     colour: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
-    remark: str = ""
+    remark: Message | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Row:
 
     content: bytes
     title: str
-    refusal: str | None = None
+    refusal: Message | None = None
 
 
 @dataclass(frozen=True)

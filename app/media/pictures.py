@@ -11,17 +11,18 @@ from app.media.medium import Kept, Medium
 from app.media.pixels import MAX_STORED_SIDE, encode_png, is_animated, on_white, read_upload
 from app.media.provenance import signed, with_provenance
 from app.settings import get_settings
+from models.contract.message import Message
 from models.contract.values import PICTURES, Picture
 
 PNG = "image/png"
 KEPT_SIDE = 1024  # training pictures are kept no larger than this
-FIRST_FRAME = "It moves, and only its first frame was kept; a dataset of films keeps all of it"
+FIRST_FRAME = Message("It moves, and only its first frame was kept; a dataset of films keeps all of it")
 
 
 def read(content: bytes, name: str) -> Kept:
     png, width, height = read_upload(content, KEPT_SIDE)
     looks, colour = fingerprint(Image.open(io.BytesIO(png)))
-    remark = FIRST_FRAME if is_animated(content) else ""
+    remark = FIRST_FRAME if is_animated(content) else None
     return Kept(png, PNG, looks, width, height, colour, remark=remark)
 
 

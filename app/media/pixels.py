@@ -30,7 +30,12 @@ def read_upload(content: bytes, max_side: int = MAX_STORED_SIDE) -> tuple[bytes,
             picture: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
             width, height = picture.size
             if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
-                raise Invalid(f"{width} x {height} pixels are too many; at most {MAX_SIDE} a side")
+                raise Invalid(
+                    "{width} x {height} pixels are too many; at most {most} a side",
+                    width=width,
+                    height=height,
+                    most=MAX_SIDE,
+                )
             if picture.format == "JPEG":
                 picture.draft("RGB", (max_side, max_side))
             picture.load()
@@ -38,7 +43,7 @@ def read_upload(content: bytes, max_side: int = MAX_STORED_SIDE) -> tuple[bytes,
     except UnidentifiedImageError as error:
         raise UnsupportedMedia("The file is not a PNG, JPEG, WebP, GIF or BMP picture") from error
     except Image.DecompressionBombError as error:
-        raise Invalid(f"The picture has too many pixels; it may have {MAX_SIDE} a side") from error
+        raise Invalid("The picture has too many pixels; it may have {most} a side", most=MAX_SIDE) from error
     except Invalid:
         raise
     except Exception as error:  # decoders of foreign bytes raise whatever they like

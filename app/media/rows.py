@@ -34,7 +34,7 @@ def json_rows(text: str) -> Iterator[dict[str, object]]:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise Invalid(f"Line {number} is not JSON") from error
+                raise Invalid("Line {number} is not JSON", number=number) from error
             if not isinstance(row, dict):
                 raise Invalid("Its rows need a file_name and a text")
             yield row

@@ -25,7 +25,7 @@ def few(notes: Iterator[Note]) -> list[Note]:
     """Raises Invalid for more notes than a piece may have."""
     found = list(islice(notes, MOST_NOTES + 1))
     if len(found) > MOST_NOTES:
-        raise Invalid(f"It has more than {MOST_NOTES} notes")
+        raise Invalid("It has more than {most} notes", most=MOST_NOTES)
     return found
 
 

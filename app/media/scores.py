@@ -109,7 +109,7 @@ def parse(content: bytes, media_type: str) -> Piece:
 
 def from_midi(content: bytes) -> Piece:
     if len(content) > MOST_MIDI:
-        raise Invalid(f"A MIDI file may have {MOST_MIDI >> 20} MiB")
+        raise Invalid("A MIDI file may have {mebibytes} MiB", mebibytes=MOST_MIDI >> 20)
     file = mido.MidiFile(file=io.BytesIO(content), clip=True)
     if file.ticks_per_beat <= 0:
         raise Invalid("Its time is in film frames, not in beats")

@@ -12,6 +12,7 @@ from typing import Any
 from app.errors import Invalid, UnsupportedMedia
 from app.media.medium import SAYS_NOTHING, Kept, Medium, Row, Tables
 from app.media.rows import NAME_COLUMNS, first_text, json_rows, table_rows, tidy
+from models.contract.message import Message
 from models.contract.values import TEXTS, Text
 
 SUFFIXES, TABLES = (".txt", ".md"), (".jsonl", ".csv", ".tsv")
@@ -69,7 +70,7 @@ def rows(content: bytes, suffix: str) -> Iterator[Row]:
             titles = [str(row[column]) for column in (*TITLE_COLUMNS, "author") if isinstance(row.get(column), str)]
             yield Row(work.encode("utf-8", "replace"), tidy(" · ".join(titles)))
         else:
-            yield Row(b"", "", "The row has no text")
+            yield Row(b"", "", Message("The row has no text"))
 
 
 def encode(work: Text) -> Kept:

@@ -22,12 +22,16 @@ def fetch_debian(package: DebianPackage, cache: Path, look: Callable[[], None] =
 
     def get(place: Path) -> Path:
         if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-            raise FetchError(f"{package.name} is a Debian package; this system has no apt to fetch it with")
+            raise FetchError(
+                "{package} is a Debian package; this system has no apt to fetch it with", package=package.name
+            )
         said = download(package, place, look)
         file = verified(place, "*.deb", package, "apt", said)
         code, said = run(["dpkg-deb", "-x", str(file), str(place / "unpacked")], place, look)
         if code:
-            raise FetchError(f"{package.spec} could not be unpacked: {said.strip()[-500:]}")
+            raise FetchError(
+                "{package} could not be unpacked: {reason}", package=package.spec, reason=said.strip()[-500:]
+            )
         return place / "unpacked"
 
     return kept(cache / f"debian__{package.name}__{package.version.replace(':', '_')}", look, get)

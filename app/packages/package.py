@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from models.contract.files import WRITING, locked
+from models.contract.message import MessageError
 
 PATIENCE_SECONDS = 600.0
 
 
-class FetchError(Exception):
+class FetchError(MessageError):
     """A package could not be fetched, or is not the one that was pinned."""
 
 
@@ -50,7 +51,7 @@ def kept(folder: Path, look: Callable[[], None], get: Callable[[Path], Path]) ->
                 with tempfile.TemporaryDirectory(dir=folder.parent, prefix=WRITING) as place:
                     get(Path(place)).rename(folder)
     except TimeoutError as error:
-        raise FetchError(f"{folder.name} is being fetched already, and that takes long") from error
+        raise FetchError("{name} is being fetched already, and that takes long", name=folder.name) from error
     return folder
 
 
@@ -58,10 +59,17 @@ def verified(place: Path, pattern: str, package: Package, by: str, said: str) ->
     """The one file that was fetched. Raises FetchError where there is none, or its hash is not the pinned one."""
     files = list(place.glob(pattern))
     if len(files) != 1:
-        raise FetchError(f"{by} could not fetch {package.spec}: {said.strip()[-500:]}")
+        raise FetchError(
+            "{by} could not fetch {package}: {reason}", by=by, package=package.spec, reason=said.strip()[-500:]
+        )
     digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
     if digest != package.sha256:
-        raise FetchError(f"{package.spec} has SHA-256 {digest}, expected {package.sha256}")
+        raise FetchError(
+            "{package} has SHA-256 {digest}, expected {expected}",
+            package=package.spec,
+            digest=digest,
+            expected=package.sha256,
+        )
     return files[0]
 
 
@@ -74,7 +82,11 @@ def run(command: list[str], folder: Path, look: Callable[[], None]) -> tuple[int
             while process.poll() is None:
                 look()
                 if time.monotonic() > deadline:
-                    raise FetchError(f"{' '.join(command[-2:])} took more than {PATIENCE_SECONDS:.0f} s")
+                    raise FetchError(
+                        "{command} took more than {seconds:.0f} s",
+                        command=" ".join(command[-2:]),
+                        seconds=PATIENCE_SECONDS,
+                    )
                 time.sleep(0.05)
         finally:
             with suppress(ProcessLookupError, PermissionError):

@@ -169,7 +169,7 @@ def doctor_files() -> None:
     except Exception as error:
         if (fault := outage(error)) is None:
             raise
-        fail(fault.detail)
+        fail(fault.message)
     say(f"\r{counts.total()} files")
     typer.echo(f"{counts.total()} files, {counts['missing']} missing, {counts['damaged']} damaged")
     raise typer.Exit(0 if counts[WELL] == counts.total() else 1)
@@ -206,7 +206,7 @@ def generate(
     try:
         chosen = task or service.get(model).family.tasks[0].name
     except DomainError as error:
-        fail(error.detail, 2)
+        fail(error.message, 2)
     command = [sys.executable, "-m", "workers.draw", model, chosen, json.dumps(params), str(output.resolve())]
     for given in [*(f"image={path}" for path in image or []), *(input or [])]:
         role, _, file = given.partition("=")
@@ -284,7 +284,7 @@ def evaluate(
     try:
         seen = service.card_of(name)["collection"]
     except DomainError as error:
-        fail(error.detail, 2)
+        fail(error.message, 2)
     own = data / "prepared" / str(seen)  # of a run in this studio
     chosen = collection or (str(own.resolve()) if own.is_dir() else str(seen))
     command = [sys.executable, "-m", "models.measure.evaluation", name]
@@ -316,7 +316,7 @@ def user_add(name: str, role: Annotated[str, typer.Option(help="artist or admin"
         with session_scope() as session:
             typer.echo(service.create(session, given).id)
     except DomainError as error:
-        fail(error.detail)
+        fail(error.message)
 
 
 @user_cli.command("link")
@@ -329,7 +329,7 @@ def user_link(name: str) -> None:
         with session_scope() as session:
             token = service.create_link(session, service.by_name(session, name).id)
     except DomainError as error:
-        fail(error.detail)
+        fail(error.message)
     typer.echo(f"{get_settings().address}/link/{token}")
 
 
@@ -343,7 +343,7 @@ def key_add(user: str, name: Annotated[str, typer.Option(help="What the key is f
         with session_scope() as session:
             _, key = service.create_key(session, service.by_name(session, user).id, name)
     except DomainError as error:
-        fail(error.detail)
+        fail(error.message)
     typer.echo(key)
 
 

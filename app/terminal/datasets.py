@@ -109,7 +109,7 @@ def dataset_import(
         first = error.errors()[0]
         fail(f"the {first['loc'][0]}: {first['msg']}", 2)
     except DomainError as error:
-        fail(error.detail)
+        fail(error.message)
     typer.echo(dataset)
 
 
@@ -136,6 +136,6 @@ def dataset_prepare(
         collections = get_settings().data / "datasets"
         folder, card = prepare(dataset.id, collections, size, PicturePreparation(fit=cast(Fit, fit), mirror=mirror))
     except DomainError as error:
-        fail(error.detail)
+        fail(error.message)
     say(f"{card['count']} pictures of {card['size']} px, splits {card['splits']}, version {card['version'][:12]}")
     typer.echo(folder.name)

@@ -17,8 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.errors import Invalid, NotFound
-from app.i18n import language_of
-from app.i18n import said as said_in
+from app.i18n import language_of, translate
 from app.jobs.following import Listening
 from app.jobs.queue import ring
 from app.training_runs import planning, service
@@ -244,7 +243,7 @@ async def events(
             yield ServerSentEvent(data=shown, event="samples", id=str(offset))
         if (text := now.model_dump_json()) != said:
             said = text
-            spoken = {**json.loads(text), "error": said_in(language, now.error) or None}
+            spoken = {**json.loads(text), "error": translate(language, now.error) or None}
             yield ServerSentEvent(data=spoken, event="run", id=str(offset))
         if now.status in AT_REST:
             return

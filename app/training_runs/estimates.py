@@ -38,8 +38,10 @@ def estimate(session: Session, family: Family, params: BaseModel, steps: int, mi
         if pieces >= batch:
             needed = (cost.fixed_bytes + cost.item_bytes) / 2**30
             raise Invalid(
-                f"This needs {needed:.1f} GiB of memory with one picture at a time; the training worker has "
-                f"{room / 2**30:.1f} GiB for it",
+                "This needs {needed:.1f} GiB of memory with one picture at a time; "
+                "the training worker has {there:.1f} GiB for it",
+                needed=needed,
+                there=room / 2**30,
                 errors=[{"loc": ["body", "params"], "msg": "needs more memory than there is"}],
             )
         pieces *= 2

@@ -11,21 +11,23 @@ from sqlalchemy.orm import Session
 from app.checkpoints import service as checkpoints
 from app.datasets import service as datasets
 from app.datasets.collections import COLLECTIONS
-from app.errors import Invalid, invalid_params
+from app.errors import Invalid
 from app.security import Principal
 from app.training_runs.schemas import Estimate, TrainingRunIn
 from app.training_runs.tables import TrainingRun
+from app.validation import invalid_params
 from models.contract.family import Family, may_get_flat
 from models.contract.fine_tuning import OtherShape, validated
+from models.contract.message import Message
 from models.contract.preparation import Preparation
 from models.contract.registry import families
 from models.contract.values import PICTURES
 
-NO_PAIRS = (
+NO_PAIRS = Message(
     "This family learns from things that are drawn in several styles: put each style in a folder of its own, and give "
     "drawings of one thing one file name"
 )
-OTHER_MEDIUM = "This family learns from works of another kind than those of the dataset"
+OTHER_MEDIUM = Message("This family learns from works of another kind than those of the dataset")
 
 
 def trainable() -> dict[str, Family]:
@@ -79,7 +81,14 @@ def planned(given: TrainingRunIn) -> tuple[Family, BaseModel, int]:
     """(family, parameters, steps) of a request. Raises Invalid with the fields."""
     family = trainable().get(given.family)
     if family is None:
-        raise invalid("family", why=f"There is no family {given.family} to train; there are: {', '.join(trainable())}")
+        raise invalid(
+            "family",
+            why=Message(
+                "There is no family {family} to train; there are: {families}",
+                family=given.family,
+                families=", ".join(trainable()),
+            ),
+        )
     return family, *resolve(family, given)
 
 
@@ -87,25 +96,36 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
     """(parameters, steps) of a preset with what was given over it. Raises Invalid."""
     presets = {preset.name: preset for preset in family.presets}
     if given.preset is not None and given.preset not in presets:
-        raise invalid("preset", why=f"There is no preset {given.preset}; there are: {', '.join(presets)}")
+        raise invalid(
+            "preset",
+            why=Message(
+                "There is no preset {preset}; there are: {presets}", preset=given.preset, presets=", ".join(presets)
+            ),
+        )
     preset = presets[given.preset] if given.preset else family.presets[len(family.presets) // 2]
     own = {**(preset.params if given.preset else {}), **given.params}
     if given.base_checkpoint:
         if family.training is None or "start_from" not in family.training.model_fields:
-            raise invalid("base_checkpoint", why="This family does not start from a checkpoint")
+            raise invalid("base_checkpoint", why=Message("This family does not start from a checkpoint"))
         own["start_from"] = given.base_checkpoint
     assert family.training is not None
     for name, wanted in checkpoint_fields(family.training).items():
         value = own.get(name, family.training.model_fields[name].default)
         if isinstance(value, str) and value not in usable(wanted):
-            raise invalid("params", name, why=f"There is no checkpoint {value} of the family {wanted}")
+            raise invalid(
+                "params",
+                name,
+                why=Message(
+                    "There is no checkpoint {checkpoint} of the family {family}", checkpoint=value, family=wanted
+                ),
+            )
     try:
         params = validated(family.training, own, checkpoints.card_of)
     except ValidationError as error:
         raise invalid_params(error) from error
     except OtherShape as error:
         of_size = "size" in error.names and "size" in family.training.model_fields
-        raise invalid("params", "size" if of_size else "network", why=str(error)) from error
+        raise invalid("params", "size" if of_size else "network", why=error.message) from error
     if given.patience and not may_get_flat(params):
         raise never_flat()
     if family.problem and (why := family.problem(params, checkpoints.card_of)):
@@ -114,7 +134,9 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
 
 
 def never_flat() -> Invalid:
-    return invalid("patience", why="A run that a discriminator sharpens never gets flat: give steps or minutes")
+    return invalid(
+        "patience", why=Message("A run that a discriminator sharpens never gets flat: give steps or minutes")
+    )
 
 
 def checkpoint_fields(params: type[BaseModel]) -> dict[str, str]:
@@ -139,19 +161,26 @@ def source(session: Session, family: Family, dataset: str, size: int, fewest: in
             raise invalid("dataset", why=OTHER_MEDIUM)
         own = COLLECTIONS[dataset].size
         if own != size:
-            why = f"The pictures of {dataset} have {own} px; this model wants {size}"
+            why = Message(
+                "The pictures of {dataset} have {own} px; this model wants {size}", dataset=dataset, own=own, size=size
+            )
             raise invalid("dataset", why=why)
         return None, dataset
     try:
         found = datasets.get(session, str(uuid.UUID(dataset)))
     except ValueError as error:
-        raise invalid("dataset", why="This is neither a dataset's id nor the name of a starter collection") from error
+        raise invalid(
+            "dataset", why=Message("This is neither a dataset's id nor the name of a starter collection")
+        ) from error
     if found.kind != family.learns:
         raise invalid("dataset", why=OTHER_MEDIUM)
     if (count := datasets.described(session, found).accepted) < fewest:
-        raise invalid("dataset", why=f"The dataset has {count} works; training needs {fewest} at least")
+        raise invalid(
+            "dataset",
+            why=Message("The dataset has {count} works; training needs {fewest} at least", count=count, fewest=fewest),
+        )
     return found.id, found.name
 
 
-def invalid(*place: str, why: str) -> Invalid:
+def invalid(*place: str, why: Message) -> Invalid:
     return Invalid(why, errors=[{"loc": ["body", *place], "msg": why}])

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from app.datasets.schemas import Name
 from app.validation import Slug, no_controls
+from models.contract.message import Message
 from models.contract.recipe import MAX_MINUTES, MAX_STEPS
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=500), AfterValidator(no_controls)]
@@ -116,7 +117,7 @@ class TrainingRunOut(BaseModel):
     seconds: float = Field(description="Of training, over all sittings")
     seconds_left: float | None
     saved_step: int = Field(description="Of the newest checkpoint")
-    error: str | None
+    error: Message | None
     model: str | None = Field(description="Name under which it was published last")
     publishable: bool
     created_at: datetime

@@ -20,6 +20,7 @@ from app.training_runs.tables import AT_REST, TrainingRun
 from models.contract.card import CheckpointError, read_card
 from models.contract.family import may_get_flat
 from models.contract.files import locked
+from models.contract.message import Message
 from models.contract.publication import publish as publish_checkpoint
 from models.contract.recipe import completed
 from models.contract.registry import families
@@ -104,7 +105,7 @@ def cancel(session: Session, run: TrainingRun) -> TrainingRun:
         return run
     if change(session, run, ("running",), cancel_requested=True):
         return run
-    raise Conflict(f"The run has {run.status} already")
+    raise Conflict("The run has {status} already", status=Message(run.status))
 
 
 def pause(session: Session, run: TrainingRun) -> TrainingRun:
@@ -115,7 +116,7 @@ def pause(session: Session, run: TrainingRun) -> TrainingRun:
         return run
     if change(session, run, ("running",), pause_requested=True):
         return run
-    raise Conflict(f"The run has {run.status}; there is nothing to pause")
+    raise Conflict("The run has {status}; there is nothing to pause", status=Message(run.status))
 
 
 AGAIN: dict[str, Any] = {
@@ -157,15 +158,18 @@ def extend(session: Session, run: TrainingRun, given: ExtensionIn) -> TrainingRu
     """
     budget = given.model_dump(exclude_none=True)
     if not budget:
-        raise invalid("steps", why="Say the new steps, minutes or patience")
+        raise invalid("steps", why=Message("Say the new steps, minutes or patience"))
     training = families()[run.family].training if run.family in families() else None
     if given.patience and training and not may_get_flat(training.model_validate(completed(run.params, training))):
         raise never_flat()
     if given.steps is not None and given.steps <= run.saved:
-        raise invalid("steps", why=f"The run has done {run.saved} steps already")
+        raise invalid("steps", why=Message("The run has done {steps} steps already", steps=run.saved))
     minutes = given.minutes or run.minutes
     if minutes is not None and minutes * 60 <= run.seconds:
-        raise invalid("minutes", why=f"The run has trained {run.seconds / 60:.1f} minutes already; give it more")
+        raise invalid(
+            "minutes",
+            why=Message("The run has trained {minutes:.1f} minutes already; give it more", minutes=run.seconds / 60),
+        )
     change(session, run, ("queued", "running", *AT_REST), **budget)
     # One that has ended on a plateau is to go on nevertheless.
     change(session, run, ("succeeded",), **AGAIN, **({} if given.patience else {"patience": None}))
@@ -249,4 +253,4 @@ def publish(run: TrainingRunOut, given: PublicationIn) -> Path:
             prove=checkpoints.prove,
         )
     except CheckpointError as error:
-        raise Conflict(f"It cannot be published: {error}") from error
+        raise Conflict("It cannot be published: {reason}", reason=error.message) from error

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from app.database import Base
 from app.jobs.registry import JobQueue, enter
 from app.jobs.table import Job
+from models.contract.message import Message
 
 TRAINING = "training"
 AT_REST = ("paused", "succeeded", "failed", "cancelled")
@@ -21,7 +22,7 @@ class TrainingRun(Job, Base):
     __tablename__ = "training_runs"
     __table_args__ = (Index("ix_training_runs_queue", "status", "queue", "priority", "created_at"),)
 
-    given_up = (
+    given_up = Message(
         "The training process stopped three times in a row without a new checkpoint, perhaps for lack of memory. "
         "The log has the details; a smaller batch may help."
     )

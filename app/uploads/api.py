@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
 
-from fastapi import Query, Request, Response, status
+from fastapi import Request, Response, status
 
 from app.database import session_scope
 from app.media import TYPES
@@ -14,7 +13,7 @@ from app.uploads import service
 from app.uploads.form import OPENAPI, received
 from app.uploads.schemas import UploadOut
 from app.users.deps import User
-from app.web.files import ANSWERS, file_response, is_known
+from app.web.files import ANSWERS, PREVIEW, Size, file_response, preview_response
 from app.web.lanes import DECODING, WRITING
 from app.web.parameters import Id
 from app.web.routing import Router
@@ -53,21 +52,11 @@ def get_upload_file(request: Request, user: User, upload_id: Id) -> Response:
     return file_response(request, found.sha256, lambda: service.content(found), found.media_type, {})
 
 
-@router.get(
-    "/{upload_id}/preview",
-    summary="A WebP of about this size",
-    response_class=Response,
-    responses={200: {"content": {"image/webp": {}}}},
-)
-def get_upload_preview(
-    request: Request, user: User, upload_id: Id, size: Annotated[int, Query(ge=16, le=1024)] = 128
-) -> Response:
+@router.get("/{upload_id}/preview", summary="A WebP of about this size", **PREVIEW)
+def get_upload_preview(request: Request, user: User, upload_id: Id, size: Size = 128) -> Response:
     with session_scope(writing=False) as session:
         found = service.get(session, user, upload_id)
-    headers = {"Cache-Control": "private, max-age=31536000, immutable", "ETag": f'"{found.sha256}-{size}"'}
-    if is_known(request, headers):
-        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
-    return Response(service.preview(found, size), media_type="image/webp", headers=headers)
+    return preview_response(request, found.sha256, size, lambda: service.preview(found, size))
 
 
 @router.delete("/{upload_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete an upload")

@@ -42,7 +42,7 @@ def content_of(file: BinaryIO) -> bytes:
     most = get_settings().max_upload_mib
     content = file.read((most << 20) + 1)
     if len(content) > most << 20:
-        raise TooLarge(f"The file is larger than {most} MiB")
+        raise TooLarge("The file is larger than {most} MiB", most=most)
     return content
 
 

@@ -9,12 +9,13 @@ from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
 
 from app.database import session_scope
-from app.errors import DomainError, Invalid, entered
+from app.errors import DomainError, Invalid
 from app.security import COOKIE, local_path
 from app.users import service
 from app.users.api import client_address, set_session_cookie
 from app.users.deps import User, public
 from app.users.schemas import KeyIn, UserChange, UserIn
+from app.validation import entered
 from app.web.lanes import HASHING, lane
 from app.web.parameters import Id
 from app.web.routing import Router

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from io import BufferedReader
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request, Response, status
+from fastapi import Query, Request, Response, status
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -22,6 +22,9 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
     304: {"description": "It is what `If-None-Match` names"},
     416: {"description": "It has no such part"},
 }
+FOREVER = "private, max-age=31536000, immutable"  # of a file that is named by what does not change
+PREVIEW: dict[str, Any] = {"response_class": Response, "responses": {200: {"content": {"image/webp": {}}}}}
+Size = Annotated[int, Query(ge=16, le=1024, description="Pixels that the longer side has, about")]
 
 
 class PartOfFile(StreamingResponse):
@@ -60,12 +63,20 @@ def file_response(
     else:
         if file:
             file.close()
-        refused = error_response(request.scope, OutOfRange(f"The file has {size} bytes"))
+        refused = error_response(request.scope, OutOfRange("The file has {size} bytes", size=size))
         refused.headers.update({"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"})
         return refused
     if file:
         return PartOfFile(file, part, code, media_type, headers)
     return Response(whole[part.start : part.stop], code, headers, media_type)
+
+
+def preview_response(request: Request, digest: str, size: int, content: Callable[[], bytes]) -> Response:
+    """A WebP of the picture with this SHA-256."""
+    headers = {"Cache-Control": FOREVER, "ETag": f'"{digest}-{size}"'}
+    if is_known(request, headers):
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
+    return Response(content(), media_type="image/webp", headers=headers)
 
 
 def large(digest: str | None) -> BufferedReader | None:

@@ -175,7 +175,7 @@ def limited(receive: Receive, scope: Scope, headers: Headers) -> Receive:
         most = (limits.get(uploads, settings.max_dataset_upload_mib) << 20) + 65_536
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > most:
-        raise TooLarge(f"A body may have at most {most} bytes")
+        raise TooLarge("A body may have at most {most} bytes", most=most)
     seen = 0
 
     async def receive_limited() -> Message:
@@ -183,7 +183,7 @@ def limited(receive: Receive, scope: Scope, headers: Headers) -> Receive:
         message = await receive()
         seen += len(message.get("body", b""))
         if seen > most:
-            raise TooLarge(f"A body may have at most {most} bytes")
+            raise TooLarge("A body may have at most {most} bytes", most=most)
         return message
 
     return receive_limited
@@ -203,7 +203,7 @@ def check_media_type(scope: Scope, headers: Headers) -> None:
         return
     wanted = "multipart/form-data" if takes_files(scope) else "application/json"
     if headers.get("content-type", "").partition(";")[0].strip().lower() != wanted:
-        raise UnsupportedMedia(f"Send {wanted}")
+        raise UnsupportedMedia("Send {wanted}", wanted=wanted)
 
 
 def decorate(headers: MutableHeaders, request_id: str, nonce: str, path: str, versioned: bool) -> None:

@@ -16,15 +16,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import RedirectResponse, Response
 from starlette.types import Scope
 
-from app.errors import (
-    DomainError,
-    Invalid,
-    NotFound,
-    Unauthenticated,
-    sentence,
-)
-from app.i18n import language_of, said
+from app.errors import DomainError, Invalid, NotFound, Unauthenticated
+from app.i18n import language_of, translate
 from app.outages import outage
+from app.validation import of_field
 
 TITLES = {400: "Bad request", 404: "Not found", 405: "Method not allowed", 500: "Something went wrong"}
 CLIENT_GONE = 499  # in logs and metrics, as nginx has it
@@ -64,8 +59,8 @@ def error_response(scope: Scope, error: DomainError) -> Response:
         if isinstance(error, Unauthenticated):
             headers["WWW-Authenticate"] = "Bearer"
         language = language_of(Request(scope))
-        title, detail = said(language, error.title), said(language, error.detail)
-        errors = [{**each, "msg": said(language, str(each.get("msg") or error.detail))} for each in error.errors]
+        title, detail = translate(language, error.title), translate(language, error.message)
+        errors = [{**each, "msg": translate(language, each.get("msg", error.message))} for each in error.errors]
         return ProblemResponse(error.status, title, detail, errors, headers)
     if isinstance(error, Unauthenticated) and scope["method"] in ("GET", "HEAD"):
         query = scope.get("query_string", b"").decode("latin-1")
@@ -109,7 +104,7 @@ def problem(status: int, title: str) -> DomainError:
 
 def on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = [{"loc": list(p["loc"]), "msg": sentence(p), "type": p["type"]} for p in error.errors()]
+    problems = [{"loc": list(p["loc"]), "msg": of_field(p), "type": p["type"]} for p in error.errors()]
     return error_response(request.scope, Invalid("Some fields are not valid", errors=problems))
 
 

@@ -18,7 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from app.database import now
-from app.i18n import LANGUAGES, language_of, said, translations
+from app.i18n import LANGUAGES, language_of, translate, translations
 from app.settings import ROOT
 from app.version import VERSION
 
@@ -40,7 +40,7 @@ def environment(language: str) -> Environment:
     made.filters["bytes"] = size
     made.filters["duration"] = lambda seconds: duration(seconds, language)
     # For texts that come from elsewhere: unlike `_()` it neither formats nor trusts them.
-    made.filters["t"] = partial(said, language)
+    made.filters["t"] = partial(translate, language)
     made.filters |= {name: make(language) for name, make in filters.items()}
     return made
 

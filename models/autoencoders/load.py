@@ -23,7 +23,7 @@ def load(folder: Path, device: torch.device) -> SpatialAutoencoder:
     }
     make = makers.get(read_card(folder)["family"])
     if make is None:
-        raise CheckpointError(f"{folder.name} is no autoencoder with a latent grid")
+        raise CheckpointError("{name} is no autoencoder with a latent grid", name=folder.name)
     network, _ = loaded(folder, make)
     return network.to(device)
 
@@ -37,7 +37,7 @@ def load_autoencoder(
     """
     network, folder = _named(name, device, sha256, beside)
     if not isinstance(network, FSQAutoencoder):
-        raise CheckpointError(f"the autoencoder {name} has no tokens")
+        raise CheckpointError("the autoencoder {name} has no tokens", name=name)
     return network, folder
 
 
@@ -47,7 +47,7 @@ def load_latents(
     """The same of a KL checkpoint."""
     network, folder = _named(name, device, sha256, beside)
     if not isinstance(network, KLAutoencoder):
-        raise CheckpointError(f"the autoencoder {name} has no real latents")
+        raise CheckpointError("the autoencoder {name} has no real latents", name=name)
     return network, folder
 
 
@@ -55,5 +55,5 @@ def _named(name: str, device: torch.device, sha256: str | None, beside: Path) ->
     folder = find(name, beside)
     card = read_card(folder)
     if sha256 and sha256 not in (card["sha256"], *card.get("same_latents_as", [])):
-        raise CheckpointError(f"the autoencoder {name} is not the one that this model was trained with")
+        raise CheckpointError("the autoencoder {name} is not the one that this model was trained with", name=name)
     return load(folder, device), folder

@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from models.contract.message import MessageError
+
 FORMAT, OLDEST = 2, 1
 WEIGHTS = "model.safetensors"
 AUTOENCODER = "autoencoder"  # a role
@@ -17,7 +19,7 @@ MAX_CARD = 1 << 20  # bytes
 ZOO = Path(__file__).parents[1] / "zoo"
 
 
-class CheckpointError(Exception):
+class CheckpointError(MessageError):
     """The checkpoint is not one of ours, or is broken; the message says how."""
 
 
@@ -97,26 +99,30 @@ def find(name: str, beside: Path = ZOO) -> Path:
     for place in (beside, ZOO):
         if (place / name / "card.json").is_file():
             return place / name
-    raise CheckpointError(f"the checkpoint {name} is missing")
+    raise CheckpointError("the checkpoint {name} is missing", name=name)
 
 
 def read_card(folder: Path) -> dict[str, Any]:
     """Raises CheckpointError when there is no card of a format that this version reads."""
     try:
         if (folder / "card.json").stat().st_size > MAX_CARD:
-            raise CheckpointError(f"{folder.name}: the card is larger than a card is")
+            raise CheckpointError("{name}: the card is larger than a card is", name=folder.name)
         card = json.loads((folder / "card.json").read_text("utf-8"))
     except FileNotFoundError as error:
-        raise CheckpointError(f"{folder.name}: there is no card.json beside the weights") from error
+        raise CheckpointError("{name}: there is no card.json beside the weights", name=folder.name) from error
     except OSError as error:
-        raise CheckpointError(f"{folder.name}: the card cannot be read ({error.strerror})") from error
+        raise CheckpointError(
+            "{name}: the card cannot be read ({reason})", name=folder.name, reason=error.strerror
+        ) from error
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{folder.name}: the card is not JSON") from error
+        raise CheckpointError("{name}: the card is not JSON", name=folder.name) from error
     if not isinstance(card, dict) or card.get("format") not in range(OLDEST, FORMAT + 1):
-        raise CheckpointError(f"{folder.name}: the card's format is not {OLDEST} to {FORMAT}")
+        raise CheckpointError(
+            "{name}: the card's format is not {oldest} to {newest}", name=folder.name, oldest=OLDEST, newest=FORMAT
+        )
     card = as_now(card)
     if wrong := problem(card):
-        raise CheckpointError(f"{folder.name}: the card is not valid ({wrong})")
+        raise CheckpointError("{name}: the card is not valid ({reason})", name=folder.name, reason=wrong)
     return card
 
 

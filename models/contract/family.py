@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from models.contract.message import Message
 from models.contract.preparation import PicturePreparation, Preparation
 from models.contract.tasks import Task
 from models.contract.values import PICTURES
@@ -60,7 +61,7 @@ class Family:
     presets: tuple[Preset, ...] = ()
     picture_size: Callable[[Any, Callable[[str], dict[str, Any]]], int] | None = None
     cost: Callable[[Any], TrainingCost] | None = None
-    problem: Callable[[Any, Callable[[str], dict[str, Any]]], str | None] | None = None
+    problem: Callable[[Any, Callable[[str], dict[str, Any]]], Message | None] | None = None
     pairs: bool = False
     learns: str = PICTURES
     preparation: type[Preparation] = PicturePreparation

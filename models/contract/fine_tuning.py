@@ -7,15 +7,17 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, Field
 
+from models.contract.message import MessageError
+
 LEARNT = {"classes", "directions"}  # of a network's shape: what comes from the collection, and may change with it
 Training = TypeVar("Training", bound=BaseModel)
 
 
-class OtherShape(ValueError):
+class OtherShape(MessageError, ValueError):
     """The parameters want a network of another shape than the checkpoint's; `names` say in what."""
 
     def __init__(self, checkpoint: str, names: list[str]) -> None:
-        super().__init__(f"The checkpoint {checkpoint} has another {', '.join(names)}")
+        super().__init__("The checkpoint {name} has another {parts}", name=checkpoint, parts=", ".join(names))
         self.checkpoint, self.names = checkpoint, names
 
 

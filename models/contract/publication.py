@@ -40,14 +40,16 @@ def publish(
         raise CheckpointError("a name has small letters, digits and single hyphens, at most 60")
     target = checkpoints / name
     if (ZOO / name).exists() and not target.exists():
-        raise CheckpointError(f"{name} came with the studio and stays; choose another name")
+        raise CheckpointError("{name} came with the studio and stays; choose another name", name=name)
     if not replace and target.exists():
-        raise CheckpointError(f"there is a checkpoint {name} already")
+        raise CheckpointError("there is a checkpoint {name} already", name=name)
     card = read_card(folder)
     if card["family"] not in families():
-        raise CheckpointError(f"no family here is called {card['family']!r}")
+        raise CheckpointError("no family here is called {family!r}", family=card["family"])
     if target.exists() and (other := cut_off(name, card, checkpoints)):
-        raise CheckpointError(f"{other} draws with the {name} that is there; unpublish that first")
+        raise CheckpointError(
+            "{other} draws with the {name} that is there; unpublish that first", other=other, name=name
+        )
     with whole_folder(target) as temporary:
         for file in card["files"]:
             copy(folder, temporary, file)
@@ -82,7 +84,7 @@ def check_weights(path: Path, sha256: str) -> None:
 def copy(folder: Path, into: Path, name: str) -> None:
     source = folder / name
     if not PLAIN.fullmatch(name) or source.is_symlink() or not source.is_file():
-        raise CheckpointError(f"the checkpoint's file {name!r} is missing")
+        raise CheckpointError("the checkpoint's file {name!r} is missing", name=name)
     shutil.copyfile(source, into / name)
 
 

@@ -58,7 +58,9 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
         raise CheckpointError("the weights are not a safetensors file")
     header.pop("__metadata__", None)
     if not 1 <= len(header) <= MAX_TENSORS:
-        raise CheckpointError(f"the weights hold {len(header)} tensors; there may be 1 to {MAX_TENSORS}")
+        raise CheckpointError(
+            "the weights hold {tensors} tensors; there may be 1 to {most}", tensors=len(header), most=MAX_TENSORS
+        )
     return header, 8 + length
 
 
@@ -68,7 +70,7 @@ def span(name: str, entry: object) -> tuple[int, int, int]:
         shape, offsets = entry.get("shape"), entry.get("data_offsets")
         if is_naturals(shape) and is_naturals(offsets) and len(offsets) == 2 and len(shape) <= 16:
             return offsets[0], offsets[1], math.prod(shape) * BYTES[entry["dtype"]]
-    raise CheckpointError(f"the tensor {name[:80]!r} of the weights is not described as safetensors does")
+    raise CheckpointError("the tensor {name!r} of the weights is not described as safetensors does", name=name[:80])
 
 
 def is_naturals(value: object) -> TypeGuard[list[int]]:

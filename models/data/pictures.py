@@ -14,11 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from models.contract.message import MessageError
+
 CPU = torch.device("cpu")
 FEWEST_MEASURED = 16
 
 
-class Unsuitable(ValueError):
+class Unsuitable(MessageError, ValueError):
     """A collection lacks what a family learns from."""
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from models.autoencoders.spec import KLConfig
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
+from models.contract.message import Message
 from models.contract.tasks import LONGEST_PROMPT, TEXT_TO_IMAGE, PlainText, PromptedParams, Task
 
 IMAGES_PER_SECOND = 46.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
@@ -136,17 +137,22 @@ class FlowTraining(BaseModel):
     )
 
 
-def problem(params: FlowTraining, card_of: Callable[[str], dict[str, Any]]) -> str | None:
+def problem(params: FlowTraining, card_of: Callable[[str], dict[str, Any]]) -> Message | None:
     """What it draws must be what the autoencoder reads."""
     if params.autoencoder is None:
-        return None if params.network.channels == 3 else "Pixels have 3 channels"
+        return None if params.network.channels == 3 else Message("Pixels have 3 channels")
     try:
         shape = KLConfig.model_validate(card_of(params.autoencoder)["config"])
     except (KeyError, ValidationError):
-        return f"The card of {params.autoencoder} does not describe an autoencoder with real latents"
+        return Message("The card of {name} does not describe an autoencoder with real latents", name=params.autoencoder)
     side = shape.size // 8
     if (side, shape.latent) != (params.network.size, params.network.channels):
-        return f"{params.autoencoder} makes {side} x {side} cells of {shape.latent}; set size and channels so"
+        return Message(
+            "{name} makes {side} x {side} cells of {channels}; set size and channels so",
+            name=params.autoencoder,
+            side=side,
+            channels=shape.latent,
+        )
     return None
 
 

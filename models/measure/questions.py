@@ -80,7 +80,7 @@ def open_sampler(name: str, checkpoints: Path = ZOO) -> tuple[Sampler, Callable[
     family = families()[read_card(folder)["family"]]
     task = family.task(TEXT_TO_IMAGE)
     if task is None or family.sampler is None:
-        raise CheckpointError(f"{folder.name} draws nothing from a prompt")
+        raise CheckpointError("{name} draws nothing from a prompt", name=folder.name)
     return importlib.import_module(family.sampler).load(folder, torch.device("cpu"), checkpoints), task.params
 
 

@@ -20,6 +20,7 @@ from models.checkpoint import ZOO, CheckpointError
 from models.contract.family import may_get_flat
 from models.contract.files import is_full, locked
 from models.contract.fine_tuning import validated
+from models.contract.message import Message, MessageError
 from models.contract.recipe import read_recipe, remember
 from models.contract.registry import families
 from models.contract.run_folder import OUT_OF_MEMORY, describe
@@ -35,7 +36,7 @@ IN_USE = 75
 LOCK_SECONDS = 60.0  # how long to wait for an earlier process of this run to end
 
 
-class UsedWrongly(Exception):
+class UsedWrongly(MessageError):
     """The recipe, or the folder, does not fit."""
 
 
@@ -76,11 +77,11 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
     try:
         recipe = read_recipe(arguments.recipe, arguments.size)
     except FileNotFoundError as error:
-        raise UsedWrongly(f"There is no recipe {arguments.recipe}") from error
+        raise UsedWrongly("There is no recipe {path}", path=arguments.recipe) from error
     except KeyError as error:
-        raise UsedWrongly(f"The recipe has no size {error}") from error
+        raise UsedWrongly("The recipe has no size {name}", name=error) from error
     except ValueError as error:
-        raise UsedWrongly(f"The recipe is not valid: {error}") from error
+        raise UsedWrongly("The recipe is not valid: {reason}", reason=error) from error
     try:
         family = families().get(recipe.family)
         if family is None or family.training is None or family.trainer is None:
@@ -98,15 +99,17 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
             raise ValueError("a run that a discriminator sharpens never gets flat: give steps or minutes")
     except FileNotFoundError as error:
         raise UsedWrongly(
-            f"{error.filename} is missing; fetch the collection first: danqing dataset fetch NAME"
+            "{path} is missing; fetch the collection first: danqing dataset fetch NAME", path=error.filename
         ) from error
     except ValueError as error:
-        raise UsedWrongly(f"The recipe is not valid: {error}") from error
+        raise UsedWrongly("The recipe is not valid: {reason}", reason=error) from error
     run.steps, run.seed = arguments.steps or recipe.steps, recipe.seed
     run.minutes, run.patience = arguments.minutes or recipe.minutes, recipe.patience
     settings = {"family": family.name, "collection_version": data.card["version"], **params.model_dump(mode="json")}
     if changed := remember(run.path / "run.json", settings, family.training) if run.is_first else []:
-        raise UsedWrongly(f"The run in {run.path} has another {', '.join(changed)}; choose another folder")
+        raise UsedWrongly(
+            "The run in {path} has another {parts}; choose another folder", path=run.path, parts=", ".join(changed)
+        )
     run.beat("preparing")
     train_with_rollback(importlib.import_module(family.trainer).train, params, data, run)
     run.stop_clock()
@@ -147,17 +150,20 @@ def main() -> int:
         print(f"another process trains in {arguments.folder}", file=sys.stderr)  # its own words stay
         return IN_USE
     except UsedWrongly as error:
-        return failed(run, str(error), 2)
+        return failed(run, error.message, 2)
     except Diverged as error:
-        return failed(run, f"{error}, also with half the learning rate; the last good checkpoint stays")
+        return failed(
+            run,
+            Message("{reason}, also with half the learning rate; the last good checkpoint stays", reason=error.message),
+        )
     except Unsuitable as error:
-        return failed(run, str(error), 2)
+        return failed(run, error.message, 2)
     except (CheckpointError, NotSaved, TooLarge) as error:
-        return failed(run, str(error))
+        return failed(run, error.message)
     except OSError as error:
         if not is_full(error):
             raise
-        return failed(run, "the disk is full; the last good checkpoint stays")
+        return failed(run, Message("the disk is full; the last good checkpoint stays"))
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -169,11 +175,11 @@ def main() -> int:
     return 0
 
 
-def failed(run: Run, reason: str, code: int = 1) -> int:
+def failed(run: Run, reason: Message, code: int = 1) -> int:
     with suppress(OSError):  # on a full disk neither may be possible
         print(reason, file=sys.stderr)
     with suppress(OSError):
-        run.beat("failed", reason=reason)
+        run.beat("failed", reason=reason.to_json())
     return code
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
+from models.contract.message import MessageError
 from models.training import parallel
 from models.training.run import Diverged, Run
 
 
-class TooLarge(Exception):
+class TooLarge(MessageError):
     """There is not enough memory, even with the smallest pieces of a batch."""
 
 

@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from models.checkpoint import ZOO, not_finite
+from models.contract.message import MessageError
 from models.contract.run_folder import RunFolder
 from models.training import parallel, state
 
@@ -37,7 +38,7 @@ class Stopped(Exception):
     """The run was asked to stop; its state is saved."""
 
 
-class Diverged(Exception):
+class Diverged(MessageError):
     """The loss is no number any more. Nothing of it was saved."""
 
 
@@ -271,7 +272,7 @@ class Run:
         """Call with every loss, before it reaches the weights. Raises Diverged."""
         self._done = done
         if not torch.isfinite(loss):
-            raise Diverged(f"the loss of step {done} is {loss.item()}")
+            raise Diverged("the loss of step {step} is {loss}", step=done, loss=loss.item())
         self.is_at_work("training")
 
     # --- one step, shared out ---------------------------------------------------------------------------------------
@@ -309,7 +310,7 @@ class Run:
         with self.spend("saving"):
             wrong = not_finite(tensors)  # a finite loss may have an infinite gradient
         if wrong:
-            raise Diverged(f"{wrong} at step {done} is not finite")
+            raise Diverged("{what} at step {step} is not finite", what=wrong, step=done)
         if self.is_first:
             with self.spend("saving"):
                 facts = {

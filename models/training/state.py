@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from models.checkpoint import CheckpointError
 from models.contract.files import WRITING
+from models.contract.message import MessageError
 
 KEEP = 2  # newest states on disk, besides the best
 
 
-class NotSaved(Exception):
+class NotSaved(MessageError):
     """A state could not be written. The ones before it stay."""
 
 
@@ -47,7 +48,9 @@ def write(states: Path, step: int, tensors: dict[str, Tensor], facts: dict[str, 
         shutil.rmtree(final, ignore_errors=True)
         os.replace(temporary, final)
     except (OSError, SafetensorError) as error:
-        raise NotSaved(f"the checkpoint of step {step} could not be written ({error})") from error
+        raise NotSaved(
+            "the checkpoint of step {step} could not be written ({reason})", step=step, reason=error
+        ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -106,7 +109,9 @@ def unpack(tensors: dict[str, Tensor], **parts: Part) -> None:
         own = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
         if isinstance(part, nn.Module):
             if own.keys() != part.state_dict().keys():
-                raise CheckpointError(f"the {name} that this run has saved is of an earlier version; start a new run")
+                raise CheckpointError(
+                    "the {name} that this run has saved is of an earlier version; start a new run", name=name
+                )
             part.load_state_dict(own)
         else:
             state: dict[int, dict[str, Tensor]] = {}
@@ -117,7 +122,9 @@ def unpack(tensors: dict[str, Tensor], **parts: Part) -> None:
                 index = int(of) if of.isdigit() else index_of.get(of)  # earlier states have numbers
                 if index is None:
                     raise CheckpointError(
-                        f"this run has saved what {name} keeps of {of}, which is no more; start a new run"
+                        "this run has saved what {name} keeps of {of}, which is no more; start a new run",
+                        name=name,
+                        of=of,
                     )
                 state.setdefault(index, {})[entry] = laid_out_as(weights[index], value)
             part.load_state_dict({"state": state, "param_groups": part.state_dict()["param_groups"]})

@@ -12,6 +12,7 @@ from models.autoencoders.spec import FSQConfig
 from models.contract.card import AUTOENCODER, beneath
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
+from models.contract.message import Message
 from models.contract.tasks import LONGEST_PROMPT, TEXT_TO_IMAGE, PlainText, PromptedParams, Task
 
 IMAGES_PER_SECOND = 62.0  # measured: the default network on two CPU cores
@@ -139,18 +140,27 @@ class TransformerTraining(BaseModel):
     )
 
 
-def problem(params: TransformerTraining, card_of: Callable[[str], dict[str, Any]]) -> str | None:
+def problem(params: TransformerTraining, card_of: Callable[[str], dict[str, Any]]) -> Message | None:
     """The autoencoder's tokens must be the network's."""
     autoencoder, network = card_of(params.autoencoder), params.network
     if params.start_from and not speaks(card_of(params.start_from), autoencoder):
-        return f"{params.start_from} draws with other tokens than those of {params.autoencoder}"
+        return Message(
+            "{name} draws with other tokens than those of {autoencoder}",
+            name=params.start_from,
+            autoencoder=params.autoencoder,
+        )
     try:
         shape = FSQConfig.model_validate(autoencoder["config"])
     except (KeyError, ValidationError):
-        return f"The card of {params.autoencoder} does not describe an autoencoder with tokens"
+        return Message("The card of {name} does not describe an autoencoder with tokens", name=params.autoencoder)
     grid, vocabulary = shape.size // 8, math.prod(shape.levels)
     if (grid, vocabulary) != (network.grid, network.image_vocabulary):
-        return f"{params.autoencoder} makes {grid} x {grid} tokens of {vocabulary}; set grid and image_vocabulary so"
+        return Message(
+            "{name} makes {grid} x {grid} tokens of {vocabulary}; set grid and image_vocabulary so",
+            name=params.autoencoder,
+            grid=grid,
+            vocabulary=vocabulary,
+        )
     return None
 
 

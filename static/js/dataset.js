@@ -183,16 +183,18 @@ items.addEventListener("click", async ({ target }) => {
     report.textContent = error.message;
   }
 });
-// A film plays while it is pointed at or its caption is edited.
-for (const [kind, plays] of [["pointerover", true], ["focusin", true], ["pointerout", false], ["focusout", false]]) {
-  items.addEventListener(kind, ({ target }) => {
-    const film = target.closest(".item")?.querySelector("[data-film]");
-    if (!film || film.classList.contains("plays") === plays) return;
-    film.dataset.poster ??= film.src;
-    film.src = plays ? film.dataset.film : film.dataset.poster;
-    film.classList.toggle("plays", plays);
-  });
+// A film plays while it is pointed at or its caption is edited; it may be pointed at before this script has come.
+function play(item, plays) {
+  const film = item?.querySelector("[data-film]");
+  if (!film || film.classList.contains("plays") === plays) return;
+  film.dataset.poster ??= film.src;
+  film.src = plays ? film.dataset.film : film.dataset.poster;
+  film.classList.toggle("plays", plays);
 }
+for (const [kind, plays] of [["pointerover", true], ["focusin", true], ["pointerout", false], ["focusout", false]]) {
+  items.addEventListener(kind, ({ target }) => play(target.closest(".item"), plays));
+}
+play(items.querySelector(".item:hover"), true);
 
 // --- name and description ---------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from app.artworks.tables import Artwork
 from app.database import engine, migrate, session_scope
 from app.generations.tables import Generation
 from app.training_runs.tables import TrainingRun
+from models.contract.message import Message
 from tests.conftest import clear_caches
 from tests.studio import ROOT, Studio, wait_until
 
@@ -152,6 +153,7 @@ BEFORE: dict[str, dict[str, Any]] = {  # rows of revision 0007
         **JOB,
         **MADE,
         "inputs": {"images": [{"artwork": "w", "sha256": "s"}]},
+        "error": "The model {x} is gone",
     },
     "artworks": {
         "id": "w",
@@ -220,8 +222,19 @@ def test_what_was_there_before_works_of_every_kind_is_kept() -> None:
     assert (job.cost, job.batch_key, job.subject) == (3, "t", "oil · small faces")
     assert (work.subject, work.facts, work.poster_sha256) == ("a fox", {}, None)
     assert run.preparation == {"fit": "pad", "mirror": True}
+    assert job.error is not None and (job.error.template, job.error.values) == ("The model {x} is gone", {})
+    assert run.error is None
+    with session_scope() as session:
+        why = Message(
+            "The run could not start: {reason}", reason=Message("the loss of step {step} is {loss}", step=1, loss=2)
+        )
+        session.get_one(TrainingRun, "r").error = why
     with engine().begin() as connection:
         tables = downgrade(connection, "0007").tables
         inputs = connection.execute(select(tables["generations"].c.inputs)).scalar_one()
+        errors = [
+            connection.execute(select(tables[name].c.error)).scalar_one() for name in ("generations", "training_runs")
+        ]
         fit, mirror = connection.execute(select(tables["training_runs"].c.fit, tables["training_runs"].c.mirror)).one()
+    assert errors == ["The model {x} is gone", "The run could not start: the loss of step 1 is 2"]
     assert "images" in inputs and (fit, bool(mirror)) == ("pad", True)

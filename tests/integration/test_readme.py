@@ -32,6 +32,9 @@ def started(command: list[str], log: Path, environment: dict[str, str]) -> Itera
         )
         try:
             yield
+        except AssertionError as error:
+            error.add_note(f"{shlex.join(command)} said:\n{log.read_text('utf-8', 'replace')[-4000:]}")
+            raise
         finally:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -129,6 +129,7 @@ def test_admins_and_probes_see_it() -> None:
 @pytest.mark.usefixtures("letters")
 def test_the_studio_starts_a_worker_for_it_that_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DANQING_QUEUE", LETTERS)
+    monkeypatch.setenv("DANQING_WORKER", "postman")
     started = {child.name: child for child in children(get_settings()) if child.name in queues()}
     assert set(started) == set(queues()) and started[LETTERS].command[-2:] == ["--queue", LETTERS]
     letters = [write(), write()]

@@ -11,6 +11,7 @@ import structlog
 
 from app.training_runs import service
 from app.training_runs.tables import TrainingRun
+from models.contract.message import Message
 from models.contract.run_folder import OUT_OF_MEMORY, describe
 from workers.lease import Lease
 from workers.training.process import Wish
@@ -26,7 +27,7 @@ class Outcome:
     """How a sitting ended: "succeeded", "failed", "again" (another attempt) or "let go" (as was wished)."""
 
     status: str
-    reason: str | None = None
+    reason: Message | None = None
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,10 @@ class End:
     @property
     def phase(self) -> str:
         return str(self.said.get("phase", ""))
+
+    @property
+    def reason(self) -> Message | None:
+        return Message.from_json(self.said["reason"]) if "reason" in self.said else None
 
 
 def outcome_of(taken: Lease[TrainingRun], end: End) -> Outcome:
@@ -59,20 +64,20 @@ def outcome_of(taken: Lease[TrainingRun], end: End) -> Outcome:
         describe(model, {"not_measured": ended(end.code, taken)})
         return Outcome("succeeded")
     if end.code == IN_USE:
-        return Outcome("again", "An earlier process of this run holds its folder and does not end.")
+        return Outcome("again", Message("An earlier process of this run holds its folder and does not end."))
     # A GPU's memory tells the process; for lack of any other the kernel kills it, and it says nothing.
     if end.phase == OUT_OF_MEMORY or (end.kills > 0 and end.phase != "failed"):
         return smaller(taken)
     # It knows itself that trying again is of no use.
     if end.phase == "failed" or end.code == USED_WRONGLY:
-        return Outcome("failed", end.said.get("reason") or last_line(taken))
+        return Outcome("failed", end.reason or last_line(taken))
     return Outcome("again", ended(end.code, taken))
 
 
-def ended(code: int, taken: Lease[TrainingRun]) -> str:
+def ended(code: int, taken: Lease[TrainingRun]) -> Message:
     if code < 0:
-        return f"The training process was ended by {signal.Signals(-code).name}."
-    return f"The training process ended with exit code {code}: {last_line(taken)}"
+        return Message("The training process was ended by {signal}.", signal=signal.Signals(-code).name)
+    return Message("The training process ended with exit code {code}: {line}", code=code, line=last_line(taken))
 
 
 def smaller(taken: Lease[TrainingRun]) -> Outcome:
@@ -80,7 +85,7 @@ def smaller(taken: Lease[TrainingRun]) -> Outcome:
     pieces = 2 * max(taken.row.pieces, int(service.folder(taken.job).progress().get("pieces", 1)))
     batch = taken.row.params.get("batch_size", 1)
     if pieces > 2 * batch:
-        return Outcome("failed", "There is not enough memory, not even for one picture at a time.")
+        return Outcome("failed", Message("There is not enough memory, not even for one picture at a time."))
     report(taken, pieces=min(pieces, 2 * batch))
     log.warning("training_out_of_memory", run=taken.job, pieces=pieces)
     return Outcome("let go")
@@ -93,6 +98,6 @@ def oom_kills() -> int:
     return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
 
 
-def last_line(taken: Lease[TrainingRun]) -> str:
+def last_line(taken: Lease[TrainingRun]) -> Message:
     lines = service.folder(taken.job).tail().strip().splitlines()
-    return lines[-1][:500] if lines else "The training process ended without a word."
+    return Message(lines[-1][:500] if lines else "The training process ended without a word.")

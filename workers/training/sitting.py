@@ -9,12 +9,12 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.database import session_scope
-from app.errors import DomainError, StorageFull
+from app.errors import StorageFull
 from app.jobs.sweeper import MAX_ATTEMPTS
 from app.outages import outage
-from app.packages.package import FetchError
 from app.training_runs import service
 from app.training_runs.tables import TrainingRun
+from models.contract.message import Message, MessageError
 from models.contract.sampling import Cancelled
 from workers import crash_points, lease, loop
 from workers.gauging import gauge_when_idle
@@ -88,11 +88,11 @@ def attempt(taken: Lease[TrainingRun]) -> None:
 def outcome_of_error(error: Exception) -> Outcome:
     if (fault := outage(error)) and not isinstance(fault, StorageFull):
         return Outcome("let go")
-    if isinstance(error, DomainError | FetchError):
-        return Outcome("failed", str(error))
+    if isinstance(error, MessageError):
+        return Outcome("failed", error.message)
     if isinstance(error, OSError):
-        return Outcome("failed", f"The run could not start: {error}")
-    return Outcome("again", "The training worker failed; its log has the details under this run's id.")
+        return Outcome("failed", Message("The run could not start: {reason}", reason=error))
+    return Outcome("again", Message("The training worker failed; its log has the details under this run's id."))
 
 
 def sit(taken: Lease[TrainingRun], prepared: Path) -> Outcome:

@@ -189,7 +189,9 @@ def lines(style: Style, cache: Path, look: Callable[[], None]) -> Iterator[dict[
                 for line in process.stdout:
                     yield json.loads(line)
                 if process.wait() != 0:
-                    raise FetchError(f"{style.package.name} ended with exit code {process.returncode}")
+                    raise FetchError(
+                        "{package} ended with exit code {code}", package=style.package.name, code=process.returncode
+                    )
             finally:
                 late.cancel()
                 process.kill()

@@ -13,6 +13,7 @@ from typing import Any
 from app.datasets.prepare import pictures
 from app.datasets.prepare.snapshot import Snapshot, snapshot
 from app.errors import Conflict, Invalid
+from models.contract.message import Message
 from models.contract.preparation import PicturePreparation, Preparation
 from models.contract.values import PICTURES
 
@@ -30,7 +31,10 @@ def write(
     Invalid for a medium that is not prepared yet.
     """
     if taken.medium not in WRITERS:
-        raise Invalid(f"No family trains on {taken.medium} yet; the dataset can be kept, looked at and exported")
+        raise Invalid(
+            "No family trains on {medium} yet; the dataset can be kept, looked at and exported",
+            medium=Message(taken.medium),
+        )
     return WRITERS[taken.medium](folder, taken, size, wanted, look)
 
 
@@ -44,7 +48,7 @@ def prepare(
     taken = snapshot(dataset_id)
     folder = collections / slug(taken.name, taken.dataset)
     if folder.exists() and owner(folder) != taken.dataset:
-        raise Conflict(f"Another collection is at {folder}; rename the dataset")
+        raise Conflict("Another collection is at {folder}; rename the dataset", folder=folder)
     return folder, write(folder, taken, size, wanted or PicturePreparation())
 
 
