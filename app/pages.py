@@ -14,7 +14,7 @@ from app.datasets.pages import router as datasets_pages
 from app.gallery.pages import router as artworks_pages
 from app.generations.pages import router as generations_pages
 from app.i18n import COOKIE, LANGUAGES, translate
-from app.media import of_type
+from app.media import MEDIA, of_type
 from app.publishing.pages import router as models_pages
 from app.security import local_path
 from app.settings import get_settings
@@ -26,7 +26,8 @@ from app.web.routing import Router
 from app.web.templating import filters, render
 
 router = Router(include_in_schema=False)
-filters["medium"] = lambda language: lambda media_type: of_type(media_type).name
+filters["medium"] = lambda language: of_type
+filters["kind"] = lambda language: MEDIA.__getitem__
 filters["titled"] = lambda language: lambda model: translate(language, title_of(model))
 for pages in (
     artworks_pages,

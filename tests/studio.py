@@ -47,6 +47,7 @@ class Studio:
     port: int = field(default_factory=free_port)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     clients: list[httpx.Client] = field(default_factory=list)
+    code: Path = ROOT
 
     def __post_init__(self) -> None:
         self.environment = {
@@ -82,7 +83,7 @@ class Studio:
             with (self.folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
                     self.command(name),
-                    cwd=ROOT,
+                    cwd=self.code,
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
@@ -111,7 +112,7 @@ class Studio:
         """A `danqing` command on this studio."""
         return subprocess.run(
             [sys.executable, "-m", "app.terminal.cli", *arguments],
-            cwd=ROOT,
+            cwd=self.code,
             input=text,
             text=True,
             capture_output=True,

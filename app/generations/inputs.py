@@ -11,7 +11,7 @@ from app.artworks import service as artworks
 from app.artworks.tables import Artwork
 from app.errors import Invalid, NotFound
 from app.generations.schemas import InputIn
-from app.media import of_type
+from app.media import MEDIA, of_type
 from app.security import Principal
 from app.uploads import service as uploads
 from app.uploads.tables import Upload
@@ -36,20 +36,12 @@ def checked(session: Session, user: Principal, task: Task, given: Given) -> tupl
             except NotFound as error:
                 raise Invalid(error.message, errors=[{"loc": place, "msg": error.message}]) from error
             if of_type(found.media_type).name != taken.medium:
-                why = WRONG_MEDIUM[taken.medium]
+                why = MEDIA[taken.medium].words.has_to_be
                 raise Invalid(why, errors=[{"loc": place, "msg": why}])
             named = each.model_dump(exclude_none=True)
             kept.setdefault(role, []).append({**named, "sha256": found.sha256, "media_type": found.media_type})
             sizes.setdefault(role, []).append({**found.facts, "width": found.width, "height": found.height})
     return kept, sizes
-
-
-WRONG_MEDIUM = {
-    "pictures": Message("This has to be a picture"),
-    "films": Message("This has to be a film"),
-    "music": Message("This has to be music"),
-    "texts": Message("This has to be a text"),
-}
 
 
 def check_counts(task: Task, params: SamplingParams, counts: Mapping[str, int]) -> None:

@@ -9,7 +9,7 @@ from PIL import Image
 
 from app.errors import Invalid
 from app.media.looks import fingerprint
-from app.media.medium import Kept, Medium
+from app.media.medium import Kept, Medium, Words, Work
 from app.media.moving import bare
 from app.media.pixels import encode_png
 from app.settings import get_settings
@@ -73,13 +73,25 @@ def poster(content: bytes, media_type: str) -> bytes:
     return encode_png(Image.open(io.BytesIO(content)).convert("RGBA"))
 
 
+def described(film: Work) -> Message:
+    facts = {"frames": film.facts["frames"], "seconds": film.facts["seconds"]}
+    return Message("{width} × {height}, {frames} frames, {seconds:g} s", width=film.width, height=film.height, **facts)
+
+
 MEDIUM = Medium(
     FILMS,
     {"image/webp": ".webp", "image/gif": ".gif", "image/apng": ".png"},
     read,
     most_bytes=lambda: get_settings().max_upload_mib << 20,
+    words=Words(
+        Message("Films"),
+        Message("This has to be a film"),
+        Message("Drop animated WebP, GIF or PNG, a folder or a zip here"),
+        Message("Length"),
+        described,
+    ),
     extent="frames",
-    unit="frames",
-    totals=("seconds",),
+    unit=Message("frames"),
+    totals={"seconds": Message("Time in all")},
     poster=poster,
 )

@@ -4,9 +4,9 @@ made to say where it comes from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from app.errors import Invalid
 from models.contract.message import Message
@@ -52,6 +52,33 @@ class Tables:
     suffix: str
 
 
+CAPTIONS = Message(
+    "Captions come from .txt files beside the pictures, from metadata.jsonl, from CSV, or from file names."
+)
+
+
+class Work(Protocol):
+    """What is known of a work, an upload or an item without its file."""
+
+    width: int | None
+    height: int | None
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Words:
+    """What people read of a medium: what works of it are called, that one `has_to_be` of it, what may be dropped into a
+    dataset and where captions come from, what its extent is; `item(work)` says what one is.
+    """
+
+    title: Message
+    has_to_be: Message
+    drop: Message
+    extent: Message
+    item: Callable[[Work], Message]
+    captions: Message = CAPTIONS
+
+
 def says_nothing(content: bytes) -> dict[str, Any]:
     raise Invalid(SAYS_NOTHING)
 
@@ -60,11 +87,11 @@ def says_nothing(content: bytes) -> dict[str, Any]:
 class Medium:
     """`types` are suffixes by media type. `read(content, name)` is the guard for a stranger's file that becomes an item
     of a dataset, `take` the same for one that a model is to work from; both raise Invalid or UnsupportedMedia with the
-    reason. `most_bytes` of one file.
+    reason. `most_bytes` of one file. `words` are what pages say of it.
 
     `extent` is the fact that says how large an item is, in `unit`; "" for the longer side of a picture. `totals` are
-    the facts worth adding up. `poster(content, media_type)` makes a PNG to look at; where there is none, a work is
-    shown by its facts. `is_own_poster`: the file itself is one.
+    the facts worth adding up, and what their sum is called. `poster(content, media_type)` makes a PNG to look at; where
+    there is none, a work is shown by its facts. `is_own_poster`: the file itself is one.
 
     What models make and are given has `encode(value)`, a file of it; `decode(content, media_type)`, the value again;
     `sign(content, provenance)`, the same file that says how it was made; and `signed(content)`, what it says, which
@@ -75,11 +102,12 @@ class Medium:
     types: dict[str, str]
     read: Callable[[bytes, str], Kept]
     most_bytes: Callable[[], int]
+    words: Words
     extent: str
-    unit: str
+    unit: Message
     take: Callable[[bytes, str], Kept] | None = None  # as `read`, where there is none
     suffixes: tuple[str, ...] = ()  # of the files that are it by their name; all others are pictures by their content
-    totals: tuple[str, ...] = ()
+    totals: Mapping[str, Message] = field(default_factory=dict)
     sidecars: bool = True  # whether a .txt beside a file is its caption
     poster: Callable[[bytes, str], bytes] | None = None
     is_own_poster: bool = False

@@ -7,7 +7,7 @@ import io
 from PIL import Image
 
 from app.media.looks import fingerprint
-from app.media.medium import Kept, Medium
+from app.media.medium import Kept, Medium, Words
 from app.media.pixels import MAX_STORED_SIDE, encode_png, is_animated, on_white, read_upload
 from app.media.provenance import signed, with_provenance
 from app.settings import get_settings
@@ -43,14 +43,27 @@ def decode(content: bytes, media_type: str) -> Picture:
     return Picture(np.asarray(on_white(content), dtype=np.uint8))
 
 
+CAPTIONS_LIST = Message(
+    "Captions come from .txt files beside the pictures, from metadata.jsonl, from CSV, or from file names. What they "
+    "list between commas, such as “red hair, smile”, becomes something that a VAE can draw more or less of."
+)
+
 MEDIUM = Medium(
     PICTURES,
     {PNG: ".png"},
     read,
     take=take,
     most_bytes=lambda: get_settings().max_upload_mib << 20,
+    words=Words(
+        Message("Pictures"),
+        Message("This has to be a picture"),
+        Message("Drop pictures, a folder or a zip here"),
+        Message("Longer side"),
+        lambda picture: Message("{width} × {height}", width=picture.width, height=picture.height),
+        CAPTIONS_LIST,
+    ),
     extent="",
-    unit="px",
+    unit=Message("px"),
     poster=lambda content, media_type: content,
     is_own_poster=True,
     encode=encode,

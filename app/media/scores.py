@@ -19,8 +19,9 @@ from PIL import Image, ImageDraw
 
 from app.errors import Invalid, UnsupportedMedia
 from app.media import abc
-from app.media.medium import SAYS_NOTHING, Kept, Medium, Tables
+from app.media.medium import SAYS_NOTHING, Kept, Medium, Tables, Words, Work
 from app.media.score import STEPS, Piece, few, in_order
+from models.contract.message import Message
 from models.contract.values import MUSIC, Note, Score
 
 MOST = 8 << 20
@@ -264,6 +265,10 @@ def signed(content: bytes) -> dict[str, Any]:
     raise Invalid(SAYS_NOTHING)
 
 
+def described(score: Work) -> Message:
+    return Message("{seconds:g} s, {notes} notes", seconds=score.facts["seconds"], notes=score.facts["notes"])
+
+
 MEDIUM = Medium(
     MUSIC,
     {MIDI: ".mid", MUSICXML: ".musicxml", ABC: ".abc"},
@@ -274,9 +279,16 @@ MEDIUM = Medium(
     sign=sign,
     signed=signed,
     most_bytes=lambda: MOST,
+    words=Words(
+        Message("Music"),
+        Message("This has to be music"),
+        Message("Drop MIDI, MusicXML or ABC, a folder or a zip here"),
+        Message("Length"),
+        described,
+    ),
     extent="seconds",
-    unit="s",
-    totals=("seconds", "notes"),
+    unit=Message("s"),
+    totals={"seconds": Message("Time in all"), "notes": Message("Notes")},
     poster=piano_roll,
     tables=Tables((".abc",), abc.tunes, ".abc"),
 )

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from app.errors import Invalid, UnsupportedMedia
-from app.media.medium import SAYS_NOTHING, Kept, Medium, Row, Tables
+from app.media.medium import SAYS_NOTHING, Kept, Medium, Row, Tables, Words
 from app.media.rows import NAME_COLUMNS, first_text, json_rows, table_rows, tidy
 from models.contract.message import Message
 from models.contract.values import TEXTS, Text
@@ -109,9 +109,17 @@ MEDIUM = Medium(
     sign=sign,
     signed=signed,
     most_bytes=lambda: MOST,
+    words=Words(
+        Message("Texts"),
+        Message("This has to be a text"),
+        Message("Drop texts, a folder or a zip here"),
+        Message("Length"),
+        lambda text: Message("{characters} characters", characters=text.facts["characters"]),
+        Message("A file is one work (.txt, .md), and so is each row of a table (.jsonl, .csv) with a column text."),
+    ),
     extent="characters",
-    unit="characters",
-    totals=("characters", "lines"),
+    unit=Message("characters"),
+    totals={"characters": Message("Characters"), "lines": Message("Lines")},
     sidecars=False,
     tables=Tables(TABLES, rows, ".txt"),
 )

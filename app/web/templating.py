@@ -22,7 +22,7 @@ from app.i18n import LANGUAGES, language_of, translate, translations
 from app.settings import ROOT
 from app.version import VERSION
 
-filters: dict[str, Callable[[str], Callable[..., str]]] = {}  # of features, by name: each makes one for a language
+filters: dict[str, Callable[[str], Callable[..., Any]]] = {}  # of features, by name: each makes one for a language
 
 
 @cache

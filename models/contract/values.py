@@ -6,14 +6,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias
 
 if TYPE_CHECKING:  # the web process declares models, it does not compute
     import numpy as np
     import numpy.typing as npt
 
-Pixels: TypeAlias = "npt.NDArray[np.uint8]"  # (H, W, 3)
 PICTURES, FILMS, MUSIC, TEXTS = "pictures", "films", "music", "texts"
+
+
+class Value(Protocol):
+    """Anything that says which medium it is of."""
+
+    @property
+    def medium(self) -> str: ...
+
+
+Pixels: TypeAlias = "npt.NDArray[np.uint8]"  # (H, W, 3)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +63,3 @@ class Text:
     medium: ClassVar[str] = TEXTS
 
     text: str
-
-
-Value: TypeAlias = Picture | Score | Text

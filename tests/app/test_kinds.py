@@ -13,7 +13,7 @@ from PIL import Image
 
 from app.database import session_scope
 from app.datasets import prepare, service
-from app.datasets.schemas import DatasetIn, KindName
+from app.datasets.schemas import DatasetIn
 from app.errors import Invalid, UnsupportedMedia
 from app.media import MEDIA, scores, texts
 from models.contract.preparation import PicturePreparation, Preparation
@@ -46,12 +46,12 @@ def midi(tune: list[tuple[int, float]], bpm: float = 120, tail: int = 0) -> byte
     return buffer.getvalue()
 
 
-def make(kind: KindName) -> str:
+def make(kind: str) -> str:
     with session_scope() as session:
         return service.create(session, None, DatasetIn(name=f"some {kind}", kind=kind)).id
 
 
-def copy_of(dataset: str, kind: KindName) -> str:
+def copy_of(dataset: str, kind: str) -> str:
     """Its export, imported."""
     with session_scope() as session:
         second = service.create(session, None, DatasetIn(name=f"{kind} again", kind=kind)).id

@@ -43,7 +43,7 @@ def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_
     expect(strength).to_have_value("0.9")
     expect(frame).not_to_have_attribute("src", before or "")
     strength.fill("7")
-    expect(page.locator("#live figcaption")).to_contain_text("less than or equal to 1")
+    expect(page.locator("#live figcaption")).to_contain_text("at most 1")
     strength.fill("0.3")
     expect(page.locator("#live figcaption")).to_contain_text("it follows")
     page.get_by_label("Count").fill("2")

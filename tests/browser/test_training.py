@@ -161,7 +161,7 @@ def test_the_shape_of_a_network_is_chosen_in_the_form(open_page: Open) -> None:
     assert answer.value.request.post_data_json["params"]["network"] == {"size": 128, "widths": [64, 32, 16, 8]}
     page.get_by_label("Latent", exact=True).fill("0")
     page.get_by_role("button", name="Launch").click()
-    expect(page.locator("[data-error='network.latent']")).to_contain_text("greater than or equal to 1")
+    expect(page.locator("[data-error='network.latent']")).to_contain_text("at least 1")
     page.get_by_label("Start from").select_option(index=0)
     expect(page.get_by_label("Widths")).to_be_enabled()
 

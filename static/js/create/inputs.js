@@ -6,7 +6,6 @@ import { onChoice, onDrop } from "../files.js";
 
 const OFFERED = 12; // works to take, at a time
 const PAUSE = 250; // milliseconds after the last key before it is searched
-const MEDIA = { "image/": "pictures", "audio/midi": "music", "text/vnd.abc": "music", "application/vnd.recordare": "music", "text/plain": "texts" };
 
 export class Inputs {
   constructor(form) {
@@ -80,7 +79,7 @@ class Chooser {
     const found = await call("GET", `/artworks?${wanted}`).catch(() => ({ items: [] }));
     if (asked !== this.asked) return; // an answer that came late
     const strip = this.place.querySelector(".strip");
-    const works = found.items.filter((work) => mediumOf(work) === this.medium);
+    const works = found.items.filter((work) => work.medium === this.medium);
     strip.replaceChildren(...works.map((work) => offered(work, strip.dataset.take)));
     if (!works.length) strip.textContent = strip.dataset.none;
   }
@@ -164,7 +163,7 @@ function offered(work, words) {
   Object.assign(button, { type: "button", className: "pick" });
   button.dataset.artwork = work.id;
   button.setAttribute("aria-label", `${words}: ${work.title || work.subject || work.model}`);
-  if (mediumOf(work) === "texts") {
+  if ("excerpt" in work.facts) {
     const lines = document.createElement("span");
     Object.assign(lines, { className: "lines", textContent: work.facts.excerpt });
     button.append(lines);
@@ -175,5 +174,3 @@ function offered(work, words) {
   button.append(shown);
   return button;
 }
-
-const mediumOf = (work) => MEDIA[Object.keys(MEDIA).find((start) => work.media_type.startsWith(start))];

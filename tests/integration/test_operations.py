@@ -1,4 +1,4 @@
-"""The README's way without containers, followed to the letter."""
+"""The way without containers, followed to the letter."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from tests.studio import PASSWORD, ROOT, free_port, wait_until
 
 
 def commands() -> list[str]:
-    text = (ROOT / "README.md").read_text("utf-8")
-    block = text.partition("Without containers")[2].partition("```\n")[2].partition("```")[0]
+    text = (ROOT / "docs" / "guides" / "operations.md").read_text("utf-8")
+    block = text.partition("## Without containers")[2].partition("```\n")[2].partition("```")[0]
     return [line.partition("#")[0].strip() for line in block.splitlines()]
 
 
