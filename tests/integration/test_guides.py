@@ -62,8 +62,11 @@ def follow(guide: str, code: Path) -> list[str]:
                 changed(place, content)
             else:
                 place.parent.mkdir(exist_ok=True)
-                before = place.read_text("utf-8").rstrip("\n") + ("\n\n\n" if language == "python" else "\n\n")
-                place.write_text((before if append else "") + content.lstrip("\n"), "utf-8")
+                content = content.lstrip("\n")
+                if append:
+                    between = "\n" * (3 if language == "python" else 2)
+                    content = place.read_text("utf-8").rstrip("\n") + between + content
+                place.write_text(content, "utf-8")
     return commands
 
 
