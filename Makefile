@@ -36,6 +36,7 @@ check: $(DEV_STAMP)
 	PYTHONPATH=. $(BIN)/lint-imports
 	$(BIN)/djlint --lint --quiet templates
 	$(BIN)/python -m tests.check_catalogue
+	$(BIN)/python -m tests.check_words
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m benchmarks.run $(ARGS)

@@ -27,7 +27,7 @@ from models.training.schedule import mixed_precision
 from models.transformer.network import TextToImageTransformer
 from models.transformer.spec import TransformerTraining
 from models.transformer.train import train
-from tests.integration.test_training_runs import FOREVER, collect, launch, look
+from tests.integration.test_training_runs import FOREVER, collect, launch, run_of
 from tests.studio import Studio, wait_until
 
 STEPS, WARM, ROUNDS = 48, 24, 3
@@ -140,10 +140,10 @@ def cancelling(studio: Studio, table: Table) -> None:
     times = []
     for _ in range(3):
         run = launch(client, dataset, steps=FOREVER)
-        wait_until("training", lambda run=run: look(client, run)["progress"]["step"] > 3, 300)
+        wait_until("training", lambda run=run: run_of(client, run)["progress"]["step"] > 3, 300)
         began = time.perf_counter()
         client.post(f"/training-runs/{run}/cancellation")
-        wait_until("the end", lambda run=run: look(client, run)["status"] == "cancelled")
+        wait_until("the end", lambda run=run: run_of(client, run)["status"] == "cancelled")
         times.append(time.perf_counter() - began)
     studio.kill("training")
     table.add_row("cancel: request to the end of the run", f"{statistics.median(times):.2f} s", "under 2 s")

@@ -149,10 +149,10 @@ def end_at_last() -> None:
 @worker_shutdown.connect
 def leave(**_: object) -> None:
     """The child is gone by now: what it held goes back to the queue, at no cost to the jobs."""
-    from workers.lease import give_back_all
+    from workers.lease import release_all
 
     try:
-        given_back = give_back_all(worker_name())
+        given_back = release_all(worker_name())
         with session_scope() as session:
             session.execute(delete(Worker).where(Worker.name == worker_name()))
         log.info("worker_stopped", given_back=given_back)

@@ -68,11 +68,11 @@ def draw(wanted: Exploration) -> bytes:
     """
     looked = time.monotonic()
 
-    def look(step: int = 0, total: int = 0, previews: object = None) -> None:
+    def check_cancelled(step: int = 0, total: int = 0, previews: object = None) -> None:
         nonlocal looked
         if time.monotonic() - looked > LOOK_SECONDS:
             looked = time.monotonic()
-            if not wanted.helps(client().get(wanted.latest_key)):
+            if not wanted.is_useful_to(client().get(wanted.latest_key)):
                 raise Cancelled
 
     if not wanted.is_wanted(client().get(wanted.latest_key)):
@@ -80,6 +80,6 @@ def draw(wanted: Exploration) -> bytes:
     params = model_cache.checkpoint(wanted.model).task(wanted.task).params.model_validate(wanted.params)
     sampler = model_cache.sampler(wanted.model, wanted.checkpoint_sha256)
     request = Request(wanted.task, params, params.seed or 0, read_inputs(wanted.inputs))
-    (output,) = sampler.sample([request], look)
+    (output,) = sampler.sample([request], check_cancelled)
     kept = encoded(output.value)
     return kept.media_type.encode() + b"\n" + kept.content

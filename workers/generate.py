@@ -191,7 +191,7 @@ class Watch:
     def on_step(self, step: int, total: int, previews: Callable[[], Previews]) -> None:
         crash_points.reach("step")
         shutdown.check()
-        self.heartbeat.look()
+        self.heartbeat.poll()
         if all(each.taken.state != "held" for each in self.part):
             raise Cancelled
         leases = {each.taken.job: each.taken for each in self.part}

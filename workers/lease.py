@@ -175,7 +175,7 @@ def renew(leases: Sequence[Lease[Any]]) -> None:
 
 
 def cancelled(leases: Sequence[Lease[Any]]) -> None:
-    """Read the wish to cancel, without writing. All leases are of one table."""
+    """Read whether it is to be cancelled, without writing. All leases are of one table."""
     table = type(leases[0].row)
     with session_scope(writing=False) as session:
         query = select(table.id).where(table.id.in_([lease.job for lease in leases]), table.cancel_requested)
@@ -211,7 +211,7 @@ class Heartbeat:
             except Exception as error:  # the database is away: the lease may run out, the next beat tries again
                 log.warning("heartbeat_failed", error=in_words(error))
 
-    def look(self) -> None:
+    def poll(self) -> None:
         if time.monotonic() - self._looked < LOOK_SECONDS:
             return
         self._looked = time.monotonic()
@@ -239,7 +239,7 @@ def end(session: Session, lease: Lease[Any], status: str, error: str | None = No
     return bool(done.rowcount == 1)  # type: ignore[attr-defined]
 
 
-def put_back(
+def release(
     session: Session, lease: Lease[Any], spare_attempt: bool = False, notice: Message | None = None
 ) -> str | None:
     """Back to the queue for another attempt; a job that was to be cancelled, or paused, does that instead.
@@ -253,7 +253,7 @@ def put_back(
     return status
 
 
-def give_back_all(worker: str) -> int:
+def release_all(worker: str) -> int:
     """A worker that shuts down returns what it holds; this costs the jobs no attempt."""
     given_back = 0
     with session_scope() as session:
@@ -269,7 +269,7 @@ def give_back_all(worker: str) -> int:
 
 def returned(table: type[Job]) -> dict[str, Any]:
     """Values of a job that no worker holds any more."""
-    becomes = table.let_go()
+    becomes = table.status_when_released()
     return {
         "status": becomes,
         "finished_at": case((becomes == "cancelled", literal(now(), UTCDateTime())), else_=null()),

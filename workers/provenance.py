@@ -45,7 +45,7 @@ def provenance(
     }
 
 
-def abroad(made: dict[str, Any]) -> dict[str, Any]:
+def portable(made: dict[str, Any]) -> dict[str, Any]:
     """As a file tells it that may go anywhere: what it was made from by content, not by the studio's ids."""
     if not (inputs := made.get("inputs")):
         return made

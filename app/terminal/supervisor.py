@@ -70,7 +70,7 @@ class Child:
         )
         self.started = time.monotonic()
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Start again what has died, after a pause that grows while it keeps dying."""
         if self.process is not None and self.process.poll() is not None:
             if time.monotonic() - self.started > HEALTHY_SECONDS:
@@ -217,7 +217,7 @@ def supervise(settings: Settings) -> int:
     try:
         while not stopping:
             for child in made:
-                child.look()
+                child.poll()
             if not announced and answers(settings):
                 announce(settings, time.monotonic() - began)
                 announced = True

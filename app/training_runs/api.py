@@ -115,14 +115,14 @@ def list_runs(admin: Admin, cursor: Cursor = None, limit: Limit = 50) -> Trainin
     return TrainingRunList(items=items, next_cursor=encode(more) if more else None)
 
 
-def look(run_id: str) -> TrainingRunOut:
+def get(run_id: str) -> TrainingRunOut:
     with session_scope(writing=False) as session:
         return service.describe(service.get(session, run_id))
 
 
 def existing(admin: Admin, run_id: Id) -> TrainingRunOut:
     """A dependency: a stream or a file must refuse before its first byte."""
-    return look(run_id)
+    return get(run_id)
 
 
 Existing = Annotated[TrainingRunOut, Depends(existing)]
@@ -252,7 +252,7 @@ async def events(
 
 def progress(run_id: str, offset: int) -> tuple[TrainingRunOut, list[tuple[int, dict[str, Any]]], list[int]]:
     """(the run, lines of its curves from an offset on, steps of its sheets). The row is read first: its end is last."""
-    now = look(run_id)
+    now = get(run_id)
     return now, lines_after(run_id, offset), [step for step, _ in service.folder(run_id).sheets()]
 
 

@@ -16,7 +16,7 @@ from app.security import Principal
 from app.training_runs.schemas import Estimate, TrainingRunIn
 from app.training_runs.tables import TrainingRun
 from app.validation import invalid_params
-from models.contract.family import Family, may_get_flat
+from models.contract.family import Family, supports_early_stopping
 from models.contract.fine_tuning import OtherShape, validated
 from models.contract.message import Message
 from models.contract.preparation import Preparation
@@ -126,7 +126,7 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
     except OtherShape as error:
         of_size = "size" in error.names and "size" in family.training.model_fields
         raise invalid("params", "size" if of_size else "network", why=error.message) from error
-    if given.patience and not may_get_flat(params):
+    if given.patience and not supports_early_stopping(params):
         raise never_flat()
     if family.problem and (why := family.problem(params, checkpoints.card_of)):
         raise invalid("params", "network", why=why)

@@ -25,7 +25,7 @@ class Budget(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     steps: Steps | None = Field(None, description="Without one: those of the preset, or of the family's middle one")
-    minutes: Minutes | None = Field(None, description="Of training, over all sittings")
+    minutes: Minutes | None = Field(None, description="Of training, over all attempts")
     patience: Annotated[int, Field(ge=1, le=1000, strict=True)] | None = Field(
         None, description="Measurements of the held-out figure without a better one; the best state is then kept"
     )
@@ -114,7 +114,7 @@ class TrainingRunOut(BaseModel):
     evaluate: bool
     pieces: int = Field(description="Parts that a batch is worked on in, to fit into memory")
     progress: RunProgress
-    seconds: float = Field(description="Of training, over all sittings")
+    seconds: float = Field(description="Of training, over all attempts")
     seconds_left: float | None
     saved_step: int = Field(description="Of the newest checkpoint")
     error: Message | None

@@ -18,7 +18,7 @@ from app.training_runs.planning import invalid, never_flat
 from app.training_runs.schemas import ExtensionIn, PublicationIn, RunProgress, TrainingRunOut
 from app.training_runs.tables import AT_REST, TrainingRun
 from models.contract.card import CheckpointError, read_card
-from models.contract.family import may_get_flat
+from models.contract.family import supports_early_stopping
 from models.contract.files import locked
 from models.contract.message import Message
 from models.contract.publication import publish as publish_checkpoint
@@ -160,7 +160,11 @@ def extend(session: Session, run: TrainingRun, given: ExtensionIn) -> TrainingRu
     if not budget:
         raise invalid("steps", why=Message("Say the new steps, minutes or patience"))
     training = families()[run.family].training if run.family in families() else None
-    if given.patience and training and not may_get_flat(training.model_validate(completed(run.params, training))):
+    if (
+        given.patience
+        and training
+        and not supports_early_stopping(training.model_validate(completed(run.params, training)))
+    ):
         raise never_flat()
     if given.steps is not None and given.steps <= run.saved:
         raise invalid("steps", why=Message("The run has done {steps} steps already", steps=run.saved))

@@ -17,12 +17,12 @@ AT_REST = ("paused", "succeeded", "failed", "cancelled")
 
 
 class TrainingRun(Job, Base):
-    """One run, over all of its sittings. `params` are fully resolved; `total` is 0 until the run says its steps."""
+    """One run, over all of its attempts. `params` are fully resolved; `total` is 0 until the run says its steps."""
 
     __tablename__ = "training_runs"
     __table_args__ = (Index("ix_training_runs_queue", "status", "queue", "priority", "created_at"),)
 
-    given_up = Message(
+    failure_message = Message(
         "The training process stopped three times in a row without a new checkpoint, perhaps for lack of memory. "
         "The log has the details; a smaller batch may help."
     )
@@ -47,14 +47,14 @@ class TrainingRun(Job, Base):
     pause_requested: Mapped[bool] = mapped_column(default=False)
     phase: Mapped[str] = mapped_column(default="")
     progress: Mapped[float] = mapped_column(default=0.0)  # share of the budget that is spent
-    seconds: Mapped[float] = mapped_column(default=0.0)  # of training, over all sittings
+    seconds: Mapped[float] = mapped_column(default=0.0)  # of training, over all attempts
     saved: Mapped[int] = mapped_column(default=0)  # step of the newest checkpoint
     model: Mapped[str | None]  # the name under which it was published last
 
     @classmethod
-    def let_go(cls) -> ColumnElement[str]:
+    def status_when_released(cls) -> ColumnElement[str]:
         return case((cls.cancel_requested, "cancelled"), (cls.pause_requested, "paused"), else_="queued")
 
 
 # Who watches a run looks at its row. Its worker only waits while a process of its own trains.
-enter(JobQueue(TRAINING, TrainingRun, "workers.training.sitting", environment={"OMP_NUM_THREADS": "1"}))
+enter(JobQueue(TRAINING, TrainingRun, "workers.training.attempt", environment={"OMP_NUM_THREADS": "1"}))

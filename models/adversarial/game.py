@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from models.adversarial.objective import OBJECTIVES, GameOf, gradient_penalty
 
-Change = Callable[[Tensor], Tensor]  # what the discriminator sees of pictures
+Augmentation = Callable[[Tensor], Tensor]  # what the discriminator sees of pictures
 
 
-def unchanged(pictures: Tensor) -> Tensor:
+def identity(pictures: Tensor) -> Tensor:
     return pictures
 
 
@@ -45,14 +45,14 @@ class Game:
         return self.gamma > 0 and step % self.penalty_every == 0
 
     def discriminator_losses(
-        self, real: Tensor, fake: Tensor, labels: tuple[Tensor, ...], step: int, change: Change = unchanged
+        self, real: Tensor, fake: Tensor, labels: tuple[Tensor, ...], step: int, augmentation: Augmentation = identity
     ) -> tuple[Tensor, Tensor]:
         """(loss to descend, diagnostics: loss, D(x), D(G(z)), share of pairs told right, R1, R2); means of a batch."""
         fake = fake.detach()
         penalised = self.penalises(step)
         if penalised:
             real, fake = real.detach().requires_grad_(), fake.requires_grad_()
-        scores = self.discriminator(change(torch.cat([real, fake])), *(label.repeat(2) for label in labels))
+        scores = self.discriminator(augmentation(torch.cat([real, fake])), *(label.repeat(2) for label in labels))
         real_scores, fake_scores = scores.chunk(2)
         loss = self.rules.discriminator(real_scores, fake_scores).mean()
         r1 = r2 = loss.new_zeros(())
@@ -67,13 +67,13 @@ class Game:
         return total, torch.stack([part.detach() for part in parts])
 
     def generator_loss(
-        self, real: Tensor, fake: Tensor, labels: tuple[Tensor, ...] = (), change: Change = unchanged
+        self, real: Tensor, fake: Tensor, labels: tuple[Tensor, ...] = (), augmentation: Augmentation = identity
     ) -> Tensor:
         """Mean over the batch; the discriminator is to be frozen, so that no gradient is wasted on it."""
-        scores = self.discriminator(change(fake), *labels)
+        scores = self.discriminator(augmentation(fake), *labels)
         if self.rules.paired:
             with torch.no_grad():
-                beside = self.discriminator(change(real), *labels)
+                beside = self.discriminator(augmentation(real), *labels)
         else:
             beside = scores
         return self.rules.generator(beside, scores).mean()

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import is_parametrized
 
-from models.measure.features import BLOCKS, LOUDNESS, SMALLEST_SEEN, load_lite0
+from models.measure.features import BLOCKS, FEATURE_SCALE, SMALLEST_SEEN, load_lite0
 
 MAPS = (0, 2, 4, 10)  # blocks at a half, a quarter, an eighth and a sixteenth of the side
 MIXED = (32, 48, 64, 96)  # channels after mixing
@@ -78,7 +78,7 @@ class ProjectedDiscriminator(nn.Module):
         maps = self.features(pictures)
         # Scores are as much as Lipschitz heads make of the maps, and the hinge looks at differences of 1: of maps as
         # loud as they are, nine pictures were told from all else within 50 steps, as now in 300.
-        mixed = [mix(maps[i] / LOUDNESS) for i, mix in zip(MAPS, self.over_channels, strict=True)]
+        mixed = [mix(maps[i] / FEATURE_SCALE) for i, mix in zip(MAPS, self.over_channels, strict=True)]
         for i in range(len(mixed) - 2, -1, -1):  # from the deepest up, as in a feature pyramid
             deeper = F.interpolate(mixed[i + 1], mixed[i].shape[-2:], mode="bilinear", align_corners=False)
             mixed[i] = mixed[i] + self.over_scales[i](deeper)

@@ -32,17 +32,17 @@ class Critic:
         if params.is_sharpened:
             self.network = placed(ProjectedDiscriminator(classes), run.device)
             self.game = Game(self.network, "hinge")
-            self.judging = [weight for weight in self.network.parameters() if weight.requires_grad]
-            self.optimizer = torch.optim.Adam(self.judging, LEARNING_RATE, betas=(0.0, 0.99))
+            self.learnable = [weight for weight in self.network.parameters() if weight.requires_grad]
+            self.optimizer = torch.optim.Adam(self.learnable, LEARNING_RATE, betas=(0.0, 0.99))
             self.parts = {"critic": self.network, "critic_optimizer": self.optimizer}
 
     def weight(self, progress: float) -> float:
-        """Of `doubt` in the autoencoder's loss, at this part of the training."""
-        return self.params.adversarial_weight * self.params.late(progress)
+        """Of `adversarial_loss` in the autoencoder's loss, at this part of the training."""
+        return self.params.adversarial_weight * self.params.ramp(progress)
 
-    def doubt(self, pictures: Tensor, rebuilt: Tensor, *labels: Tensor) -> Tensor:
+    def adversarial_loss(self, pictures: Tensor, rebuilt: Tensor, *labels: Tensor) -> Tensor:
         """What the autoencoder is to lower: how little real (B, 3, H, W) look, rebuilt from `pictures`."""
-        learn(self.judging, False)
+        learn(self.learnable, False)
         return self.game.generator_loss(pictures, rebuilt, labels)
 
     def learn(self, pictures: Tensor, rebuilt: list[Tensor], step: int, *labels: Tensor) -> float:
@@ -51,7 +51,7 @@ class Critic:
 
         Raises Diverged.
         """
-        learn(self.judging, True)
+        learn(self.learnable, True)
         self.network.advance()
         self.optimizer.zero_grad(set_to_none=True)
         set_learning_rate([self.optimizer], self.run.rate)

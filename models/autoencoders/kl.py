@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.autoencoders.likelihood import divergence, drawn
+from models.autoencoders.likelihood import divergence, reparameterize
 from models.autoencoders.spatial import SpatialAutoencoder, decoder, encoder
 from models.autoencoders.spec import KLConfig
 
@@ -41,5 +41,5 @@ class KLAutoencoder(SpatialAutoencoder):
     def rebuild(self, pictures: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """(reconstruction from a drawn latent, (B,) KL divergence in nats)."""
         mean, log_variance = self.posterior(pictures)
-        rebuilt: Tensor = self.decoder(drawn(mean, log_variance, noise.to(mean)))
+        rebuilt: Tensor = self.decoder(reparameterize(mean, log_variance, noise.to(mean)))
         return rebuilt, divergence(mean, log_variance).flatten(1).sum(1)

@@ -112,7 +112,7 @@ def normal_log_prob(z: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
     return -0.5 * values.sum(-1)
 
 
-def drawn(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
+def reparameterize(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
     """A sample of a posterior from a standard normal one."""
     return mean + torch.exp(0.5 * log_variance) * noise
 
@@ -154,7 +154,7 @@ def importance_weighted_bound(
     mean, log_variance = model.encoder(x)
     bounds = []
     for _ in range(samples):
-        z = drawn(mean, log_variance, torch.randn(mean.shape, generator=random).to(mean))
+        z = reparameterize(mean, log_variance, torch.randn(mean.shape, generator=random).to(mean))
         weight = model.likelihood.log_prob(x, model.decoder(z))
         bounds.append(weight + prior(z) - normal_log_prob(z, mean, log_variance))
     return torch.logsumexp(torch.stack(bounds), 0) - math.log(samples)

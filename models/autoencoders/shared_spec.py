@@ -79,13 +79,13 @@ class SharpenedTraining(BaseModel):
         json_schema_extra={"more": True},
     )
 
-    def late(self, progress: float) -> float:
+    def ramp(self, progress: float) -> float:
         """How much the late losses count at this part of the training: 0, then a ramp, then 1."""
         return min(1.0, max(0.0, (progress - self.late_from) / RAMP))
 
-    def calm(self, progress: float) -> float:
+    def lr_factor(self, progress: float) -> float:
         """How much of the learning rate is left at this part of the training."""
-        return 1 - (1 - CALM) * self.late(progress) if self.is_sharpened else 1.0
+        return 1 - (1 - CALM) * self.ramp(progress) if self.is_sharpened else 1.0
 
     @property
     def is_sharpened(self) -> bool:

@@ -24,7 +24,7 @@ from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import begin, earlier
+from models.training.start import load_start_weights, start_checkpoint
 from models.training.state import pack, unpack
 
 MEASURED = 256  # held-out pictures of 64 px
@@ -34,8 +34,8 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
     """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself."""
     torch.manual_seed(run.seed)
     network: SpatialAutoencoder = placed(make(params), run.device)
-    before = earlier(params.start_from, run)
-    begin(network, before)
+    before = start_checkpoint(params.start_from, run)
+    load_start_weights(network, before)
     network.encoder.requires_grad_(not params.decoder_only)
     optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
@@ -53,11 +53,13 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
             random = step_generator(run.seed, step)
             batch = augment(to_unit(data.pictures(order.at(step), run.device)), random)
             noise = network.noise(len(batch), random)
-        factor = params.calm(run.progress(step)) * warmup_stable_decay(step, run.progress(step), warmup=200) * run.rate
+        factor = (
+            params.lr_factor(run.progress(step)) * warmup_stable_decay(step, run.progress(step), warmup=200) * run.rate
+        )
         set_learning_rate([optimizer], factor)
         optimizer.zero_grad(set_to_none=True)
         sums, kept = torch.zeros(5, device=run.device), []
-        doubted = critic.weight(run.progress(step))
+        adversarial_weight = critic.weight(run.progress(step))
         for share, weight in run.shares(len(batch)):
             pictures = batch[share].contiguous(memory_format=torch.channels_last)
             with mixed_precision(run.device):
@@ -68,40 +70,42 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
                         F.mse_loss(rebuilt, pictures),
                         perceptual(rebuilt, pictures),
                         divergence.mean(),
-                        critic.doubt(pictures, rebuilt) if doubted else no_loss(rebuilt, pictures),
+                        critic.adversarial_loss(pictures, rebuilt)
+                        if adversarial_weight
+                        else no_loss(rebuilt, pictures),
                     ]
                 )
-                loss = weight * total(losses, params, doubted)
+                loss = weight * total(losses, params, adversarial_weight)
             loss.backward()
             sums += weight * losses.detach()
-            if doubted:
+            if adversarial_weight:
                 kept.append(rebuilt.detach())
         run.add_up(network, sums)
         done = step + 1
-        run.watch(done, total(sums, params, doubted))
+        run.watch(done, total(sums, params, adversarial_weight))
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         ema.update(network, step)
-        margin = critic.learn(batch, kept, step) if doubted else None
+        margin = critic.learn(batch, kept, step) if adversarial_weight else None
         if run.log_is_due(done, every=100):
-            l1, l2, features, kl, doubt = sums.tolist()
+            l1, l2, features, kl, adversarial_loss = sums.tolist()
             figures = {"l1": l1, "l2": l2, "perceptual": features, **({"kl_nats": kl} if kl else {})}
-            figures |= {} if margin is None else {"adversarial": doubt, "margin": margin}
+            figures |= {} if margin is None else {"adversarial": adversarial_loss, "margin": margin}
             run.log_step(done, len(batch), **figures, learning_rate=factor * params.learning_rate)
         if len(held_out) and run.measure_is_due(done):
             with run.spend("measuring"):
                 rebuilt = reconstruct(ema.average, held_out, max(1, params.batch_size // run.pieces))
                 run.log(done, held_out_psnr=(figure := psnr(rebuilt, held_out)))
                 if not params.is_sharpened:
-                    run.measured(done, -figure)
+                    run.report_metric(done, -figure)
                 pairs = torch.stack([held_out[:32], rebuilt[:32]], 1).flatten(0, 1)
                 if run.is_first:
                     run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)))
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
-    outcome = run.outcome(done, ema.average)
+    result = run.result(done, ema.average)
     if run.is_first:
-        card = training_card(family_of(params), params, data.card, run, outcome, before)
+        card = training_card(family_of(params), params, data.card, run, result, before)
         write_model(run.folder.model, ema.average, {**card, **same_latents(params, before)})
 
 
@@ -125,9 +129,9 @@ def family_of(params: FSQTraining | KLTraining) -> str:
     return "fsq-autoencoder" if isinstance(params, FSQTraining) else "kl-autoencoder"
 
 
-def total(losses: Tensor, params: FSQTraining | KLTraining, doubted: float) -> Tensor:
+def total(losses: Tensor, params: FSQTraining | KLTraining, adversarial_weight: float) -> Tensor:
     """The loss of (L1, L2, perceptual, KL in nats a picture, adversarial)."""
-    loss = losses[0] + 2 * losses[1] + params.perceptual_weight * losses[2] + doubted * losses[4]
+    loss = losses[0] + 2 * losses[1] + params.perceptual_weight * losses[2] + adversarial_weight * losses[4]
     return loss + params.kl_weight * losses[3] if isinstance(params, KLTraining) else loss
 
 

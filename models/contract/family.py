@@ -71,6 +71,6 @@ class Family:
         return next((task for task in self.tasks if task.name == name), None)
 
 
-def may_get_flat(params: BaseModel) -> bool:
+def supports_early_stopping(params: BaseModel) -> bool:
     """Whether a held-out figure says how good a run with these parameters is, so that it can end on a plateau."""
     return not getattr(params, "is_sharpened", False)

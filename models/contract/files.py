@@ -64,10 +64,10 @@ def write_atomically(path: Path, content: bytes, mode: int = 0o640) -> None:
 
 
 @contextmanager
-def locked(path: Path, seconds: float, look: Callable[[], None] = lambda: None) -> Iterator[None]:
+def locked(path: Path, seconds: float, check_cancelled: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Nobody else on this machine is in such a block for `path`. Raises TimeoutError after `seconds`.
 
-    `look` is called while it waits, and may raise.
+    `check_cancelled` is called while it waits, and may raise.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lock, deadline = FileLock(lock_of(path)), time.monotonic() + seconds
@@ -78,7 +78,7 @@ def locked(path: Path, seconds: float, look: Callable[[], None] = lambda: None) 
         except Timeout:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{path} is in use") from None
-        look()
+        check_cancelled()
         time.sleep(0.2)
     try:
         yield

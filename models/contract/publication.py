@@ -46,7 +46,7 @@ def publish(
     card = read_card(folder)
     if card["family"] not in families():
         raise CheckpointError("no family here is called {family!r}", family=card["family"])
-    if target.exists() and (other := cut_off(name, card, checkpoints)):
+    if target.exists() and (other := dependent_broken_by(name, card, checkpoints)):
         raise CheckpointError(
             "{other} draws with the {name} that is there; unpublish that first", other=other, name=name
         )
@@ -63,7 +63,7 @@ def publish(
     return target
 
 
-def cut_off(name: str, card: dict[str, Any], checkpoints: Path) -> str | None:
+def dependent_broken_by(name: str, card: dict[str, Any], checkpoints: Path) -> str | None:
     """A checkpoint that could not draw any more if the one that `card` is of took the place of `name`."""
     fits = {card["sha256"], *card.get("same_latents_as", [])}
     for folder in sorted(checkpoints.iterdir()):

@@ -52,7 +52,7 @@ def completed(kept: dict[str, Any], training: type[BaseModel]) -> dict[str, Any]
 
 
 def remember(path: Path, settings: dict[str, Any], training: type[BaseModel] | None = None) -> list[str]:
-    """Keep a run's settings beside it; names of those that differ from what an earlier sitting kept.
+    """Keep a run's settings beside it; names of those that differ from what an earlier attempt kept.
 
     Parameters of `training` that did not exist then count as their defaults.
     """

@@ -29,7 +29,7 @@ from models.training.ema import EMA
 from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import begin, earlier, own_copy
+from models.training.start import load_start_weights, pin_checkpoint, start_checkpoint
 from models.training.state import Part, pack, unpack
 
 MEASURED = 384  # items of each held-out split, while a run trains
@@ -93,12 +93,12 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
     Raises CheckpointError when the autoencoder or the checkpoint to start from is missing, broken or of another shape.
     """
     torch.manual_seed(run.seed)
-    before = earlier(params.start_from, run)
+    before = start_checkpoint(params.start_from, run)
     autoencoder: KLAutoencoder | None = None
     beneath: dict[str, object] = {}
     with parallel.first_alone():
         if params.autoencoder:
-            own = own_copy(params.autoencoder, run, Path("autoencoder") / params.autoencoder)
+            own = pin_checkpoint(params.autoencoder, run, Path("autoencoder") / params.autoencoder)
             autoencoder, _ = load_latents(params.autoencoder, run.device, beside=own.parent)
             card = read_card(own)
             beneath = {"builds_on": [{"role": AUTOENCODER, "name": params.autoencoder, "sha256": card["sha256"]}]}
@@ -121,7 +121,7 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
     train_items = data.indices("train")
     if autoencoder:
         fit_scale(network, pictures.plain(spread(train_items, 4096)))
-    begin(network, before)
+    load_start_weights(network, before)
     optimizers = muon_and_adamw(
         *split_parameters(network, "encoder.", "layers."),
         muon_lr=params.muon_learning_rate,
@@ -184,16 +184,16 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
                 }
                 run.log(done, **{f"held_out_loss_{split}": figure for split, figure in held_out.items()})
                 if held_out:
-                    run.measured(done, sum(held_out.values()) / len(held_out))
+                    run.report_metric(done, sum(held_out.values()) / len(held_out))
                 if run.is_first:
                     run.folder.keep_sheet(
                         done, watched_sheet(FlowSampler(ema.average, autoencoder, prompts), requests, watched)
                     )
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
-    outcome = run.outcome(done, ema.average)
+    result = run.result(done, ema.average)
     if run.is_first:
-        card = training_card("flow-transformer", params, data.card, run, outcome, before)
+        card = training_card("flow-transformer", params, data.card, run, result, before)
         write_model(run.folder.model, ema.average, {**card, **beneath}, {"tokenizer.json": tokenizer.to_str()})
 
 

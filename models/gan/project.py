@@ -12,7 +12,7 @@ from models.contract.sampling import OnStep, Previews, as_pictures
 from models.data.pictures import to_pixels
 from models.gan.encoder import Encoder, fit_encoder, seen
 from models.gan.network import Generator
-from models.measure.features import PerceptualLoss, by_place
+from models.measure.features import PerceptualLoss, feature_distance
 
 STEPS = 5
 RATE, MEMORY, MEMORY_OF_SQUARES = 0.06, 0.3, 0.9  # of Adam: a search so short has no time to build up speed
@@ -35,7 +35,7 @@ def project(
         with torch.enable_grad():
             latents = latents.detach().requires_grad_()
             drawn = network(latents, labels)
-            features = by_place(list(zip(perceptual.features(drawn), wanted, strict=True)))
+            features = feature_distance(list(zip(perceptual.features(drawn), wanted, strict=True)))
             distance = (drawn - pictures).abs().mean() + features
             (gradient,) = torch.autograd.grad(len(pictures) * (distance + PULL * latents.square().mean()), latents)
         # Adam by hand: torch's imports a compiler first, which takes longer than the whole search.

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models.adversarial import augment
-from models.adversarial.game import Change, Game, learn, unchanged
+from models.adversarial.game import Augmentation, Game, identity, learn
 from models.adversarial.objective import divergence_bound
 from models.adversarial.projected import ProjectedDiscriminator
 from models.checkpoint import write_model
@@ -40,7 +40,7 @@ from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import begin, earlier
+from models.training.start import load_start_weights, start_checkpoint
 from models.training.state import pack, unpack
 
 SHOWN, COLUMNS = 64, 16
@@ -50,42 +50,42 @@ REST = 200  # steps, at most, in which a generator that knows something waits fo
 
 
 @dataclass
-class Draws:
+class StepNoise:
     """All randomness of a step, for the whole batch."""
 
     latents: Tensor  # (B, latent), the same for both turns
-    changes: Tensor  # (3, B, KINDS, 3): of real ones and of fakes when the discriminator learns, then of both alike
+    augmentations: Tensor  # (3, B, KINDS, 3): of real and of fakes when the discriminator learns, then of both alike
 
     @staticmethod
-    def of(params: GANTraining, count: int, random: torch.Generator) -> Draws:
+    def of(params: GANTraining, count: int, random: torch.Generator) -> StepNoise:
         latents = torch.randn(count, params.network.latent, generator=random)
-        return Draws(latents, augment.draw(3 * count, random).view(3, count, augment.KINDS, 3))
+        return StepNoise(latents, augment.draw(3 * count, random).view(3, count, augment.KINDS, 3))
 
-    def change(self, rows: tuple[int, ...], share: slice, strength: float) -> Change:
+    def augmentation(self, rows: tuple[int, ...], share: slice, strength: float) -> Augmentation:
         """What the discriminator sees of pictures, `rows` of them one after another."""
         if strength <= 0:
-            return unchanged
-        random = torch.cat([self.changes[row, share] for row in rows])
+            return identity
+        random = torch.cat([self.augmentations[row, share] for row in rows])
         return partial(augment.augment, chance=strength, random=random)
 
 
 def train(params: GANTraining, data: Collection, run: Run) -> None:
     """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself."""
     torch.manual_seed(run.seed)
-    before = earlier(params.start_from, run)
+    before = start_checkpoint(params.start_from, run)
     labels = label_names(data) if params.labels else []
     if before:
         labels = labels_for(params.network.classes, labels, params.labels)
     params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
     generator = placed(generator_of(params.network), run.device)
-    begin(generator, before, labels, by_label=("embedding.weight",), anew=("encoder.",))
+    load_start_weights(generator, before, labels, by_label=("embedding.weight",), anew=("encoder.",))
     projected = params.discriminator == "projected"
     discriminator = ProjectedDiscriminator(len(labels)) if projected else discriminator_of(params.network)
     discriminator = placed(discriminator, run.device)
-    judging = [weight for weight in discriminator.parameters() if weight.requires_grad]
-    judge, maker = (
+    weights_d = [weight for weight in discriminator.parameters() if weight.requires_grad]
+    optimizer_d, optimizer_g = (
         torch.optim.Adam(weights, lr=params.learning_rate, betas=(0.0, 0.99), fused=True)
-        for weights in (judging, list(generator.parameters()))
+        for weights in (weights_d, list(generator.parameters()))
     )
     rest = min(REST, run.steps // 10) if before else 0
     ema = EMA(generator, params.ema_decay)
@@ -94,8 +94,8 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         "generator": generator,
         "discriminator": discriminator,
         "ema": ema.average,
-        "optimizer_d": judge,
-        "optimizer_g": maker,
+        "optimizer_d": optimizer_d,
+        "optimizer_g": optimizer_g,
     }
     done, tensors = run.restore()
     if tensors:
@@ -109,48 +109,48 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     for step in run.steps_from(done):
         with run.spend("data"):
             chosen, random = order.at(step), step_generator(run.seed, step)
-            draws = Draws.of(params, len(chosen), random)
+            noise = StepNoise.of(params, len(chosen), random)
             batch = mirrored(to_unit(data.pictures(chosen, run.device)), random, data.mirrorable[chosen], shift=0)
             batch = batch.contiguous(memory_format=torch.channels_last)
             styles = labels_of(data, chosen, labels) if labels else None
         factor = run.rate * warmup_stable_decay(step, run.progress(step))
-        set_learning_rate([judge], factor)
-        set_learning_rate([maker], run.rate * warmup_stable_decay(max(0, step - rest), run.progress(step)))
+        set_learning_rate([optimizer_d], factor)
+        set_learning_rate([optimizer_g], run.rate * warmup_stable_decay(max(0, step - rest), run.progress(step)))
 
         discriminator.advance()
-        learn(judging, True)
-        judge.zero_grad(set_to_none=True)
+        learn(weights_d, True)
+        optimizer_d.zero_grad(set_to_none=True)
         sums = torch.zeros(6, device=run.device)
         # The generator has its turn with the same pictures. Those of many pieces are drawn again: one piece is held.
         for share, weight in run.shares(len(batch)):
-            real, latents, given = on_device(run, batch, draws.latents, styles, share)
+            real, latents, given = on_device(run, batch, noise.latents, styles, share)
             with mixed_precision(run.device):
                 with torch.set_grad_enabled(run.pieces == 1):
                     fake = generator(latents, *given)
-                change = draws.change((0, 1), share, strength)
-                loss, said = game.discriminator_losses(real, fake, given, step, change)
+                augmentation = noise.augmentation((0, 1), share, strength)
+                loss, said = game.discriminator_losses(real, fake, given, step, augmentation)
             (weight * loss).backward()
             sums += weight * said
         run.add_up(discriminator, sums)
-        judge.step()
+        optimizer_d.step()
 
-        learn(judging, False)
-        maker.zero_grad(set_to_none=True)
+        learn(weights_d, False)
+        optimizer_g.zero_grad(set_to_none=True)
         generator_loss = torch.zeros((), device=run.device)
         for share, weight in run.shares(len(batch)):
-            real, latents, given = on_device(run, batch, draws.latents, styles, share)
+            real, latents, given = on_device(run, batch, noise.latents, styles, share)
             with mixed_precision(run.device):
                 if run.pieces > 1:
                     fake = generator(latents, *given)
-                change = draws.change((2,), share, strength)
-                loss = weight * game.generator_loss(real, fake, given, change)
+                augmentation = noise.augmentation((2,), share, strength)
+                loss = weight * game.generator_loss(real, fake, given, augmentation)
             loss.backward()
             generator_loss += loss.detach()
         run.add_up(generator, generator_loss)
         done = step + 1
         run.watch(done, sums[0] + generator_loss)
         if step >= rest:
-            maker.step()
+            optimizer_g.step()
             ema.update(generator, step)
 
         if params.augmentation == "adaptive":
@@ -163,11 +163,11 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
             run.log_step(done, len(batch), **figures, augmentation=strength, learning_rate=rate)
         if run.measure_is_due(done) and (done > rest or run.is_over(done)):
             with run.spend("measuring"):
-                watched.look(done, ema.average)
+                watched.measure(done, ema.average)
         if run.checkpoint_is_due(done):
             own = {"strength": torch.tensor(strength, dtype=torch.float64), "rest": torch.tensor(rest)}
             run.save(done, {**pack(**parts), **own})
-    outcome = run.outcome(done, ema.average)
+    result = run.result(done, ema.average)
     run.finish()
     if run.is_first:
         run.beat("encoder", progress=1.0)
@@ -176,7 +176,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         piece = min(PIECE, watched.piece)
         encoder = fit_encoder(ema.average, lite0, count, piece, lambda drawn: run.is_at_work("encoder", drawn=drawn))
         ema.average.add_module("encoder", encoder)
-        card = training_card("gan", params, data.card, run, outcome, before)
+        card = training_card("gan", params, data.card, run, result, before)
         learnt = {"labels": labels, "directions": list(directions(ema.average))}
         write_model(run.folder.model, ema.average, {**card, **learnt})
 
@@ -226,7 +226,7 @@ class Watched:
         return pooled_lite0(pictures.to(self.run.device), self.piece)
 
     @torch.no_grad()
-    def look(self, done: int, network: nn.Module) -> None:
+    def measure(self, done: int, network: nn.Module) -> None:
         drawn = torch.cat(
             [
                 network(
@@ -242,4 +242,4 @@ class Watched:
         if self.real is not None:
             distance = kernel_distance(self.features(drawn), self.real)
             self.run.log(done, held_out_kernel_distance=distance)
-            self.run.measured(done, distance)
+            self.run.report_metric(done, distance)

@@ -28,7 +28,7 @@ from models.training.ema import EMA
 from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import own_copy
+from models.training.start import pin_checkpoint
 from models.training.state import Part, pack, unpack
 from models.transformer.train import Examples
 
@@ -45,7 +45,7 @@ def masked(images: Tensor, share: Tensor, vocabulary: int, random: torch.Generat
 def train(params: MaskedTraining, data: Collection, run: Run) -> None:
     torch.manual_seed(run.seed)
     with parallel.first_alone():
-        own = own_copy(params.autoencoder, run, Path("autoencoder") / params.autoencoder)
+        own = pin_checkpoint(params.autoencoder, run, Path("autoencoder") / params.autoencoder)
         autoencoder, _ = load_autoencoder(params.autoencoder, run.device, beside=own.parent)
         prompts = PromptEncoder(
             tokenizer_for(data, params.network.text_vocabulary, run.path / "tokenizer.json"),
@@ -116,14 +116,14 @@ def train(params: MaskedTraining, data: Collection, run: Run) -> None:
                     for split in data.held_out
                 }
                 run.log(done, **{f"held_out_loss_{split}": figure for split, figure in held_out.items()})
-                run.measured(done, sum(held_out.values()) / len(held_out))
+                run.report_metric(done, sum(held_out.values()) / len(held_out))
                 run.folder.keep_sheet(
                     done, watched_sheet(MaskedSampler(ema.average, autoencoder, prompts), requests, watched)
                 )
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
-    outcome = run.outcome(done, ema.average)
-    card = training_card("masked-transformer", params, data.card, run, outcome, None)
+    result = run.result(done, ema.average)
+    card = training_card("masked-transformer", params, data.card, run, result, None)
     named = {"builds_on": [{"role": AUTOENCODER, "name": params.autoencoder, "sha256": read_card(own)["sha256"]}]}
     write_model(run.folder.model, ema.average, {**card, **named}, {"tokenizer.json": prompts.tokenizer.to_str()})
 

@@ -40,7 +40,7 @@ BLOCKS = [
 
 POOLED, SMALLEST_SEEN = (4, 10), 64  # blocks at an eighth and a sixteenth of the side
 LOSS_DEPTH = 5  # blocks that losses look at, down to an eighth of the side
-LOUDNESS = 10.0  # about the root mean square of maps of pictures, which is 5 to 11
+FEATURE_SCALE = 10.0  # about the root mean square of maps of pictures, which is 5 to 11
 Sides = list[tuple[Tensor, Tensor]]  # what is known of pictures and of their targets, block by block
 
 
@@ -137,7 +137,7 @@ class PerceptualLoss(nn.Module):
 
     def forward(self, pictures: Tensor, targets: Tensor) -> Tensor:
         """Two (B, 3, H, W) in [-1, 1] -> scalar."""
-        return by_place(self.maps(pictures, targets))
+        return feature_distance(self.maps(pictures, targets))
 
     def maps(self, pictures: Tensor, targets: Tensor) -> Sides:
         """Those of both, (B, C, h, w) each."""
@@ -146,23 +146,23 @@ class PerceptualLoss(nn.Module):
         return list(zip(self.features(pictures), wanted, strict=True))
 
 
-def by_place(maps: Sides) -> Tensor:
+def feature_distance(maps: Sides) -> Tensor:
     distances = [(unit(ours) - unit(theirs)).square().sum(1).mean() for ours, theirs in maps]
     return torch.stack(distances).mean()
 
 
-def manners(maps: Sides) -> Sides:
-    """`manner` of both, (B, 2C) each."""
-    return [(manner(ours), manner(theirs)) for ours, theirs in maps]
+def feature_statistics(maps: Sides) -> Sides:
+    """`statistics_of` of both, (B, 2C) each."""
+    return [(statistics_of(ours), statistics_of(theirs)) for ours, theirs in maps]
 
 
-def by_manner(manners: Sides) -> Tensor:
+def statistics_distance(feature_statistics: Sides) -> Tensor:
     """Of each block, how unlike they are, of what they are in all."""
-    distances = [((a - b).square().sum(1) / (b.square().sum(1) + 1e-3)).mean() for a, b in manners]
+    distances = [((a - b).square().sum(1) / (b.square().sum(1) + 1e-3)).mean() for a, b in feature_statistics]
     return torch.stack(distances).mean()
 
 
-def manner(maps: Tensor) -> Tensor:
+def statistics_of(maps: Tensor) -> Tensor:
     """(B, C, h, w) -> (B, 2C): mean and spread of each channel. Where these are alike, pictures are drawn alike,
     wherever things are: Li et al., "Demystifying Neural Style Transfer", 2017.
     """

@@ -14,14 +14,14 @@ def training_card(
     params: Any,
     collection: dict[str, Any],
     run: Run,
-    outcome: tuple[int, dict[str, float]],
+    result: tuple[int, dict[str, float]],
     before: Path | None,
 ) -> dict[str, Any]:
-    """`outcome` is the run's: (step, held-out figures); `before` is the checkpoint that it started from.
+    """`result` is the run's: (step, held-out figures); `before` is the checkpoint that it started from.
 
     `params` has the network's own parameters under `network`; `collection` is the card of what was trained on.
     """
-    step, figures = outcome
+    step, figures = result
     return {
         "family": family,
         "config": params.network.model_dump(),

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from models.checkpoint import ZOO, CheckpointError
-from models.contract.family import may_get_flat
+from models.contract.family import supports_early_stopping
 from models.contract.files import is_full, locked
 from models.contract.fine_tuning import validated
 from models.contract.message import Message, MessageError
@@ -95,7 +95,7 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
         if arguments.collection:
             recipe.card = {"title": data.card.get("title", data.card["name"])}
         params: Any = validated(family.training, recipe.params, cards(run))
-        if recipe.patience and not may_get_flat(params):
+        if recipe.patience and not supports_early_stopping(params):
             raise ValueError("a run that a discriminator sharpens never gets flat: give steps or minutes")
     except FileNotFoundError as error:
         raise UsedWrongly(

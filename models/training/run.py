@@ -66,7 +66,7 @@ class Run:
     best: tuple[int, float] | None = None  # step and held-out figure
     best_figures: dict[str, float] = field(default_factory=dict)  # all held-out figures of that step
     is_done: bool = False  # all is saved; what comes may be left at once
-    _worse: int = 0  # measurements since the best
+    _stale: int = 0  # measurements since the best
     _seconds_before: float = 0.0
     _started: float = field(default_factory=time.monotonic)
     _ended: float | None = None
@@ -121,7 +121,7 @@ class Run:
         self._ended = time.monotonic()
 
     def finish(self) -> None:
-        """The last state is saved; from now on a wish to stop is heard at once. Raises Stopped for an earlier one."""
+        """The last state is saved; a request to stop is heard at once from now on. Raises Stopped for one before."""
         self.is_done = True
         if self._stop:
             raise Stopped("stopped after the last step")
@@ -135,7 +135,7 @@ class Run:
 
     @property
     def seconds(self) -> float:
-        """Training time so far, over all sittings."""
+        """Training time so far, over all attempts."""
         return self._seconds_before + (self._ended or time.monotonic()) - self._started
 
     def progress(self, step: int) -> float:
@@ -176,7 +176,7 @@ class Run:
 
     @property
     def _is_flat(self) -> bool:
-        return bool(self.patience and self._worse >= self.patience)
+        return bool(self.patience and self._stale >= self.patience)
 
     # --- log --------------------------------------------------------------------------------------------------------
 
@@ -232,16 +232,16 @@ class Run:
         )
         self._logged, self._spent = (done, now), {}
 
-    def measured(self, done: int, figure: float) -> None:
+    def report_metric(self, done: int, figure: float) -> None:
         """Tell the held-out figure, less is better: the best state is kept, and a plateau ends the run.
 
         Every process calls it, and is told the same.
         """
         if math.isfinite(figure) and (self.best is None or figure < self.best[1]):
-            self.best, self._worse = (done, figure), 0
+            self.best, self._stale = (done, figure), 0
             self.best_figures = held_out(self.last)
         else:
-            self._worse += 1
+            self._stale += 1
         if self.patience:
             (flat,) = parallel.largest(self._is_flat)
             over, stop, due = self._decide(done)
@@ -320,7 +320,7 @@ class Run:
                     "pieces": self.pieces,
                     "best": self.best,
                     "best_figures": self.best_figures,
-                    "worse": self._worse,
+                    "worse": self._stale,
                     "budget": self._budget,
                     "figures": held_out(self.last),
                 }
@@ -349,11 +349,11 @@ class Run:
         best = facts.get("best")
         self.best, self.best_figures = (best[0], best[1]) if best else None, facts.get("best_figures", {})
         # Who gives a run that has got flat another budget wants it to go on.
-        self._worse = facts.get("worse", 0) if facts.get("budget") == self._budget else 0
+        self._stale = facts.get("worse", 0) if facts.get("budget") == self._budget else 0
         self.last |= facts.get("figures", {})
         return facts["step"], tensors
 
-    def outcome(self, done: int, ema: nn.Module) -> tuple[int, dict[str, float]]:
+    def result(self, done: int, ema: nn.Module) -> tuple[int, dict[str, float]]:
         """(step, held-out figures) of what the run has to show: its end, or with `patience` its best state, which `ema`
         then gets.
         """

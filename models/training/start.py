@@ -17,7 +17,7 @@ from models.training.run import Run
 PLACE = Path("start")
 
 
-def own_copy(name: str, run: Run, place: Path) -> Path:
+def pin_checkpoint(name: str, run: Run, place: Path) -> Path:
     """A checkpoint that the run builds on, kept in its folder: it resumes after that was replaced or deleted."""
     copy = run.path / place
     if not copy.exists():
@@ -32,15 +32,15 @@ def cards(run: Run) -> Callable[[str], dict[str, Any]]:
     return lambda name: read_card(run.path / PLACE if (run.path / PLACE).exists() else find(name, run.published))
 
 
-def earlier(name: str | None, run: Run) -> Path | None:
+def start_checkpoint(name: str | None, run: Run) -> Path | None:
     """Folder of the run's own copy of the checkpoint that it starts from, if it does. Raises CheckpointError."""
     if name is None:
         return None
     with parallel.first_alone():
-        return own_copy(name, run, PLACE)
+        return pin_checkpoint(name, run, PLACE)
 
 
-def begin(
+def load_start_weights(
     network: nn.Module,
     checkpoint: Path | None,
     labels: Sequence[str] = (),

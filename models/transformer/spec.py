@@ -143,7 +143,7 @@ class TransformerTraining(BaseModel):
 def problem(params: TransformerTraining, card_of: Callable[[str], dict[str, Any]]) -> Message | None:
     """The autoencoder's tokens must be the network's."""
     autoencoder, network = card_of(params.autoencoder), params.network
-    if params.start_from and not speaks(card_of(params.start_from), autoencoder):
+    if params.start_from and not shares_tokens_with(card_of(params.start_from), autoencoder):
         return Message(
             "{name} draws with other tokens than those of {autoencoder}",
             name=params.start_from,
@@ -164,7 +164,7 @@ def problem(params: TransformerTraining, card_of: Callable[[str], dict[str, Any]
     return None
 
 
-def speaks(card: dict[str, Any], autoencoder: dict[str, Any]) -> bool:
+def shares_tokens_with(card: dict[str, Any], autoencoder: dict[str, Any]) -> bool:
     """Whether the transformer of a card was trained on the tokens of this autoencoder; both are cards."""
     named = beneath(card, AUTOENCODER)
     return named is not None and named["sha256"] in (autoencoder["sha256"], *autoencoder.get("same_latents_as", []))

@@ -26,7 +26,7 @@ from models.training.ema import EMA
 from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import begin, earlier, own_copy
+from models.training.start import load_start_weights, pin_checkpoint, start_checkpoint
 from models.training.state import Part, pack, unpack
 from models.transformer.network import TextToImageTransformer
 from models.transformer.sample import TransformerSampler, requests
@@ -92,9 +92,9 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     Raises CheckpointError when the autoencoder or the checkpoint to start from is missing, broken or of another shape.
     """
     torch.manual_seed(run.seed)
-    before = earlier(params.start_from, run)
+    before = start_checkpoint(params.start_from, run)
     with parallel.first_alone():
-        own = own_copy(params.autoencoder, run, Path("autoencoder") / params.autoencoder)
+        own = pin_checkpoint(params.autoencoder, run, Path("autoencoder") / params.autoencoder)
         autoencoder, autoencoder_folder = load_autoencoder(params.autoencoder, run.device, beside=own.parent)
         copies = {
             params.autoencoder: read_card(autoencoder_folder),
@@ -119,7 +119,7 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
             on_progress=lambda done: run.is_at_work("preparing", read=done),
         )
     network = TextToImageTransformer(params.network).to(run.device)
-    begin(network, before)
+    load_start_weights(network, before)
     optimizers = muon_and_adamw(
         *split_parameters(network, "encoder.", "decoder."),
         muon_lr=params.muon_learning_rate,
@@ -180,16 +180,16 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
                 }
                 run.log(done, **{f"held_out_loss_{split}": figure for split, figure in held_out.items()})
                 if held_out:
-                    run.measured(done, sum(held_out.values()) / len(held_out))
+                    run.report_metric(done, sum(held_out.values()) / len(held_out))
                 if run.is_first:
                     run.folder.keep_sheet(
                         done, watched_sheet(TransformerSampler(ema.average, autoencoder, prompts), requests, watched)
                     )
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
-    outcome = run.outcome(done, ema.average)
+    result = run.result(done, ema.average)
     if run.is_first:
-        card = training_card("text-to-image-transformer", params, data.card, run, outcome, before)
+        card = training_card("text-to-image-transformer", params, data.card, run, result, before)
         sha256 = read_card(autoencoder_folder)["sha256"]
         beneath = {"builds_on": [{"role": AUTOENCODER, "name": params.autoencoder, "sha256": sha256}]}
         write_model(run.folder.model, ema.average, {**card, **beneath}, {"tokenizer.json": prompts.tokenizer.to_str()})

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from models.autoencoders.likelihood import beta_at, bits_a_number, divergence, drawn, with_free_bits
+from models.autoencoders.likelihood import beta_at, bits_a_number, divergence, reparameterize, with_free_bits
 from models.checkpoint import write_model
 from models.data.pictures import (
     Collection,
@@ -34,7 +34,7 @@ from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import begin, earlier
+from models.training.start import load_start_weights, start_checkpoint
 from models.training.state import pack, unpack
 from models.vae.network import VAE
 from models.vae.spec import VAETraining
@@ -70,7 +70,7 @@ def losses(
 ) -> Losses:
     """(B, 3, H, W) in [-1, 1], (B, latent) of a standard normal; `whole`: divergences of the whole batch."""
     mean, log_variance = network.encoder(pictures)
-    rebuilt = network.decoder(drawn(mean, log_variance, noise))
+    rebuilt = network.decoder(reparameterize(mean, log_variance, noise))
     reconstruction = -network.likelihood.log_prob(pictures, rebuilt).mean()
     divergences = divergence(mean, log_variance)
     features = perceptual(rebuilt, pictures) if perceptual else rebuilt.new_zeros(())
@@ -85,8 +85,8 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
     labels = label_names(data) if params.labels else []
     params = params.model_copy(update={"network": params.network.model_copy(update={"classes": len(labels)})})
     network = placed(VAE(params.network), run.device)
-    before = earlier(params.start_from, run)
-    begin(network, before, anew=("prior.", "directions"))
+    before = start_checkpoint(params.start_from, run)
+    load_start_weights(network, before, anew=("prior.", "directions"))
     if params.scale:
         network.likelihood.fix(params.scale)
     trained = [
@@ -136,7 +136,7 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
                 measure(ema.average, held_out, max(1, params.batch_size // run.pieces), done, run)
         if run.checkpoint_is_due(done):
             run.save(done, pack(network=network, ema=ema.average, optimizer=optimizer))
-    outcome = run.outcome(done, ema.average)
+    result = run.result(done, ema.average)
     run.finish()
     if run.is_first:
         run.beat("fitting", progress=1.0)
@@ -151,7 +151,7 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
         params.network.directions = len(names)
         ema.average.directions = attribute_directions(ema.average, data, train_items, means, styles, names)
         family = "prompted-vae" if params.network.text else "vae"
-        card = training_card(family, params, data.card, run, outcome, before)
+        card = training_card(family, params, data.card, run, result, before)
         write_model(run.folder.model, ema.average, {**card, "labels": labels, "directions": names})
 
 
@@ -181,14 +181,14 @@ def measure(network: VAE, held_out: Tensor, batch: int, done: int, run: Run) -> 
     for pictures in held_out.split(batch):
         mean, log_variance = network.encoder(pictures)
         noise = torch.randn(mean.shape, generator=random).to(mean)
-        likelihood = network.likelihood.log_prob(pictures, network.decoder(drawn(mean, log_variance, noise)))
+        likelihood = network.likelihood.log_prob(pictures, network.decoder(reparameterize(mean, log_variance, noise)))
         bounds.append(likelihood - divergence(mean, log_variance).sum(1))
         rebuilt.append(network.decoder(mean))
         means.append(mean)
     bits = bits_a_number(network.likelihood, float(torch.cat(bounds).mean()), held_out[0].numel())
     pictures = torch.cat(rebuilt)
     run.log(done, held_out_bound_bits=bits, held_out_psnr=psnr(pictures, held_out))
-    run.measured(done, bits)
+    run.report_metric(done, bits)
     if run.is_first:
         pairs = torch.stack([held_out[:SHOWN], pictures[:SHOWN]], 1).flatten(0, 1)
         shown = torch.cat([pairs, network.decoder(spread_as(torch.cat(means), step_generator(run.seed, 1)))])
@@ -245,7 +245,7 @@ def fit_prior(
         noise = torch.randn(PRIOR_BATCH, means.size(1), generator=random).to(means)
         sentences = captions.draw(chosen, random).to(means) if captions else None
         chosen = chosen.to(means.device)
-        latents = drawn(means[chosen], log_variances[chosen], noise)
+        latents = reparameterize(means[chosen], log_variances[chosen], noise)
         loss = -network.prior.log_prob(latents, None if styles is None else styles[chosen], sentences).mean()
         optimizer.param_groups[0]["lr"] = PRIOR_RATE * (1 - step / steps)
         optimizer.zero_grad(set_to_none=True)

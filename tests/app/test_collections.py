@@ -39,14 +39,14 @@ def test_every_collection_has_a_size_and_a_builder() -> None:
 def test_a_command_is_left_at_once_when_it_is_no_longer_wanted(tmp_path: Path) -> None:
     calls = []
 
-    def look() -> None:
+    def check_cancelled() -> None:
         calls.append(1)
         if len(calls) == 3:
             raise Left
 
     began = time.monotonic()
     with pytest.raises(Left):
-        run([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, look)
+        run([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, check_cancelled)
     assert time.monotonic() - began < 10
 
 
@@ -80,13 +80,13 @@ def test_a_portrait_is_drawn_pixel_by_pixel_on_white() -> None:
 def test_portraits_are_left_when_they_are_no_longer_wanted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     svg = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="{}" height="9"/></svg>'
     made = [{"svg": svg.format(i), "extra": {}} for i in range(1, 9)]
-    monkeypatch.setattr(portraits, "lines", lambda style, cache, look: iter(made))
+    monkeypatch.setattr(portraits, "lines", lambda style, cache, check_cancelled: iter(made))
 
-    def look() -> None:
+    def check_cancelled() -> None:
         raise Left
 
     with pytest.raises(Left):
-        portraits.build("pixel-faces", tmp_path / "pixel-faces", tmp_path, look)
+        portraits.build("pixel-faces", tmp_path / "pixel-faces", tmp_path, check_cancelled)
     assert not (tmp_path / "pixel-faces").exists()
     card = portraits.build("pixel-faces", tmp_path / "pixel-faces", tmp_path, lambda: None)
     assert card["count"] == 8 and card["size"] == 32

@@ -179,15 +179,17 @@ def test_a_studio_that_stops_leaves_a_fetch(wheel: PyPIPackage, monkeypatch: pyt
 
 @pytest.mark.usefixtures("in_process")
 def test_pictures_that_a_run_made_ready_are_here_whatever_a_click_met(monkeypatch: pytest.MonkeyPatch) -> None:
-    def unreachable(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> None:
+    def unreachable(name: str, folder: Path, cache: Path, check_cancelled: Callable[[], None]) -> None:
         raise FetchError("npm could not fetch x@1: no network")
 
     monkeypatch.setattr(fetching, "build", unreachable)
     with pytest.raises(Unavailable, match="no network"):
         fetching.fetch("emoji", None)
     assert offer("emoji").status == "failed"
-    monkeypatch.setattr(fetching, "build", lambda name, folder, cache, look: put(folder / "card.json", b'{"count": 3}'))
-    fetching.pictures("emoji", fetching.look)
+    monkeypatch.setattr(
+        fetching, "build", lambda name, folder, cache, check_cancelled: put(folder / "card.json", b'{"count": 3}')
+    )
+    fetching.pictures("emoji", fetching.check_cancelled)
     assert offer("emoji").status == "here"
     assert fetching.fetch("emoji", None).repeated == 3
 

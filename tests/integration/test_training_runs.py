@@ -82,13 +82,13 @@ def launch(client: httpx.Client, dataset: str, **values: Any) -> str:
     return str(answer.json()["id"])
 
 
-def look(client: httpx.Client, run: str) -> dict[str, Any]:
+def run_of(client: httpx.Client, run: str) -> dict[str, Any]:
     return dict(client.get(f"/training-runs/{run}").json())
 
 
 def rested(client: httpx.Client, run: str, seconds: float = 180) -> dict[str, Any]:
     def ready() -> dict[str, Any] | None:
-        found = look(client, run)
+        found = run_of(client, run)
         return found if found["status"] in AT_REST else None
 
     return dict(wait_until(f"run {run} to rest", ready, seconds))
@@ -98,7 +98,7 @@ def under_way(client: httpx.Client, run: str, saved: int = 1) -> dict[str, Any]:
     """The run once it trains and has saved such a step."""
 
     def ready() -> dict[str, Any] | None:
-        found = look(client, run)
+        found = run_of(client, run)
         assert found["status"] not in AT_REST, found
         return found if found["phase"] == "training" and found["saved_step"] >= saved else None
 
@@ -147,7 +147,7 @@ def events(client: httpx.Client, run: str, after: str | None = None) -> list[tup
 def test_pictures_become_a_model_that_artists_use(training: Studio, boss: httpx.Client, kites: str) -> None:
     run = launch(boss, kites, steps=30, evaluate=True)
     seen = events(boss, run)
-    done = look(boss, run)
+    done = run_of(boss, run)
     assert done["status"] == "succeeded" and done["progress"] == {"step": 30, "total": 30, "share": 1.0}, done
     assert done["version"] == boss.get(f"/datasets/{kites}/statistics").json()["version"]
     assert seen[-1][:2] == ("run", done)
@@ -237,7 +237,7 @@ def test_a_shipped_model_is_trained_on_and_draws_varies_and_mixes(
 
 def test_a_run_is_paused_resumed_extended_and_cancelled(boss: httpx.Client, kites: str) -> None:
     run = launch(boss, kites, steps=FOREVER)
-    wait_until("training", lambda: look(boss, run)["progress"]["step"] > 3, 120)
+    wait_until("training", lambda: run_of(boss, run)["progress"]["step"] > 3, 120)
     assert boss.post(f"/training-runs/{run}/pause").status_code == 200
     paused = rested(boss, run)
     assert paused["status"] == "paused" and paused["saved_step"] == paused["progress"]["step"] > 3
@@ -245,7 +245,7 @@ def test_a_run_is_paused_resumed_extended_and_cancelled(boss: httpx.Client, kite
     assert boss.post(f"/training-runs/{run}/pause").status_code == 200, "twice is once"
 
     assert boss.post(f"/training-runs/{run}/resumption").json()["status"] == "queued"
-    wait_until("more steps", lambda: look(boss, run)["progress"]["step"] > paused["saved_step"] + 3, 120)
+    wait_until("more steps", lambda: run_of(boss, run)["progress"]["step"] > paused["saved_step"] + 3, 120)
     before = processes(run)[0].pid
     assert boss.post(f"/training-runs/{run}/extension", json={"steps": FOREVER - 1}).json()["steps"] == FOREVER - 1
     wait_until("a new process", lambda: (found := processes(run)) and found[0].pid != before, 120)
@@ -300,7 +300,7 @@ def test_a_run_ends_by_its_minutes(boss: httpx.Client, kites: str) -> None:
 
 def test_a_waiting_run_is_cancelled_at_once(boss: httpx.Client, kites: str) -> None:
     first = launch(boss, kites, steps=FOREVER)
-    wait_until("the first to run", lambda: look(boss, first)["status"] == "running", 60)
+    wait_until("the first to run", lambda: run_of(boss, first)["status"] == "running", 60)
     waiting = launch(boss, kites)
     assert boss.post(f"/training-runs/{waiting}/cancellation").json()["status"] == "cancelled"
     assert boss.post(f"/training-runs/{first}/cancellation").status_code == 200
@@ -343,7 +343,7 @@ def test_a_worker_that_is_stopped_saves_the_run_and_gives_it_back(
     worker = training.processes["training"]
     os.kill(worker.pid, signal.SIGTERM)
     worker.wait(40)
-    waiting = look(boss, run)
+    waiting = run_of(boss, run)
     assert waiting["status"] == "queued" and not processes(run) and waiting["saved_step"] == waiting["progress"]["step"]
     training.start("training")
     assert rested(boss, run)["status"] == "succeeded"
@@ -372,18 +372,18 @@ def test_several_processes_train_one_run_which_is_paused_and_whose_worker_is_kil
     training.start("training", DANQING_TRAINING_PROCESSES="2")
     run = launch(boss, kites, steps=FOREVER)
     try:
-        wait_until("training", lambda: look(boss, run)["progress"]["step"] > 3, 180)
+        wait_until("training", lambda: run_of(boss, run)["progress"]["step"] > 3, 180)
         assert len(processes(run)) >= 3, "torchrun and two of ours"
         assert boss.post(f"/training-runs/{run}/pause").status_code == 200
         paused = rested(boss, run)
         assert paused["status"] == "paused" and paused["saved_step"] > 3 and not processes(run)
         assert boss.post(f"/training-runs/{run}/resumption").status_code == 200
-        wait_until("more steps", lambda: look(boss, run)["progress"]["step"] > paused["saved_step"], 180)
+        wait_until("more steps", lambda: run_of(boss, run)["progress"]["step"] > paused["saved_step"], 180)
         training.kill("training")
         wait_until("the orphans to end", lambda: not processes(run), 60)
     finally:
         training.start("training")
-    wait_until("one process to go on", lambda: look(boss, run)["progress"]["step"] > paused["saved_step"] + 3, 180)
+    wait_until("one process to go on", lambda: run_of(boss, run)["progress"]["step"] > paused["saved_step"] + 3, 180)
     assert boss.post(f"/training-runs/{run}/cancellation").status_code == 200
     assert rested(boss, run, 20)["status"] == "cancelled" and not processes(run)
 
@@ -393,8 +393,8 @@ def test_two_runs_train_beside_each_other_on_two_workers(training: Studio, boss:
     try:
         runs = [launch(boss, kites, steps=FOREVER), launch(boss, kites, steps=FOREVER, seed=1)]
         for run in runs:
-            wait_until(f"run {run} to train", lambda run=run: look(boss, run)["progress"]["step"] > 2, 180)
-        assert all(look(boss, run)["status"] == "running" for run in runs)
+            wait_until(f"run {run} to train", lambda run=run: run_of(boss, run)["progress"]["step"] > 2, 180)
+        assert all(run_of(boss, run)["status"] == "running" for run in runs)
         for run in runs:
             boss.post(f"/training-runs/{run}/cancellation")
         assert [rested(boss, run, 20)["status"] for run in runs] == ["cancelled"] * 2

@@ -43,10 +43,10 @@ def test_it_learns_to_tell_blurred_pictures_and_its_doubt_asks_for_sharper_ones(
     sharp = pictures(8, 1000)
     made = blurred(sharp).requires_grad_()
     critic.optimizer.zero_grad()
-    doubt = critic.doubt(sharp, made)
-    doubt.backward()
+    adversarial_loss = critic.adversarial_loss(sharp, made)
+    adversarial_loss.backward()
     assert all(weight.grad is None for weight in critic.network.parameters()), "the autoencoder's turn is not its own"
     assert made.grad is not None
     stepped = made.detach() - 0.5 * made.grad / made.grad.abs().amax()
-    assert critic.doubt(sharp, stepped) < doubt
-    assert critic.doubt(sharp, sharp) < doubt
+    assert critic.adversarial_loss(sharp, stepped) < adversarial_loss
+    assert critic.adversarial_loss(sharp, sharp) < adversarial_loss

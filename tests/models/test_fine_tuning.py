@@ -19,7 +19,7 @@ from models.data.pictures import Collection, Unsuitable, open_collection
 from models.gan.spec import GANTraining
 from models.gan.train import labels_for
 from models.training.run import Run, Stopped
-from models.training.start import begin, cards
+from models.training.start import cards, load_start_weights
 from models.vae.spec import VAETraining
 from tests.models.test_training import TRAINERS, collection, stop_after
 
@@ -90,7 +90,7 @@ def test_rows_of_styles_are_found_by_their_names(tmp_path: Path) -> None:
     card = {"family": "mixing-vae", "labels": ["flat", "noto"]}
     write_model(tmp_path / "m", before, card)
     own = after.priors.detach().clone()
-    begin(after, tmp_path / "m", ["3d", "flat", "noto"], by_label=["priors"])
+    load_start_weights(after, tmp_path / "m", ["3d", "flat", "noto"], by_label=["priors"])
     expected = torch.stack([own[0], *before.priors.detach().half().float()])
     assert torch.equal(after.priors.detach(), expected)
 

@@ -16,16 +16,16 @@ from models.checkpoint import write_model
 from models.contract.sampling import Request
 from models.contract.tasks import INTERPOLATION, VARIATION
 from models.data.pictures import Collection, label_names, labels_of, open_collection, to_unit
-from models.measure.features import PerceptualLoss, manners
+from models.measure.features import PerceptualLoss, feature_statistics
 from models.training.run import Run
 from models.vae import bounds
 from models.vae.bounds import weighted_bounds
 from models.vae.mixing.evaluate import Whole, evaluate, mixed
-from models.vae.mixing.namer import Namer
 from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.sample import MixingSampler, load, load_mixing
 from models.vae.mixing.spec import MIXING, MixingConfig, MixingTraining, MixParams, RestyleParams
+from models.vae.mixing.style_classifier import StyleClassifier
 from models.vae.mixing.train import all_divergences, train, translations
 from tests.models.pictures import from_pictures
 
@@ -141,14 +141,14 @@ def test_a_namer_learns_styles_from_real_drawings_and_blames_those_of_another(da
     chosen = data.indices("train")
     labels = labels_of(data, chosen, label_names(data))
     real = to_unit(data.pictures(chosen))
-    perceptual, namer = PerceptualLoss(), Namer(len(INKS))
+    perceptual, namer = PerceptualLoss(), StyleClassifier(len(INKS))
     optimizer = torch.optim.AdamW(namer.parameters(), lr=0.03)
     for _ in range(30):
         optimizer.zero_grad()
-        namer(manners(perceptual.maps(real, real)), labels)[1].backward()
+        namer(feature_statistics(perceptual.maps(real, real)), labels)[1].backward()
         optimizer.step()
     drawn = real[:6].clone().requires_grad_()
-    seen = manners(perceptual.maps(drawn, real[:6]))
+    seen = feature_statistics(perceptual.maps(drawn, real[:6]))
     missed, learnt = namer(seen, labels[:6])
     of_others = namer(seen, labels[:6].roll(1))[0]
     assert learnt.item() < 0.1 and of_others.item() > missed.item() + 1

@@ -152,7 +152,7 @@ def test_a_run_ends_when_its_held_out_figure_gets_no_better_and_shows_the_best(t
                 run.log_step(done, 4, loss=1.0)
             if run.measure_is_due(done, every=1):
                 run.log(done, held_out_loss=figures[step])
-                run.measured(done, figures[step])
+                run.report_metric(done, figures[step])
             if run.checkpoint_is_due(done):
                 ema.bias.data.fill_(done)
                 run.save(done, pack(ema=ema))
@@ -161,12 +161,12 @@ def test_a_run_ends_when_its_held_out_figure_gets_no_better_and_shows_the_best(t
     ema = torch.nn.Linear(1, 1)
     run = Run(tmp_path, steps=1000, patience=3, echo=False)
     assert train(run) == 6
-    assert run.outcome(6, ema) == (3, {"held_out_loss": 3.0}) and ema.bias.item() == 3
+    assert run.result(6, ema) == (3, {"held_out_loss": 3.0}) and ema.bias.item() == 3
     again = Run(tmp_path, steps=1000, patience=3, echo=False)
     assert train(again) == 6, "a resumed run is over too, and trains no further"
-    assert again.outcome(6, ema) == (3, {"held_out_loss": 3.0})
+    assert again.result(6, ema) == (3, {"held_out_loss": 3.0})
     patient = Run(tmp_path, steps=7, patience=4, echo=False)
-    assert train(patient) == 7 and patient.outcome(7, ema) == (7, {"held_out_loss": 1.0})
+    assert train(patient) == 7 and patient.result(7, ema) == (7, {"held_out_loss": 1.0})
     assert ema.bias.item() == 7
     assert Run(tmp_path, steps=7).restore()[0] == 7
 

@@ -264,8 +264,8 @@ def test_no_state_is_kept_that_has_diverged(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="x at step 2 is not finite"):
         run.save(2, {"x": torch.tensor([1.0, float("inf")])})
     assert run.restore()[0] == 1
-    run.measured(3, float("nan"))
-    run.measured(4, 0.5)
+    run.report_metric(3, float("nan"))
+    run.report_metric(4, 0.5)
     assert run.best == (4, 0.5)
 
 
@@ -353,7 +353,7 @@ def test_another_budget_lets_a_flat_run_go_on(tmp_path: Path) -> None:
 
     flat = run(10)
     for done in (1, 2, 3):
-        flat.measured(done, float(done))
+        flat.report_metric(done, float(done))
     flat.save(3, {"x": torch.zeros(1)})
     assert list(run(10).steps_from(3)) == [], "killed after its plateau, it ends as it would have"
     assert list(run(12).steps_from(3)) == list(range(3, 12))

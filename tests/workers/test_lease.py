@@ -175,7 +175,7 @@ def test_renewing_reads_the_wish_to_cancel_and_extends_the_lease() -> None:
 def test_a_worker_that_leaves_gives_back_at_no_cost() -> None:
     job = add_job(add_user("one"))
     claim()
-    assert lease.give_back_all("worker") == 1
+    assert lease.release_all("worker") == 1
     assert (row(job).status, row(job).attempt) == ("queued", 0)
 
 
@@ -184,7 +184,7 @@ def test_a_job_to_be_cancelled_ends_when_its_worker_gives_it_back() -> None:
     claim()
     with session_scope() as session:
         session.execute(update(Generation).values(cancel_requested=True))
-    lease.give_back_all("worker")
+    lease.release_all("worker")
     assert row(job).status == "cancelled" and row(job).finished_at is not None
 
 
@@ -379,7 +379,7 @@ def test_a_job_that_is_released_says_why_it_waits_and_loses_no_attempt() -> None
     for _ in range(5):
         (taken,) = claim()
         with session_scope() as session:
-            assert lease.put_back(session, taken, spare_attempt=True, notice="No worker has it") == "queued"
+            assert lease.release(session, taken, spare_attempt=True, notice="No worker has it") == "queued"
     assert (row(job).attempt, row(job).notice) == (0, "No worker has it")
     claim()
     assert row(job).notice is None, "once it is drawn it waits no more"

@@ -35,7 +35,7 @@ class OwnBase(DeclarativeBase):
 class Letter(Job, OwnBase):
     __tablename__ = "letters"
 
-    given_up = "The postman gave up."
+    failure_message = "The postman gave up."
     queue: Mapped[str] = mapped_column(default=LETTERS)
 
 
@@ -103,7 +103,7 @@ def test_a_lease_that_ran_out_goes_back_to_its_queue(monkeypatch: pytest.MonkeyP
             session.execute(update(Letter).values(lease_until=now() - timedelta(seconds=1)))
         sweeper.sweep()
         assert row(letter).attempt == attempt
-    assert (row(letter).status, row(letter).error) == ("failed", Letter.given_up)
+    assert (row(letter).status, row(letter).error) == ("failed", Letter.failure_message)
     assert told == ["queued", "queued", "failed"] and rung == [LETTERS, LETTERS]
 
 
@@ -111,7 +111,7 @@ def test_a_lease_that_ran_out_goes_back_to_its_queue(monkeypatch: pytest.MonkeyP
 def test_a_worker_that_leaves_gives_it_back() -> None:
     letter = write()
     claimed(letter)
-    assert lease.give_back_all("postman") == 1
+    assert lease.release_all("postman") == 1
     assert (row(letter).status, row(letter).attempt) == ("queued", 0)
 
 

@@ -27,7 +27,7 @@ from app.training_runs.tables import TrainingRun
 from tests.studio import ROOT, wait_until
 from workers import lease
 from workers.lease import Lease
-from workers.training import collection, outcome, sitting
+from workers.training import attempt, collection, result
 from workers.training import process as processes
 
 pytestmark = pytest.mark.usefixtures("in_process")
@@ -55,7 +55,7 @@ def add_run(**values: Any) -> str:
 
 def claim() -> Lease[TrainingRun] | None:
     with session_scope() as session:
-        return sitting.claim(session, "training", "worker")
+        return attempt.claim(session, "training", "worker")
 
 
 def row(run: str) -> TrainingRun:
@@ -71,7 +71,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., No
     """
     counter = tmp_path / "memory.events"
     counter.write_text("low 0\noom_kill 3\n")
-    monkeypatch.setattr(outcome, "KILLS", (counter,))
+    monkeypatch.setattr(result, "KILLS", (counter,))
     monkeypatch.setattr(collection, "prepared", lambda taken: tmp_path)
 
     def use(text: str, ready: str | None = None) -> None:
@@ -90,7 +90,7 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., No
 
 
 def sit() -> None:
-    assert sitting.work_once("training", "worker")
+    assert attempt.work_once("training", "worker")
 
 
 def sit_and_hear(run: str, wish: Callable[[Session, TrainingRun], object]) -> None:
@@ -99,7 +99,7 @@ def sit_and_hear(run: str, wish: Callable[[Session, TrainingRun], object]) -> No
     assert taken is not None
     with session_scope() as session:
         wish(session, session.get_one(TrainingRun, run))
-    sitting.attempt(taken)
+    attempt.attempt(taken)
 
 
 PRELUDE = """
@@ -206,7 +206,7 @@ def test_a_pause_that_could_not_save_says_so(process: Callable[..., None]) -> No
 
 
 def test_a_folder_that_an_earlier_process_never_leaves_ends_the_run(process: Callable[..., None]) -> None:
-    process(f"sys.exit({outcome.IN_USE})")
+    process(f"sys.exit({result.IN_USE})")
     run = add_run()
     for expected in ("queued", "queued", "failed"):
         sit()
@@ -276,10 +276,10 @@ def test_a_budget_that_grows_as_the_run_ends_is_not_lost(process: Callable[..., 
     run = add_run()
     taken = claim()
     assert taken is not None
-    found = sitting.sit(taken, Path())
+    found = attempt.train(taken, Path())
     with session_scope() as session:
         service.extend(session, session.get_one(TrainingRun, run), ExtensionIn(steps=30))
-    sitting.settle(taken, found)
+    attempt.settle(taken, found)
     assert (row(run).status, row(run).steps) == ("queued", 30)
 
 
@@ -294,7 +294,7 @@ def test_who_lost_the_lease_changes_nothing(process: Callable[..., None]) -> Non
         assert [found.id for found in sweeper.reap(session, TrainingRun)] == [run]
     again = claim()
     assert again is not None and again.attempt == 2
-    sitting.attempt(taken)
+    attempt.attempt(taken)
     assert (row(run).status, row(run).token) == ("running", again.token)
 
 
@@ -310,11 +310,11 @@ def test_a_run_whose_worker_is_gone_does_what_was_wished(wish: dict[str, bool], 
     with session_scope() as session:
         sweeper.reap(session, TrainingRun)
     assert row(run).status == becomes
-    assert (row(run).error == TrainingRun.given_up) == (becomes == "failed")
+    assert (row(run).error == TrainingRun.failure_message) == (becomes == "failed")
 
 
 def test_a_worker_that_leaves_gives_its_runs_back() -> None:
     run = add_run()
     claim()
-    assert lease.give_back_all("worker") == 1
+    assert lease.release_all("worker") == 1
     assert (row(run).status, row(run).attempt) == ("queued", 0)

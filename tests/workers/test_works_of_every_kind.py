@@ -40,13 +40,13 @@ from tests.support.poet import COST, NAME, OPENING, TASK, Poet, asked
 from workers import generate, lease, model_cache, settle
 from workers.training import collection
 
-Told = list[tuple[str, Event]]
+EmbeddedProvenance = list[tuple[str, Event]]
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Told:
+def told(monkeypatch: pytest.MonkeyPatch) -> EmbeddedProvenance:
     """What is published, instead of Redis."""
-    found: Told = []
+    found: EmbeddedProvenance = []
     for module in (generate, settle):
         monkeypatch.setattr(module, "publish", lambda user, *events: found.extend((user, event) for event in events))
     for name in ("FIRST_PREVIEW", "NEXT_PREVIEW", "PREVIEW_SHARE"):  # every step is shown
@@ -55,7 +55,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Told:
 
 
 @pytest.fixture
-def studio(in_process: None, told: Told) -> Iterator[Poet]:
+def studio(in_process: None, told: EmbeddedProvenance) -> Iterator[Poet]:
     with poet.published(get_settings().data / "checkpoints") as made:
         yield made
     model_cache._loaded.clear()
@@ -111,7 +111,7 @@ def test_the_form_is_made_from_the_roles(studio: Poet) -> None:
     assert "Opening lines" in page and 'name="meter"' in page
 
 
-def test_a_text_is_written_streamed_kept_and_gives_its_request_back(studio: Poet, told: Told) -> None:
+def test_a_text_is_written_streamed_kept_and_gives_its_request_back(studio: Poet, told: EmbeddedProvenance) -> None:
     browser = client("artist")
     image, opening = upload(browser, "a.png", picture(10)), upload(browser, "b.txt", "月光 moonlight".encode())
     job = submit(browser, asked(image, opening, title="Night", count=2))
@@ -204,7 +204,7 @@ def test_costs_fill_batches_and_keys_part_them(studio: Poet) -> None:
     assert submit(browser, asked(large))["cost"] == 2 * COST
 
 
-def test_a_large_job_is_sampled_in_parts_that_fit(studio: Poet, told: Told) -> None:
+def test_a_large_job_is_sampled_in_parts_that_fit(studio: Poet, told: EmbeddedProvenance) -> None:
     browser = client("artist")
     job = submit(browser, asked(upload(browser, "a.png", picture()), count=5))
     work()
@@ -411,7 +411,9 @@ def test_a_run_prepares_as_it_was_asked_for(in_process: None, monkeypatch: pytes
     asked_for: list[Preparation] = []
     taken = SimpleNamespace(row=SimpleNamespace(dataset_id="d", family="gan", size=64, preparation={"fit": "pad"}))
     monkeypatch.setattr(collection.prepare, "snapshot", lambda dataset: SimpleNamespace(version="v"))
-    monkeypatch.setattr(collection.prepare, "write", lambda place, taken, size, wanted, look: asked_for.append(wanted))
+    monkeypatch.setattr(
+        collection.prepare, "write", lambda place, taken, size, wanted, check_cancelled: asked_for.append(wanted)
+    )
     monkeypatch.setattr(collection, "report", lambda taken, **told: None)
     first, _ = collection.own(taken)  # type: ignore[arg-type]
     taken.row.preparation = {"fit": "crop"}

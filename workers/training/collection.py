@@ -1,4 +1,4 @@
-"""What a run learns from: made at its first sitting, the very same at every later one."""
+"""What a run learns from: made at its first attempt, the very same at every later one."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from models.contract.files import locked
 from models.contract.preparation import Preparation
 from models.contract.registry import families
 from workers.lease import Lease
-from workers.training.wishes import check, report
+from workers.training.requests import check, report
 
 LOOK_SECONDS = 0.25
 
 
 def prepared(taken: Lease[TrainingRun]) -> Path:
-    """The folder of the run's pictures: made at the first sitting, the very same at every later one.
+    """The folder of the run's pictures: made at the first attempt, the very same at every later one.
 
     Raises DomainError, FetchError, Cancelled.
     """
@@ -50,16 +50,16 @@ def own(taken: Lease[TrainingRun]) -> tuple[Path, str]:
         raise NotFound("The dataset of this run is no longer there")
     snapshot = prepare.snapshot(run.dataset_id)
     wanted = families()[run.family].preparation.model_validate(run.preparation)
-    place = data / "prepared" / f"{snapshot.version[:24]}-{run.size}-{manner(wanted)}"
-    look = every(LOOK_SECONDS, lambda: check(taken))
-    with locked(place, fetching.BUILD_SECONDS, look):
+    place = data / "prepared" / f"{snapshot.version[:24]}-{run.size}-{digest_of(wanted)}"
+    check_cancelled = every(LOOK_SECONDS, lambda: check(taken))
+    with locked(place, fetching.BUILD_SECONDS, check_cancelled):
         if not (place / "card.json").exists():
-            prepare.write(place, snapshot, run.size, wanted, look)
+            prepare.write(place, snapshot, run.size, wanted, check_cancelled)
         report(taken, prepared=str(place.relative_to(data)))  # from now on nobody else deletes it
     return place, snapshot.version
 
 
-def manner(wanted: Preparation) -> str:
+def digest_of(wanted: Preparation) -> str:
     """Of a preparation, in a few letters that a folder's name may hold."""
     return hashlib.sha256(wanted.model_dump_json().encode()).hexdigest()[:12]
 

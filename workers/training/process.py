@@ -23,13 +23,13 @@ from models.contract.files import write_atomically
 from models.contract.recipe import Recipe
 from workers import shutdown
 from workers.lease import Lease
-from workers.training.wishes import Wishes, look, report
+from workers.training.requests import Requests, read, report
 
 LOOK_SECONDS = 0.25
 # What the process gets to save its state and to end by itself; a worker that shuts down has 20 s in all.
 CANCEL_SECONDS, SHUTDOWN_SECONDS, PAUSE_SECONDS = 0.8, 14.0, 120.0
 SILENT_SECONDS = 3600.0  # how long a process may say nothing new: it speaks every second, but for its evaluation
-Wish = Literal["leave", "save"]
+Request = Literal["leave", "save"]
 log = structlog.get_logger()
 
 
@@ -77,14 +77,14 @@ def devices() -> tuple[str | None, int]:
     return None, settings.training_processes or max(1, found)
 
 
-def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> Wish | None:
-    """Until the process has ended; whether that was wished: to leave by a user, or since the lease is lost; to save for
-    a pause, a new budget or a shutdown. One that hangs is ended.
+def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> Request | None:
+    """Until the process has ended. What had been asked of it: to leave, by a user or since the lease is lost; to save,
+    for a pause, a new budget or a shutdown. One that hangs is ended.
     """
     deadline: float | None = None
     heard = time.monotonic()
     place, progress = service.folder(taken.job), dict[str, Any]()
-    wishes: Wishes | None = Wishes(False, False, False)
+    requests: Requests | None = Requests(False, False, False)
     while process.poll() is None:
         time.sleep(LOOK_SECONDS)
         try:
@@ -92,13 +92,13 @@ def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> Wish |
                 progress, heard = said, time.monotonic()
                 follow(taken, progress)
             with session_scope(writing=False) as session:
-                wishes = look(session, taken)
+                requests = read(session, taken)
         except Exception as error:  # the database is away: the process goes on, the next look tries again
             log.warning("training_look_failed", run=taken.job, error=str(error))
         if time.monotonic() - heard > SILENT_SECONDS:
             log.warning("training_silent", run=taken.job, seconds=SILENT_SECONDS)
             end_group(process)
-        if (patience := patience_for(wishes)) is not None:
+        if (patience := patience_for(requests)) is not None:
             if deadline is None:
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGTERM)
@@ -108,16 +108,16 @@ def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> Wish |
                 end_group(process)
     if deadline is None:
         return None
-    return "leave" if wishes is None or wishes.cancel else "save"
+    return "leave" if requests is None or requests.cancel else "save"
 
 
-def patience_for(wishes: Wishes | None) -> float | None:
+def patience_for(requests: Requests | None) -> float | None:
     """How long the process may take to save and to end; None when it is to go on."""
-    if wishes is None or wishes.cancel:
+    if requests is None or requests.cancel:
         return CANCEL_SECONDS
     if shutdown.begun.is_set():
         return SHUTDOWN_SECONDS
-    return PAUSE_SECONDS if wishes.pause or wishes.new_budget else None
+    return PAUSE_SECONDS if requests.pause or requests.new_budget else None
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:

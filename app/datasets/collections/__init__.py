@@ -32,10 +32,10 @@ COLLECTIONS = {
 }
 
 
-def build(name: str, folder: Path, cache: Path, look: Callable[[], None] = lambda: None) -> dict[str, Any]:
+def build(name: str, folder: Path, cache: Path, check_cancelled: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Build the prepared collection `name` in `folder`; returns its card.
 
-    `look` is called every now and then and may raise, to leave. Raises FetchError.
+    `check_cancelled` is called every now and then and may raise, to leave. Raises FetchError.
     """
     module = importlib.import_module(f"app.datasets.collections.{COLLECTIONS[name].builder}")
-    return dict(module.build(name, folder, cache, look))
+    return dict(module.build(name, folder, cache, check_cancelled))

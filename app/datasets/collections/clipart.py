@@ -76,12 +76,12 @@ def draw(content: bytes) -> npt.NDArray[np.uint8] | None:
     return pixels if pixels is not None and pixels.std() > PALEST else None
 
 
-def items(folder: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+def items(folder: Path, check_cancelled: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """Drawings that differ, in the order of their paths."""
     seen: set[bytes] = set()
     for topic in TOPICS:
         for path in sorted((folder / topic).rglob("*.svg")):
-            look()
+            check_cancelled()
             content = path.read_bytes()
             inner = path.relative_to(folder)
             if LEFT_OUT & {*inner.parts} or len(content) > LARGEST_BYTES:
@@ -97,7 +97,9 @@ def items(folder: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.ND
             yield Item(key, key, key, "", split, title, TOPICS[topic], captions, True, tags=[topic, *keywords]), pixels
 
 
-def build(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> dict[str, Any]:
-    """Build the prepared collection in `folder`; returns its card. Raises FetchError, and what `look` raises."""
-    files = fetch_debian(PACKAGE, cache, look) / "usr/share/openclipart/svg"
-    return write_prepared(folder, items(files, look), {"name": name, "title": "Clip art", "sources": [source(PACKAGE)]})
+def build(name: str, folder: Path, cache: Path, check_cancelled: Callable[[], None]) -> dict[str, Any]:
+    """Build the prepared collection in `folder`; returns its card. Raises FetchError."""
+    files = fetch_debian(PACKAGE, cache, check_cancelled) / "usr/share/openclipart/svg"
+    return write_prepared(
+        folder, items(files, check_cancelled), {"name": name, "title": "Clip art", "sources": [source(PACKAGE)]}
+    )

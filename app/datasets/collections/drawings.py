@@ -168,16 +168,16 @@ def icon_drawings(folders: dict[str, Path], icons: list[Icon]) -> Iterator[tuple
         yield f"{icon.set}/{icon.name}", icon.concept, by_set[icon.set][1], sets[icon.set][icon.name]
 
 
-def items(cache: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+def items(cache: Path, check_cancelled: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """Every drawing that is not nearly another one, in an order that never changes."""
-    folders = {package.name: fetch_npm(package, cache, look) for package in PACKAGES}
+    folders = {package.name: fetch_npm(package, cache, check_cancelled) for package in PACKAGES}
     concepts = read_emoji(folders[EMOJIBASE.name])
     icons = read_icons(concepts)
     split(concepts)
     kept_from_training = held_out_names(concepts.values())
     near = NearDuplicates()
     for id_, code, style, draw in [*drawings_of(folders), *icon_drawings(folders, icons)]:
-        look()
+        check_cancelled()
         concept = concepts.get(code)
         if concept is None:
             continue
@@ -204,11 +204,11 @@ def items(cache: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.NDA
             yield replace(item, id=f"{id_}/{new}", recoloured=True, captions=texts), recolour(pixels, colour, new)
 
 
-def build(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> dict[str, Any]:
+def build(name: str, folder: Path, cache: Path, check_cancelled: Callable[[], None]) -> dict[str, Any]:
     """Build `drawings` in `folder`; returns its card."""
     return write_prepared(
         folder,
-        items(cache, look),
+        items(cache, check_cancelled),
         {
             "name": name,
             "title": "Emoji in nine open styles, and colour icons",

@@ -213,17 +213,17 @@ def drawings(folders: dict[str, Path], packages: list[NpmPackage]) -> dict[str, 
 
 
 def items(
-    packages: list[NpmPackage], cache: Path, look: Callable[[], None]
+    packages: list[NpmPackage], cache: Path, check_cancelled: Callable[[], None]
 ) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """Every drawing of every concept, in an order that never changes."""
-    folders = {package.name: fetch_npm(package, cache, look) for package in packages}
+    folders = {package.name: fetch_npm(package, cache, check_cancelled) for package in packages}
     sets = drawings(folders, packages)
     for concept in read_concepts(folders[EMOJIBASE.name]):
         for style, drawn in sets.items():
             draw = drawn.get(normal(concept.hexcode))
             if draw is None:
                 continue
-            look()
+            check_cancelled()
             pixels = on_white(draw())
             colour = main_colour(pixels)
             item = Item(
@@ -250,13 +250,13 @@ def may_be_mirrored(topic: int | None, label: str) -> bool:
     return topic in (0, 1, 3, 4) and not re.search(r"\b(left|right)\b", label)
 
 
-def build(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> dict[str, Any]:
+def build(name: str, folder: Path, cache: Path, check_cancelled: Callable[[], None]) -> dict[str, Any]:
     """Build `emoji` (about 11,000 pictures of 64 px) or `emoji-nine` in `folder`; returns its card."""
     nine = name == "emoji-nine"
     packages = PACKAGES + MORE_PACKAGES if nine else PACKAGES
     return write_prepared(
         folder,
-        items(packages, cache, look),
+        items(packages, cache, check_cancelled),
         {
             "name": name,
             "title": f"Emoji in {'nine' if nine else 'six'} open styles",

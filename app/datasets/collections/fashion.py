@@ -50,7 +50,7 @@ def read(folder: Path, part: str) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np
     )
 
 
-def items(folder: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+def items(folder: Path, check_cancelled: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """The training pictures, then those of the test, which are held out. A kind is a style: a model may draw by it.
 
     None may be mirrored: all shoes point to the left.
@@ -58,7 +58,7 @@ def items(folder: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.ND
     for part, split in (("train", "train"), ("t10k", "held_out")):
         for number, (picture, label) in enumerate(zip(*read(folder, part), strict=True)):
             if number % 1000 == 0:
-                look()
+                check_cancelled()
             name, name_zh = KINDS[label]
             key = f"{part}/{number}"
             pixels = np.pad(picture, MARGIN)[:, :, None].repeat(3, axis=2)
@@ -66,9 +66,9 @@ def items(folder: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.ND
             yield Item(key, key, key, name, split, name, name_zh, captions), pixels
 
 
-def build(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> dict[str, Any]:
-    """Build the prepared collection in `folder`; returns its card. Raises FetchError, and what `look` raises."""
-    files = fetch_debian(PACKAGE, cache, look) / "usr/share/datasets/fashion-mnist"
+def build(name: str, folder: Path, cache: Path, check_cancelled: Callable[[], None]) -> dict[str, Any]:
+    """Build the prepared collection in `folder`; returns its card. Raises FetchError."""
+    files = fetch_debian(PACKAGE, cache, check_cancelled) / "usr/share/datasets/fashion-mnist"
     return write_prepared(
-        folder, items(files, look), {"name": name, "title": "Fashion-MNIST", "sources": [source(PACKAGE)]}
+        folder, items(files, check_cancelled), {"name": name, "title": "Fashion-MNIST", "sources": [source(PACKAGE)]}
     )

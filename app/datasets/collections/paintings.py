@@ -80,19 +80,19 @@ def paintings(content: bytes) -> Iterator[tuple[str, str, Image.Image]]:
         yield re.sub(r"[-_]\w?\d$", "", pieces[0][0]), title[1], whole.convert("RGB")
 
 
-def items(content: bytes, look: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+def items(content: bytes, check_cancelled: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """Windows from 64 px up to the whole painting; six paintings are held out whole."""
     for name, title, picture in paintings(content):
         random = np.random.default_rng(zlib.crc32(name.encode()))
         split = "held_out" if name in HELD_OUT else "train"
         for number in range(WINDOWS):
-            look()
+            check_cancelled()
             item = Item(f"{name}/{number}", name, name, name, split, title, "", [title], mirrorable=True)
             yield item, window(picture, SIZE, random)
 
 
-def build(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> dict[str, Any]:
-    """Build the prepared collection in `folder`; returns its card. Raises FetchError, and what `look` raises."""
-    file = fetch_debian(PACKAGE, cache, look) / "usr/share/gcompris-qt/rcc/paintings.rcc"
+def build(name: str, folder: Path, cache: Path, check_cancelled: Callable[[], None]) -> dict[str, Any]:
+    """Build the prepared collection in `folder`; returns its card. Raises FetchError."""
+    file = fetch_debian(PACKAGE, cache, check_cancelled) / "usr/share/gcompris-qt/rcc/paintings.rcc"
     card = {"name": name, "title": "Paintings", "sources": [source(PACKAGE)]}
-    return write_prepared(folder, items(file.read_bytes(), look), card)
+    return write_prepared(folder, items(file.read_bytes(), check_cancelled), card)

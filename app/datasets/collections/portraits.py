@@ -170,13 +170,13 @@ def draw(style: Style, svg: str) -> npt.NDArray[np.uint8]:
     return np.asarray(flat.reduce(style.scale) if style.scale > 1 else flat, dtype=np.uint8)
 
 
-def lines(style: Style, cache: Path, look: Callable[[], None]) -> Iterator[dict[str, Any]]:
+def lines(style: Style, cache: Path, check_cancelled: Callable[[], None]) -> Iterator[dict[str, Any]]:
     """What the style's own code composes, as it does so."""
     with tempfile.TemporaryDirectory() as temporary:
         modules = Path(temporary) / "node_modules" / "@dicebear"
         modules.mkdir(parents=True)
         for package in (CORE, style.package):
-            (modules / package.name.rpartition("/")[2]).symlink_to(fetch_npm(package, cache, look).resolve())
+            (modules / package.name.rpartition("/")[2]).symlink_to(fetch_npm(package, cache, check_cancelled).resolve())
         script = Path(temporary) / "portraits.mjs"
         script.write_bytes((Path(__file__).parent / "portraits.mjs").read_bytes())
         command = [*node_command(), "--preserve-symlinks", "--preserve-symlinks-main", str(script)]
@@ -197,11 +197,13 @@ def lines(style: Style, cache: Path, look: Callable[[], None]) -> Iterator[dict[
                 process.kill()
 
 
-def items(style: Style, cache: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+def items(
+    style: Style, cache: Path, check_cancelled: Callable[[], None]
+) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """Portraits that all differ, in an order that never changes; every 20th is held out."""
     seen: set[bytes] = set()
-    for made in lines(style, cache, look):
-        look()
+    for made in lines(style, cache, check_cancelled):
+        check_cancelled()
         pixels = draw(style, made["svg"])
         if (content := pixels.tobytes()) in seen:
             continue
@@ -223,12 +225,12 @@ def items(style: Style, cache: Path, look: Callable[[], None]) -> Iterator[tuple
         yield item, pixels
 
 
-def build(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> dict[str, Any]:
-    """Build the prepared collection `name` in `folder`; returns its card. Raises FetchError, and what `look` raises."""
+def build(name: str, folder: Path, cache: Path, check_cancelled: Callable[[], None]) -> dict[str, Any]:
+    """Build the prepared collection `name` in `folder`; returns its card. Raises FetchError."""
     style = STYLES[name]
     return write_prepared(
         folder,
-        items(style, cache, look),
+        items(style, cache, check_cancelled),
         {
             "name": name,
             "title": style.title,

@@ -43,10 +43,10 @@ def draw(path: Path) -> npt.NDArray[np.uint8] | None:
     return centred(picture.convert("RGBA"), SIZE, MARGIN)
 
 
-def items(folder: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+def items(folder: Path, check_cancelled: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """In the order of their paths. Those of one folder and caption are one group."""
     for path in sorted(p for p in folder.rglob("*") if p.suffix in (".png", ".svg") and "mirror" not in p.stem):
-        look()
+        check_cancelled()
         english, chinese = captions(path)
         if not english or LEFT_OUT in path.parts:
             continue
@@ -59,7 +59,9 @@ def items(folder: Path, look: Callable[[], None]) -> Iterator[tuple[Item, npt.ND
         yield Item(key, key, group, "", split, english, chinese, said, False, tags=tags), pixels
 
 
-def build(name: str, folder: Path, cache: Path, look: Callable[[], None]) -> dict[str, Any]:
-    """Build the prepared collection in `folder`; returns its card. Raises FetchError, and what `look` raises."""
-    files = fetch_debian(PACKAGE, cache, look) / "usr/share/tuxpaint/stamps"
-    return write_prepared(folder, items(files, look), {"name": name, "title": "Stamps", "sources": [source(PACKAGE)]})
+def build(name: str, folder: Path, cache: Path, check_cancelled: Callable[[], None]) -> dict[str, Any]:
+    """Build the prepared collection in `folder`; returns its card. Raises FetchError."""
+    files = fetch_debian(PACKAGE, cache, check_cancelled) / "usr/share/tuxpaint/stamps"
+    return write_prepared(
+        folder, items(files, check_cancelled), {"name": name, "title": "Stamps", "sources": [source(PACKAGE)]}
+    )

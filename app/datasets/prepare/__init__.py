@@ -23,19 +23,19 @@ WRITERS: dict[str, Callable[..., dict[str, Any]]] = {PICTURES: pictures.write}
 
 
 def write(
-    folder: Path, taken: Snapshot, size: int, wanted: Preparation, look: Callable[[], None] = lambda: None
+    folder: Path, taken: Snapshot, size: int, wanted: Preparation, check_cancelled: Callable[[], None] = lambda: None
 ) -> dict[str, Any]:
     """Write what a family learns from into a folder that appears whole or not at all; returns its card.
 
-    `size` is of pictures, in pixels. `look` is called now and then and may raise. Raises Conflict when a work is gone,
-    Invalid for a medium that is not prepared yet.
+    `size` is of pictures, in pixels. `check_cancelled` is called now and then and may raise. Raises Conflict when
+    a work is gone, Invalid for a medium that is not prepared yet.
     """
     if taken.medium not in WRITERS:
         raise Invalid(
             "No family trains on {medium} yet; the dataset can be kept, looked at and exported",
             medium=Message(taken.medium),
         )
-    return WRITERS[taken.medium](folder, taken, size, wanted, look)
+    return WRITERS[taken.medium](folder, taken, size, wanted, check_cancelled)
 
 
 def prepare(

@@ -21,29 +21,33 @@ PATCHES = 2000  # in all, at least
 
 
 def write(
-    folder: Path, taken: Snapshot, size: int, wanted: PicturePreparation, look: Callable[[], None] = lambda: None
+    folder: Path,
+    taken: Snapshot,
+    size: int,
+    wanted: PicturePreparation,
+    check_cancelled: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Write the pictures as squares of `size` pixels; returns the card.
 
     Every 20th picture in the order of content is held out, with all other drawings of the same thing; see
-    `kept_from_training`. `look` is called before each and may raise. Raises Conflict when a picture is
+    `kept_from_training`. `check_cancelled` is called before each and may raise. Raises Conflict when a picture is
     gone.
     """
     card = {"name": folder.name, "title": taken.name, "dataset": taken.dataset, "dataset_version": taken.version}
-    made = items(taken.rows, size, wanted.fit, wanted.mirror, look)
+    made = items(taken.rows, size, wanted.fit, wanted.mirror, check_cancelled)
     return write_prepared(folder, made, {**card, "fit": wanted.fit})
 
 
 def items(
-    rows: list[Row], size: int, fit: Fit, mirror: bool, look: Callable[[], None]
+    rows: list[Row], size: int, fit: Fit, mirror: bool, check_cancelled: Callable[[], None]
 ) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """Squares of the pictures; with `patches` many of each: few large pictures, or one painting, are then enough."""
     if fit == "patches":
-        yield from patches(rows, size, mirror, look)
+        yield from patches(rows, size, mirror, check_cancelled)
         return
     held_out = kept_from_training(rows)
     for row in rows:
-        look()
+        check_cancelled()
         split = "held_out" if row.concept in held_out else "train"
         yield described(row, row.digest, row.concept, split, mirror), square(stored(row.digest), size, fit)
 
@@ -62,7 +66,7 @@ def described(row: Row, name: str, concept: str, split: str, mirror: bool) -> It
 
 
 def patches(
-    rows: list[Row], size: int, mirror: bool, look: Callable[[], None]
+    rows: list[Row], size: int, mirror: bool, check_cancelled: Callable[[], None]
 ) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
     """Windows at chance places, from the size that is wanted up to the whole picture; the same in every build.
 
@@ -84,7 +88,7 @@ def patches(
         for split, box, windows in parts:
             part = picture.crop(box)
             for i in range(windows):
-                look()
+                check_cancelled()
                 name = f"{row.digest}/{split}/{i}"
                 yield described(row, name, name, split, mirror), window(part, size, random)
 

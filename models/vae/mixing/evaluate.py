@@ -96,11 +96,11 @@ def figures(
     features = IndependentFeatures()
     seen = {name: features(to_pixels(pictures)) for name, pictures in candidates.items()}
     concepts = ConceptJudge(features, data, sorted({*contents.tolist(), *wanted.tolist()}))
-    judge = StyleJudge(features, data, spread(train, LEARNT_FROM))
+    by_style = StyleJudge(features, data, spread(train, LEARNT_FROM))
     found: dict[str, Any] = {"features": FEATURES, "pictures": len(rows), "concepts": len(concepts.names)}
     for name, rows_of in seen.items():
         rank = concepts.ranks(rows_of, wanted, contents)
-        right = judge(rows_of) == judge.labels_of(wanted)
+        right = by_style(rows_of) == by_style.labels_of(wanted)
         judged = rank >= 0
         if judged.any():
             found[name] = {"concept_first": rounded(float((rank[judged] == 0).mean()))}

@@ -21,7 +21,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models.autoencoders.critic import Critic
-from models.autoencoders.likelihood import beta_at, divergence, drawn, with_free_bits
+from models.autoencoders.likelihood import beta_at, divergence, reparameterize, with_free_bits
 from models.checkpoint import write_model
 from models.data.pictures import (
     Collection,
@@ -35,18 +35,18 @@ from models.data.pictures import (
     to_pixels,
     to_unit,
 )
-from models.measure.features import PerceptualLoss, by_manner, by_place, manners
+from models.measure.features import PerceptualLoss, feature_distance, feature_statistics, statistics_distance
 from models.parts.placed import placed
 from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import begin, earlier
+from models.training.start import load_start_weights, start_checkpoint
 from models.training.state import pack, unpack
-from models.vae.mixing.namer import Namer
 from models.vae.mixing.network import MixingVAE, Posterior
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.spec import MixingTraining
+from models.vae.mixing.style_classifier import StyleClassifier
 
 MEASURED, SHOWN = 256, 16
 SHIFT = 2  # pixels, at most
@@ -130,15 +130,16 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     train_items = data.indices("train")
     pairs = Pairs(data, train_items)
     network = placed(MixingVAE(params.network), run.device)
-    before = earlier(params.start_from, run)
-    begin(network, before, labels, by_label=("priors", "style_means", "style_roots"))
-    namer = Namer(len(labels)).to(run.device)
-    learning = nn.ModuleList([network, namer])
+    before = start_checkpoint(params.start_from, run)
+    load_start_weights(network, before, labels, by_label=("priors", "style_means", "style_roots"))
+    style_classifier = StyleClassifier(len(labels)).to(run.device)
+    learning = nn.ModuleList([network, style_classifier])
     optimizer = torch.optim.AdamW(learning.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
     perceptual = placed(PerceptualLoss(), run.device)
     critic = Critic(params, run, len(labels))
-    parts = {"network": network, "namer": namer, "ema": ema.average, "optimizer": optimizer, **critic.parts}
+    # In a state the classifier is still the "namer", so that runs of before go on.
+    parts = {"network": network, "namer": style_classifier, "ema": ema.average, "optimizer": optimizer, **critic.parts}
     done, tensors = run.restore()
     if tensors:
         unpack(tensors, **parts)
@@ -149,10 +150,12 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     latents = params.network.content * (params.network.size // 8) ** 2 + params.network.style
 
     for step in run.steps_from(done):
-        late, doubted = params.late(run.progress(step)), critic.weight(run.progress(step))
+        ramp, adversarial_weight = params.ramp(run.progress(step)), critic.weight(run.progress(step))
         with run.spend("data"):
             batch = drawn_step(data, pairs, params, order, step, run, styles)
-        factor = params.calm(run.progress(step)) * warmup_stable_decay(step, run.progress(step), warmup=200) * run.rate
+        factor = (
+            params.lr_factor(run.progress(step)) * warmup_stable_decay(step, run.progress(step), warmup=200) * run.rate
+        )
         set_learning_rate([optimizer], factor)
         beta = beta_at(params.schedule, params.beta, run.progress(step))
         optimizer.zero_grad(set_to_none=True)
@@ -166,21 +169,25 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 content, style = network.content(seen.content), network.style(seen.style)
                 prior = network.priors[seen.labels]
                 styled = torch.where(
-                    seen.of_prior, prior + seen.style_noise, drawn(style[0], style[1], seen.style_noise)
+                    seen.of_prior, prior + seen.style_noise, reparameterize(style[0], style[1], seen.style_noise)
                 )
-                made = network.decoder(drawn(content[0], content[1], seen.content_noise), styled)
+                made = network.decoder(reparameterize(content[0], content[1], seen.content_noise), styled)
                 reconstruction = -network.likelihood.log_prob(seen.wanted, made).mean()
                 maps = perceptual.maps(made, seen.wanted)
-                seen_manners = manners(maps)
-                features, manner = by_place(maps), by_manner(seen_manners)
-                unseen, naming = namer(seen_manners, seen.labels)
+                statistics = feature_statistics(maps)
+                features, style_distance = feature_distance(maps), statistics_distance(statistics)
+                unseen, naming = style_classifier(statistics, seen.labels)
                 missed = F.cross_entropy(network.label_scores(style[0]), seen.labels)
                 divergences = all_divergences(content, style, prior)
                 bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
-                doubt = critic.doubt(seen.wanted, made, seen.labels) if doubted else features.new_zeros(())
+                adversarial_loss = (
+                    critic.adversarial_loss(seen.wanted, made, seen.labels)
+                    if adversarial_weight
+                    else features.new_zeros(())
+                )
                 loss = bound / numbers + params.perceptual_weight * features + params.label_weight * missed
-                loss = loss + doubted * doubt
-                loss = loss + late * (params.manner_weight * manner + params.naming_weight * unseen)
+                loss = loss + adversarial_weight * adversarial_loss
+                loss = loss + ramp * (params.manner_weight * style_distance + params.naming_weight * unseen)
             (weight * (loss + naming)).backward()
             kl = divergences.mean(0)
             said = [
@@ -188,14 +195,14 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 kl[: -params.network.style].sum(),
                 kl[-params.network.style :].sum(),
                 features,
-                manner,
+                style_distance,
                 missed,
                 unseen,
                 loss,
-                doubt,
+                adversarial_loss,
             ]
             sums += weight * torch.stack(said).detach()
-            if doubted:
+            if adversarial_weight:
                 kept.append(made.detach())
         run.add_up(learning, sums)
         done = step + 1
@@ -203,7 +210,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         ema.update(network, step)
-        margin = critic.learn(batch.wanted, kept, step, batch.labels) if doubted else None
+        margin = critic.learn(batch.wanted, kept, step, batch.labels) if adversarial_weight else None
         if run.log_is_due(done):
             figures = dict(zip(SAID, sums.tolist(), strict=True))
             if margin is None:
@@ -213,10 +220,10 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
             run.log_step(done, len(batch.wanted), **figures, beta=beta, learning_rate=factor * params.learning_rate)
         if watched.count and run.measure_is_due(done):
             with run.spend("measuring"):
-                watched.look(done, ema.average)
+                watched.measure(done, ema.average)
         if run.checkpoint_is_due(done):
             run.save(done, pack(**parts))
-    outcome = run.outcome(done, ema.average)
+    result = run.result(done, ema.average)
     run.finish()
     if run.is_first:
         posteriors = [
@@ -225,7 +232,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
         ]
         means, log_variances = (torch.cat(part) for part in zip(*posteriors, strict=True))
         ema.average.fit_styles(means, log_variances, labels_of(data, train_items, labels).to(run.device))
-        card = training_card("mixing-vae", params, data.card, run, outcome, before)
+        card = training_card("mixing-vae", params, data.card, run, result, before)
         write_model(run.folder.model, ema.average, {**card, "labels": labels})
 
 
@@ -256,7 +263,7 @@ class Watched:
             )
 
     @torch.no_grad()
-    def look(self, done: int, network: MixingVAE) -> None:
+    def measure(self, done: int, network: MixingVAE) -> None:
         made, distances = [], []
         for at in torch.arange(self.count).split(self.piece):
             part = network.decoder(network.content(self.content[at])[0], network.style(self.style[at])[0])
@@ -265,7 +272,7 @@ class Watched:
         figure = sum(distances) / self.count
         self.run.log(done, held_out_distance=figure)
         if not self.sharpened:
-            self.run.measured(done, figure)
+            self.run.report_metric(done, figure)
         if self.run.is_first:
             count = min(SHOWN, self.count)
             columns = (self.content, self.style, torch.cat(made), self.wanted)

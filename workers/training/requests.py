@@ -16,7 +16,7 @@ from workers.lease import Lease
 
 
 @dataclass(frozen=True)
-class Wishes:
+class Requests:
     """What the row asks of a running process."""
 
     cancel: bool
@@ -24,8 +24,8 @@ class Wishes:
     new_budget: bool
 
 
-def look(session: Session, taken: Lease[TrainingRun], lock: bool = False) -> Wishes | None:
-    """None when the lease is no longer ours. `lock`: no wish comes in between before the transaction ends."""
+def read(session: Session, taken: Lease[TrainingRun], lock: bool = False) -> Requests | None:
+    """None when the lease is no longer ours. `lock`: no request comes in between before the transaction ends."""
     query = select(
         TrainingRun.cancel_requested,
         TrainingRun.pause_requested,
@@ -37,14 +37,14 @@ def look(session: Session, taken: Lease[TrainingRun], lock: bool = False) -> Wis
     if row is None:
         return None
     cancel, pause, *budget = row
-    return Wishes(cancel, pause, budget != [taken.row.steps, taken.row.minutes, taken.row.patience])
+    return Requests(cancel, pause, budget != [taken.row.steps, taken.row.minutes, taken.row.patience])
 
 
 def check(taken: Lease[TrainingRun]) -> None:
     """While nothing can be saved yet. Raises Cancelled when the run is to stop or the lease is gone."""
     with session_scope(writing=False) as session:
-        wishes = look(session, taken)
-    if wishes is None or wishes.cancel or wishes.pause or shutdown.begun.is_set():
+        requests = read(session, taken)
+    if requests is None or requests.cancel or requests.pause or shutdown.begun.is_set():
         raise Cancelled
 
 

@@ -1,4 +1,4 @@
-"""One sitting of one run: claim it, prepare, train for as long as it takes, settle."""
+"""One attempt of one run: claim it, prepare, train for as long as it takes, settle."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from workers import crash_points, lease, loop
 from workers.gauging import gauge_when_idle
 from workers.lease import Heartbeat, Lease
 from workers.training import collection, process
-from workers.training.outcome import End, Outcome, oom_kills, outcome_of
-from workers.training.wishes import look
+from workers.training.requests import read
+from workers.training.result import End, Result, oom_kills, result_of
 
 BESIDE = (gauge_when_idle,)
 log = structlog.get_logger()
@@ -59,7 +59,7 @@ def claim(session: Session, queue: str, worker: str) -> Lease[TrainingRun] | Non
 
 
 def attempt(taken: Lease[TrainingRun]) -> None:
-    """One sitting. Whatever goes wrong ends, or puts back, the run with a reason; surroundings that fail cost it none.
+    """One attempt. Whatever goes wrong ends, or puts back, the run with a reason; surroundings that fail cost it none.
 
     Raises what failed of the surroundings.
     """
@@ -70,59 +70,59 @@ def attempt(taken: Lease[TrainingRun]) -> None:
         service.folder(run.id).path.mkdir(parents=True, exist_ok=True)
         prepared = collection.prepared(taken)
         crash_points.reach("prepared")
-        outcome = sit(taken, prepared)
-        bound.info("training_sitting_ended", outcome=outcome.status, reason=outcome.reason)
+        result = train(taken, prepared)
+        bound.info("training_attempt_ended", result=result.status, reason=result.reason)
     except Cancelled:
-        outcome = Outcome("let go")
+        result = Result("released")
     except Exception as error:
-        outcome = outcome_of_error(error)
-        if outcome.status == "let go":
+        result = result_of_error(error)
+        if result.status == "released":
             fault = error
         else:
             bound.exception("training_failed")
-    loop.patiently(lambda: settle(taken, outcome))
+    loop.patiently(lambda: settle(taken, result))
     if fault is not None:
         raise fault
 
 
-def outcome_of_error(error: Exception) -> Outcome:
+def result_of_error(error: Exception) -> Result:
     if (fault := outage(error)) and not isinstance(fault, StorageFull):
-        return Outcome("let go")
+        return Result("released")
     if isinstance(error, MessageError):
-        return Outcome("failed", error.message)
+        return Result("failed", error.message)
     if isinstance(error, OSError):
-        return Outcome("failed", Message("The run could not start: {reason}", reason=error))
-    return Outcome("again", Message("The training worker failed; its log has the details under this run's id."))
+        return Result("failed", Message("The run could not start: {reason}", reason=error))
+    return Result("again", Message("The training worker failed; its log has the details under this run's id."))
 
 
-def sit(taken: Lease[TrainingRun], prepared: Path) -> Outcome:
+def train(taken: Lease[TrainingRun], prepared: Path) -> Result:
     """Start the process, watch it until it ends, say what its end means."""
     kills = oom_kills()
     started = process.start(taken.row, prepared)
     crash_points.reach("started")
     try:
-        wish = process.watch(taken, started)
+        request = process.watch(taken, started)
     finally:
         process.end_group(started)
     said = service.folder(taken.job).progress()
     loop.patiently(lambda: process.follow(taken, said))
-    return outcome_of(taken, End(started.returncode, said, wish, oom_kills() - kills))
+    return result_of(taken, End(started.returncode, said, request, oom_kills() - kills))
 
 
-def settle(taken: Lease[TrainingRun], outcome: Outcome) -> None:
-    """One transaction ends the sitting, if the lease is still ours."""
+def settle(taken: Lease[TrainingRun], result: Result) -> None:
+    """One transaction ends the attempt, if the lease is still ours."""
     crash_points.reach("before_settling")
     with session_scope() as session:
-        wishes = look(session, taken, lock=True)
-        if wishes is None:
+        requests = read(session, taken, lock=True)
+        if requests is None:
             log.warning("training_ended_without_lease", run=taken.job)
-        elif outcome.status == "succeeded" and not wishes.new_budget:
+        elif result.status == "succeeded" and not requests.new_budget:
             taken.total = taken.step  # fewer than its steps where it ended by its minutes or on a plateau
             lease.end(session, taken, "succeeded")
-        elif outcome.status == "failed" or (outcome.status == "again" and taken.attempt >= MAX_ATTEMPTS):
-            lease.end(session, taken, "failed", outcome.reason)
+        elif result.status == "failed" or (result.status == "again" and taken.attempt >= MAX_ATTEMPTS):
+            lease.end(session, taken, "failed", result.reason)
         else:
-            lease.put_back(session, taken, spare_attempt=outcome.status != "again")
+            lease.release(session, taken, spare_attempt=result.status != "again")
             # Where a run waits or rests it shows how far it is.
             session.execute(update(TrainingRun).where(TrainingRun.id == taken.job).values(step=taken.step))
     taken.state = "settled"

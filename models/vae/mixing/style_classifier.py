@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.measure.features import BLOCKS, LOSS_DEPTH, LOUDNESS, Sides
+from models.measure.features import BLOCKS, FEATURE_SCALE, LOSS_DEPTH, Sides
 
 
-class Namer(nn.Module):
+class StyleClassifier(nn.Module):
     """A linear classifier of the means and spreads of feature maps. It starts from zeros, and its loss is convex."""
 
     def __init__(self, classes: int) -> None:
@@ -22,11 +22,11 @@ class Namer(nn.Module):
         self.weight = nn.Parameter(torch.zeros(classes, 2 * channels))
         self.bias = nn.Parameter(torch.zeros(classes))
 
-    def forward(self, manners: Sides, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, feature_statistics: Sides, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Manners of drawings and of real ones -> (what the VAE is to lower, what the namer is to lower).
 
         Mean cross-entropies, in nats. The drawings teach the namer nothing, or it would name them by their faults.
         """
-        ours, theirs = (torch.cat(blocks, 1) / LOUDNESS for blocks in zip(*manners, strict=True))
+        ours, theirs = (torch.cat(blocks, 1) / FEATURE_SCALE for blocks in zip(*feature_statistics, strict=True))
         missed = F.cross_entropy(F.linear(ours, self.weight.detach(), self.bias.detach()), labels)
         return missed, F.cross_entropy(F.linear(theirs, self.weight, self.bias), labels)

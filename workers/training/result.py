@@ -14,8 +14,8 @@ from app.training_runs.tables import TrainingRun
 from models.contract.message import Message
 from models.contract.run_folder import OUT_OF_MEMORY, describe
 from workers.lease import Lease
-from workers.training.process import Wish
-from workers.training.wishes import report
+from workers.training.process import Request
+from workers.training.requests import report
 
 STOPPED, IN_USE, USED_WRONGLY = 130, 75, 2  # exit codes of the process
 KILLS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))  # of this container, else of the machine
@@ -23,8 +23,8 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a sitting ended: "succeeded", "failed", "again" (another attempt) or "let go" (as was wished)."""
+class Result:
+    """How a attempt ended: "succeeded", "failed", "again" (another attempt) or "released" (as it was asked)."""
 
     status: str
     reason: Message | None = None
@@ -36,7 +36,7 @@ class End:
 
     code: int
     said: dict[str, Any]
-    wish: Wish | None
+    request: Request | None
     kills: int
 
     @property
@@ -48,30 +48,30 @@ class End:
         return Message.from_json(self.said["reason"]) if "reason" in self.said else None
 
 
-def outcome_of(taken: Lease[TrainingRun], end: End) -> Outcome:
+def result_of(taken: Lease[TrainingRun], end: End) -> Result:
     """By the first of these that holds."""
     model = service.folder(taken.job).model / "card.json"
     if end.code == 0:
-        return Outcome("succeeded")
+        return Result("succeeded")
     # It went as it was asked to. One that failed to save for a pause has failed.
-    if end.wish == "leave" or (end.wish == "save" and end.phase != "failed"):
-        return Outcome("let go")
+    if end.request == "leave" or (end.request == "save" and end.phase != "failed"):
+        return Result("released")
     # Somebody else has asked it, by a signal.
     if end.phase == "stopped" or end.code == STOPPED:
-        return Outcome("let go")
+        return Result("released")
     # What it has trained is good, whatever befell it as it measured that.
     if end.phase == "evaluating" and model.is_file():
         describe(model, {"not_measured": ended(end.code, taken)})
-        return Outcome("succeeded")
+        return Result("succeeded")
     if end.code == IN_USE:
-        return Outcome("again", Message("An earlier process of this run holds its folder and does not end."))
+        return Result("again", Message("An earlier process of this run holds its folder and does not end."))
     # A GPU's memory tells the process; for lack of any other the kernel kills it, and it says nothing.
     if end.phase == OUT_OF_MEMORY or (end.kills > 0 and end.phase != "failed"):
         return smaller(taken)
     # It knows itself that trying again is of no use.
     if end.phase == "failed" or end.code == USED_WRONGLY:
-        return Outcome("failed", end.reason or last_line(taken))
-    return Outcome("again", ended(end.code, taken))
+        return Result("failed", end.reason or last_line(taken))
+    return Result("again", ended(end.code, taken))
 
 
 def ended(code: int, taken: Lease[TrainingRun]) -> Message:
@@ -80,15 +80,15 @@ def ended(code: int, taken: Lease[TrainingRun]) -> Message:
     return Message("The training process ended with exit code {code}: {line}", code=code, line=last_line(taken))
 
 
-def smaller(taken: Lease[TrainingRun]) -> Outcome:
-    """The kernel has killed the process for its memory: the next sitting works on a batch in smaller pieces."""
+def smaller(taken: Lease[TrainingRun]) -> Result:
+    """The kernel has killed the process for its memory: the next attempt works on a batch in smaller pieces."""
     pieces = 2 * max(taken.row.pieces, int(service.folder(taken.job).progress().get("pieces", 1)))
     batch = taken.row.params.get("batch_size", 1)
     if pieces > 2 * batch:
-        return Outcome("failed", Message("There is not enough memory, not even for one picture at a time."))
+        return Result("failed", Message("There is not enough memory, not even for one picture at a time."))
     report(taken, pieces=min(pieces, 2 * batch))
     log.warning("training_out_of_memory", run=taken.job, pieces=pieces)
-    return Outcome("let go")
+    return Result("released")
 
 
 def oom_kills() -> int:
