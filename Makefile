@@ -37,6 +37,7 @@ check: $(DEV_STAMP)
 	$(BIN)/djlint --lint --quiet templates
 	$(BIN)/python -m tests.check_catalogue
 	$(BIN)/python -m tests.check_words
+	$(BIN)/python -m tests.check_parameters
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m benchmarks.run $(ARGS)

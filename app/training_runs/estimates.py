@@ -18,7 +18,7 @@ from app.settings import get_settings
 from app.training_runs.schemas import Estimate
 from app.training_runs.tables import TRAINING, TrainingRun
 from models.contract.family import Family
-from models.contract.fine_tuning import LEARNT
+from models.contract.fine_tuning import marked, network_of
 from models.contract.recipe import completed
 from models.contract.run_folder import RunFolder
 
@@ -74,18 +74,19 @@ def training_workers(session: Session) -> list[Worker]:
     return liveness.alive(session, TRAINING)
 
 
-def work(params: dict[str, Any]) -> tuple[Any, ...]:
+def work(training: type[BaseModel], params: dict[str, Any]) -> dict[str, Any]:
     """What of a run's parameters its speed depends on, as far as runs are compared."""
-    network = {name: value for name, value in (params.get("network") or {}).items() if name not in LEARNT}
-    return network, params.get("decoder_only", False)
+    of_collection = marked(network_of(training), "of_collection")
+    network = {name: value for name, value in (params.get("network") or {}).items() if name not in of_collection}
+    return network | {name: params.get(name) for name in marked(training, "sets_speed")}
 
 
 def measured_here(session: Session, family: Family, params: Any) -> float | None:
     """Pictures a second of the latest run with the same network."""
     query = select(TrainingRun).where(TrainingRun.family == family.name, TrainingRun.saved > 0)
-    alike = work(params.model_dump(mode="json"))
+    alike = work(type(params), params.model_dump(mode="json"))
     for run in session.scalars(query.order_by(TrainingRun.id.desc()).limit(LOOK_BACK)):
-        if work(completed(run.params, type(params))) == alike:
+        if work(type(params), completed(run.params, type(params))) == alike:
             points = RunFolder(get_settings().data / "runs" / run.id).curves().get("images_per_second")
             if points:
                 return sorted(value for _, value in points)[len(points) // 2]

@@ -16,8 +16,8 @@ from app.security import Principal
 from app.training_runs.schemas import Estimate, TrainingRunIn
 from app.training_runs.tables import TrainingRun
 from app.validation import invalid_params
-from models.contract.family import Family, supports_early_stopping
-from models.contract.fine_tuning import OtherShape, validated
+from models.contract.family import Family
+from models.contract.fine_tuning import START, OtherShape, validated
 from models.contract.message import Message
 from models.contract.preparation import Preparation
 from models.contract.registry import families
@@ -105,9 +105,9 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
     preset = presets[given.preset] if given.preset else family.presets[len(family.presets) // 2]
     own = {**(preset.params if given.preset else {}), **given.params}
     if given.base_checkpoint:
-        if family.training is None or "start_from" not in family.training.model_fields:
+        if family.training is None or START not in family.training.model_fields:
             raise invalid("base_checkpoint", why=Message("This family does not start from a checkpoint"))
-        own["start_from"] = given.base_checkpoint
+        own[START] = given.base_checkpoint
     assert family.training is not None
     for name, wanted in checkpoint_fields(family.training).items():
         value = own.get(name, family.training.model_fields[name].default)
@@ -126,7 +126,7 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
     except OtherShape as error:
         of_size = "size" in error.names and "size" in family.training.model_fields
         raise invalid("params", "size" if of_size else "network", why=error.message) from error
-    if given.patience and not supports_early_stopping(params):
+    if given.patience and not family.supports_early_stopping(params):
         raise never_flat()
     if family.problem and (why := family.problem(params, checkpoints.card_of)):
         raise invalid("params", "network", why=why)

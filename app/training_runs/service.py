@@ -18,7 +18,6 @@ from app.training_runs.planning import invalid, never_flat
 from app.training_runs.schemas import ExtensionIn, PublicationIn, RunProgress, TrainingRunOut
 from app.training_runs.tables import AT_REST, TrainingRun
 from models.contract.card import CheckpointError, read_card
-from models.contract.family import supports_early_stopping
 from models.contract.files import locked
 from models.contract.message import Message
 from models.contract.publication import publish as publish_checkpoint
@@ -159,13 +158,11 @@ def extend(session: Session, run: TrainingRun, given: ExtensionIn) -> TrainingRu
     budget = given.model_dump(exclude_none=True)
     if not budget:
         raise invalid("steps", why=Message("Say the new steps, minutes or patience"))
-    training = families()[run.family].training if run.family in families() else None
-    if (
-        given.patience
-        and training
-        and not supports_early_stopping(training.model_validate(completed(run.params, training)))
-    ):
-        raise never_flat()
+    family = families().get(run.family)
+    if given.patience and family and family.training:
+        params = family.training.model_validate(completed(run.params, family.training))
+        if not family.supports_early_stopping(params):
+            raise never_flat()
     if given.steps is not None and given.steps <= run.saved:
         raise invalid("steps", why=Message("The run has done {steps} steps already", steps=run.saved))
     minutes = given.minutes or run.minutes

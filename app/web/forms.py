@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from models.contract.fine_tuning import LEARNT
+from models.contract.fine_tuning import marked, network_of
 
 
 @dataclass(frozen=True)
@@ -60,9 +60,8 @@ def network_fields(training: type[BaseModel]) -> list[Field]:
     What is learnt from the collection is no choice, nor what follows from the rest (`fixed`); a size that the training
     itself has is given there.
     """
-    network = training.model_fields["network"].annotation
-    assert network is not None
-    left_out = LEARNT | ({"size"} & training.model_fields.keys())
+    network = network_of(training)
+    left_out = marked(network, "of_collection") | ({"size"} & training.model_fields.keys())
     made = []
     for name, entry in network.model_json_schema()["properties"].items():
         if name in left_out or entry.get("fixed"):

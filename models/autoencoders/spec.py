@@ -62,7 +62,7 @@ class SpatialTraining(SharpenedTraining):
         False,
         title="Decoder only",
         description="Keeps the encoder that training starts from: what draws with its latents goes on fitting",
-        json_schema_extra={"more": True},
+        json_schema_extra={"more": True, "sets_speed": True},
     )
     ema_decay: float = Field(
         0.999,
@@ -129,6 +129,7 @@ FAMILIES = [
         presets=PRESETS,
         picture_size=lambda params, card_of: int(params.network.size),
         cost=cost,
+        supports_early_stopping=lambda params: not params.is_sharpened,
     ),
     Family(
         "kl-autoencoder",
@@ -141,5 +142,6 @@ FAMILIES = [
         presets=PRESETS,
         picture_size=lambda params, card_of: int(params.network.size),
         cost=cost,
+        supports_early_stopping=lambda params: not params.is_sharpened,
     ),
 ]

@@ -45,8 +45,9 @@ class Family:
 
     It `learns` from works of a medium, made ready by its `preparation`. `picture_size(params, card_of)` is the side of
     the pictures that it trains on; `card_of(name)` reads a checkpoint's card. `cost(params)` what its training takes.
-    `problem(params, card_of)` says what does not fit together, if anything. `pairs`: it learns from drawings of one
-    thing in several styles. `sheet` says what the sheets of a run show.
+    `problem(params, card_of)` says what does not fit together, if anything. `supports_early_stopping(params)`: whether
+    a held-out figure says how good a run is, so that it may end when that gets no better. `pairs`: it learns from
+    drawings of one thing in several styles. `sheet` says what the sheets of a run show.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Family:
     picture_size: Callable[[Any, Callable[[str], dict[str, Any]]], int] | None = None
     cost: Callable[[Any], TrainingCost] | None = None
     problem: Callable[[Any, Callable[[str], dict[str, Any]]], Message | None] | None = None
+    supports_early_stopping: Callable[[Any], bool] = lambda params: True
     pairs: bool = False
     learns: str = PICTURES
     preparation: type[Preparation] = PicturePreparation
@@ -69,8 +71,3 @@ class Family:
 
     def task(self, name: str) -> Task | None:
         return next((task for task in self.tasks if task.name == name), None)
-
-
-def supports_early_stopping(params: BaseModel) -> bool:
-    """Whether a held-out figure says how good a run with these parameters is, so that it can end on a plateau."""
-    return not getattr(params, "is_sharpened", False)

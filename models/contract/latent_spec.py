@@ -26,7 +26,13 @@ class LatentConfig(BaseModel):
     max_width: int = Field(description="Channels of the coarsest grid, at most")
     growth: int = Field(2, ge=1, le=8, description="How many times more channels each coarser grid has")
     blocks: int = Field(2, ge=1, le=8, description="Residual blocks a grid")
-    classes: int = Field(0, ge=0, le=1000, description="Labels that a picture may be drawn for")
+    classes: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description="Labels that a picture may be drawn for",
+        json_schema_extra={"of_collection": True},
+    )
 
     @property
     def widths(self) -> list[int]:

@@ -130,7 +130,11 @@ class FlowTraining(BaseModel):
         json_schema_extra=MORE,
     )
     watched: list[Annotated[PlainText, Field(max_length=LONGEST_PROMPT)]] = Field(
-        [], max_length=48, title="Watched prompts", description="Drawn as it trains, one a line; none: some captions"
+        [],
+        max_length=48,
+        title="Watched prompts",
+        description="Drawn as it trains, one a line; none: some captions",
+        json_schema_extra={"of_collection": True},
     )
     ema_decay: float = Field(
         0.999, ge=0, lt=1, title="EMA decay", description="Of the weights that are kept", json_schema_extra=MORE

@@ -49,7 +49,9 @@ class MaskedTraining(BaseModel):
     weight_decay: float = Field(0.01, title="Weight decay")
     prompt_drop: float = Field(0.1, title="Prompt drop")
     views: int = 8
-    watched: list[Annotated[PlainText, Field(max_length=LONGEST_PROMPT)]] = Field([], title="Watched prompts")
+    watched: list[Annotated[PlainText, Field(max_length=LONGEST_PROMPT)]] = Field(
+        [], title="Watched prompts", json_schema_extra={"of_collection": True}
+    )
     ema_decay: float = Field(0.999, title="EMA decay")
 
 

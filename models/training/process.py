@@ -17,9 +17,8 @@ from typing import Any
 import torch
 
 from models.checkpoint import ZOO, CheckpointError
-from models.contract.family import supports_early_stopping
 from models.contract.files import is_full, locked
-from models.contract.fine_tuning import validated
+from models.contract.fine_tuning import START, marked, validated
 from models.contract.message import Message, MessageError
 from models.contract.recipe import read_recipe, remember
 from models.contract.registry import families
@@ -88,14 +87,15 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
             raise ValueError(f"no family {recipe.family!r} is trained")
         if arguments.collection:  # the recipe's words and prompts are of its own collection
             recipe.collection = arguments.collection
-            recipe.params.pop("watched", None)
+            for name in marked(family.training, "of_collection"):
+                recipe.params.pop(name, None)
         if arguments.start_from:
-            recipe.params["start_from"] = arguments.start_from
+            recipe.params[START] = arguments.start_from
         data = open_collection(arguments.datasets / recipe.collection)
         if arguments.collection:
             recipe.card = {"title": data.card.get("title", data.card["name"])}
         params: Any = validated(family.training, recipe.params, cards(run))
-        if recipe.patience and not supports_early_stopping(params):
+        if recipe.patience and not family.supports_early_stopping(params):
             raise ValueError("a run that a discriminator sharpens never gets flat: give steps or minutes")
     except FileNotFoundError as error:
         raise UsedWrongly(

@@ -26,7 +26,13 @@ class VAEConfig(LatentConfig):
     likelihood: LikelihoodName = Field("discretised-logistic", description="Of a pixel around what the decoder says")
     prior_width: int = Field(128, ge=16, le=2048, multiple_of=4, description="Hidden width of the prior's flow")
     prior_layers: int = Field(6, ge=2, le=32, description="Couplings of the flow")
-    directions: int = Field(0, ge=0, le=100, description="Attributes that a picture may have more or less of")
+    directions: int = Field(
+        0,
+        ge=0,
+        le=100,
+        description="Attributes that a picture may have more or less of",
+        json_schema_extra={"of_collection": True},
+    )
     text: Literal[0, 512] = Field(
         0, description="Numbers of the sentence that the prior is given; 0 for none", json_schema_extra={"fixed": True}
     )

@@ -29,7 +29,9 @@ class MixingConfig(BaseModel):
     encoder_blocks: int = Field(1, ge=1, le=8, description="Residual blocks of the content's encoder, a grid")
     decoder_blocks: int = Field(2, ge=1, le=8, description="Residual blocks of the decoder, at 1/8 and at 1/4")
     likelihood: LikelihoodName = Field("laplace", description="Of a pixel around what the decoder says")
-    classes: int = Field(0, ge=0, le=1000, description="Styles that have a name")
+    classes: int = Field(
+        0, ge=0, le=1000, description="Styles that have a name", json_schema_extra={"of_collection": True}
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -171,6 +173,7 @@ MIXING = Family(
     training=MixingTraining,
     trainer="models.vae.mixing.train",
     evaluator="models.vae.mixing.evaluate",
+    supports_early_stopping=lambda params: not params.is_sharpened,
     presets=(
         Preset("quick", "Quick look", 1000, STYLED),
         Preset("good", "Good", 6000, STYLED),
