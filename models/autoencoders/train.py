@@ -22,10 +22,11 @@ from models.measure.metrics import psnr
 from models.parts.placed import placed
 from models.training.card import training_card
 from models.training.ema import EMA
+from models.training.fit import Metrics, backward, descend, fit
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import load_start_weights, start_checkpoint
-from models.training.state import pack, unpack
+from models.training.state import Part
 
 MEASURED = 256  # held-out pictures of 64 px
 
@@ -41,68 +42,59 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
     ema = EMA(network, params.ema_decay)
     perceptual = placed(PerceptualLoss(), run.device) if params.perceptual_weight else no_loss
     critic = Critic(params, run)
-    parts = {"network": network, "ema": ema.average, "optimizer": optimizer, **critic.parts}
-    done, tensors = run.restore()
-    if tensors:
-        unpack(tensors, **parts)
+    parts: dict[str, Part] = {"network": network, "ema": ema.average, "optimizer": optimizer, **critic.parts}
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
     held_out = to_unit(data.pictures(measured(data, MEASURED))).to(run.device)
 
-    for step in run.steps_from(done):
+    def step(k: int) -> tuple[int, Metrics]:
         with run.spend("data"):
-            random = step_generator(run.seed, step)
-            batch = augment(to_unit(data.pictures(order.at(step), run.device)), random)
+            random = step_generator(run.seed, k)
+            batch = augment(to_unit(data.pictures(order.at(k), run.device)), random)
             noise = network.noise(len(batch), random)
-        factor = (
-            params.lr_factor(run.progress(step)) * warmup_stable_decay(step, run.progress(step), warmup=200) * run.rate
-        )
+        factor = params.lr_factor(run.progress(k)) * warmup_stable_decay(k, run.progress(k), warmup=200) * run.rate
         set_learning_rate([optimizer], factor)
-        optimizer.zero_grad(set_to_none=True)
-        sums, kept = torch.zeros(5, device=run.device), []
-        adversarial_weight = critic.weight(run.progress(step))
-        for share, weight in run.shares(len(batch)):
-            pictures = batch[share].contiguous(memory_format=torch.channels_last)
+        weight, rebuilt = critic.weight(run.progress(k)), list[Tensor]()
+
+        def losses(rows: slice) -> tuple[Tensor, Tensor]:
+            pictures = batch[rows].contiguous(memory_format=torch.channels_last)
             with mixed_precision(run.device):
-                rebuilt, divergence = network.rebuild(pictures, noise[share])
-                losses = torch.stack(
+                made, divergence = network.rebuild(pictures, noise[rows])
+                found = torch.stack(
                     [
-                        F.l1_loss(rebuilt, pictures),
-                        F.mse_loss(rebuilt, pictures),
-                        perceptual(rebuilt, pictures),
+                        F.l1_loss(made, pictures),
+                        F.mse_loss(made, pictures),
+                        perceptual(made, pictures),
                         divergence.mean(),
-                        critic.adversarial_loss(pictures, rebuilt)
-                        if adversarial_weight
-                        else no_loss(rebuilt, pictures),
+                        critic.adversarial_loss(pictures, made) if weight else no_loss(made, pictures),
                     ]
                 )
-                loss = weight * total(losses, params, adversarial_weight)
-            loss.backward()
-            sums += weight * losses.detach()
-            if adversarial_weight:
-                kept.append(rebuilt.detach())
-        run.add_up(network, sums)
-        done = step + 1
-        run.watch(done, total(sums, params, adversarial_weight))
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        ema.update(network, step)
-        margin = critic.learn(batch, kept, step) if adversarial_weight else None
-        if run.log_is_due(done, every=100):
-            l1, l2, features, kl, adversarial_loss = sums.tolist()
-            figures = {"l1": l1, "l2": l2, "perceptual": features, **({"kl_nats": kl} if kl else {})}
-            figures |= {} if margin is None else {"adversarial": adversarial_loss, "margin": margin}
-            run.log_step(done, len(batch), **figures, learning_rate=factor * params.learning_rate)
-        if len(held_out) and run.measure_is_due(done):
-            with run.spend("measuring"):
-                rebuilt = reconstruct(ema.average, held_out, max(1, params.batch_size // run.pieces))
-                run.log(done, held_out_psnr=(figure := psnr(rebuilt, held_out)))
-                if not params.is_sharpened:
-                    run.report_metric(done, -figure)
-                pairs = torch.stack([held_out[:32], rebuilt[:32]], 1).flatten(0, 1)
-                if run.is_first:
-                    run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)))
-        if run.checkpoint_is_due(done):
-            run.save(done, pack(**parts))
+            if weight:
+                rebuilt.append(made.detach())
+            return total(found, params, weight), found
+
+        figures = backward(run, network, [optimizer], len(batch), losses, 5)
+        descend(run, k, total(figures, params, weight), network.parameters(), [optimizer])
+        ema.update(network, k)
+        margin = critic.learn(batch, rebuilt, k) if weight else None
+
+        def metrics() -> dict[str, float]:
+            l1, l2, features, kl, adversarial_loss = figures.tolist()
+            named = {"l1": l1, "l2": l2, "perceptual": features, **({"kl_nats": kl} if kl else {})}
+            named |= {} if margin is None else {"adversarial": adversarial_loss, "margin": margin}
+            return {**named, "learning_rate": factor * params.learning_rate}
+
+        return len(batch), metrics
+
+    def measure(done: int) -> None:
+        rebuilt = reconstruct(ema.average, held_out, max(1, params.batch_size // run.pieces))
+        run.log(done, held_out_psnr=(figure := psnr(rebuilt, held_out)))
+        if not params.is_sharpened:
+            run.report_metric(done, -figure)
+        pairs = torch.stack([held_out[:32], rebuilt[:32]], 1).flatten(0, 1)
+        if run.is_first:
+            run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)))
+
+    done = fit(run, step, parts, measure if len(held_out) else None, log_every=100)
     result = run.result(done, ema.average)
     if run.is_first:
         card = training_card(family_of(params), params, data.card, run, result, before)

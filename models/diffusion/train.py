@@ -26,11 +26,13 @@ from models.parts.text import PromptEncoder
 from models.training import parallel
 from models.training.card import training_card
 from models.training.ema import EMA
+from models.training.fit import Metrics, backward, descend, fit
+from models.training.held_out import measure_splits
 from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import load_start_weights, pin_checkpoint, start_checkpoint
-from models.training.state import Part, pack, unpack
+from models.training.state import Part
 
 MEASURED = 384  # items of each held-out split, while a run trains
 MEASURED_TIMES = (0.15, 0.4, 0.7)  # of the held-out loss: layout, shapes, edges
@@ -130,74 +132,59 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
     )
     ema = EMA(network, params.ema_decay)
     parts: dict[str, Part] = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
-    done, tensors = run.restore()
-    if tensors:
-        unpack(tensors, **parts)
     order = EpochOrder(train_items, params.batch_size, run.seed)
     watched = params.watched or watched_captions(data)
 
-    for step in run.steps_from(done):
+    def step(k: int) -> tuple[int, Metrics]:
         with run.spend("data"):
-            random = step_generator(run.seed, step)
-            chosen = order.at(step)
+            random = step_generator(run.seed, k)
+            chosen = order.at(k)
             x = pictures.batch(chosen, random)
-            draws = torch.rand(len(x), generator=random, dtype=torch.float64).numpy()
-            tokens, sentences = captions.of(chosen, draws)
+            tokens, sentences = captions.of(chosen, torch.rand(len(x), generator=random, dtype=torch.float64).numpy())
             dropped = torch.rand(len(x), generator=random) < params.prompt_drop
             tokens, sentences = drop_prompts(tokens, sentences, dropped)
             t = draw_times(len(x), params.time_mean, params.time_std, random)
             noise = torch.randn(x.shape, generator=random)
-        factor = run.rate * warmup_stable_decay(step, run.progress(step), decay=0.3)
+        factor = run.rate * warmup_stable_decay(k, run.progress(k), decay=0.3)
         set_learning_rate(optimizers, factor)
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss = torch.zeros((), device=run.device)
-        for share, weight in run.shares(len(x)):
-            given = [part[share].to(run.device) for part in (x, noise, t, tokens, sentences)]
+
+        def losses(rows: slice) -> tuple[Tensor, Tensor]:
+            given = [part[rows].to(run.device) for part in (x, noise, t, tokens, sentences)]
             with mixed_precision(run.device):
-                part = weight * losses(network, *given).mean()
-            part.backward()
-            loss += part.detach()
-        run.add_up(network, loss)
-        done = step + 1
-        run.watch(done, loss)
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-        ema.update(network, step)
-        if run.log_is_due(done):
-            run.log_step(
-                done,
-                len(x),
-                loss=loss.item(),
-                gradient_norm=norm.item(),
-                learning_rate=factor * params.muon_learning_rate,
-                epoch=done * len(x) / len(order.indices),
-            )
-        if run.measure_is_due(done):
-            with run.spend("measuring"):
-                held_out = {
-                    split: evaluate(
-                        ema.average, pictures, captions, spread(data.indices(split, recoloured=False), MEASURED)
-                    )
-                    for split in data.held_out
-                }
-                run.log(done, **{f"held_out_loss_{split}": figure for split, figure in held_out.items()})
-                if held_out:
-                    run.report_metric(done, sum(held_out.values()) / len(held_out))
-                if run.is_first:
-                    run.folder.keep_sheet(
-                        done, watched_sheet(FlowSampler(ema.average, autoencoder, prompts), requests, watched)
-                    )
-        if run.checkpoint_is_due(done):
-            run.save(done, pack(**parts))
+                loss = flow_losses(network, *given).mean()
+            return loss, loss[None]
+
+        (loss,) = backward(run, network, optimizers, len(x), losses)
+        norm = descend(run, k, loss, network.parameters(), optimizers)
+        ema.update(network, k)
+        return len(x), lambda: {
+            "loss": loss.item(),
+            "gradient_norm": norm.item(),
+            "learning_rate": factor * params.muon_learning_rate,
+            "epoch": (k + 1) * len(x) / len(order.indices),
+        }
+
+    def measure(done: int) -> None:
+        sampler = FlowSampler(ema.average, autoencoder, prompts)
+        measure_splits(
+            run,
+            data,
+            done,
+            MEASURED,
+            lambda indices: evaluate(ema.average, pictures, captions, indices),
+            lambda: watched_sheet(sampler, requests, watched),
+        )
+
+    done = fit(run, step, parts, measure)
     result = run.result(done, ema.average)
     if run.is_first:
         card = training_card("flow-transformer", params, data.card, run, result, before)
         write_model(run.folder.model, ema.average, {**card, **beneath}, {"tokenizer.json": tokenizer.to_str()})
 
 
-def losses(network: FlowTransformer, x: Tensor, noise: Tensor, t: Tensor, tokens: Tensor, sentences: Tensor) -> Tensor:
+def flow_losses(
+    network: FlowTransformer, x: Tensor, noise: Tensor, t: Tensor, tokens: Tensor, sentences: Tensor
+) -> Tensor:
     """(B,) flow losses of data x (B, C, H, W)."""
     x = network.normalized(x)
     return flow_loss(network(mixed(x, noise, t), t, tokens, sentences).float(), x, t)

@@ -38,10 +38,11 @@ from models.measure.metrics import kernel_distance
 from models.parts.placed import placed
 from models.training.card import training_card
 from models.training.ema import EMA
+from models.training.fit import Metrics, backward, fit
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import load_start_weights, start_checkpoint
-from models.training.state import pack, unpack
+from models.training.state import Part
 
 SHOWN, COLUMNS = 64, 16
 MEASURED = 1000  # pictures of each side, of 64 px
@@ -87,86 +88,77 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         torch.optim.Adam(weights, lr=params.learning_rate, betas=(0.0, 0.99), fused=True)
         for weights in (weights_d, list(generator.parameters()))
     )
-    rest = min(REST, run.steps // 10) if before else 0
     ema = EMA(generator, params.ema_decay)
-    strength = params.strength if params.augmentation == "fixed" else 0.0
-    parts = {
+    strength = torch.tensor(params.strength if params.augmentation == "fixed" else 0.0, dtype=torch.float64)
+    rest = torch.tensor(min(REST, run.steps // 10) if before else 0)
+    parts: dict[str, Part] = {
         "generator": generator,
         "discriminator": discriminator,
         "ema": ema.average,
         "optimizer_d": optimizer_d,
         "optimizer_g": optimizer_g,
     }
-    done, tensors = run.restore()
-    if tensors:
-        strength, rest = float(tensors["strength"]), int(tensors.get("rest", rest))
-        unpack(tensors, **parts)
     game = Game(discriminator, params.objective, params.penalty, params.penalty_every)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
     penalties: dict[str, float] = {}  # as last taken
     watched = Watched(params, data, run)
 
-    for step in run.steps_from(done):
+    def step(k: int) -> tuple[int, Metrics]:
         with run.spend("data"):
-            chosen, random = order.at(step), step_generator(run.seed, step)
+            chosen, random = order.at(k), step_generator(run.seed, k)
             noise = StepNoise.of(params, len(chosen), random)
             batch = mirrored(to_unit(data.pictures(chosen, run.device)), random, data.mirrorable[chosen], shift=0)
             batch = batch.contiguous(memory_format=torch.channels_last)
             styles = labels_of(data, chosen, labels) if labels else None
-        factor = run.rate * warmup_stable_decay(step, run.progress(step))
+        factor = run.rate * warmup_stable_decay(k, run.progress(k))
         set_learning_rate([optimizer_d], factor)
-        set_learning_rate([optimizer_g], run.rate * warmup_stable_decay(max(0, step - rest), run.progress(step)))
+        set_learning_rate([optimizer_g], run.rate * warmup_stable_decay(max(0, k - int(rest)), run.progress(k)))
+        chance, fake = float(strength), torch.empty(0)
 
-        discriminator.advance()
-        learn(weights_d, True)
-        optimizer_d.zero_grad(set_to_none=True)
-        sums = torch.zeros(6, device=run.device)
-        # The generator has its turn with the same pictures. Those of many pieces are drawn again: one piece is held.
-        for share, weight in run.shares(len(batch)):
-            real, latents, given = on_device(run, batch, noise.latents, styles, share)
+        def discriminate(rows: slice) -> tuple[Tensor, Tensor]:
+            nonlocal fake
+            real, latents, given = on_device(run, batch, noise.latents, styles, rows)
             with mixed_precision(run.device):
                 with torch.set_grad_enabled(run.pieces == 1):
                     fake = generator(latents, *given)
-                augmentation = noise.augmentation((0, 1), share, strength)
-                loss, said = game.discriminator_losses(real, fake, given, step, augmentation)
-            (weight * loss).backward()
-            sums += weight * said
-        run.add_up(discriminator, sums)
-        optimizer_d.step()
+                augmentation = noise.augmentation((0, 1), rows, chance)
+                return game.discriminator_losses(real, fake, given, k, augmentation)
 
-        learn(weights_d, False)
-        optimizer_g.zero_grad(set_to_none=True)
-        generator_loss = torch.zeros((), device=run.device)
-        for share, weight in run.shares(len(batch)):
-            real, latents, given = on_device(run, batch, noise.latents, styles, share)
+        def generate(rows: slice) -> tuple[Tensor, Tensor]:
+            """The same pictures as the discriminator's. Those of many pieces are drawn again: one piece is held."""
+            real, latents, given = on_device(run, batch, noise.latents, styles, rows)
             with mixed_precision(run.device):
-                if run.pieces > 1:
-                    fake = generator(latents, *given)
-                augmentation = noise.augmentation((2,), share, strength)
-                loss = weight * game.generator_loss(real, fake, given, augmentation)
-            loss.backward()
-            generator_loss += loss.detach()
-        run.add_up(generator, generator_loss)
-        done = step + 1
-        run.watch(done, sums[0] + generator_loss)
-        if step >= rest:
+                made = generator(latents, *given) if run.pieces > 1 else fake
+                loss = game.generator_loss(real, made, given, noise.augmentation((2,), rows, chance))
+            return loss, loss[None]
+
+        discriminator.advance()
+        learn(weights_d, True)
+        figures = backward(run, discriminator, [optimizer_d], len(batch), discriminate, 6)
+        optimizer_d.step()
+        learn(weights_d, False)
+        (generator_loss,) = backward(run, generator, [optimizer_g], len(batch), generate)
+        run.watch(k + 1, figures[0] + generator_loss)
+        if k >= rest:
             optimizer_g.step()
-            ema.update(generator, step)
+            ema.update(generator, k)
 
         if params.augmentation == "adaptive":
-            strength = augment.adapted(strength, float(sums[3]), len(batch), params.strength)
-        if game.penalises(step):
-            penalties = {"r1": float(sums[4]), "r2": float(sums[5])}
-        if run.log_is_due(done):
-            figures = {**diagnostics(game, sums.tolist(), float(generator_loss)), **penalties}
-            rate = factor * params.learning_rate
-            run.log_step(done, len(batch), **figures, augmentation=strength, learning_rate=rate)
-        if run.measure_is_due(done) and (done > rest or run.is_over(done)):
-            with run.spend("measuring"):
-                watched.measure(done, ema.average)
-        if run.checkpoint_is_due(done):
-            own = {"strength": torch.tensor(strength, dtype=torch.float64), "rest": torch.tensor(rest)}
-            run.save(done, {**pack(**parts), **own})
+            strength.fill_(augment.adapted(chance, float(figures[3]), len(batch), params.strength))
+        if game.penalises(k):
+            penalties.update(r1=float(figures[4]), r2=float(figures[5]))
+        return len(batch), lambda: {
+            **diagnostics(game, figures.tolist(), float(generator_loss)),
+            **penalties,
+            "augmentation": float(strength),
+            "learning_rate": factor * params.learning_rate,
+        }
+
+    def measure(done: int) -> None:
+        if done > rest or run.is_over(done):
+            watched.measure(done, ema.average)
+
+    done = fit(run, step, parts, measure, numbers={"strength": strength, "rest": rest})
     result = run.result(done, ema.average)
     run.finish()
     if run.is_first:
@@ -213,7 +205,7 @@ class Watched:
     """Samples of the averaged generator from fixed latents: a sheet, and how far they are from held-out pictures."""
 
     def __init__(self, params: GANTraining, data: Collection, run: Run) -> None:
-        self.run, self.piece = run, max(1, params.batch_size // run.pieces)
+        self.run, self.batch_size = run, params.batch_size
         held_out = measured(data, MEASURED)
         self.count = max(SHOWN, len(held_out))
         random = torch.Generator().manual_seed(run.seed)
@@ -221,6 +213,11 @@ class Watched:
         classes = params.network.classes
         self.labels = torch.arange(self.count) % classes if classes else None
         self.real = self.features(to_unit(data.pictures(held_out))) if len(held_out) > 1 else None
+
+    @property
+    def piece(self) -> int:
+        """Pictures that fit into memory at once."""
+        return max(1, self.batch_size // self.run.pieces)
 
     def features(self, pictures: Tensor) -> npt.NDArray[np.float32]:
         return pooled_lite0(pictures.to(self.run.device), self.piece)

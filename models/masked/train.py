@@ -14,7 +14,7 @@ from torch import Tensor
 from models.autoencoders.load import load_autoencoder
 from models.checkpoint import read_card, write_model
 from models.contract.card import AUTOENCODER
-from models.data.pictures import Collection, EpochOrder, spread
+from models.data.pictures import Collection, EpochOrder
 from models.masked.network import MaskedTransformer
 from models.masked.sample import MaskedSampler, requests
 from models.masked.spec import MaskedTraining
@@ -25,11 +25,13 @@ from models.parts.text import PromptEncoder
 from models.training import parallel
 from models.training.card import training_card
 from models.training.ema import EMA
+from models.training.fit import Metrics, backward, descend, fit
+from models.training.held_out import measure_splits
 from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import pin_checkpoint
-from models.training.state import Part, pack, unpack
+from models.training.state import Part
 from models.transformer.train import Examples
 
 MEASURED, MEASURED_SHARES = 384, (0.1, 0.4, 0.7)
@@ -69,59 +71,51 @@ def train(params: MaskedTraining, data: Collection, run: Run) -> None:
     )
     ema = EMA(network, params.ema_decay)
     parts: dict[str, Part] = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
-    done, tensors = run.restore()
-    if tensors:
-        unpack(tensors, **parts)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
     watched = params.watched or watched_captions(data)
     vocabulary = params.network.image_vocabulary
-    for step in run.steps_from(done):
+
+    def step(k: int) -> tuple[int, Metrics]:
         with run.spend("data"):
-            random = step_generator(run.seed, step)
-            images, tokens, sentences = examples.batch(order.at(step), random)
+            random = step_generator(run.seed, k)
+            images, tokens, sentences = examples.batch(order.at(k), random)
             dropped = torch.rand(len(images), generator=random) < params.prompt_drop
             tokens, sentences = drop_prompts(tokens, sentences, dropped)
             share = 1 - torch.cos(torch.rand(len(images), generator=random) * math.pi / 2)
             given, hidden = masked(images, share, vocabulary, random)
             known = 1 - hidden.float().mean(1)
-        factor = run.rate * warmup_stable_decay(step, run.progress(step), decay=0.3)
+        factor = run.rate * warmup_stable_decay(k, run.progress(k), decay=0.3)
         set_learning_rate(optimizers, factor)
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        with mixed_precision(run.device):
-            logits = network(given, known, tokens, sentences)
-        loss = F.cross_entropy(logits[hidden].float(), images[hidden], label_smoothing=0.05)
-        loss.backward()
-        done = step + 1
-        run.watch(done, loss.detach())
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-        ema.update(network, step)
-        if run.log_is_due(done):
-            run.log_step(
-                done,
-                len(images),
-                loss=loss.item(),
-                gradient_norm=norm.item(),
-                learning_rate=factor * params.muon_learning_rate,
-                epoch=done * len(images) / len(order.indices),
-            )
-        if run.measure_is_due(done):
-            with run.spend("measuring"):
-                held_out = {
-                    split: evaluate(
-                        ema.average, examples, spread(data.indices(split, recoloured=False), MEASURED), vocabulary
-                    )
-                    for split in data.held_out
-                }
-                run.log(done, **{f"held_out_loss_{split}": figure for split, figure in held_out.items()})
-                run.report_metric(done, sum(held_out.values()) / len(held_out))
-                run.folder.keep_sheet(
-                    done, watched_sheet(MaskedSampler(ema.average, autoencoder, prompts), requests, watched)
-                )
-        if run.checkpoint_is_due(done):
-            run.save(done, pack(**parts))
+
+        def losses(rows: slice) -> tuple[Tensor, Tensor]:
+            with mixed_precision(run.device):
+                logits = network(given[rows], known[rows], tokens[rows], sentences[rows])
+            wanted = images[rows][hidden[rows]]
+            loss = F.cross_entropy(logits[hidden[rows]].float(), wanted, label_smoothing=0.05)
+            return loss, loss[None]
+
+        (loss,) = backward(run, network, optimizers, len(images), losses)
+        norm = descend(run, k, loss, network.parameters(), optimizers)
+        ema.update(network, k)
+        return len(images), lambda: {
+            "loss": loss.item(),
+            "gradient_norm": norm.item(),
+            "learning_rate": factor * params.muon_learning_rate,
+            "epoch": (k + 1) * len(images) / len(order.indices),
+        }
+
+    def measure(done: int) -> None:
+        sampler = MaskedSampler(ema.average, autoencoder, prompts)
+        measure_splits(
+            run,
+            data,
+            done,
+            MEASURED,
+            lambda indices: evaluate(ema.average, examples, indices, vocabulary),
+            lambda: watched_sheet(sampler, requests, watched),
+        )
+
+    done = fit(run, step, parts, measure)
     result = run.result(done, ema.average)
     card = training_card("masked-transformer", params, data.card, run, result, None)
     named = {"builds_on": [{"role": AUTOENCODER, "name": params.autoencoder, "sha256": read_card(own)["sha256"]}]}

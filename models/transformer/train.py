@@ -14,7 +14,7 @@ from models.autoencoders.fsq import FSQAutoencoder
 from models.autoencoders.load import load_autoencoder
 from models.checkpoint import CheckpointError, read_card, write_model
 from models.contract.card import AUTOENCODER
-from models.data.pictures import Collection, EpochOrder, augment, spread, to_unit
+from models.data.pictures import Collection, EpochOrder, augment, to_unit
 from models.measure.prompted import watched_sheet
 from models.parts.captions import Captions, tokenizer_for, tokenizer_of, watched_captions
 from models.parts.prompt import drop_prompts
@@ -23,11 +23,13 @@ from models.parts.text import PromptEncoder
 from models.training import parallel
 from models.training.card import training_card
 from models.training.ema import EMA
+from models.training.fit import Metrics, backward, descend, fit
+from models.training.held_out import measure_splits
 from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import load_start_weights, pin_checkpoint, start_checkpoint
-from models.training.state import Part, pack, unpack
+from models.training.state import Part
 from models.transformer.network import TextToImageTransformer
 from models.transformer.sample import TransformerSampler, requests
 from models.transformer.spec import TransformerTraining, problem
@@ -128,65 +130,49 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     )
     ema = EMA(network, params.ema_decay)
     parts: dict[str, Part] = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
-    done, tensors = run.restore()
-    if tensors:
-        unpack(tensors, **parts)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
     watched = params.watched or watched_captions(data)
 
-    for step in run.steps_from(done):
+    def step(k: int) -> tuple[int, Metrics]:
         with run.spend("data"):
-            generator = step_generator(run.seed, step)
-            images, tokens, sentences = examples.batch(order.at(step), generator)
+            generator = step_generator(run.seed, k)
+            images, tokens, sentences = examples.batch(order.at(k), generator)
             dropped = torch.rand(len(images), generator=generator) < params.prompt_drop
             tokens, sentences = drop_prompts(tokens, sentences, dropped)
             seen = with_noise(images, params, generator)
-        factor = run.rate * warmup_stable_decay(step, run.progress(step), decay=0.4)
+        factor = run.rate * warmup_stable_decay(k, run.progress(k), decay=0.4)
         set_learning_rate(optimizers, factor)
-        for optimizer in optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        loss = torch.zeros((), device=run.device)
-        for share, weight in run.shares(len(images)):
-            given, text, meaning, wanted = (x[share].to(run.device) for x in (seen, tokens, sentences, images))
+
+        def losses(rows: slice) -> tuple[Tensor, Tensor]:
+            given, text, meaning, wanted = (x[rows].to(run.device) for x in (seen, tokens, sentences, images))
             with mixed_precision(run.device):
                 logits = network(given, text, meaning)
-            part = weight * F.cross_entropy(logits.float().flatten(0, 1), wanted.flatten())
-            part.backward()
-            loss += part.detach()
-        run.add_up(network, loss)
-        done = step + 1
-        run.watch(done, loss)
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        for optimizer in optimizers:
-            optimizer.step()
-        ema.update(network, step)
-        if run.log_is_due(done):
-            run.log_step(
-                done,
-                len(images),
-                loss=loss.item(),
-                gradient_norm=norm.item(),
-                learning_rate=factor * params.muon_learning_rate,
-                epoch=done * len(images) / len(order.indices),
-            )
-        if run.measure_is_due(done):
-            with run.spend("measuring"):
-                piece = max(1, len(images) // run.pieces)
-                held_out = {
-                    split: evaluate(
-                        ema.average, examples, spread(data.indices(split, recoloured=False), MEASURED), piece
-                    )
-                    for split in data.held_out  # each split is held out for a reason of its own
-                }
-                run.log(done, **{f"held_out_loss_{split}": figure for split, figure in held_out.items()})
-                if held_out:
-                    run.report_metric(done, sum(held_out.values()) / len(held_out))
-                if run.is_first:
-                    run.folder.keep_sheet(
-                        done, watched_sheet(TransformerSampler(ema.average, autoencoder, prompts), requests, watched)
-                    )
-        if run.checkpoint_is_due(done):
-            run.save(done, pack(**parts))
+            loss = F.cross_entropy(logits.float().flatten(0, 1), wanted.flatten())
+            return loss, loss[None]
+
+        (loss,) = backward(run, network, optimizers, len(images), losses)
+        norm = descend(run, k, loss, network.parameters(), optimizers)
+        ema.update(network, k)
+        return len(images), lambda: {
+            "loss": loss.item(),
+            "gradient_norm": norm.item(),
+            "learning_rate": factor * params.muon_learning_rate,
+            "epoch": (k + 1) * len(images) / len(order.indices),
+        }
+
+    def measure(done: int) -> None:
+        sampler = TransformerSampler(ema.average, autoencoder, prompts)
+        piece = max(1, params.batch_size // run.pieces)
+        measure_splits(
+            run,
+            data,
+            done,
+            MEASURED,
+            lambda indices: evaluate(ema.average, examples, indices, piece),
+            lambda: watched_sheet(sampler, requests, watched),
+        )
+
+    done = fit(run, step, parts, measure)
     result = run.result(done, ema.average)
     if run.is_first:
         card = training_card("text-to-image-transformer", params, data.card, run, result, before)

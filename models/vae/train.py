@@ -32,10 +32,11 @@ from models.parts.placed import placed
 from models.parts.sentences import OnProgress, SentenceEncoder, caption_sentences, captions_from
 from models.training.card import training_card
 from models.training.ema import EMA
+from models.training.fit import Metrics, backward, descend, fit
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import load_start_weights, start_checkpoint
-from models.training.state import pack, unpack
+from models.training.state import Part
 from models.vae.network import VAE
 from models.vae.spec import VAETraining
 
@@ -59,7 +60,7 @@ class Losses:
         return torch.cat([torch.stack([self.reconstruction, self.perceptual, self.objective]), self.divergences])
 
 
-def losses(
+def bound(
     network: VAE,
     pictures: Tensor,
     noise: Tensor,
@@ -74,8 +75,8 @@ def losses(
     reconstruction = -network.likelihood.log_prob(pictures, rebuilt).mean()
     divergences = divergence(mean, log_variance)
     features = perceptual(rebuilt, pictures) if perceptual else rebuilt.new_zeros(())
-    bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
-    objective = bound / pictures[0].numel() + params.perceptual_weight * features
+    elbo = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
+    objective = elbo / pictures[0].numel() + params.perceptual_weight * features
     return Losses(reconstruction, divergences.mean(0), features, objective)
 
 
@@ -95,47 +96,42 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
     optimizer = torch.optim.AdamW(trained, lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
     ema = EMA(network, params.ema_decay)
     perceptual = PerceptualLoss().to(run.device) if params.perceptual_weight else None
-    done, tensors = run.restore()
-    if tensors:
-        unpack(tensors, network=network, ema=ema.average, optimizer=optimizer)
+    parts: dict[str, Part] = {"network": network, "ema": ema.average, "optimizer": optimizer}
     train_items = data.indices("train")
     order = EpochOrder(train_items, params.batch_size, run.seed)
     held_out = to_unit(data.pictures(measured(data, MEASURED))).to(run.device)
 
-    for step in run.steps_from(done):
+    def step(k: int) -> tuple[int, Metrics]:
         with run.spend("data"):
-            random = step_generator(run.seed, step)
-            chosen = order.at(step)
+            random = step_generator(run.seed, k)
+            chosen = order.at(k)
             batch = augment(to_unit(data.pictures(chosen, run.device)), random, data.mirrorable[chosen], shift=0)
             noise = torch.randn(len(batch), params.network.latent, generator=random)
-        factor = run.rate * warmup_stable_decay(step, run.progress(step), warmup=200)
+        factor = run.rate * warmup_stable_decay(k, run.progress(k), warmup=200)
         set_learning_rate([optimizer], factor)
-        beta = beta_at(params.schedule, params.beta, run.progress(step))
-        optimizer.zero_grad(set_to_none=True)
-        parts = torch.zeros(3 + params.network.latent, device=run.device)
+        beta = beta_at(params.schedule, params.beta, run.progress(k))
         whole = None
         if params.free_bits:
             whole = run.whole_mean(len(batch), params.network.latent, partial(divergences_of, network, batch))
-        for share, weight in run.shares(len(batch)):
-            pictures = batch[share].contiguous(memory_format=torch.channels_last)
+
+        def losses(rows: slice) -> tuple[Tensor, Tensor]:
+            pictures = batch[rows].contiguous(memory_format=torch.channels_last)
             with mixed_precision(run.device):
-                found = losses(network, pictures, sent(noise[share], run.device), beta, params, perceptual, whole)
-            (weight * found.objective).backward()
-            parts += weight * found.stacked().detach()
-        run.add_up(network, parts)
-        done = step + 1
-        run.watch(done, parts[2])
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
-        optimizer.step()
-        ema.update(network, step)
-        if run.log_is_due(done):
-            figures = described(parts, network, beta, params.free_bits)
-            run.log_step(done, len(batch), **figures, learning_rate=factor * params.learning_rate)
-        if len(held_out) and run.measure_is_due(done):
-            with run.spend("measuring"):
-                measure(ema.average, held_out, max(1, params.batch_size // run.pieces), done, run)
-        if run.checkpoint_is_due(done):
-            run.save(done, pack(network=network, ema=ema.average, optimizer=optimizer))
+                found = bound(network, pictures, sent(noise[rows], run.device), beta, params, perceptual, whole)
+            return found.objective, found.stacked()
+
+        figures = backward(run, network, [optimizer], len(batch), losses, 3 + params.network.latent)
+        descend(run, k, figures[2], trained, [optimizer])
+        ema.update(network, k)
+        return len(batch), lambda: {
+            **described(figures, network, beta, params.free_bits),
+            "learning_rate": factor * params.learning_rate,
+        }
+
+    def evaluate(done: int) -> None:
+        measure(ema.average, held_out, max(1, params.batch_size // run.pieces), done, run)
+
+    done = fit(run, step, parts, evaluate if len(held_out) else None)
     result = run.result(done, ema.average)
     run.finish()
     if run.is_first:

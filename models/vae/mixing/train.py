@@ -39,10 +39,11 @@ from models.measure.features import PerceptualLoss, feature_distance, feature_st
 from models.parts.placed import placed
 from models.training.card import training_card
 from models.training.ema import EMA
+from models.training.fit import Metrics, backward, descend, fit
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import load_start_weights, start_checkpoint
-from models.training.state import pack, unpack
+from models.training.state import Part
 from models.vae.mixing.network import MixingVAE, Posterior
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.spec import MixingTraining
@@ -139,31 +140,32 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     perceptual = placed(PerceptualLoss(), run.device)
     critic = Critic(params, run, len(labels))
     # In a state the classifier is still the "namer", so that runs of before go on.
-    parts = {"network": network, "namer": style_classifier, "ema": ema.average, "optimizer": optimizer, **critic.parts}
-    done, tensors = run.restore()
-    if tensors:
-        unpack(tensors, **parts)
+    parts: dict[str, Part] = {
+        "network": network,
+        "namer": style_classifier,
+        "ema": ema.average,
+        "optimizer": optimizer,
+        **critic.parts,
+    }
     order = EpochOrder(train_items, params.batch_size, run.seed)
     styles = labels_of(data, np.arange(len(data.items)), labels)
     watched = Watched(params, data, run, pairs, perceptual)
     numbers = 3 * params.network.size**2
     latents = params.network.content * (params.network.size // 8) ** 2 + params.network.style
 
-    for step in run.steps_from(done):
-        ramp, adversarial_weight = params.ramp(run.progress(step)), critic.weight(run.progress(step))
+    def step(k: int) -> tuple[int, Metrics]:
+        progress = run.progress(k)
+        ramp, adversarial_weight = params.ramp(progress), critic.weight(progress)
         with run.spend("data"):
-            batch = drawn_step(data, pairs, params, order, step, run, styles)
-        factor = (
-            params.lr_factor(run.progress(step)) * warmup_stable_decay(step, run.progress(step), warmup=200) * run.rate
-        )
+            batch = drawn_step(data, pairs, params, order, k, run, styles)
+        factor = params.lr_factor(progress) * warmup_stable_decay(k, progress, warmup=200) * run.rate
         set_learning_rate([optimizer], factor)
-        beta = beta_at(params.schedule, params.beta, run.progress(step))
-        optimizer.zero_grad(set_to_none=True)
-        sums, kept = torch.zeros(len(SAID), device=run.device), []
+        beta, made_of = beta_at(params.schedule, params.beta, progress), list[Tensor]()
         whole = None
         if params.free_bits:
             whole = run.whole_mean(len(batch.wanted), latents, partial(divergences_of, network, batch, run.device))
-        for rows, weight in run.shares(len(batch.wanted)):
+
+        def losses(rows: slice) -> tuple[Tensor, Tensor]:
             seen = batch.share(rows, run.device)
             with mixed_precision(run.device):
                 content, style = network.content(seen.content), network.style(seen.style)
@@ -180,15 +182,12 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 missed = F.cross_entropy(network.label_scores(style[0]), seen.labels)
                 divergences = all_divergences(content, style, prior)
                 bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
-                adversarial_loss = (
-                    critic.adversarial_loss(seen.wanted, made, seen.labels)
-                    if adversarial_weight
-                    else features.new_zeros(())
-                )
+                adversarial_loss = features.new_zeros(())
+                if adversarial_weight:
+                    adversarial_loss = critic.adversarial_loss(seen.wanted, made, seen.labels)
                 loss = bound / numbers + params.perceptual_weight * features + params.label_weight * missed
                 loss = loss + adversarial_weight * adversarial_loss
                 loss = loss + ramp * (params.manner_weight * style_distance + params.naming_weight * unseen)
-            (weight * (loss + naming)).backward()
             kl = divergences.mean(0)
             said = [
                 reconstruction,
@@ -201,28 +200,26 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
                 loss,
                 adversarial_loss,
             ]
-            sums += weight * torch.stack(said).detach()
             if adversarial_weight:
-                kept.append(made.detach())
-        run.add_up(learning, sums)
-        done = step + 1
-        run.watch(done, sums[SAID.index("loss")])
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
-        ema.update(network, step)
-        margin = critic.learn(batch.wanted, kept, step, batch.labels) if adversarial_weight else None
-        if run.log_is_due(done):
-            figures = dict(zip(SAID, sums.tolist(), strict=True))
+                made_of.append(made.detach())
+            return loss + naming, torch.stack(said)
+
+        figures = backward(run, learning, [optimizer], len(batch.wanted), losses, len(SAID))
+        descend(run, k, figures[SAID.index("loss")], network.parameters(), [optimizer])
+        ema.update(network, k)
+        margin = critic.learn(batch.wanted, made_of, k, batch.labels) if adversarial_weight else None
+
+        def metrics() -> dict[str, float]:
+            named = dict(zip(SAID, figures.tolist(), strict=True))
             if margin is None:
-                del figures["adversarial"]
+                del named["adversarial"]
             else:
-                figures["margin"] = margin
-            run.log_step(done, len(batch.wanted), **figures, beta=beta, learning_rate=factor * params.learning_rate)
-        if watched.count and run.measure_is_due(done):
-            with run.spend("measuring"):
-                watched.measure(done, ema.average)
-        if run.checkpoint_is_due(done):
-            run.save(done, pack(**parts))
+                named["margin"] = margin
+            return {**named, "beta": beta, "learning_rate": factor * params.learning_rate}
+
+        return len(batch.wanted), metrics
+
+    done = fit(run, step, parts, (lambda done: watched.measure(done, ema.average)) if watched.count else None)
     result = run.result(done, ema.average)
     run.finish()
     if run.is_first:
@@ -253,7 +250,7 @@ class Watched:
     def __init__(
         self, params: MixingTraining, data: Collection, run: Run, pairs: Pairs, perceptual: PerceptualLoss
     ) -> None:
-        self.run, self.perceptual, self.piece = run, perceptual, max(1, params.batch_size // run.pieces)
+        self.run, self.perceptual, self.batch_size = run, perceptual, params.batch_size
         self.sharpened = params.is_sharpened
         rows = translations(data, pairs)[:MEASURED]
         self.count = len(rows)
@@ -265,7 +262,7 @@ class Watched:
     @torch.no_grad()
     def measure(self, done: int, network: MixingVAE) -> None:
         made, distances = [], []
-        for at in torch.arange(self.count).split(self.piece):
+        for at in torch.arange(self.count).split(max(1, self.batch_size // self.run.pieces)):
             part = network.decoder(network.content(self.content[at])[0], network.style(self.style[at])[0])
             distances.append(float(self.perceptual(part, self.wanted[at])) * len(at))
             made.append(part)
