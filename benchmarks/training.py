@@ -21,6 +21,7 @@ from models.checkpoint import ZOO, read_card
 from models.contract.run_folder import RunFolder
 from models.data.pictures import Collection, open_collection
 from models.training import gauge
+from models.training.log import Log
 from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision
@@ -77,11 +78,17 @@ def bare_step() -> float:
     return statistics.mean(times[WARM:])
 
 
-class LongRun(Run):
-    """Logs about as seldom as a run of many thousand steps."""
+class SeldomLog(Log):
+    """Logs about as seldom as that of a run of many thousand steps."""
 
-    def log_is_due(self, done: int, every: int = 50) -> bool:
+    def is_due(self, done: int, every: int = 50) -> bool:
         return done % WARM == 0
+
+
+def long_run(folder: Path) -> Run:
+    run = Run(folder, steps=STEPS, checkpoint_seconds=1e9, echo=False)
+    run.log = SeldomLog(run.folder, run.budget, run.device, echo=False)
+    return run
 
 
 def loop(table: Table) -> None:
@@ -94,7 +101,7 @@ def loop(table: Table) -> None:
         ratios, waiting, saving = [], [], []
         for turn in range(ROUNDS):
             bare = bare_step()
-            run = LongRun(folder / f"run{turn}", steps=STEPS, checkpoint_seconds=1e9, echo=False)
+            run = long_run(folder / f"run{turn}")
             train(PARAMS, data, run)
             curves = RunFolder(run.path).curves()
             ratios.append(PARAMS.batch_size / curves["images_per_second"][-1][1] / bare)
@@ -102,7 +109,7 @@ def loop(table: Table) -> None:
             tensors = run.restore()[1]
             began = time.perf_counter()
             run.save(STEPS, tensors)
-            saving.append((time.perf_counter() - began) / Run(folder / "x", 1).checkpoint_seconds)
+            saving.append((time.perf_counter() - began) / run.budget.checkpoint_seconds)
     torch.set_num_threads(threads)
     table.add_row("training: step over its bare passes", f"{statistics.median(ratios) - 1:+.1%}", "at most 5 %")
     table.add_row("training: share of time waiting for data", f"{statistics.median(waiting):.2%}", "under 2 %")
@@ -119,11 +126,11 @@ def estimating(table: Table) -> None:
             assert family.training and family.trainer and family.cost
             params = family.training()
             side = family.picture_size(params, cards.__getitem__) if family.picture_size else 64
-            run = LongRun(Path(temporary) / family.name, steps=STEPS, checkpoint_seconds=1e9, echo=False)
+            run = long_run(Path(temporary) / family.name)
             speed = gauge.speed(run.device)
             data = pictures(Path(temporary) / f"pictures{side}", side)
             importlib.import_module(family.trainer).train(params, data, run)
-            rate, said = run.last["images_per_second"], family.cost(params).items_per_second
+            rate, said = run.log.last["images_per_second"], family.cost(params).items_per_second
             table.add_row(
                 f"{family.name}: pictures/s over the speed of this machine ({speed:.2f})",
                 f"{rate / speed:.0f}",

@@ -14,6 +14,7 @@ from models.adversarial.game import Game, learn
 from models.adversarial.projected import ProjectedDiscriminator
 from models.autoencoders.shared_spec import SharpenedTraining
 from models.parts.placed import placed
+from models.training import parallel
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate
 
@@ -63,7 +64,7 @@ class Critic:
                 loss, said = self.game.discriminator_losses(real, fake, given, step)
             (weight * loss).backward()
             sums += weight * said
-        self.run.add_up(self.network, sums)
+        parallel.add_up(self.network.parameters(), sums)
         loss_of_all, of_real, of_fake = sums[:3]
         self.run.watch(step + 1, loss_of_all)
         self.optimizer.step()

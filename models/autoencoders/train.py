@@ -47,7 +47,7 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
     held_out = to_unit(data.pictures(measured(data, MEASURED))).to(run.device)
 
     def step(k: int) -> tuple[int, Metrics]:
-        with run.spend("data"):
+        with run.log.spend("data"):
             random = step_generator(run.seed, k)
             batch = augment(to_unit(data.pictures(order.at(k), run.device)), random)
             noise = network.noise(len(batch), random)
@@ -87,7 +87,7 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
 
     def measure(done: int) -> None:
         rebuilt = reconstruct(ema.average, held_out, max(1, params.batch_size // run.pieces))
-        run.log(done, held_out_psnr=(figure := psnr(rebuilt, held_out)))
+        run.log.write(done, held_out_psnr=(figure := psnr(rebuilt, held_out)))
         if not params.is_sharpened:
             run.report_metric(done, -figure)
         pairs = torch.stack([held_out[:32], rebuilt[:32]], 1).flatten(0, 1)

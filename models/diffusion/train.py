@@ -136,7 +136,7 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
     watched = params.watched or watched_captions(data)
 
     def step(k: int) -> tuple[int, Metrics]:
-        with run.spend("data"):
+        with run.log.spend("data"):
             random = step_generator(run.seed, k)
             chosen = order.at(k)
             x = pictures.batch(chosen, random)

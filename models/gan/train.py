@@ -90,7 +90,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     )
     ema = EMA(generator, params.ema_decay)
     strength = torch.tensor(params.strength if params.augmentation == "fixed" else 0.0, dtype=torch.float64)
-    rest = torch.tensor(min(REST, run.steps // 10) if before else 0)
+    rest = torch.tensor(min(REST, run.budget.steps // 10) if before else 0)
     parts: dict[str, Part] = {
         "generator": generator,
         "discriminator": discriminator,
@@ -104,7 +104,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     watched = Watched(params, data, run)
 
     def step(k: int) -> tuple[int, Metrics]:
-        with run.spend("data"):
+        with run.log.spend("data"):
             chosen, random = order.at(k), step_generator(run.seed, k)
             noise = StepNoise.of(params, len(chosen), random)
             batch = mirrored(to_unit(data.pictures(chosen, run.device)), random, data.mirrorable[chosen], shift=0)
@@ -155,7 +155,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
         }
 
     def measure(done: int) -> None:
-        if done > rest or run.is_over(done):
+        if done > rest or run.budget.is_over(done):
             watched.measure(done, ema.average)
 
     done = fit(run, step, parts, measure, numbers={"strength": strength, "rest": rest})
@@ -238,5 +238,5 @@ class Watched:
             self.run.folder.keep_sheet(done, Image.fromarray(sheet))
         if self.real is not None:
             distance = kernel_distance(self.features(drawn), self.real)
-            self.run.log(done, held_out_kernel_distance=distance)
+            self.run.log.write(done, held_out_kernel_distance=distance)
             self.run.report_metric(done, distance)

@@ -76,7 +76,7 @@ def train(params: MaskedTraining, data: Collection, run: Run) -> None:
     vocabulary = params.network.image_vocabulary
 
     def step(k: int) -> tuple[int, Metrics]:
-        with run.spend("data"):
+        with run.log.spend("data"):
             random = step_generator(run.seed, k)
             images, tokens, sentences = examples.batch(order.at(k), random)
             dropped = torch.rand(len(images), generator=random) < params.prompt_drop

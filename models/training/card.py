@@ -27,7 +27,7 @@ def training_card(
         "config": params.network.model_dump(),
         "training": params.model_dump(),
         "steps": step,
-        "seconds": round(run.seconds),
+        "seconds": round(run.budget.seconds),
         "collection": collection["name"],
         "collection_version": collection["version"],
         "figures": figures,

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
+from models.training import parallel
 from models.training.run import Run
 from models.training.state import Part, pack, unpack
 
@@ -36,15 +37,15 @@ def fit(
         for name, number in numbers.items():
             if name in tensors:  # earlier states may lack it
                 number.copy_(tensors[name])
-    for k in run.steps_from(done):
+    for k in run.budget.steps_from(done):
         count, metrics = step(k)
         done = k + 1
-        if run.log_is_due(done, log_every):
-            run.log_step(done, count, **metrics())
-        if measure and run.measure_is_due(done):
-            with run.spend("measuring"):
+        if run.log.is_due(done, log_every):
+            run.log.step(done, count, **metrics())
+        if measure and run.budget.measure_is_due(done):
+            with run.log.spend("measuring"):
                 measure(done)
-        if run.checkpoint_is_due(done):
+        if run.budget.checkpoint_is_due(done):
             run.save(done, {**pack(**parts), **{name: number.clone() for name, number in numbers.items()}})
     return done
 
@@ -68,7 +69,7 @@ def backward(
         loss, found = losses(rows)
         (weight * loss).backward()
         means += weight * found.detach()
-    run.add_up(network, means)
+    parallel.add_up(network.parameters(), means)
     return means
 
 

@@ -24,7 +24,7 @@ def measure_splits(
     report their mean; keep a sheet.
     """
     found = {split: loss(spread(data.indices(split, recoloured=False), most)) for split in data.held_out}
-    run.log(done, **{f"held_out_loss_{split}": figure for split, figure in found.items()})
+    run.log.write(done, **{f"held_out_loss_{split}": figure for split, figure in found.items()})
     if found:
         run.report_metric(done, sum(found.values()) / len(found))
     if run.is_first:

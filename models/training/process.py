@@ -25,7 +25,7 @@ from models.contract.registry import families
 from models.contract.run_folder import OUT_OF_MEMORY, describe
 from models.data.pictures import Collection, Unsuitable, open_collection
 from models.measure.evaluation import measure
-from models.training import parallel
+from models.training import parallel, signals
 from models.training.recovery import TooLarge, is_out_of_memory, train_with_rollback
 from models.training.run import Diverged, Run, Stopped
 from models.training.start import cards
@@ -59,7 +59,7 @@ def evaluate(data: Collection, run: Run) -> None:
     """Put what can be measured of the model into its card; the model stays a good one where that fails."""
     run.finish()
     run.beat("evaluating", progress=1.0)
-    run.say("measuring")
+    run.log.say("measuring")
     try:
         for name, value in measure(run.folder.model, data, run.published).items():
             print(f"{name}: {value}", file=sys.stderr, flush=True)
@@ -103,8 +103,8 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
         ) from error
     except ValueError as error:
         raise UsedWrongly("The recipe is not valid: {reason}", reason=error) from error
-    run.steps, run.seed = arguments.steps or recipe.steps, recipe.seed
-    run.minutes, run.patience = arguments.minutes or recipe.minutes, recipe.patience
+    run.budget.steps, run.seed = arguments.steps or recipe.steps, recipe.seed
+    run.budget.minutes, run.budget.patience = arguments.minutes or recipe.minutes, recipe.patience
     settings = {"family": family.name, "collection_version": data.card["version"], **params.model_dump(mode="json")}
     if changed := remember(run.path / "run.json", settings, family.training) if run.is_first else []:
         raise UsedWrongly(
@@ -112,7 +112,7 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
         )
     run.beat("preparing")
     train_with_rollback(importlib.import_module(family.trainer).train, params, data, run)
-    run.stop_clock()
+    run.budget.stop_clock()
     if run.is_first:
         describe(run.folder.model / "card.json", recipe.card)
         if recipe.evaluate:
@@ -136,9 +136,9 @@ def main() -> int:
         device=device or torch.device("cpu"),
         pieces=arguments.pieces,
     )
-    run.stop_on_signals()
+    signals.on_signals(run.stop)
     if arguments.parent:
-        run.stop_with(arguments.parent)
+        signals.stop_with(arguments.parent)
     try:
         with locked(arguments.folder, LOCK_SECONDS) if run.is_first else nullcontext():
             parallel.wait()

@@ -28,7 +28,7 @@ def train_with_rollback(train: Callable[[Any, Any, Run], None], params: Any, dat
             if diverged:
                 raise
             diverged, run.rate = True, run.rate / 2
-            run.say(f"{error}; back to the last checkpoint, with {run.rate:g} of the learning rate")
+            run.log.say(f"{error}; back to the last checkpoint, with {run.rate:g} of the learning rate")
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
@@ -37,7 +37,7 @@ def train_with_rollback(train: Callable[[Any, Any, Run], None], params: Any, dat
             if run.pieces >= params.batch_size:
                 raise TooLarge("there is not enough memory, not even for one picture at a time") from error
             run.pieces *= 2
-            run.say(f"out of memory; back to the last checkpoint, with batches in {run.pieces} pieces")
+            run.log.say(f"out of memory; back to the last checkpoint, with batches in {run.pieces} pieces")
         if run.device.type == "cuda":  # only here is the traceback, which holds the step's tensors, gone
             torch.cuda.empty_cache()
 

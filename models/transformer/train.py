@@ -134,7 +134,7 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     watched = params.watched or watched_captions(data)
 
     def step(k: int) -> tuple[int, Metrics]:
-        with run.spend("data"):
+        with run.log.spend("data"):
             generator = step_generator(run.seed, k)
             images, tokens, sentences = examples.batch(order.at(k), generator)
             dropped = torch.rand(len(images), generator=generator) < params.prompt_drop

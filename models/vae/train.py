@@ -102,7 +102,7 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
     held_out = to_unit(data.pictures(measured(data, MEASURED))).to(run.device)
 
     def step(k: int) -> tuple[int, Metrics]:
-        with run.spend("data"):
+        with run.log.spend("data"):
             random = step_generator(run.seed, k)
             chosen = order.at(k)
             batch = augment(to_unit(data.pictures(chosen, run.device)), random, data.mirrorable[chosen], shift=0)
@@ -183,7 +183,7 @@ def measure(network: VAE, held_out: Tensor, batch: int, done: int, run: Run) -> 
         means.append(mean)
     bits = bits_a_number(network.likelihood, float(torch.cat(bounds).mean()), held_out[0].numel())
     pictures = torch.cat(rebuilt)
-    run.log(done, held_out_bound_bits=bits, held_out_psnr=psnr(pictures, held_out))
+    run.log.write(done, held_out_bound_bits=bits, held_out_psnr=psnr(pictures, held_out))
     run.report_metric(done, bits)
     if run.is_first:
         pairs = torch.stack([held_out[:SHOWN], pictures[:SHOWN]], 1).flatten(0, 1)
@@ -234,7 +234,7 @@ def fit_prior(
     """Fit the flow to latents of the training pictures, drawn anew from the encoder at every step."""
     network.prior.requires_grad_(True).train()
     optimizer = torch.optim.Adam(network.prior.parameters(), lr=PRIOR_RATE)
-    steps = min(PRIOR_STEPS, max(50, run.steps))
+    steps = min(PRIOR_STEPS, max(50, run.budget.steps))
     for step in range(steps):
         random = step_generator(run.seed, step)
         chosen = torch.randint(len(means), (PRIOR_BATCH,), generator=random)

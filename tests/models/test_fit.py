@@ -36,7 +36,7 @@ class Line:
         descend(self.run, k, figures[0], self.network.parameters(), [self.optimizer])
         self.seen += len(x)
         if k + 1 == self.stop_after:
-            self.run._stop = True
+            self.run.budget.stop_requested = True
 
         def metrics() -> dict[str, float]:
             self.asked.append(k + 1)

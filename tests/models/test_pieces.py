@@ -96,7 +96,7 @@ def test_memory_that_runs_out_makes_smaller_pieces_from_the_last_checkpoint_on(t
 
     def train(params: object, data: object, run: Run) -> None:
         done, _ = run.restore()
-        for step in run.steps_from(done):
+        for step in run.budget.steps_from(done):
             tried.append((step, run.pieces))
             if run.pieces < 4 and step == 2:
                 raise torch.OutOfMemoryError("CUDA out of memory")
@@ -120,9 +120,9 @@ def test_a_run_ends_by_its_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("models.training.run.time.monotonic", lambda: float(next(clock)))
     run.restore()
     done = 0
-    for step in run.steps_from(0):
+    for step in run.budget.steps_from(0):
         done = step + 1
-        if run.checkpoint_is_due(done):
+        if run.budget.checkpoint_is_due(done):
             run.save(done, {"x": torch.zeros(1)})
     assert 0 < done < 20 and run.restore()[0] == done and run.progress(done) == 1.0
 
@@ -131,14 +131,14 @@ def test_slow_steps_are_logged_by_the_clock(tmp_path: Path, monkeypatch: pytest.
     run = Run(tmp_path, steps=100_000, echo=False)
     now = [0.0]
     monkeypatch.setattr("models.training.run.time.monotonic", lambda: now[0])
-    next(run.steps_from(0))
+    run.log.start(0)
     due = []
     for done in range(1, 8):
         now[0] += 4
-        if run.log_is_due(done):
-            run.log_step(done, batch=1)
+        if run.log.is_due(done):
+            run.log.step(done, batch=1)
             due.append(done)
-    assert due == [3, 6] and not run.log_is_due(7) and run.log_is_due(50)
+    assert due == [3, 6] and not run.log.is_due(7) and run.log.is_due(50)
 
 
 def test_a_run_ends_when_its_held_out_figure_gets_no_better_and_shows_the_best(tmp_path: Path) -> None:
@@ -146,14 +146,14 @@ def test_a_run_ends_when_its_held_out_figure_gets_no_better_and_shows_the_best(t
 
     def train(run: Run) -> int:
         done, _ = run.restore()
-        for step in run.steps_from(done):
+        for step in run.budget.steps_from(done):
             done = step + 1
-            if run.log_is_due(done, every=2):  # as a trainer does, before it measures
-                run.log_step(done, 4, loss=1.0)
-            if run.measure_is_due(done, every=1):
-                run.log(done, held_out_loss=figures[step])
+            if run.log.is_due(done, every=2):  # as a trainer does, before it measures
+                run.log.step(done, 4, loss=1.0)
+            if run.budget.measure_is_due(done, every=1):
+                run.log.write(done, held_out_loss=figures[step])
                 run.report_metric(done, figures[step])
-            if run.checkpoint_is_due(done):
+            if run.budget.checkpoint_is_due(done):
                 ema.bias.data.fill_(done)
                 run.save(done, pack(ema=ema))
         return done

@@ -206,7 +206,7 @@ def stop_after(run: Run, step: int) -> object:
     save = type(run).save
 
     def saving(at: int, tensors: dict[str, torch.Tensor]) -> None:
-        run._stop = at == step
+        run.budget.stop_requested = at == step
         save(run, at, tensors)
 
     return saving
@@ -230,7 +230,7 @@ def test_a_run_that_diverges_goes_back_once_with_half_the_rate_and_then_stops(tm
         def steps(params: object, data: object, run: Run) -> None:
             start, _ = run.restore()
             starts.append((start, run.rate))
-            for step in range(start, run.steps):
+            for step in range(start, run.budget.steps):
                 bad = step == 3 and len(starts) <= diverging
                 run.watch(step, torch.tensor(float("nan") if bad else 1.0))
                 run.save(step + 1, {"x": torch.zeros(1)})
@@ -266,7 +266,7 @@ def test_no_state_is_kept_that_has_diverged(tmp_path: Path) -> None:
     assert run.restore()[0] == 1
     run.report_metric(3, float("nan"))
     run.report_metric(4, 0.5)
-    assert run.best == (4, 0.5)
+    assert run.budget.best == (4, 0.5)
 
 
 def test_no_model_is_written_that_is_beyond_half_precision(tmp_path: Path) -> None:
@@ -306,10 +306,10 @@ def test_orthogonalised_updates_have_singular_values_near_one() -> None:
 def test_what_comes_after_the_training_is_not_counted(tmp_path: Path) -> None:
     run = Run(tmp_path / "run", steps=1, echo=False)
     run.restore()
-    run.stop_clock()
-    trained = run.seconds
+    run.budget.stop_clock()
+    trained = run.budget.seconds
     time.sleep(0.02)
-    assert run.seconds == trained
+    assert run.budget.seconds == trained
 
 
 def test_muon_descends() -> None:
@@ -355,8 +355,8 @@ def test_another_budget_lets_a_flat_run_go_on(tmp_path: Path) -> None:
     for done in (1, 2, 3):
         flat.report_metric(done, float(done))
     flat.save(3, {"x": torch.zeros(1)})
-    assert list(run(10).steps_from(3)) == [], "killed after its plateau, it ends as it would have"
-    assert list(run(12).steps_from(3)) == list(range(3, 12))
+    assert list(run(10).budget.steps_from(3)) == [], "killed after its plateau, it ends as it would have"
+    assert list(run(12).budget.steps_from(3)) == list(range(3, 12))
 
 
 def test_views_of_a_picture_differ_from_each_other(collection: Collection, tmp_path: Path) -> None:
@@ -374,7 +374,7 @@ def test_the_schedule_warms_up_stays_and_decays() -> None:
 def test_a_run_measures_itself_often_at_first_and_then_less_and_less(tmp_path: Path) -> None:
     def measured(steps: int) -> list[int]:
         run = Run(tmp_path, steps=steps, echo=False)
-        return [done for done in range(1, steps + 1) if run.measure_is_due(done)]
+        return [done for done in range(1, steps + 1) if run.budget.measure_is_due(done)]
 
     assert measured(100) == list(range(10, 101, 10))
     assert measured(7) == list(range(1, 8))

@@ -156,7 +156,7 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     def step(k: int) -> tuple[int, Metrics]:
         progress = run.progress(k)
         ramp, adversarial_weight = params.ramp(progress), critic.weight(progress)
-        with run.spend("data"):
+        with run.log.spend("data"):
             batch = drawn_step(data, pairs, params, order, k, run, styles)
         factor = params.lr_factor(progress) * warmup_stable_decay(k, progress, warmup=200) * run.rate
         set_learning_rate([optimizer], factor)
@@ -267,7 +267,7 @@ class Watched:
             distances.append(float(self.perceptual(part, self.wanted[at])) * len(at))
             made.append(part)
         figure = sum(distances) / self.count
-        self.run.log(done, held_out_distance=figure)
+        self.run.log.write(done, held_out_distance=figure)
         if not self.sharpened:
             self.run.report_metric(done, figure)
         if self.run.is_first:
