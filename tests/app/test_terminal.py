@@ -20,9 +20,9 @@ from models.training.run import Run
 run = Run(Path(sys.argv[1]), steps=3, echo=False)
 run.beat("preparing")
 done, _ = run.restore()
-for step in run.steps_from(done):
+for step in run.budget.steps_from(done):
     run._done = step + 1
-    run.log(step + 1, loss=4.0 / (step + 1), held_out_loss_pair=1.0 * (step + 1))
+    run.log.write(step + 1, loss=4.0 / (step + 1), held_out_loss_pair=1.0 * (step + 1))
     run.beat("training")
     time.sleep(0.7)
 run.folder.keep_sheet(3, Image.new("RGB", (8, 8), "red"))
