@@ -14,7 +14,7 @@ from models.adversarial.game import Game, learn
 from models.adversarial.projected import ProjectedDiscriminator
 from models.autoencoders.shared_spec import SharpenedTraining
 from models.parts.placed import placed
-from models.training import parallel
+from models.training.fit import backward
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate
 
@@ -54,18 +54,16 @@ class Critic:
         """
         learn(self.learnable, True)
         self.network.advance()
-        self.optimizer.zero_grad(set_to_none=True)
         set_learning_rate([self.optimizer], self.run.rate)
-        sums = torch.zeros(6, device=self.run.device)
-        for (share, weight), fake in zip(self.run.shares(len(pictures)), rebuilt, strict=True):
-            real = pictures[share].contiguous(memory_format=torch.channels_last)
-            given = tuple(label[share].to(self.run.device) for label in labels)
+        fakes = iter(rebuilt)
+
+        def losses(rows: slice) -> tuple[Tensor, Tensor]:
+            real = pictures[rows].contiguous(memory_format=torch.channels_last)
+            given = tuple(label[rows].to(self.run.device) for label in labels)
             with mixed_precision(self.run.device):
-                loss, said = self.game.discriminator_losses(real, fake, given, step)
-            (weight * loss).backward()
-            sums += weight * said
-        parallel.add_up(self.network.parameters(), sums)
-        loss_of_all, of_real, of_fake = sums[:3]
+                return self.game.discriminator_losses(real, next(fakes), given, step)
+
+        loss_of_all, of_real, of_fake, *_ = backward(self.run, self.network, [self.optimizer], len(pictures), losses, 6)
         self.run.watch(step + 1, loss_of_all)
         self.optimizer.step()
         return float(of_real - of_fake)

@@ -26,7 +26,7 @@ from models.parts.text import PromptEncoder
 from models.training import parallel
 from models.training.card import training_card
 from models.training.ema import EMA
-from models.training.fit import Metrics, backward, descend, fit
+from models.training.fit import Metrics, fit, learn
 from models.training.held_out import measure_splits
 from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
@@ -148,21 +148,12 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
         factor = run.rate * warmup_stable_decay(k, run.progress(k), decay=0.3)
         set_learning_rate(optimizers, factor)
 
-        def losses(rows: slice) -> tuple[Tensor, Tensor]:
+        def loss(rows: slice) -> Tensor:
             given = [part[rows].to(run.device) for part in (x, noise, t, tokens, sentences)]
             with mixed_precision(run.device):
-                loss = flow_losses(network, *given).mean()
-            return loss, loss[None]
+                return flow_losses(network, *given).mean()
 
-        (loss,) = backward(run, network, optimizers, len(x), losses)
-        norm = descend(run, k, loss, network.parameters(), optimizers)
-        ema.update(network, k)
-        return len(x), lambda: {
-            "loss": loss.item(),
-            "gradient_norm": norm.item(),
-            "learning_rate": factor * params.muon_learning_rate,
-            "epoch": (k + 1) * len(x) / len(order.indices),
-        }
+        return learn(run, k, network, optimizers, ema, order, factor * params.muon_learning_rate, loss)
 
     def measure(done: int) -> None:
         sampler = FlowSampler(ema.average, autoencoder, prompts)

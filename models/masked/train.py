@@ -25,7 +25,7 @@ from models.parts.text import PromptEncoder
 from models.training import parallel
 from models.training.card import training_card
 from models.training.ema import EMA
-from models.training.fit import Metrics, backward, descend, fit
+from models.training.fit import Metrics, fit, learn
 from models.training.held_out import measure_splits
 from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
@@ -87,22 +87,13 @@ def train(params: MaskedTraining, data: Collection, run: Run) -> None:
         factor = run.rate * warmup_stable_decay(k, run.progress(k), decay=0.3)
         set_learning_rate(optimizers, factor)
 
-        def losses(rows: slice) -> tuple[Tensor, Tensor]:
+        def loss(rows: slice) -> Tensor:
             with mixed_precision(run.device):
                 logits = network(given[rows], known[rows], tokens[rows], sentences[rows])
             wanted = images[rows][hidden[rows]]
-            loss = F.cross_entropy(logits[hidden[rows]].float(), wanted, label_smoothing=0.05)
-            return loss, loss[None]
+            return F.cross_entropy(logits[hidden[rows]].float(), wanted, label_smoothing=0.05)
 
-        (loss,) = backward(run, network, optimizers, len(images), losses)
-        norm = descend(run, k, loss, network.parameters(), optimizers)
-        ema.update(network, k)
-        return len(images), lambda: {
-            "loss": loss.item(),
-            "gradient_norm": norm.item(),
-            "learning_rate": factor * params.muon_learning_rate,
-            "epoch": (k + 1) * len(images) / len(order.indices),
-        }
+        return learn(run, k, network, optimizers, ema, order, factor * params.muon_learning_rate, loss)
 
     def measure(done: int) -> None:
         sampler = MaskedSampler(ema.average, autoencoder, prompts)

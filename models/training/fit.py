@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from models.data.pictures import EpochOrder
 from models.training import parallel
+from models.training.ema import EMA
 from models.training.run import Run
 from models.training.state import Part, pack, unpack
 
@@ -82,3 +84,30 @@ def descend(
     for optimizer in optimizers:
         optimizer.step()
     return norm
+
+
+def learn(
+    run: Run,
+    k: int,
+    network: nn.Module,
+    optimizers: list[torch.optim.Optimizer],
+    ema: EMA[Any],
+    order: EpochOrder,
+    learning_rate: float,
+    loss: Callable[[slice], Tensor],
+) -> tuple[int, Metrics]:
+    """A whole step of a network that descends one `loss(rows)`, and what is logged of it."""
+
+    def losses(rows: slice) -> tuple[Tensor, Tensor]:
+        found = loss(rows)
+        return found, found[None]
+
+    (mean,) = backward(run, network, optimizers, order.batch, losses)
+    norm = descend(run, k, mean, network.parameters(), optimizers)
+    ema.update(network, k)
+    return order.batch, lambda: {
+        "loss": mean.item(),
+        "gradient_norm": norm.item(),
+        "learning_rate": learning_rate,
+        "epoch": (k + 1) * order.batch / len(order.indices),
+    }

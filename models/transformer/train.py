@@ -23,7 +23,7 @@ from models.parts.text import PromptEncoder
 from models.training import parallel
 from models.training.card import training_card
 from models.training.ema import EMA
-from models.training.fit import Metrics, backward, descend, fit
+from models.training.fit import Metrics, fit, learn
 from models.training.held_out import measure_splits
 from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
@@ -143,22 +143,13 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
         factor = run.rate * warmup_stable_decay(k, run.progress(k), decay=0.4)
         set_learning_rate(optimizers, factor)
 
-        def losses(rows: slice) -> tuple[Tensor, Tensor]:
+        def loss(rows: slice) -> Tensor:
             given, text, meaning, wanted = (x[rows].to(run.device) for x in (seen, tokens, sentences, images))
             with mixed_precision(run.device):
                 logits = network(given, text, meaning)
-            loss = F.cross_entropy(logits.float().flatten(0, 1), wanted.flatten())
-            return loss, loss[None]
+            return F.cross_entropy(logits.float().flatten(0, 1), wanted.flatten())
 
-        (loss,) = backward(run, network, optimizers, len(images), losses)
-        norm = descend(run, k, loss, network.parameters(), optimizers)
-        ema.update(network, k)
-        return len(images), lambda: {
-            "loss": loss.item(),
-            "gradient_norm": norm.item(),
-            "learning_rate": factor * params.muon_learning_rate,
-            "epoch": (k + 1) * len(images) / len(order.indices),
-        }
+        return learn(run, k, network, optimizers, ema, order, factor * params.muon_learning_rate, loss)
 
     def measure(done: int) -> None:
         sampler = TransformerSampler(ema.average, autoencoder, prompts)
