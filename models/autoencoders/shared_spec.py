@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from models.contract.family import TrainingCost
 from models.contract.latent_spec import SMALLEST_JUDGED
+from models.contract.training_spec import MORE, BatchSize
 
 Width = Annotated[int, Field(ge=8, le=2048, multiple_of=8)]
 LikelihoodName = Literal["gaussian", "laplace", "discretised-logistic"]
@@ -23,7 +24,7 @@ def grid_work(size: int, widths: Sequence[int]) -> float:
 class BoundTraining(BaseModel):
     """How a network is trained on an evidence lower bound."""
 
-    batch_size: int = Field(64, ge=1, le=4096, title="Batch size", description="Pictures a step")
+    batch_size: BatchSize = 64
     learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")
     beta: float = Field(
         1.0, ge=0, le=100, title="Beta", description="Weight of the KL divergence: more gives smoother, vaguer pictures"
@@ -32,7 +33,7 @@ class BoundTraining(BaseModel):
         "warm-up",
         title="Schedule of beta",
         description="How beta comes to its weight",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
     free_bits: float = Field(
         0.02,
@@ -40,7 +41,7 @@ class BoundTraining(BaseModel):
         le=10,
         title="Free bits",
         description="Nats that each latent number may carry at no cost",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
     perceptual_weight: float = Field(
         1.0,
@@ -48,7 +49,7 @@ class BoundTraining(BaseModel):
         le=100,
         title="Perceptual weight",
         description="Share of the feature loss",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
 
 
@@ -68,7 +69,7 @@ class SharpenedTraining(BaseModel):
         le=10,
         title="Adversarial weight",
         description="Share of a discriminator of features: sharper, less exact; 0 leaves it out",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
     late_from: float = Field(
         0.5,
@@ -76,7 +77,7 @@ class SharpenedTraining(BaseModel):
         lt=1,
         title="Late losses from",
         description="Part of the training after which the losses for sharpness join",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
 
     def ramp(self, progress: float) -> float:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.autoencoders.shared_spec import SharpenedTraining, Width, grid_work
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
+from models.contract.training_spec import MORE, BatchSize, EMADecay
 
 IMAGES_PER_SECOND = 50.0  # measured: the default network at 64 px on two CPU cores
 BYTES_A_CHANNEL = 46  # measured at batches of 8 to 64: peak memory within a tenth
@@ -48,7 +49,7 @@ class SpatialTraining(SharpenedTraining):
 
     model_config = ConfigDict(extra="forbid")
 
-    batch_size: int = Field(32, ge=1, le=4096, title="Batch size", description="Pictures a step")
+    batch_size: BatchSize = 32
     learning_rate: float = Field(8e-4, gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")
     perceptual_weight: float = Field(
         0.15,
@@ -56,7 +57,7 @@ class SpatialTraining(SharpenedTraining):
         le=10,
         title="Perceptual weight",
         description="Share of the feature loss",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
     decoder_only: bool = Field(
         False,
@@ -64,14 +65,7 @@ class SpatialTraining(SharpenedTraining):
         description="Keeps the encoder that training starts from: what draws with its latents goes on fitting",
         json_schema_extra={"more": True, "sets_speed": True},
     )
-    ema_decay: float = Field(
-        0.999,
-        ge=0,
-        lt=1,
-        title="EMA decay",
-        description="Of the weights that are kept",
-        json_schema_extra={"more": True},
-    )
+    ema_decay: EMADecay = 0.999
 
     @model_validator(mode="after")
     def an_encoder(self) -> SpatialTraining:

@@ -6,6 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.contract.training_spec import MORE, OF_COLLECTION, EMADecay
+
 SMALLEST_GRID = 4
 SMALLEST_JUDGED = 64  # side that pictures are enlarged to before a pretrained network judges them
 Size = Literal[16, 32, 64, 128, 256]
@@ -31,7 +33,7 @@ class LatentConfig(BaseModel):
         ge=0,
         le=1000,
         description="Labels that a picture may be drawn for",
-        json_schema_extra={"of_collection": True},
+        json_schema_extra=OF_COLLECTION,
     )
 
     @property
@@ -67,16 +69,9 @@ class LatentTraining(BaseModel):
         True,
         title="Learn labels",
         description="Where the collection has styles, draw each when asked for",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
-    ema_decay: float = Field(
-        0.999,
-        ge=0,
-        lt=1,
-        title="EMA decay",
-        description="Of the weights that are kept",
-        json_schema_extra={"more": True},
-    )
+    ema_decay: EMADecay = 0.999
 
     @model_validator(mode="before")
     @classmethod

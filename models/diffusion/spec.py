@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -11,10 +11,10 @@ from models.autoencoders.spec import KLConfig
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.message import Message
-from models.contract.tasks import LONGEST_PROMPT, TEXT_TO_IMAGE, PlainText, PromptedParams, Task
+from models.contract.tasks import TEXT_TO_IMAGE, PromptedParams, Task
+from models.contract.training_spec import MORE, PromptedTraining
 
 IMAGES_PER_SECOND = 46.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
-MORE: Any = {"more": True}  # shown under "more" in a form
 
 
 class FlowParams(PromptedParams):
@@ -79,10 +79,8 @@ class FlowConfig(BaseModel):
         return self
 
 
-class FlowTraining(BaseModel):
+class FlowTraining(PromptedTraining):
     """How the flow transformer is trained."""
-
-    model_config = ConfigDict(extra="forbid")
 
     network: FlowConfig = FlowConfig()
     autoencoder: str | None = Field(
@@ -92,24 +90,6 @@ class FlowTraining(BaseModel):
         json_schema_extra={"checkpoint": "kl-autoencoder", "more": True},
     )
     start_from: str | None = start_field("flow-transformer")
-    batch_size: int = Field(64, ge=1, le=4096, title="Batch size", description="Pictures a step")
-    muon_learning_rate: float = Field(
-        0.02,
-        gt=0,
-        le=1,
-        title="Muon learning rate",
-        description="Peak, of hidden matrices",
-        json_schema_extra=MORE,
-    )
-    adamw_learning_rate: float = Field(
-        2e-3, gt=0, le=1, title="AdamW learning rate", description="Peak, of the rest", json_schema_extra=MORE
-    )
-    weight_decay: float = Field(
-        0.01, ge=0, le=1, title="Weight decay", description="Of hidden matrices", json_schema_extra=MORE
-    )
-    prompt_drop: float = Field(
-        0.1, ge=0, le=1, title="Prompt drop", description="Share trained without a prompt", json_schema_extra=MORE
-    )
     time_mean: float = Field(
         -0.8,
         ge=-5,
@@ -120,24 +100,6 @@ class FlowTraining(BaseModel):
     )
     time_std: float = Field(
         0.8, gt=0, le=5, title="Time, spread", description="Of the times that are trained", json_schema_extra=MORE
-    )
-    views: int = Field(
-        8,
-        ge=1,
-        le=64,
-        title="Views",
-        description="Latents of a picture itself and of shifted, mirrored versions of it",
-        json_schema_extra=MORE,
-    )
-    watched: list[Annotated[PlainText, Field(max_length=LONGEST_PROMPT)]] = Field(
-        [],
-        max_length=48,
-        title="Watched prompts",
-        description="Drawn as it trains, one a line; none: some captions",
-        json_schema_extra={"of_collection": True},
-    )
-    ema_decay: float = Field(
-        0.999, ge=0, lt=1, title="EMA decay", description="Of the weights that are kept", json_schema_extra=MORE
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,28 +12,21 @@ from torch import Tensor
 
 from models.autoencoders.kl import KLAutoencoder
 from models.autoencoders.load import load_latents
-from models.checkpoint import CheckpointError, read_card, write_model
-from models.contract.card import AUTOENCODER
-from models.data.pictures import Collection, EpochOrder, augment, spread, to_unit
+from models.checkpoint import CheckpointError, read_card
+from models.data.pictures import Collection, augment, spread, to_unit
 from models.diffusion.flow import draw_times, flow_loss, mixed
 from models.diffusion.network import FlowTransformer
 from models.diffusion.sample import FlowSampler, requests
 from models.diffusion.spec import FlowTraining, problem
-from models.measure.prompted import watched_sheet
-from models.parts.captions import Captions, tokenizer_for, tokenizer_of, watched_captions
+from models.parts.captions import Captions, prompt_encoder
 from models.parts.prompt import drop_prompts
 from models.parts.sentences import OnProgress, cached
-from models.parts.text import PromptEncoder
 from models.training import parallel
-from models.training.card import training_card
-from models.training.ema import EMA
-from models.training.fit import Metrics, fit, learn
-from models.training.held_out import measure_splits
-from models.training.optimizers import muon_and_adamw, split_parameters
+from models.training.prompted import Indices, train_prompted, write_prompted
 from models.training.run import Run
-from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import load_start_weights, pin_checkpoint, start_checkpoint
-from models.training.state import Part
+from models.training.schedule import mixed_precision, step_generator
+from models.training.start import load_start_weights, pin_autoencoder, start_checkpoint
+from models.training.views import encode_views
 
 MEASURED = 384  # items of each held-out split, while a run trains
 MEASURED_TIMES = (0.15, 0.4, 0.7)  # of the held-out loss: layout, shapes, edges
@@ -65,18 +59,10 @@ class Latents:
         on_progress: OnProgress,
     ) -> None:
         def encode() -> npt.NDArray[np.float16]:
-            rows = []
-            for view in range(views):
-                for start in range(0, len(data.items), 256):
-                    chosen = np.arange(start, min(start + 256, len(data.items)))
-                    pictures = to_unit(data.pictures(chosen, device))
-                    if view:
-                        pictures = augment(pictures, step_generator(view, start), data.mirrorable[chosen])
-                    with torch.no_grad(), mixed_precision(device):
-                        rows.append(autoencoder.posterior(pictures)[0].cpu().numpy().astype(np.float16))
-                    on_progress(view * len(data.items) + start)
-            whole = np.concatenate(rows)
-            return whole.reshape(views, len(data.items), *whole.shape[1:]).swapaxes(0, 1)
+            def means(pictures: Tensor) -> Tensor:
+                return autoencoder.posterior(pictures)[0]
+
+            return encode_views(data, means, views, device, np.float16, on_progress)
 
         self.views = cached(folder / "latents.npy", encode)
 
@@ -97,80 +83,47 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
     torch.manual_seed(run.seed)
     before = start_checkpoint(params.start_from, run)
     autoencoder: KLAutoencoder | None = None
-    beneath: dict[str, object] = {}
+    beneath: dict[str, Any] = {}
+
+    def say(done: int) -> None:
+        run.is_at_work("preparing", read=done)
+
     with parallel.first_alone():
         if params.autoencoder:
-            own = pin_checkpoint(params.autoencoder, run, Path("autoencoder") / params.autoencoder)
+            own, beneath = pin_autoencoder(params.autoencoder, run)
             autoencoder, _ = load_latents(params.autoencoder, run.device, beside=own.parent)
-            card = read_card(own)
-            beneath = {"builds_on": [{"role": AUTOENCODER, "name": params.autoencoder, "sha256": card["sha256"]}]}
-            if why := problem(params, {params.autoencoder: card}.__getitem__):
+            if why := problem(params, {params.autoencoder: read_card(own)}.__getitem__):
                 raise CheckpointError(why)
-        vocabulary = params.network.text_vocabulary
-        tokenizer = tokenizer_of(before) if before else tokenizer_for(data, vocabulary, run.path / "tokenizer.json")
-        prompts = PromptEncoder(tokenizer, params.network.prompt_length)
-
-        def say(done: int) -> None:
-            run.is_at_work("preparing", read=done)
-
-        captions = Captions(data, prompts, run.path / "cache", say)
-        pictures = (
-            Latents(data, autoencoder, params.views, run.path / "cache", run.device, say)
-            if autoencoder
-            else Pixels(data)
-        )
+        prompts = prompt_encoder(params.network, data, run.path / "tokenizer.json", before)
+        cache = run.path / "cache"
+        captions = Captions(data, prompts, cache, say)
+        pictures = Latents(data, autoencoder, params.views, cache, run.device, say) if autoencoder else Pixels(data)
     network = FlowTransformer(params.network).to(run.device)
-    train_items = data.indices("train")
     if autoencoder:
-        fit_scale(network, pictures.plain(spread(train_items, 4096)))
+        fit_scale(network, pictures.plain(spread(data.indices("train"), 4096)))
     load_start_weights(network, before)
-    optimizers = muon_and_adamw(
-        *split_parameters(network, "encoder.", "layers."),
-        muon_lr=params.muon_learning_rate,
-        adamw_lr=params.adamw_learning_rate,
-        weight_decay=params.weight_decay,
+
+    def batch(chosen: Indices, random: torch.Generator) -> tuple[Tensor, ...]:
+        x = pictures.batch(chosen, random)
+        tokens, sentences = captions.of(chosen, torch.rand(len(x), generator=random, dtype=torch.float64).numpy())
+        dropped = torch.rand(len(x), generator=random) < params.prompt_drop
+        t = draw_times(len(x), params.time_mean, params.time_std, random)
+        return x, torch.randn(x.shape, generator=random), t, *drop_prompts(tokens, sentences, dropped)
+
+    average, result = train_prompted(
+        params,
+        data,
+        run,
+        network,
+        layers="layers.",
+        decay=0.3,
+        batch=batch,
+        loss=lambda *batch: flow_losses(network, *batch).mean(),
+        held_out=(MEASURED, lambda network, indices: evaluate(network, pictures, captions, indices)),
+        sampler=lambda network: FlowSampler(network, autoencoder, prompts),
+        requests=requests,
     )
-    ema = EMA(network, params.ema_decay)
-    parts: dict[str, Part] = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
-    order = EpochOrder(train_items, params.batch_size, run.seed)
-    watched = params.watched or watched_captions(data)
-
-    def step(k: int) -> tuple[int, Metrics]:
-        with run.log.spend("data"):
-            random = step_generator(run.seed, k)
-            chosen = order.at(k)
-            x = pictures.batch(chosen, random)
-            tokens, sentences = captions.of(chosen, torch.rand(len(x), generator=random, dtype=torch.float64).numpy())
-            dropped = torch.rand(len(x), generator=random) < params.prompt_drop
-            tokens, sentences = drop_prompts(tokens, sentences, dropped)
-            t = draw_times(len(x), params.time_mean, params.time_std, random)
-            noise = torch.randn(x.shape, generator=random)
-        factor = run.rate * warmup_stable_decay(k, run.progress(k), decay=0.3)
-        set_learning_rate(optimizers, factor)
-
-        def loss(rows: slice) -> Tensor:
-            given = [part[rows].to(run.device) for part in (x, noise, t, tokens, sentences)]
-            with mixed_precision(run.device):
-                return flow_losses(network, *given).mean()
-
-        return learn(run, k, network, optimizers, ema, order, factor * params.muon_learning_rate, loss)
-
-    def measure(done: int) -> None:
-        sampler = FlowSampler(ema.average, autoencoder, prompts)
-        measure_splits(
-            run,
-            data,
-            done,
-            MEASURED,
-            lambda indices: evaluate(ema.average, pictures, captions, indices),
-            lambda: watched_sheet(sampler, requests, watched),
-        )
-
-    done = fit(run, step, parts, measure)
-    result = run.result(done, ema.average)
-    if run.is_first:
-        card = training_card("flow-transformer", params, data.card, run, result, before)
-        write_model(run.folder.model, ema.average, {**card, **beneath}, {"tokenizer.json": tokenizer.to_str()})
+    write_prompted("flow-transformer", average, prompts, params, data, run, result, before, beneath)
 
 
 def flow_losses(

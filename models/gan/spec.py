@@ -11,6 +11,7 @@ from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.latent_spec import SMALLEST_GRID, SMALLEST_JUDGED, LatentConfig, LatentTraining, label_field
 from models.contract.tasks import INTERPOLATION, VARIATION, SamplingParams, Task
+from models.contract.training_spec import MORE
 
 Objective = Literal["relativistic", "non-saturating", "minimax", "hinge"]
 NAMED_LATER = {"architecture", "growth"}
@@ -87,13 +88,13 @@ class GANTraining(LatentTraining):
         le=64,
         title="Penalty every",
         description="Steps from one penalty to the next, which weighs as many times more",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
     augmentation: Literal["none", "fixed", "adaptive"] = Field(
         "adaptive",
         title="Augmentation",
         description="What the discriminator sees changed, so that few pictures are not learnt by heart",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
     strength: float = Field(
         0.3,
@@ -101,7 +102,7 @@ class GANTraining(LatentTraining):
         le=1,
         title="Strength of augmentation",
         description="How often a picture is changed; the most, where it adapts",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
 
     @property

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from models.contract.family import Family, Preset
-from models.contract.tasks import LONGEST_PROMPT, TEXT_TO_IMAGE, PlainText, PromptedParams, Task
+from models.contract.tasks import TEXT_TO_IMAGE, PromptedParams, Task
+from models.contract.training_spec import PromptedTraining
 from models.diffusion.spec import FlowConfig, cost_of
 
 
@@ -36,23 +35,11 @@ class MaskedConfig(FlowConfig):
     image_vocabulary: int = Field(1000, ge=2, le=65536)
 
 
-class MaskedTraining(BaseModel):
+class MaskedTraining(PromptedTraining):
     """How it is trained."""
-
-    model_config = ConfigDict(extra="forbid")
 
     network: MaskedConfig = MaskedConfig()
     autoencoder: str = "emoji-fsq"
-    batch_size: int = Field(64, ge=1, le=4096, title="Batch size")
-    muon_learning_rate: float = Field(0.02, title="Muon learning rate")
-    adamw_learning_rate: float = Field(2e-3, title="AdamW learning rate")
-    weight_decay: float = Field(0.01, title="Weight decay")
-    prompt_drop: float = Field(0.1, title="Prompt drop")
-    views: int = 8
-    watched: list[Annotated[PlainText, Field(max_length=LONGEST_PROMPT)]] = Field(
-        [], title="Watched prompts", json_schema_extra={"of_collection": True}
-    )
-    ema_decay: float = Field(0.999, title="EMA decay")
 
 
 FAMILIES = [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,26 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.autoencoders.load import load_autoencoder
-from models.checkpoint import read_card, write_model
-from models.contract.card import AUTOENCODER
-from models.data.pictures import Collection, EpochOrder
+from models.data.pictures import Collection
 from models.masked.network import MaskedTransformer
 from models.masked.sample import MaskedSampler, requests
 from models.masked.spec import MaskedTraining
-from models.measure.prompted import watched_sheet
-from models.parts.captions import tokenizer_for, watched_captions
+from models.parts.captions import prompt_encoder
 from models.parts.prompt import drop_prompts
-from models.parts.text import PromptEncoder
 from models.training import parallel
-from models.training.card import training_card
-from models.training.ema import EMA
-from models.training.fit import Metrics, fit, learn
-from models.training.held_out import measure_splits
-from models.training.optimizers import muon_and_adamw, split_parameters
+from models.training.prompted import Indices, train_prompted, write_prompted
 from models.training.run import Run
-from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import pin_checkpoint
-from models.training.state import Part
+from models.training.schedule import step_generator
+from models.training.start import pin_autoencoder
 from models.transformer.train import Examples
 
 MEASURED, MEASURED_SHARES = 384, (0.1, 0.4, 0.7)
@@ -47,12 +37,9 @@ def masked(images: Tensor, share: Tensor, vocabulary: int, random: torch.Generat
 def train(params: MaskedTraining, data: Collection, run: Run) -> None:
     torch.manual_seed(run.seed)
     with parallel.first_alone():
-        own = pin_checkpoint(params.autoencoder, run, Path("autoencoder") / params.autoencoder)
+        own, beneath = pin_autoencoder(params.autoencoder, run)
         autoencoder, _ = load_autoencoder(params.autoencoder, run.device, beside=own.parent)
-        prompts = PromptEncoder(
-            tokenizer_for(data, params.network.text_vocabulary, run.path / "tokenizer.json"),
-            params.network.prompt_length,
-        )
+        prompts = prompt_encoder(params.network, data, run.path / "tokenizer.json", None)
         examples = Examples(
             data,
             autoencoder,
@@ -63,54 +50,32 @@ def train(params: MaskedTraining, data: Collection, run: Run) -> None:
             on_progress=lambda done: run.is_at_work("preparing", read=done),
         )
     network = MaskedTransformer(params.network).to(run.device)
-    optimizers = muon_and_adamw(
-        *split_parameters(network, "encoder.", "layers."),
-        muon_lr=params.muon_learning_rate,
-        adamw_lr=params.adamw_learning_rate,
-        weight_decay=params.weight_decay,
-    )
-    ema = EMA(network, params.ema_decay)
-    parts: dict[str, Part] = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
-    order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
-    watched = params.watched or watched_captions(data)
     vocabulary = params.network.image_vocabulary
 
-    def step(k: int) -> tuple[int, Metrics]:
-        with run.log.spend("data"):
-            random = step_generator(run.seed, k)
-            images, tokens, sentences = examples.batch(order.at(k), random)
-            dropped = torch.rand(len(images), generator=random) < params.prompt_drop
-            tokens, sentences = drop_prompts(tokens, sentences, dropped)
-            share = 1 - torch.cos(torch.rand(len(images), generator=random) * math.pi / 2)
-            given, hidden = masked(images, share, vocabulary, random)
-            known = 1 - hidden.float().mean(1)
-        factor = run.rate * warmup_stable_decay(k, run.progress(k), decay=0.3)
-        set_learning_rate(optimizers, factor)
+    def batch(chosen: Indices, random: torch.Generator) -> tuple[Tensor, ...]:
+        images, tokens, sentences = examples.batch(chosen, random)
+        prompt = drop_prompts(tokens, sentences, torch.rand(len(images), generator=random) < params.prompt_drop)
+        share = 1 - torch.cos(torch.rand(len(images), generator=random) * math.pi / 2)
+        return images, *masked(images, share, vocabulary, random), *prompt
 
-        def loss(rows: slice) -> Tensor:
-            with mixed_precision(run.device):
-                logits = network(given[rows], known[rows], tokens[rows], sentences[rows])
-            wanted = images[rows][hidden[rows]]
-            return F.cross_entropy(logits[hidden[rows]].float(), wanted, label_smoothing=0.05)
+    def loss(images: Tensor, given: Tensor, hidden: Tensor, tokens: Tensor, sentences: Tensor) -> Tensor:
+        logits = network(given, 1 - hidden.float().mean(1), tokens, sentences)
+        return F.cross_entropy(logits[hidden].float(), images[hidden], label_smoothing=0.05)
 
-        return learn(run, k, network, optimizers, ema, order, factor * params.muon_learning_rate, loss)
-
-    def measure(done: int) -> None:
-        sampler = MaskedSampler(ema.average, autoencoder, prompts)
-        measure_splits(
-            run,
-            data,
-            done,
-            MEASURED,
-            lambda indices: evaluate(ema.average, examples, indices, vocabulary),
-            lambda: watched_sheet(sampler, requests, watched),
-        )
-
-    done = fit(run, step, parts, measure)
-    result = run.result(done, ema.average)
-    card = training_card("masked-transformer", params, data.card, run, result, None)
-    named = {"builds_on": [{"role": AUTOENCODER, "name": params.autoencoder, "sha256": read_card(own)["sha256"]}]}
-    write_model(run.folder.model, ema.average, {**card, **named}, {"tokenizer.json": prompts.tokenizer.to_str()})
+    average, result = train_prompted(
+        params,
+        data,
+        run,
+        network,
+        layers="layers.",
+        decay=0.3,
+        batch=batch,
+        loss=loss,
+        held_out=(MEASURED, lambda network, indices: evaluate(network, examples, indices, vocabulary)),
+        sampler=lambda network: MaskedSampler(network, autoencoder, prompts),
+        requests=requests,
+    )
+    write_prompted("masked-transformer", average, prompts, params, data, run, result, None, beneath)
 
 
 @torch.no_grad()

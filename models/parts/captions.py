@@ -13,6 +13,7 @@ from torch import Tensor
 from models.checkpoint import read_card, read_text
 from models.contract.files import write_atomically
 from models.data.pictures import Collection, spread
+from models.parts.prompt import PromptConfig
 from models.parts.sentences import OnProgress, cached, caption_sentences, captions_from, captions_of
 from models.parts.text import PAD, PromptEncoder, train_tokenizer
 
@@ -57,6 +58,12 @@ def tokenizer_for(data: Collection, vocabulary: int, path: Path) -> Tokenizer:
 def tokenizer_of(checkpoint: Path) -> Tokenizer:
     """That which a checkpoint was trained with. Raises CheckpointError when it is missing or has changed."""
     return Tokenizer.from_str(read_text(checkpoint, "tokenizer.json", read_card(checkpoint)))
+
+
+def prompt_encoder(config: PromptConfig, data: Collection, own: Path, before: Path | None) -> PromptEncoder:
+    """With the tokenizer of the checkpoint before; without one, with that in `own`, of this collection."""
+    tokenizer = tokenizer_of(before) if before else tokenizer_for(data, config.text_vocabulary, own)
+    return PromptEncoder(tokenizer, config.prompt_length)
 
 
 def watched_captions(data: Collection, count: int = 12) -> list[str]:

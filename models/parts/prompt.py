@@ -8,8 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.parts.attention import Attention, FeedForward, Norm
+from models.parts.attention import Norm
 from models.parts.text import NULL, PAD
+from models.parts.transformer import EncoderLayer
 
 
 class PromptConfig(Protocol):
@@ -24,19 +25,6 @@ class PromptConfig(Protocol):
     sentence_width: int
 
 
-class EncoderLayer(nn.Module):
-    def __init__(self, config: PromptConfig) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = Norm(config.width), Norm(config.width)
-        self.attention = Attention(config.width, config.heads)
-        self.feed_forward = FeedForward(config.width, config.encoder_hidden)
-
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        y = self.norm1(x)
-        x = x + self.attention.attend(self.attention.queries(y), self.attention.keys_and_values(y), mask)
-        return x + self.feed_forward(self.norm2(x))
-
-
 class PromptReader(nn.Module):
     """Base of networks that a prompt conditions."""
 
@@ -47,7 +35,9 @@ class PromptReader(nn.Module):
         self.text_embedding = nn.Embedding(config.text_vocabulary, width)
         self.text_position = nn.Parameter(torch.randn(config.prompt_length + 1, width) * 0.02)
         self.sentence = nn.Linear(config.sentence_width, width, bias=False)
-        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.encoder_layers))
+        self.encoder = nn.ModuleList(
+            EncoderLayer(width, config.heads, config.encoder_hidden) for _ in range(config.encoder_layers)
+        )
         self.memory_norm = Norm(width)
         nn.init.normal_(self.text_embedding.weight, std=0.02)
 

@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from models.checkpoint import fill, find, opened, read_card
+from models.contract.card import AUTOENCODER
 from models.contract.files import whole_folder
 from models.training import parallel
 from models.training.run import Run
@@ -25,6 +26,12 @@ def pin_checkpoint(name: str, run: Run, place: Path) -> Path:
             shutil.copytree(find(name, run.published), temporary, dirs_exist_ok=True)
             opened(temporary)  # it may be broken, or being replaced
     return copy
+
+
+def pin_autoencoder(name: str, run: Run) -> tuple[Path, dict[str, Any]]:
+    """(the run's own copy of the autoencoder whose latents it learns, what the run's card says of it)."""
+    own = pin_checkpoint(name, run, Path("autoencoder") / name)
+    return own, {"builds_on": [{"role": AUTOENCODER, "name": name, "sha256": read_card(own)["sha256"]}]}
 
 
 def cards(run: Run) -> Callable[[str], dict[str, Any]]:

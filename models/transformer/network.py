@@ -10,44 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.parts.attention import Attention, FeedForward, KeyValue, Norm, axial_rotary, rotate
+from models.parts.attention import KeyValue, Norm, axial_rotary
 from models.parts.prompt import PromptReader
+from models.parts.transformer import DecoderLayer, KeyValueCache
 from models.transformer.spec import TransformerConfig
-
-
-class DecoderLayer(nn.Module):
-    """Causal self-attention, cross-attention to the prompt, feed-forward."""
-
-    def __init__(self, config: TransformerConfig) -> None:
-        super().__init__()
-        self.norm1, self.norm2, self.norm3 = (Norm(config.width) for _ in range(3))
-        self.self_attention = Attention(config.width, config.heads)
-        self.cross_attention = Attention(config.width, config.heads)
-        self.feed_forward = FeedForward(config.width, config.decoder_hidden)
-
-    def forward(
-        self,
-        x: Tensor,
-        rotary: tuple[Tensor, Tensor],
-        prompt: KeyValue,
-        mask: Tensor,
-        cache: KeyValue | None = None,
-        position: int = 0,
-    ) -> Tensor:
-        """Whole sequences without `cache`; with it, the one token at `position`, after those already cached."""
-        y = self.norm1(x)
-        query = rotate(self.self_attention.queries(y), *rotary)
-        key, value = self.self_attention.keys_and_values(y)
-        key = rotate(key, *rotary)
-        if cache is None:
-            x = x + self.self_attention.attend(query, (key, value), causal=True)
-        else:
-            for kept, new in zip(cache, (key, value), strict=True):
-                kept[:, :, position : position + 1] = new
-            past = cache[0][:, :, : position + 1], cache[1][:, :, : position + 1]
-            x = x + self.self_attention.attend(query, past)
-        x = x + self.cross_attention.attend(self.cross_attention.queries(self.norm2(x)), prompt, mask)
-        return x + self.feed_forward(self.norm3(x))
 
 
 class TextToImageTransformer(PromptReader):
@@ -60,7 +26,9 @@ class TextToImageTransformer(PromptReader):
         self.image_embedding = nn.Embedding(config.image_vocabulary, width)  # also the output layer
         self.start = nn.Parameter(torch.randn(width) * 0.02)
         self.image_position = nn.Parameter(torch.randn(length, width) * 0.02)
-        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.decoder_layers))
+        self.decoder = nn.ModuleList(
+            DecoderLayer(width, config.heads, config.decoder_hidden) for _ in range(config.decoder_layers)
+        )
         self.norm = Norm(width)
         nn.init.normal_(self.image_embedding.weight, std=0.02)
         cosine, sine = axial_rotary(config.grid, width // config.heads)
@@ -90,13 +58,13 @@ class TextToImageTransformer(PromptReader):
     def logits(self, x: Tensor) -> Tensor:
         return F.linear(self.norm(x), self.image_embedding.weight)
 
-    def empty_cache(self, batch: int) -> list[KeyValue]:
-        """Static keys and values of the self-attention, one pair a layer."""
-        shape = (batch, self.config.heads, self.config.grid**2, self.config.width // self.config.heads)
-        return [(self.start.new_zeros(shape), self.start.new_zeros(shape)) for _ in self.decoder]
+    def empty_cache(self, batch: int) -> list[KeyValueCache]:
+        """One a layer of the decoder."""
+        heads, width = self.config.heads, self.config.width // self.config.heads
+        return [KeyValueCache(self.start, batch, heads, self.config.grid**2, width) for _ in self.decoder]
 
     def next_logits(
-        self, previous: Tensor | None, position: int, prompts: list[KeyValue], mask: Tensor, cache: list[KeyValue]
+        self, previous: Tensor | None, position: int, prompts: list[KeyValue], mask: Tensor, cache: list[KeyValueCache]
     ) -> Tensor:
         """Logits (B, vocabulary) of the token at `position`; `previous` (B,) is the token before it, None at first."""
         x = self.start.expand(mask.size(0), -1) if previous is None else self.image_embedding(previous)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,10 +13,10 @@ from models.contract.card import AUTOENCODER, beneath
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.message import Message
-from models.contract.tasks import LONGEST_PROMPT, TEXT_TO_IMAGE, PlainText, PromptedParams, Task
+from models.contract.tasks import TEXT_TO_IMAGE, PromptedParams, Task
+from models.contract.training_spec import MORE, AdamWRate, BatchSize, EMADecay, PromptedTraining, Views
 
 IMAGES_PER_SECOND = 62.0  # measured: the default network on two CPU cores
-MORE: Any = {"more": True}  # shown under "more" in a form
 
 
 class TextToImageParams(PromptedParams):
@@ -47,7 +47,7 @@ class TextToImageParams(PromptedParams):
         title="Top k",
         strict=True,
         description="Each token is chosen among the k likeliest",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
 
 
@@ -77,10 +77,8 @@ class TransformerConfig(BaseModel):
         return self
 
 
-class TransformerTraining(BaseModel):
+class TransformerTraining(PromptedTraining):
     """How the transformer is trained."""
-
-    model_config = ConfigDict(extra="forbid")
 
     network: TransformerConfig = TransformerConfig()
     autoencoder: str = Field(
@@ -90,38 +88,16 @@ class TransformerTraining(BaseModel):
         json_schema_extra={"checkpoint": "fsq-autoencoder", "more": True},
     )
     start_from: str | None = start_field("text-to-image-transformer")
-    batch_size: int = Field(96, ge=1, le=4096, title="Batch size", description="Pictures a step")
-    muon_learning_rate: float = Field(
-        0.02,
-        gt=0,
-        le=1,
-        title="Muon learning rate",
-        description="Peak, of hidden matrices",
-        json_schema_extra=MORE,
-    )
-    adamw_learning_rate: float = Field(
-        3e-3, gt=0, le=1, title="AdamW learning rate", description="Peak, of the rest", json_schema_extra=MORE
-    )
-    weight_decay: float = Field(
-        0.01, ge=0, le=1, title="Weight decay", description="Of hidden matrices", json_schema_extra=MORE
-    )
-    prompt_drop: float = Field(
-        0.1, ge=0, le=1, title="Prompt drop", description="Share trained without a prompt", json_schema_extra=MORE
-    )
+    batch_size: BatchSize = 96
+    adamw_learning_rate: AdamWRate = 3e-3
+    views: Views = 16
+    ema_decay: EMADecay = 0.998
     token_noise: float = Field(
         0.4,
         ge=0,
         le=1,
         title="Token noise",
         description="Up to this share of a picture's input tokens is replaced",
-        json_schema_extra=MORE,
-    )
-    views: int = Field(
-        16,
-        ge=1,
-        le=64,
-        title="Views",
-        description="A picture itself and shifted, mirrored versions of it",
         json_schema_extra=MORE,
     )
     plain_share: float = Field(
@@ -131,16 +107,6 @@ class TransformerTraining(BaseModel):
         title="Plain share",
         description="Share trained on the picture itself",
         json_schema_extra=MORE,
-    )
-    watched: list[Annotated[PlainText, Field(max_length=LONGEST_PROMPT)]] = Field(
-        [],
-        max_length=48,
-        title="Watched prompts",
-        description="Drawn as it trains, one a line; none: some captions",
-        json_schema_extra={"of_collection": True},
-    )
-    ema_decay: float = Field(
-        0.998, ge=0, lt=1, title="EMA decay", description="Of the weights that are kept", json_schema_extra=MORE
     )
 
 

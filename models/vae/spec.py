@@ -11,6 +11,7 @@ from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.latent_spec import LatentConfig, LatentTraining, label_field
 from models.contract.tasks import INTERPOLATION, TEXT_TO_IMAGE, VARIATION, PromptedParams, SamplingParams, Task
+from models.contract.training_spec import MORE, OF_COLLECTION
 from models.vae.mixing.spec import MIXING
 
 IMAGES_PER_SECOND = 127.0
@@ -31,7 +32,7 @@ class VAEConfig(LatentConfig):
         ge=0,
         le=100,
         description="Attributes that a picture may have more or less of",
-        json_schema_extra={"of_collection": True},
+        json_schema_extra=OF_COLLECTION,
     )
     text: Literal[0, 512] = Field(
         0, description="Numbers of the sentence that the prior is given; 0 for none", json_schema_extra={"fixed": True}
@@ -49,7 +50,7 @@ class VAETraining(BoundTraining, LatentTraining):
         le=10,
         title="Fixed scale",
         description="Spread of a pixel around what the decoder says, in [-1, 1]; empty learns it",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
 
 

@@ -30,6 +30,7 @@ from models.training.recovery import train_with_rollback
 from models.training.run import Diverged, Run, Stopped
 from models.training.schedule import step_generator, warmup_stable_decay
 from models.training.state import NotSaved, pack, unpack
+from models.training.views import encode_views
 from models.transformer import train as transformer_training
 from models.transformer.spec import TransformerConfig, TransformerTraining
 from models.vae import train as vae_training
@@ -361,7 +362,7 @@ def test_another_budget_lets_a_flat_run_go_on(tmp_path: Path) -> None:
 
 def test_views_of_a_picture_differ_from_each_other(collection: Collection, tmp_path: Path) -> None:
     autoencoder, _ = load_autoencoder("emoji-fsq", torch.device("cpu"))
-    views = transformer_training.encode_views(collection, autoencoder, 6, torch.device("cpu"))
+    views = encode_views(collection, autoencoder.encode, 6, torch.device("cpu"), np.uint16)
     assert len({views[0, view].tobytes() for view in range(6)}) >= 5
 
 

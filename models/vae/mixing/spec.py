@@ -11,6 +11,7 @@ from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.latent_spec import label_field
 from models.contract.tasks import IMAGE, INTERPOLATION, MOST_MIXED, VARIATION, SamplingParams, Task, Weights
+from models.contract.training_spec import MORE, OF_COLLECTION, BatchSize, EMADecay
 
 IMAGES_PER_SECOND = 53.0
 BYTES_A_PIXEL, BYTES_A_CHANNEL = 600, 90
@@ -29,9 +30,7 @@ class MixingConfig(BaseModel):
     encoder_blocks: int = Field(1, ge=1, le=8, description="Residual blocks of the content's encoder, a grid")
     decoder_blocks: int = Field(2, ge=1, le=8, description="Residual blocks of the decoder, at 1/8 and at 1/4")
     likelihood: LikelihoodName = Field("laplace", description="Of a pixel around what the decoder says")
-    classes: int = Field(
-        0, ge=0, le=1000, description="Styles that have a name", json_schema_extra={"of_collection": True}
-    )
+    classes: int = Field(0, ge=0, le=1000, description="Styles that have a name", json_schema_extra=OF_COLLECTION)
 
     @model_validator(mode="before")
     @classmethod
@@ -49,14 +48,14 @@ class MixingTraining(BoundTraining, SharpenedTraining):
 
     network: MixingConfig = MixingConfig()
     start_from: str | None = start_field("mixing-vae")
-    batch_size: int = Field(32, ge=1, le=4096, title="Batch size", description="Pictures a step")
+    batch_size: BatchSize = 32
     manner_weight: float = Field(
         0.0,
         ge=0,
         le=100,
         title="Manner weight",
         description="Late share of how alike features are on the whole, wherever things are drawn",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
     naming_weight: float = Field(
         0.0,
@@ -64,7 +63,7 @@ class MixingTraining(BoundTraining, SharpenedTraining):
         le=100,
         title="Naming weight",
         description="Late share of how well the style's name is told from the drawing",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
     label_weight: float = Field(
         1.0,
@@ -72,16 +71,9 @@ class MixingTraining(BoundTraining, SharpenedTraining):
         le=100,
         title="Label weight",
         description="Share of how well the style's name is told from its latents",
-        json_schema_extra={"more": True},
+        json_schema_extra=MORE,
     )
-    ema_decay: float = Field(
-        0.999,
-        ge=0,
-        lt=1,
-        title="EMA decay",
-        description="Of the weights that are kept",
-        json_schema_extra={"more": True},
-    )
+    ema_decay: EMADecay = 0.999
 
 
 class MixParams(SamplingParams):
