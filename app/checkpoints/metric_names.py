@@ -36,7 +36,8 @@ METRICS = {
     "kl_nats": "KL divergence (nats)",
     "kl_content_nats": "KL divergence of the content (nats)",
     "kl_style_nats": "KL divergence of the style (nats)",
-    "manner": "manner",
+    "feature_statistics": "statistics of features",
+    "manner": "statistics of features",  # of runs before
     "style_missed": "style missed",
     "style_unseen": "style unseen",
     "perceptual": "perceptual",

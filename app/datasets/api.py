@@ -24,7 +24,6 @@ from app.datasets.schemas import (
     ItemList,
     ItemOut,
     StarterList,
-    StarterName,
     State,
     Statistics,
 )
@@ -85,7 +84,7 @@ def list_starters(request: Request, admin: Admin) -> StarterList:
 
 @router.post("/starters/{name}", summary="Fetch a starter collection")
 @lane(IMPORTING)
-def fetch_starter(request: Request, admin: Admin, name: StarterName) -> FetchOut:
+def fetch_starter(request: Request, admin: Admin, name: fetching.StarterName) -> FetchOut:
     """Fetches public packages, then answers when everything was looked at. Again, it passes over what is there."""
     return in_language(request, fetching.fetch(name, admin))
 

@@ -8,16 +8,17 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
+from pydantic import AfterValidator, Field
 from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.datasets import service
 from app.datasets.collections import COLLECTIONS, build
 from app.datasets.imports import SHOWN_REFUSALS, add_files
-from app.datasets.schemas import DatasetIn, FetchOut, ImportOut, StarterName, StarterOut
+from app.datasets.schemas import DatasetIn, FetchOut, ImportOut, StarterOut
 from app.datasets.starters import STARTERS, Starter
 from app.datasets.tables import Dataset
 from app.errors import DISK_IS_FULL, UNEXPECTED, Conflict, Unavailable
@@ -37,6 +38,16 @@ BUILD_SECONDS = 3600.0  # that another process may take to prepare the same pict
 log = structlog.get_logger()
 stopping = threading.Event()  # the studio is about to end
 _threads: list[threading.Thread] = []  # that fetch
+
+
+def known(name: str) -> str:
+    if name not in COLLECTIONS and name not in STARTERS:
+        names = ", ".join((*COLLECTIONS, *STARTERS))
+        raise ValueError(Message("There is no collection {name}; there are: {names}", name=name, names=names))
+    return name
+
+
+StarterName = Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": [*COLLECTIONS, *STARTERS]})]
 
 
 def check_cancelled() -> None:
@@ -69,7 +80,7 @@ def held(name: str) -> ExitStack:
     return stack
 
 
-def fetch(name: StarterName, owner: Principal | None, on_progress: OnProgress = lambda so_far: None) -> FetchOut:
+def fetch(name: str, owner: Principal | None, on_progress: OnProgress = lambda so_far: None) -> FetchOut:
     """Fetch it to the end. The dataset of works is made if it is new; what it has already is passed over.
 
     Raises Unavailable when a package cannot be fetched; Conflict while it is being fetched already, and when a dataset
@@ -79,7 +90,7 @@ def fetch(name: StarterName, owner: Principal | None, on_progress: OnProgress = 
         return noted(name, owner, on_progress)
 
 
-def start(name: StarterName, owner: Principal | None) -> None:
+def start(name: str, owner: Principal | None) -> None:
     """The same in a thread of its own; `offers` says how it fares. Raises Conflict."""
     stack = held(name)
 
@@ -104,7 +115,7 @@ def stop() -> None:
         thread.join(STOP_SECONDS)
 
 
-def noted(name: StarterName, owner: Principal | None, on_progress: OnProgress) -> FetchOut:
+def noted(name: str, owner: Principal | None, on_progress: OnProgress) -> FetchOut:
     """Raises DomainError; OSError, for one of a full disk."""
 
     def report(so_far: ImportOut) -> None:

@@ -10,7 +10,7 @@ from fastapi.responses import RedirectResponse
 
 from app.database import session_scope
 from app.datasets import fetching, service
-from app.datasets.schemas import DatasetIn, StarterName, State
+from app.datasets.schemas import DatasetIn, State
 from app.errors import Conflict, DomainError
 from app.media import MEDIA
 from app.users.deps import Admin
@@ -68,14 +68,14 @@ def create(
 
 
 @router.get("/starters/{name}")
-def show_starter(request: Request, admin: Admin, name: StarterName) -> Response:
+def show_starter(request: Request, admin: Admin, name: fetching.StarterName) -> Response:
     """One collection alone, for a page that watches it."""
     with session_scope(writing=False) as session:
         return render(request, "datasets/_starter.html", {"starter": fetching.offer(session, name)})
 
 
 @router.post("/starters/{name}")
-def fetch_starter(request: Request, admin: Admin, name: StarterName) -> Response:
+def fetch_starter(request: Request, admin: Admin, name: fetching.StarterName) -> Response:
     """Begins, unless it has begun, and answers at once."""
     with suppress(Conflict):
         fetching.start(name, admin)

@@ -16,23 +16,6 @@ Name = Annotated[
 ]
 Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(no_controls)]
 Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000), AfterValidator(no_controls)]
-StarterName = Literal[
-    "drawings",
-    "emoji",
-    "emoji-nine",
-    "pixel-faces",
-    "open-peeps",
-    "fashion-mnist",
-    "clip-art",
-    "stamps",
-    "paintings",
-    "bach",
-    "fiddle",
-    "moving-emoji",
-    "shakespeare",
-    "song-ci",
-    "tang-poems",
-]
 
 
 def known(kind: str) -> str:

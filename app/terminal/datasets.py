@@ -14,7 +14,7 @@ from app.messages import fail, say
 from app.settings import get_settings
 
 if TYPE_CHECKING:
-    from app.datasets.schemas import ImportOut, StarterName
+    from app.datasets.schemas import ImportOut
 
 OPEN_FILES = 200  # of an import, at once
 dataset_cli = typer.Typer(no_args_is_help=True, help="Collections.")
@@ -33,7 +33,7 @@ def dataset_fetch(name: str) -> None:
         fail(f"there is no collection {name}; there are: {', '.join(known)}", 2)
     run_migrations()
     try:
-        fetched = fetch(cast("StarterName", name), None, progress)
+        fetched = fetch(name, None, progress)
     except (DomainError, OSError) as error:  # the disk may be full
         fail(str(error))
     say("")

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.contract.message import MessageError
+
+Indices: TypeAlias = npt.NDArray[np.int64]  # of items of a collection
 
 CPU = torch.device("cpu")
 FEWEST_MEASURED = 16
@@ -33,7 +35,7 @@ class Collection:
     items: list[dict[str, Any]]
     card: dict[str, Any]
 
-    def indices(self, *splits: str, recoloured: bool = True) -> npt.NDArray[np.int64]:
+    def indices(self, *splits: str, recoloured: bool = True) -> Indices:
         """Items of these splits, with or without the recoloured variations."""
         return np.array(
             [
@@ -54,7 +56,7 @@ class Collection:
         """The splits that are not trained on, by name."""
         return sorted({item["split"] for item in self.items} - {"train"})
 
-    def pictures(self, indices: npt.NDArray[np.int64] | Tensor, device: torch.device = CPU) -> Tensor:
+    def pictures(self, indices: Indices | Tensor, device: torch.device = CPU) -> Tensor:
         """(B, 3, H, W) uint8."""
         return sent(torch.from_numpy(self.images[np.asarray(indices)]), device).permute(0, 3, 1, 2)
 
@@ -64,12 +66,12 @@ def sent(tensor: Tensor, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def spread(indices: npt.NDArray[np.int64], most: int) -> npt.NDArray[np.int64]:
+def spread(indices: Indices, most: int) -> Indices:
     """At most so many, evenly from all."""
     return indices[np.linspace(0, len(indices) - 1, min(most, len(indices))).astype(int)] if len(indices) else indices
 
 
-def measured(data: Collection, most: int) -> npt.NDArray[np.int64]:
+def measured(data: Collection, most: int) -> Indices:
     """Held-out items that a run measures itself on: at most so many of 64 px, of larger ones as many pixels."""
     count = max(FEWEST_MEASURED, min(most, most * 64**2 // data.images.shape[1] ** 2))
     return spread(data.indices(*data.held_out[:1], recoloured=False), count)
@@ -88,7 +90,7 @@ def label_names(data: Collection) -> list[str]:
     return sorted(found) if "" not in found and len(found) > 1 else []
 
 
-def labels_of(data: Collection, indices: npt.NDArray[np.int64], labels: list[str]) -> Tensor:
+def labels_of(data: Collection, indices: Indices, labels: list[str]) -> Tensor:
     """(N,) number of each item's style among `labels`; zero where it is none of them."""
     number = {name: i for i, name in enumerate(labels)}
     return torch.tensor([number.get(data.items[i]["style"], 0) for i in indices])
@@ -97,13 +99,13 @@ def labels_of(data: Collection, indices: npt.NDArray[np.int64], labels: list[str
 class EpochOrder:
     """Which items step `k` sees: each epoch is a permutation that depends on (seed, epoch) alone."""
 
-    def __init__(self, indices: npt.NDArray[np.int64], batch: int, seed: int) -> None:
+    def __init__(self, indices: Indices, batch: int, seed: int) -> None:
         if len(indices) == 0:
             raise Unsuitable("there is nothing to train on")
         self.indices, self.batch, self.seed = indices, batch, seed
         self._epoch, self._order = -1, indices
 
-    def at(self, step: int) -> npt.NDArray[np.int64]:
+    def at(self, step: int) -> Indices:
         """(batch,) item indices of a step; a batch may reach from one epoch into the next."""
         chosen: list[np.int64] = []
         position = step * self.batch

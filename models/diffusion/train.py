@@ -13,7 +13,7 @@ from torch import Tensor
 from models.autoencoders.kl import KLAutoencoder
 from models.autoencoders.load import load_latents
 from models.checkpoint import CheckpointError, read_card
-from models.data.pictures import Collection, augment, spread, to_unit
+from models.data.pictures import Collection, Indices, augment, spread, to_unit
 from models.diffusion.flow import draw_times, flow_loss, mixed
 from models.diffusion.network import FlowTransformer
 from models.diffusion.sample import FlowSampler, requests
@@ -22,7 +22,7 @@ from models.parts.captions import Captions, prompt_encoder
 from models.parts.prompt import drop_prompts
 from models.parts.sentences import OnProgress, cached
 from models.training import parallel
-from models.training.prompted import Indices, train_prompted, write_prompted
+from models.training.prompted import train_prompted, write_prompted
 from models.training.run import Run
 from models.training.schedule import mixed_precision, step_generator
 from models.training.start import load_start_weights, pin_autoencoder, start_checkpoint
@@ -38,11 +38,11 @@ class Pixels:
     def __init__(self, data: Collection) -> None:
         self.data = data
 
-    def batch(self, indices: npt.NDArray[np.int64], random: torch.Generator) -> Tensor:
+    def batch(self, indices: Indices, random: torch.Generator) -> Tensor:
         """(B, 3, H, W) in [-1, 1]."""
         return augment(self.plain(indices), random, self.data.mirrorable[indices])
 
-    def plain(self, indices: npt.NDArray[np.int64]) -> Tensor:
+    def plain(self, indices: Indices) -> Tensor:
         return to_unit(self.data.pictures(indices))
 
 
@@ -66,12 +66,12 @@ class Latents:
 
         self.views = cached(folder / "latents.npy", encode)
 
-    def batch(self, indices: npt.NDArray[np.int64], random: torch.Generator) -> Tensor:
+    def batch(self, indices: Indices, random: torch.Generator) -> Tensor:
         """(B, channels, h, w)."""
         view = torch.randint(self.views.shape[1], (len(indices),), generator=random).numpy()
         return torch.from_numpy(self.views[indices, view].astype(np.float32))
 
-    def plain(self, indices: npt.NDArray[np.int64]) -> Tensor:
+    def plain(self, indices: Indices) -> Tensor:
         return torch.from_numpy(self.views[indices, 0].astype(np.float32))
 
 
@@ -146,7 +146,7 @@ def evaluate(
     network: FlowTransformer,
     pictures: Pixels | Latents,
     captions: Captions,
-    indices: npt.NDArray[np.int64],
+    indices: Indices,
     batch: int = 128,
 ) -> float:
     """Mean squared error of the foreseen picture at MEASURED_TIMES, in variances of the data; the same noise and

@@ -19,6 +19,7 @@ from models.checkpoint import write_model
 from models.data.pictures import (
     Collection,
     EpochOrder,
+    Indices,
     Unsuitable,
     contact_sheet,
     label_names,
@@ -30,7 +31,8 @@ from models.data.pictures import (
 )
 from models.data.pictures import augment as mirrored
 from models.gan.encoder import PICTURES, PIECE, fit_encoder
-from models.gan.network import discriminator_of, generator_of
+from models.gan.network import ConvolutionalGenerator, discriminator_of, generator_of
+from models.gan.residual import ResidualGenerator
 from models.gan.sample import directions
 from models.gan.spec import GANTraining
 from models.measure.features import LOSS_DEPTH, load_lite0, pooled_lite0
@@ -51,23 +53,35 @@ REST = 200  # steps, at most, in which a generator that knows something waits fo
 
 
 @dataclass
-class StepNoise:
-    """All randomness of a step, for the whole batch."""
+class Step:
+    """What a step looks at, and all of its randomness, for the whole batch."""
 
+    real: Tensor  # (B, 3, H, W) in [-1, 1]
     latents: Tensor  # (B, latent), the same for both turns
     augmentations: Tensor  # (3, B, KINDS, 3): of real and of fakes when the discriminator learns, then of both alike
+    labels: Tensor | None  # (B,)
 
-    @staticmethod
-    def of(params: GANTraining, count: int, random: torch.Generator) -> StepNoise:
-        latents = torch.randn(count, params.network.latent, generator=random)
-        return StepNoise(latents, augment.draw(3 * count, random).view(3, count, augment.KINDS, 3))
+    def share(self, rows: slice) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """(real, latents, labels where there are some), on the device of the pictures."""
+        device = self.real.device
+        given = () if self.labels is None else (sent(self.labels[rows], device),)
+        return self.real[rows], sent(self.latents[rows], device), given
 
-    def augmentation(self, rows: tuple[int, ...], share: slice, strength: float) -> Augmentation:
-        """What the discriminator sees of pictures, `rows` of them one after another."""
+    def augmentation(self, kinds: tuple[int, ...], rows: slice, strength: float) -> Augmentation:
+        """What the discriminator sees of pictures, of these `kinds` one after another."""
         if strength <= 0:
             return identity
-        random = torch.cat([self.augmentations[row, share] for row in rows])
+        random = torch.cat([self.augmentations[kind, rows] for kind in kinds])
         return partial(augment.augment, chance=strength, random=random)
+
+
+def draw_step(params: GANTraining, data: Collection, chosen: Indices, labels: list[str], run: Run, step: int) -> Step:
+    random, count = step_generator(run.seed, step), len(chosen)
+    latents = torch.randn(count, params.network.latent, generator=random)
+    augmentations = augment.draw(3 * count, random).view(3, count, augment.KINDS, 3)
+    real = mirrored(to_unit(data.pictures(chosen, run.device)), random, data.mirrorable[chosen], shift=0)
+    real = real.contiguous(memory_format=torch.channels_last)
+    return Step(real, latents, augmentations, labels_of(data, chosen, labels) if labels else None)
 
 
 def train(params: GANTraining, data: Collection, run: Run) -> None:
@@ -105,11 +119,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
 
     def step(k: int) -> tuple[int, Metrics]:
         with run.log.spend("data"):
-            chosen, random = order.at(k), step_generator(run.seed, k)
-            noise = StepNoise.of(params, len(chosen), random)
-            batch = mirrored(to_unit(data.pictures(chosen, run.device)), random, data.mirrorable[chosen], shift=0)
-            batch = batch.contiguous(memory_format=torch.channels_last)
-            styles = labels_of(data, chosen, labels) if labels else None
+            batch = draw_step(params, data, order.at(k), labels, run, k)
         factor = run.rate * warmup_stable_decay(k, run.progress(k))
         set_learning_rate([optimizer_d], factor)
         set_learning_rate([optimizer_g], run.rate * warmup_stable_decay(max(0, k - int(rest)), run.progress(k)))
@@ -117,37 +127,36 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
 
         def discriminate(rows: slice) -> tuple[Tensor, Tensor]:
             nonlocal fake
-            real, latents, given = on_device(run, batch, noise.latents, styles, rows)
+            real, latents, given = batch.share(rows)
             with mixed_precision(run.device):
                 with torch.set_grad_enabled(run.pieces == 1):
                     fake = generator(latents, *given)
-                augmentation = noise.augmentation((0, 1), rows, chance)
-                return game.discriminator_losses(real, fake, given, k, augmentation)
+                return game.discriminator_losses(real, fake, given, k, batch.augmentation((0, 1), rows, chance))
 
         def generate(rows: slice) -> tuple[Tensor, Tensor]:
             """The same pictures as the discriminator's. Those of many pieces are drawn again: one piece is held."""
-            real, latents, given = on_device(run, batch, noise.latents, styles, rows)
+            real, latents, given = batch.share(rows)
             with mixed_precision(run.device):
                 made = generator(latents, *given) if run.pieces > 1 else fake
-                loss = game.generator_loss(real, made, given, noise.augmentation((2,), rows, chance))
+                loss = game.generator_loss(real, made, given, batch.augmentation((2,), rows, chance))
             return loss, loss[None]
 
         discriminator.advance()
         learn(weights_d, True)
-        figures = backward(run, discriminator, [optimizer_d], len(batch), discriminate, 6)
+        figures = backward(run, discriminator, [optimizer_d], len(batch.real), discriminate, 6)
         optimizer_d.step()
         learn(weights_d, False)
-        (generator_loss,) = backward(run, generator, [optimizer_g], len(batch), generate)
+        (generator_loss,) = backward(run, generator, [optimizer_g], len(batch.real), generate)
         run.watch(k + 1, figures[0] + generator_loss)
         if k >= rest:
             optimizer_g.step()
             ema.update(generator, k)
 
         if params.augmentation == "adaptive":
-            strength.fill_(augment.adapted(chance, float(figures[3]), len(batch), params.strength))
+            strength.fill_(augment.adapted(chance, float(figures[3]), len(batch.real), params.strength))
         if game.penalises(k):
             penalties.update(r1=float(figures[4]), r2=float(figures[5]))
-        return len(batch), lambda: {
+        return len(batch.real), lambda: {
             **diagnostics(game, figures.tolist(), float(generator_loss)),
             **penalties,
             "augmentation": float(strength),
@@ -162,15 +171,21 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     result = run.result(done, ema.average)
     run.finish()
     if run.is_first:
-        run.beat("encoder", progress=1.0)
-        count = min(PICTURES, max(PIECE, done * params.batch_size // DRAWN_AGAIN))
-        lite0 = placed(load_lite0(LOSS_DEPTH), run.device)
-        piece = min(PIECE, watched.piece)
-        encoder = fit_encoder(ema.average, lite0, count, piece, lambda drawn: run.is_at_work("encoder", drawn=drawn))
-        ema.average.add_module("encoder", encoder)
+        add_encoder(ema.average, done * params.batch_size, watched.piece, run)
         card = training_card("gan", params, data.card, run, result, before)
         learnt = {"labels": labels, "directions": list(directions(ema.average))}
         write_model(run.folder.model, ema.average, {**card, **learnt})
+
+
+def add_encoder(network: ConvolutionalGenerator | ResidualGenerator, seen: int, piece: int, run: Run) -> None:
+    """Give a generator the encoder that reads the latents of given pictures off them; `seen` in all while training."""
+    run.beat("encoder", progress=1.0)
+    count = min(PICTURES, max(PIECE, seen // DRAWN_AGAIN))
+    lite0 = placed(load_lite0(LOSS_DEPTH), run.device)
+    encoder = fit_encoder(
+        network, lite0, count, min(PIECE, piece), lambda drawn: run.is_at_work("encoder", drawn=drawn)
+    )
+    network.add_module("encoder", encoder)
 
 
 def labels_for(known: int, labels: list[str], wanted: bool = True) -> list[str]:
@@ -180,14 +195,6 @@ def labels_for(known: int, labels: list[str], wanted: bool = True) -> list[str]:
     if known and not labels:
         raise Unsuitable("this model draws in styles, and the pictures of this collection have none")
     return labels if known else []
-
-
-def on_device(
-    run: Run, batch: Tensor, latents: Tensor, styles: Tensor | None, share: slice
-) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-    """(real, latents, labels where there are some)."""
-    given = () if styles is None else (sent(styles[share], run.device),)
-    return batch[share], sent(latents[share], run.device), given
 
 
 def diagnostics(game: Game, sums: list[float], generator_loss: float) -> dict[str, float]:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from models.autoencoders.load import load_autoencoder
-from models.data.pictures import Collection
+from models.data.pictures import Collection, Indices
 from models.masked.network import MaskedTransformer
 from models.masked.sample import MaskedSampler, requests
 from models.masked.spec import MaskedTraining
 from models.parts.captions import prompt_encoder
 from models.parts.prompt import drop_prompts
 from models.training import parallel
-from models.training.prompted import Indices, train_prompted, write_prompted
+from models.training.prompted import train_prompted, write_prompted
 from models.training.run import Run
 from models.training.schedule import step_generator
 from models.training.start import pin_autoencoder
@@ -79,7 +78,7 @@ def train(params: MaskedTraining, data: Collection, run: Run) -> None:
 
 
 @torch.no_grad()
-def evaluate(network: MaskedTransformer, examples: Examples, indices: npt.NDArray[np.int64], vocabulary: int) -> float:
+def evaluate(network: MaskedTransformer, examples: Examples, indices: Indices, vocabulary: int) -> float:
     """Mean cross-entropy in nats a hidden token, at MEASURED_SHARES known."""
     total = 0.0
     for start in range(0, len(indices), 128):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.checkpoint import read_card, read_text
 from models.contract.files import write_atomically
-from models.data.pictures import Collection, spread
+from models.data.pictures import Collection, Indices, spread
 from models.parts.prompt import PromptConfig
 from models.parts.sentences import OnProgress, cached, caption_sentences, captions_from, captions_of
 from models.parts.text import PAD, PromptEncoder, train_tokenizer
@@ -32,7 +32,7 @@ class Captions:
         self.tokens = cached(folder / "tokens.npy", lambda: prompts.tokens(captions_of(data)).astype(np.uint16))
         self.sentences = caption_sentences(data, prompts.sentences, on_progress)
 
-    def of(self, indices: npt.NDArray[np.int64], draws: npt.NDArray[np.float64]) -> tuple[Tensor, Tensor]:
+    def of(self, indices: Indices, draws: npt.NDArray[np.float64]) -> tuple[Tensor, Tensor]:
         """Prompt tokens (B, T) and sentences (B, 512): of each item the caption that its draw in [0, 1) falls on.
 
         T is the length of the longest prompt among them; most are far shorter than what the network can read.

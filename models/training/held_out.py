@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from models.data.pictures import Collection, spread
+from models.data.pictures import Collection, Indices, spread
 from models.training.run import Run
 
 
@@ -17,7 +15,7 @@ def measure_splits(
     data: Collection,
     done: int,
     most: int,
-    loss: Callable[[npt.NDArray[np.int64]], float],
+    loss: Callable[[Indices], float],
     sheet: Callable[[], Image.Image],
 ) -> None:
     """Log `loss` on at most so many items of each held-out split, each being held out for a reason of its own, and

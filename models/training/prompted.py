@@ -7,17 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from models.checkpoint import write_model
 from models.contract.sampling import Sampler
 from models.contract.training_spec import PromptedTraining
-from models.data.pictures import Collection, EpochOrder
+from models.data.pictures import Collection, EpochOrder, Indices
 from models.measure.prompted import Requests, watched_sheet
 from models.parts.captions import watched_captions
 from models.parts.prompt import PromptReader
@@ -31,7 +29,6 @@ from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.state import Part
 
-Indices: TypeAlias = npt.NDArray[np.int64]
 Network = TypeVar("Network", bound=PromptReader)
 
 

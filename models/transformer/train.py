@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from models.autoencoders.fsq import FSQAutoencoder
 from models.autoencoders.load import load_autoencoder
 from models.checkpoint import CheckpointError, read_card
-from models.data.pictures import Collection
+from models.data.pictures import Collection, Indices
 from models.parts.captions import Captions, prompt_encoder
 from models.parts.prompt import drop_prompts
 from models.parts.sentences import OnProgress, cached
 from models.parts.text import PromptEncoder
 from models.training import parallel
-from models.training.prompted import Indices, train_prompted, write_prompted
+from models.training.prompted import train_prompted, write_prompted
 from models.training.run import Run
 from models.training.schedule import mixed_precision, step_generator
 from models.training.start import load_start_weights, pin_autoencoder, start_checkpoint
@@ -60,7 +60,7 @@ class Examples:
         self.images = cached(folder / "images.npy", encode)
         self.captions = Captions(data, prompts, folder, on_progress)
 
-    def batch(self, indices: npt.NDArray[np.int64], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def batch(self, indices: Indices, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Image tokens (B, N), prompt tokens (B, T) and sentences (B, 512): a view and a caption of each, at random."""
         draws = torch.rand(3, len(indices), generator=generator, dtype=torch.float64).numpy()
         view = np.where(draws[2] < self.plain_share, 0, draws[0] * self.images.shape[1]).astype(np.int64)
@@ -133,7 +133,7 @@ def with_noise(images: Tensor, params: TransformerTraining, generator: torch.Gen
 
 
 @torch.no_grad()
-def evaluate(network: nn.Module, examples: Examples, indices: npt.NDArray[np.int64], batch: int = 128) -> float:
+def evaluate(network: nn.Module, examples: Examples, indices: Indices, batch: int = 128) -> float:
     """Mean cross-entropy in nats a token, first views, a fixed caption each."""
     total = 0.0
     for start in range(0, len(indices), batch):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.autoencoders.likelihood import divergence
 from models.checkpoint import ZOO
-from models.data.pictures import Collection, label_names, labels_of, spread, to_unit
+from models.data.pictures import Collection, Indices, label_names, labels_of, spread, to_unit
 from models.measure.chance import evaluate_chance
 from models.measure.likeness import rounded
 from models.measure.metrics import psnr
@@ -42,7 +42,7 @@ def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dic
 
 
 @torch.no_grad()
-def captions_tell(network: VAE, data: Collection, chosen: npt.NDArray[np.int64]) -> float:
+def captions_tell(network: VAE, data: Collection, chosen: Indices) -> float:
     """Nats by which the latents of held-out pictures are likelier given their first captions than given nothing."""
     sentences = torch.from_numpy(SentenceEncoder().encode([data.items[i]["captions"][0] for i in chosen]))
     latents = torch.cat([network.encoder(part)[0] for part in to_unit(data.pictures(chosen)).split(64)])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
@@ -17,6 +16,7 @@ from models.checkpoint import write_model
 from models.data.pictures import (
     Collection,
     EpochOrder,
+    Indices,
     augment,
     contact_sheet,
     label_names,
@@ -97,8 +97,7 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
     ema = EMA(network, params.ema_decay)
     perceptual = PerceptualLoss().to(run.device) if params.perceptual_weight else None
     parts: dict[str, Part] = {"network": network, "ema": ema.average, "optimizer": optimizer}
-    train_items = data.indices("train")
-    order = EpochOrder(train_items, params.batch_size, run.seed)
+    order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
     held_out = to_unit(data.pictures(measured(data, MEASURED))).to(run.device)
 
     def step(k: int) -> tuple[int, Metrics]:
@@ -135,20 +134,26 @@ def train(params: VAETraining, data: Collection, run: Run) -> None:
     result = run.result(done, ema.average)
     run.finish()
     if run.is_first:
-        run.beat("fitting", progress=1.0)
-        piece = max(1, params.batch_size // run.pieces)
-        means, log_variances = encoded(ema.average, data, train_items, run, piece)
-        styles = labels_of(data, train_items, labels).to(run.device) if labels else None
-        captions = None
-        if params.network.text:
-            captions = Captions(data, train_items, lambda done: run.is_at_work("fitting", read=done))
-        fit_prior(ema.average, means, log_variances, styles, captions, run)
-        names = common_tags(data, train_items)
-        params.network.directions = len(names)
-        ema.average.directions = attribute_directions(ema.average, data, train_items, means, styles, names)
+        names = fit_to_collection(ema.average, params, data, labels, run)
         family = "prompted-vae" if params.network.text else "vae"
         card = training_card(family, params, data.card, run, result, before)
         write_model(run.folder.model, ema.average, {**card, "labels": labels, "directions": names})
+
+
+def fit_to_collection(network: VAE, params: VAETraining, data: Collection, labels: list[str], run: Run) -> list[str]:
+    """What is fitted once the bound is: the prior, and a direction for each common tag, whose names it returns."""
+    run.beat("fitting", progress=1.0)
+    indices = data.indices("train")
+    means, log_variances = encoded(network, data, indices, run, max(1, params.batch_size // run.pieces))
+    styles = labels_of(data, indices, labels).to(run.device) if labels else None
+    captions = None
+    if params.network.text:
+        captions = Captions(data, indices, lambda done: run.is_at_work("fitting", read=done))
+    fit_prior(network, means, log_variances, styles, captions, run)
+    names = common_tags(data, indices)
+    params.network.directions = len(names)
+    network.directions = attribute_directions(network, data, indices, means, styles, names)
+    return names
 
 
 def divergences_of(network: VAE, batch: Tensor, rows: slice) -> Tensor:
@@ -198,9 +203,7 @@ def spread_as(latents: Tensor, random: torch.Generator) -> Tensor:
 
 
 @torch.no_grad()
-def encoded(
-    network: VAE, data: Collection, indices: npt.NDArray[np.int64], run: Run, piece: int
-) -> tuple[Tensor, Tensor]:
+def encoded(network: VAE, data: Collection, indices: Indices, run: Run, piece: int) -> tuple[Tensor, Tensor]:
     """Two (N, latent): means and log-variances of pictures, of which `piece` at once fit into memory."""
     parts = []
     for start in range(0, len(indices), piece):
@@ -213,9 +216,7 @@ def encoded(
 class Captions:
     """Sentences of the captions of some items; with a share of them left out, so that nothing may be said too."""
 
-    def __init__(
-        self, data: Collection, indices: npt.NDArray[np.int64], on_progress: OnProgress = lambda done: None
-    ) -> None:
+    def __init__(self, data: Collection, indices: Indices, on_progress: OnProgress = lambda done: None) -> None:
         self.sentences = caption_sentences(data, SentenceEncoder(), on_progress)
         ranges = captions_from(data)
         self.low, self.high = ranges[indices], ranges[indices + 1]
@@ -251,7 +252,7 @@ def fit_prior(
     network.prior.requires_grad_(False).eval()
 
 
-def common_tags(data: Collection, indices: npt.NDArray[np.int64]) -> list[str]:
+def common_tags(data: Collection, indices: Indices) -> list[str]:
     """Tags that many pictures have and many have not, the commonest first."""
     counts = Counter(tag for i in indices for tag in sorted(set(data.items[i].get("tags", []))))
     enough = max(FEWEST_TAGGED, len(indices) // 200)
@@ -262,7 +263,7 @@ def common_tags(data: Collection, indices: npt.NDArray[np.int64]) -> list[str]:
 def attribute_directions(
     network: VAE,
     data: Collection,
-    indices: npt.NDArray[np.int64],
+    indices: Indices,
     means: Tensor,
     styles: Tensor | None,
     names: list[str],

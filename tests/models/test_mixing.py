@@ -141,20 +141,20 @@ def test_a_namer_learns_styles_from_real_drawings_and_blames_those_of_another(da
     chosen = data.indices("train")
     labels = labels_of(data, chosen, label_names(data))
     real = to_unit(data.pictures(chosen))
-    perceptual, namer = PerceptualLoss(), StyleClassifier(len(INKS))
-    optimizer = torch.optim.AdamW(namer.parameters(), lr=0.03)
+    perceptual, classifier = PerceptualLoss(), StyleClassifier(len(INKS))
+    optimizer = torch.optim.AdamW(classifier.parameters(), lr=0.03)
     for _ in range(30):
         optimizer.zero_grad()
-        namer(feature_statistics(perceptual.maps(real, real)), labels)[1].backward()
+        classifier(feature_statistics(perceptual.maps(real, real)), labels)[1].backward()
         optimizer.step()
     drawn = real[:6].clone().requires_grad_()
     seen = feature_statistics(perceptual.maps(drawn, real[:6]))
-    missed, learnt = namer(seen, labels[:6])
-    of_others = namer(seen, labels[:6].roll(1))[0]
+    missed, learnt = classifier(seen, labels[:6])
+    of_others = classifier(seen, labels[:6].roll(1))[0]
     assert learnt.item() < 0.1 and of_others.item() > missed.item() + 1
     optimizer.zero_grad()
     missed.backward()
-    assert namer.weight.grad is None and drawn.grad is not None and drawn.grad.abs().sum() > 0
+    assert classifier.weight.grad is None and drawn.grad is not None and drawn.grad.abs().sum() > 0
 
 
 def test_a_style_at_its_prior_costs_nothing() -> None:

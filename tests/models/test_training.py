@@ -101,8 +101,8 @@ MIXING_SMALL = MixingTraining(
     batch_size=4,
     perceptual_weight=0.1,
     adversarial_weight=0.1,
-    manner_weight=0.1,
-    naming_weight=0.1,
+    statistics_weight=0.1,
+    classifier_weight=0.1,
     late_from=0.2,
 )
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.autoencoders.likelihood import standard_normal_log_prob
 from models.checkpoint import ZOO
-from models.data.pictures import Collection, contact_sheet, label_names, labels_of, spread, to_pixels, to_unit
+from models.data.pictures import Collection, Indices, contact_sheet, label_names, labels_of, spread, to_pixels, to_unit
 from models.measure.likeness import rounded
 from models.measure.metrics import FEATURES, IndependentFeatures, psnr
 from models.vae.bounds import weighted_bounds
@@ -80,9 +80,7 @@ def mixed(network: MixingVAE, contents: Tensor, styles: Tensor) -> Tensor:
     )
 
 
-def figures(
-    network: MixingVAE, data: Collection, train: npt.NDArray[np.int64], rows: list[tuple[int, int, int]]
-) -> dict[str, Any]:
+def figures(network: MixingVAE, data: Collection, train: Indices, rows: list[tuple[int, int, int]]) -> dict[str, Any]:
     """Beside the model's own: copies of either picture, their average, and the artist's own drawing as the ceiling."""
     contents, styles, wanted = (np.array(column) for column in zip(*rows, strict=True))
     content, style, truth = (to_unit(data.pictures(column)) for column in (contents, styles, wanted))
@@ -127,9 +125,7 @@ class ConceptJudge:
         self.concept = np.array([self.names.index(data.items[i]["concept"]) for i in items])
         self.style = np.array([data.items[i]["style"] for i in items])
 
-    def ranks(
-        self, queries: Rows, wanted: npt.NDArray[np.int64], contents: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.int64]:
+    def ranks(self, queries: Rows, wanted: Indices, contents: Indices) -> Indices:
         """(N,) from 0. Compared with no drawing in either style: neither a copy nor a style is a hint.
 
         -1 where that leaves no other drawing of the concept to compare with, as always where there are two styles.
@@ -155,24 +151,24 @@ class ConceptJudge:
 class StyleJudge:
     """Ridge regression from features to styles, of real training drawings."""
 
-    def __init__(self, features: IndependentFeatures, data: Collection, items: npt.NDArray[np.int64]) -> None:
+    def __init__(self, features: IndependentFeatures, data: Collection, items: Indices) -> None:
         self.data, self.names = data, label_names(data)
         rows = self.with_one(features(data.pictures(items)))
         wanted = np.eye(len(self.names))[self.labels_of(items)]
         self.weights = np.linalg.solve(rows.T @ rows + RIDGE * np.eye(rows.shape[1]), rows.T @ wanted)
 
-    def labels_of(self, items: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def labels_of(self, items: Indices) -> Indices:
         return labels_of(self.data, items, self.names).numpy()
 
     @staticmethod
     def with_one(rows: Rows) -> npt.NDArray[np.float64]:
         return np.concatenate([rows.astype(float), np.ones((len(rows), 1))], 1)
 
-    def __call__(self, rows: Rows) -> npt.NDArray[np.int64]:
+    def __call__(self, rows: Rows) -> Indices:
         return np.asarray((self.with_one(rows) @ self.weights).argmax(1))
 
 
-def sheet(network: MixingVAE, data: Collection, pairs: Pairs, train: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+def sheet(network: MixingVAE, data: Collection, pairs: Pairs, train: Indices) -> npt.NDArray[np.uint8]:
     """Pictures that nobody chose, above them in every style that one training picture a style has."""
     splits = data.held_out[:1] or ["train"]
     by_concept: dict[str, int] = {}

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from models.data.pictures import Collection, Unsuitable
+from models.data.pictures import Collection, Indices, Unsuitable
 
 OTHER_CONTENT = (
     0.8  # how often content comes from another style; else from the wanted picture: it learns to draw as well
@@ -21,7 +20,7 @@ class Pairs:
     Recoloured ones have the content of no other. Raises Unsuitable where no concept is drawn in two styles.
     """
 
-    def __init__(self, data: Collection, indices: npt.NDArray[np.int64]) -> None:
+    def __init__(self, data: Collection, indices: Indices) -> None:
         self.concept_of = {int(i): concept(data.items[i]) for i in indices}
         self.style_of = {int(i): data.items[i]["style"] for i in indices}
         self.of_concept: dict[str, list[int]] = defaultdict(list)
@@ -32,9 +31,7 @@ class Pairs:
         if not any(len({self.style_of[i] for i in same}) > 1 for same in self.of_concept.values()):
             raise Unsuitable("nothing in this collection is drawn in two styles: put each style in a folder of its own")
 
-    def partners(
-        self, wanted: npt.NDArray[np.int64], random: torch.Generator
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    def partners(self, wanted: Indices, random: torch.Generator) -> tuple[Indices, Indices]:
         """For each wanted picture one with its content, of another style or at times itself, and one with its style.
 
         The style is never its own, where there is another: what a picture says of itself is more than its style.

@@ -41,6 +41,10 @@ class MixingConfig(BaseModel):
         return given
 
 
+# What parameters were called before, in recipes, cards and runs of then.
+RENAMED = {"manner_weight": "statistics_weight", "naming_weight": "classifier_weight"}
+
+
 class MixingTraining(BoundTraining, SharpenedTraining):
     """How content and style are learnt from drawings of the same things in several styles."""
 
@@ -49,20 +53,20 @@ class MixingTraining(BoundTraining, SharpenedTraining):
     network: MixingConfig = MixingConfig()
     start_from: str | None = start_field("mixing-vae")
     batch_size: BatchSize = 32
-    manner_weight: float = Field(
+    statistics_weight: float = Field(
         0.0,
         ge=0,
         le=100,
-        title="Manner weight",
-        description="Late share of how alike features are on the whole, wherever things are drawn",
+        title="Statistics weight",
+        description="Late share of how alike the statistics of features are, wherever things are drawn",
         json_schema_extra=MORE,
     )
-    naming_weight: float = Field(
+    classifier_weight: float = Field(
         0.0,
         ge=0,
         le=100,
-        title="Naming weight",
-        description="Late share of how well the style's name is told from the drawing",
+        title="Classifier weight",
+        description="Late share of how well a classifier tells the drawing's style",
         json_schema_extra=MORE,
     )
     label_weight: float = Field(
@@ -74,6 +78,11 @@ class MixingTraining(BoundTraining, SharpenedTraining):
         json_schema_extra=MORE,
     )
     ema_decay: EMADecay = 0.999
+
+    @model_validator(mode="before")
+    @classmethod
+    def renamed(cls, given: Any) -> Any:
+        return {RENAMED.get(name, name): value for name, value in given.items()} if isinstance(given, dict) else given
 
 
 class MixParams(SamplingParams):
@@ -148,8 +157,8 @@ STYLED = {
     "perceptual_weight": 3.0,
     "beta": 0.2,
     "adversarial_weight": 2.0,
-    "manner_weight": 4.0,
-    "naming_weight": 2.0,
+    "statistics_weight": 4.0,
+    "classifier_weight": 2.0,
     "late_from": 0.4,
 }
 

@@ -1,7 +1,7 @@
 """A classifier of styles that learns beside a mixing VAE, from real drawings, and is asked about its drawings.
 
 The auxiliary classifier of Odena et al., "Conditional Image Synthesis with Auxiliary Classifier GANs", 2017. It sees
-the manner of features alone: what is drawn, and where, is no business of it.
+statistics of features alone: not what is drawn, nor where.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ class StyleClassifier(nn.Module):
         self.bias = nn.Parameter(torch.zeros(classes))
 
     def forward(self, feature_statistics: Sides, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Manners of drawings and of real ones -> (what the VAE is to lower, what the namer is to lower).
+        """Statistics of drawings and of real ones -> (the VAE's loss, the classifier's own).
 
-        Mean cross-entropies, in nats. The drawings teach the namer nothing, or it would name them by their faults.
+        Mean cross-entropies, in nats. The classifier learns nothing from drawings, or it would know them by their
+        faults.
         """
         ours, theirs = (torch.cat(blocks, 1) / FEATURE_SCALE for blocks in zip(*feature_statistics, strict=True))
         missed = F.cross_entropy(F.linear(ours, self.weight.detach(), self.bias.detach()), labels)

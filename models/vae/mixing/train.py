@@ -11,111 +11,44 @@ the decoder learns the labels before the encoder can tell them. Unlike theirs, t
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
 from models.autoencoders.critic import Critic
-from models.autoencoders.likelihood import beta_at, divergence, reparameterize, with_free_bits
+from models.autoencoders.likelihood import beta_at
 from models.checkpoint import write_model
 from models.data.pictures import (
     Collection,
     EpochOrder,
+    Indices,
     Unsuitable,
-    augment,
     contact_sheet,
     label_names,
     labels_of,
-    sent,
     to_pixels,
     to_unit,
 )
-from models.measure.features import PerceptualLoss, feature_distance, feature_statistics, statistics_distance
+from models.measure.features import PerceptualLoss
 from models.parts.placed import placed
 from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.fit import Metrics, backward, descend, fit
 from models.training.run import Run
-from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.schedule import mixed_precision, set_learning_rate, warmup_stable_decay
 from models.training.start import load_start_weights, start_checkpoint
 from models.training.state import Part
-from models.vae.mixing.network import MixingVAE, Posterior
+from models.vae.mixing.network import MixingVAE
+from models.vae.mixing.objective import LOGGED, Weights, divergences_of, draw_step, losses
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.spec import MixingTraining
 from models.vae.mixing.style_classifier import StyleClassifier
 
 MEASURED, SHOWN = 256, 16
-SHIFT = 2  # pixels, at most
-OF_PRIOR = 0.5  # how often a picture's style is drawn from its label's prior
 BATCH = 64
-SAID = (
-    "reconstruction_nats",
-    "kl_content_nats",
-    "kl_style_nats",
-    "perceptual",
-    "manner",
-    "style_missed",
-    "style_unseen",
-    "loss",
-    "adversarial",
-)
-
-
-@dataclass
-class Step:
-    """What a step looks at: (B, 3, H, W) each, the numbers of the styles, noise for both latents, and whose style is
-    drawn from the prior of its label, (B, 1)."""
-
-    wanted: Tensor
-    content: Tensor
-    style: Tensor
-    labels: Tensor
-    content_noise: Tensor
-    style_noise: Tensor
-    of_prior: Tensor
-
-    def share(self, rows: slice, device: torch.device) -> Step:
-        """Some of it, on the device."""
-        pictures = (
-            part[rows].contiguous(memory_format=torch.channels_last) for part in (self.wanted, self.content, self.style)
-        )
-        others = (self.labels, self.content_noise, self.style_noise, self.of_prior)
-        rest = (sent(part[rows], device) for part in others)
-        return Step(*pictures, *rest)
-
-
-def drawn_step(
-    data: Collection,
-    pairs: Pairs,
-    params: MixingTraining,
-    order: EpochOrder,
-    step: int,
-    run: Run,
-    labels: Tensor,
-) -> Step:
-    random = step_generator(run.seed, step)
-    chosen = order.at(step)
-    contents, styles = pairs.partners(chosen, random)
-    wanted, content, style = (to_unit(data.pictures(rows, run.device)) for rows in (chosen, contents, styles))
-    # The wanted picture and that of its content are moved alike.
-    may = data.mirrorable[chosen] & data.mirrorable[contents]
-    wanted, content = augment(torch.cat([wanted, content], 1), random, may, SHIFT).chunk(2, 1)
-    network = params.network
-    side = network.size // 8
-    return Step(
-        wanted,
-        content,
-        style,
-        labels[chosen],
-        torch.randn(len(wanted), network.content, side, side, generator=random),
-        torch.randn(len(wanted), network.style, generator=random),
-        torch.rand(len(wanted), 1, generator=random) < OF_PRIOR,
-    )
 
 
 def train(params: MixingTraining, data: Collection, run: Run) -> None:
@@ -139,78 +72,39 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     ema = EMA(network, params.ema_decay)
     perceptual = placed(PerceptualLoss(), run.device)
     critic = Critic(params, run, len(labels))
-    # In a state the classifier is still the "namer", so that runs of before go on.
-    parts: dict[str, Part] = {
-        "network": network,
-        "namer": style_classifier,
-        "ema": ema.average,
-        "optimizer": optimizer,
-        **critic.parts,
-    }
+    parts: dict[str, Part] = {"network": network, "ema": ema.average, "optimizer": optimizer, **critic.parts}
+    parts["namer"] = style_classifier  # as states of before call it
     order = EpochOrder(train_items, params.batch_size, run.seed)
     styles = labels_of(data, np.arange(len(data.items)), labels)
     watched = Watched(params, data, run, pairs, perceptual)
-    numbers = 3 * params.network.size**2
     latents = params.network.content * (params.network.size // 8) ** 2 + params.network.style
 
     def step(k: int) -> tuple[int, Metrics]:
         progress = run.progress(k)
-        ramp, adversarial_weight = params.ramp(progress), critic.weight(progress)
+        beta = beta_at(params.schedule, params.beta, progress)
+        weights = Weights(beta, params.ramp(progress), critic.weight(progress))
         with run.log.spend("data"):
-            batch = drawn_step(data, pairs, params, order, k, run, styles)
+            batch = draw_step(data, pairs, params, order, k, run, styles)
         factor = params.lr_factor(progress) * warmup_stable_decay(k, progress, warmup=200) * run.rate
         set_learning_rate([optimizer], factor)
-        beta, made_of = beta_at(params.schedule, params.beta, progress), list[Tensor]()
-        whole = None
+        whole, drawings = None, list[Tensor]()
         if params.free_bits:
             whole = run.whole_mean(len(batch.wanted), latents, partial(divergences_of, network, batch, run.device))
 
-        def losses(rows: slice) -> tuple[Tensor, Tensor]:
+        def losses_of(rows: slice) -> tuple[Tensor, Tensor]:
             seen = batch.share(rows, run.device)
             with mixed_precision(run.device):
-                content, style = network.content(seen.content), network.style(seen.style)
-                prior = network.priors[seen.labels]
-                styled = torch.where(
-                    seen.of_prior, prior + seen.style_noise, reparameterize(style[0], style[1], seen.style_noise)
-                )
-                made = network.decoder(reparameterize(content[0], content[1], seen.content_noise), styled)
-                reconstruction = -network.likelihood.log_prob(seen.wanted, made).mean()
-                maps = perceptual.maps(made, seen.wanted)
-                statistics = feature_statistics(maps)
-                features, style_distance = feature_distance(maps), statistics_distance(statistics)
-                unseen, naming = style_classifier(statistics, seen.labels)
-                missed = F.cross_entropy(network.label_scores(style[0]), seen.labels)
-                divergences = all_divergences(content, style, prior)
-                bound = reconstruction + beta * with_free_bits(divergences, params.free_bits, whole)
-                adversarial_loss = features.new_zeros(())
-                if adversarial_weight:
-                    adversarial_loss = critic.adversarial_loss(seen.wanted, made, seen.labels)
-                loss = bound / numbers + params.perceptual_weight * features + params.label_weight * missed
-                loss = loss + adversarial_weight * adversarial_loss
-                loss = loss + ramp * (params.manner_weight * style_distance + params.naming_weight * unseen)
-            kl = divergences.mean(0)
-            said = [
-                reconstruction,
-                kl[: -params.network.style].sum(),
-                kl[-params.network.style :].sum(),
-                features,
-                style_distance,
-                missed,
-                unseen,
-                loss,
-                adversarial_loss,
-            ]
-            if adversarial_weight:
-                made_of.append(made.detach())
-            return loss + naming, torch.stack(said)
+                loss, logged, made = losses(network, style_classifier, perceptual, critic, seen, params, weights, whole)
+            drawings.append(made.detach())
+            return loss, logged
 
-        figures = backward(run, learning, [optimizer], len(batch.wanted), losses, len(SAID))
-        descend(run, k, figures[SAID.index("loss")], network.parameters(), [optimizer])
+        figures = backward(run, learning, [optimizer], len(batch.wanted), losses_of, len(LOGGED))
+        descend(run, k, figures[LOGGED.index("loss")], network.parameters(), [optimizer])
         ema.update(network, k)
-        margin = critic.learn(batch.wanted, made_of, k, batch.labels) if adversarial_weight else None
+        margin = critic.learn(batch.wanted, drawings, k, batch.labels) if weights.adversarial else None
 
         def metrics() -> dict[str, float]:
-            named = dict(zip(SAID, figures.tolist(), strict=True))
+            named = dict(zip(LOGGED, figures.tolist(), strict=True))
             if margin is None:
                 del named["adversarial"]
             else:
@@ -223,25 +117,19 @@ def train(params: MixingTraining, data: Collection, run: Run) -> None:
     result = run.result(done, ema.average)
     run.finish()
     if run.is_first:
-        posteriors = [
-            ema.average.style(to_unit(data.pictures(train_items[at : at + BATCH])).to(run.device))
-            for at in range(0, len(train_items), BATCH)
-        ]
-        means, log_variances = (torch.cat(part) for part in zip(*posteriors, strict=True))
-        ema.average.fit_styles(means, log_variances, labels_of(data, train_items, labels).to(run.device))
+        fit_styles(ema.average, data, train_items, labels, run.device)
         card = training_card("mixing-vae", params, data.card, run, result, before)
         write_model(run.folder.model, ema.average, {**card, "labels": labels})
 
 
-def all_divergences(content: Posterior, style: Posterior, prior: Tensor) -> Tensor:
-    """(B, numbers of both latents) nats; `prior` (B, style) are the means of the styles' priors."""
-    mean, log_variance = style
-    return torch.cat([divergence(*content).flatten(1), divergence(mean - prior, log_variance)], 1)
-
-
-def divergences_of(network: MixingVAE, batch: Step, device: torch.device, rows: slice) -> Tensor:
-    seen = batch.share(rows, device)
-    return all_divergences(network.content(seen.content), network.style(seen.style), network.priors[seen.labels])
+def fit_styles(network: MixingVAE, data: Collection, indices: Indices, labels: list[str], device: torch.device) -> None:
+    """Fit each label's distribution of styles to those of its drawings."""
+    posteriors = [
+        network.style(to_unit(data.pictures(indices[at : at + BATCH])).to(device))
+        for at in range(0, len(indices), BATCH)
+    ]
+    means, log_variances = (torch.cat(part) for part in zip(*posteriors, strict=True))
+    network.fit_styles(means, log_variances, labels_of(data, indices, labels).to(device))
 
 
 class Watched:
