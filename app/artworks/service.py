@@ -16,6 +16,7 @@ from app.errors import NotFound
 from app.media import of_type, previews
 from app.security import Principal
 from app.storage import get_storage
+from app.text import folded
 
 COLUMNS = tuple(getattr(Artwork, name) for name in ArtworkBrief.model_fields)
 LISTED = select(*COLUMNS, Artwork.user_id).order_by(Artwork.id.desc())
@@ -58,7 +59,8 @@ def told(artwork: Artwork) -> dict[str, Any]:
 
 def search_text(title: str, subject: str, model: str, tags: list[str]) -> str:
     """Casefolded words, the model's name for want of a subject; a tag a line with a mark, to be looked for whole."""
-    return "\n".join([title, subject or model.replace("-", " "), *(f"{TAG_MARK}{tag}" for tag in tags), ""]).casefold()
+    text = "\n".join([title, subject or model.replace("-", " "), *(f"{TAG_MARK}{tag}" for tag in tags), ""])
+    return folded(text)
 
 
 def page(
@@ -82,10 +84,10 @@ def page(
             query = query.where(column == value)
     if wanted.favourite is not None:  # whose favourites others' works are is no one else's business
         query = query.where(Artwork.user_id == user.id)
-    for word in (wanted.q or "").casefold().split():
+    for word in folded(wanted.q or "").split():
         query = query.where(Artwork.text.contains(word, autoescape=True))
     if wanted.tag:
-        query = query.where(Artwork.text.contains(f"\n{TAG_MARK}{wanted.tag.casefold()}\n", autoescape=True))
+        query = query.where(Artwork.text.contains(f"\n{TAG_MARK}{folded(wanted.tag)}\n", autoescape=True))
     if before:
         query = query.where(Artwork.id < before)
     rows = session.execute(query).all()

@@ -63,5 +63,4 @@ def get_checkpoint(admin: Admin, name: Name) -> CardOut:
     responses={200: {"content": {"application/zip": {}}}},
 )
 def export_checkpoint(admin: Admin, name: Name) -> StreamingResponse:
-    service.card_of(name)
     return StreamingResponse(service.archive(name), media_type="application/zip", headers=attachment(f"{name}.zip"))

@@ -192,14 +192,18 @@ def delete(name: str) -> None:
 
 
 def archive(name: str) -> Iterator[bytes]:
-    """The checkpoint's files as a zip, as it is made. Call `card_of` first: this raises after the first byte."""
+    """The checkpoint's files as a zip, as it is made. Raises NotFound, also where a file of its card is missing."""
+    card_of(name)
     folder = next(folder for folder, _ in found() if folder.name == name)
-    files = ["card.json", "samples.png", *read_files(folder)]
-    zipped = ZipStream(sized=False)
+    files = ["card.json", *read_files(folder)]
     for file in files:
+        if not is_plain(folder / file):
+            raise NotFound("The file {file} of {name} is missing: it cannot be exported", file=file, name=name)
+    zipped = ZipStream(sized=False)
+    for file in dict.fromkeys([*files, "samples.png"]):
         if is_plain(folder / file):
             zipped.add_path(folder / file, file)
-    yield from zipped
+    return iter(zipped)
 
 
 def read_files(folder: Path) -> list[str]:

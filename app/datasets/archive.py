@@ -11,12 +11,22 @@ from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
+from app.text import folded, shown
+from app.zip_names import names_of
 from app.zips import Limits, blocks_of, open_archive
 from models.contract.message import Message
 
 MAX_NAME = 500
-# What systems leave in folders, and the card of our own exports.
-LEFTOVERS = re.compile(r"((^|/)(__MACOSX/|\.[^/]*$|Thumbs\.db$|desktop\.ini$))|^dataset\.json$", re.IGNORECASE)
+# What systems, NAS and programs leave in folders, and the card of our own exports.
+LEFTOVERS = re.compile(
+    r"""(^|/)(
+        \.[^/]* $ | \.[^./][^/]* /             # hidden: .DS_Store, ._x.png, .@__thumb, .thumbnails
+      | (__MACOSX | @eaDir | \#recycle | \#snapshot | @Recycle | @Recently-Snapshot | lost\+found
+        | \$RECYCLE\.BIN | RECYCLER | System\ Volume\ Information | Network\ Trash\ Folder | Temporary\ Items) /
+      | (eh)?thumbs\.db(:encryptable)? $ | desktop\.ini $ | folder\.htt $ | icon\r? $ | \$[^/]*\.tmp $ | ~\$[^/]* $
+    ) | ^dataset\.json$""",
+    re.IGNORECASE | re.VERBOSE,
+)
 
 
 @dataclass(frozen=True)
@@ -50,18 +60,18 @@ def opened(name: str, file: BinaryIO, limits: Limits) -> Iterator[Callable[[], I
 
 def entries_of(archive: zipfile.ZipFile) -> Iterator[Source]:
     seen: set[str] = set()
-    for entry in archive.infolist():
-        if entry.filename.endswith("/") or LEFTOVERS.search(entry.filename):
+    entries = archive.infolist()
+    for entry, name in zip(entries, names_of(entries), strict=True):
+        if name.endswith("/") or LEFTOVERS.search(name):
             continue
-        refusal = why_not(entry, seen)
-        seen.add(entry.filename.casefold())
-        yield Source(clean_name(entry.filename), entry.file_size, partial(read_entry, archive, entry), refusal)
+        refusal = why_not(entry, name, seen)
+        seen.add(folded(name))
+        yield Source(clean_name(name), entry.file_size, partial(read_entry, archive, entry), refusal)
 
 
 def clean_name(name: str) -> str:
-    """Printable, with forward slashes, not too long: a label."""
-    shown = "".join(c for c in name.replace("\\", "/") if c.isprintable())
-    return shown[-MAX_NAME:] or "?"
+    """With forward slashes, not too long: a label."""
+    return shown(name.replace("\\", "/"))[-MAX_NAME:] or "?"
 
 
 def is_archive(name: str, file: BinaryIO) -> bool:
@@ -79,9 +89,8 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, most: int) -> b
     return next(blocks_of(archive, entry, most), b"")
 
 
-def why_not(entry: zipfile.ZipInfo, seen: set[str]) -> Message | None:
+def why_not(entry: zipfile.ZipInfo, name: str, seen: set[str]) -> Message | None:
     """The reason to refuse an entry, from its description alone."""
-    name = entry.filename.replace("\\", "/")
     if name.startswith("/") or ".." in name.split("/") or re.match(r"[A-Za-z]:", name):
         return Message("Its path leads out of the archive")
     if stat.S_ISLNK(entry.external_attr >> 16):
@@ -91,6 +100,6 @@ def why_not(entry: zipfile.ZipInfo, seen: set[str]) -> Message | None:
         return Message("It is packed in a way that is not read here; use an ordinary zip")
     if entry.flag_bits & 0x1:
         return Message("It is encrypted")
-    if entry.filename.casefold() in seen:
+    if folded(name) in seen:
         return Message("The archive holds another file of this name")
     return None

@@ -35,6 +35,8 @@ CHUNK, CHUNK_BYTES = 32, 64 << 20
 SHOWN_REFUSALS = 100
 DECODERS = 2
 CAPTION_BYTES = 32 << 20
+UNUSED = Message("No file has this name: its caption was not used")
+NOTHING = Message("Nothing in it could be taken: it holds no files but what systems leave behind")
 Listing = Callable[[], Iterator[Source]]
 
 
@@ -96,7 +98,16 @@ def add_files(
                 loose.append(listing)
         for group in [*groups, loose]:
             add_group(dataset_id, kind, group, result, pool, on_progress)
+    if files and not (
+        result.accepted or result.repeated or result.refused or result.captions or result.captions_unused
+    ):
+        remark(result, clean_name(files[0][0]), NOTHING)
     return result
+
+
+def remark(result: ImportOut, name: str, reason: Message) -> None:
+    if len(result.remarks) < SHOWN_REFUSALS:
+        result.remarks.append(Refusal(name=name, reason=reason))
 
 
 def one_refused(name: str, reason: Message) -> Iterator[Source]:
@@ -124,8 +135,17 @@ def add_group(
     for chunk in chunks(works):
         keep(dataset_id, list(pool.map(partial(read_file, kind), chunk)), captions, result, near)
         on_progress(result)
+    left = list[str]()
     if unused := captions.unused():
         caption_earlier(dataset_id, unused, result)
+        left = unused.unused().names()
+        result.captions_unused += len(left)
+        for name in left:
+            remark(result, name, UNUSED)
+    for name, reason in captions.cut.items():
+        remark(result, name, reason)
+    if left or captions.cut:
+        on_progress(result)
 
 
 def chunks(sources: Iterable[Source]) -> Iterator[list[Source]]:
@@ -263,8 +283,8 @@ def keep(dataset_id: str, files: list[File], captions: Captions, result: ImportO
             session.add(item)
             known[file.digest] = item
             result.accepted += 1
-            if file.kept.remark and len(result.remarks) < SHOWN_REFUSALS:
-                result.remarks.append(Refusal(name=file.source.name, reason=file.kept.remark))
+            if file.kept.remark:
+                remark(result, file.source.name, file.kept.remark)
 
 
 def known_items(session: Session, dataset_id: str, digests: Collection[str]) -> dict[str | None, DatasetItem]:

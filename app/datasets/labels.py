@@ -6,6 +6,8 @@ import re
 from collections import defaultdict
 from pathlib import PurePosixPath
 
+from app.text import composed, folded
+
 MOST_STYLES = 100  # more folders than this are an order of the files, not labels
 UNSAFE = re.compile(r'[<>:"/\\|?*\x00-\x1f]')  # in the name of a file, somewhere
 DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)  # names that Windows keeps for itself
@@ -14,7 +16,7 @@ LONGEST = 180  # bytes of UTF-8: a digest and a suffix still fit into the 255 of
 
 def place(name: str) -> tuple[str, str]:
     """(folder, stem) of the path that a file had in its upload; each a name that any system takes, or no folder."""
-    path = PurePosixPath(name)
+    path = PurePosixPath(composed(name))
     return tame(path.parent.name), tame(path.stem) or "file"
 
 
@@ -36,7 +38,7 @@ def labelled(names: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
         return dict.fromkeys(places, ""), {digest: digest for digest in places}
     folders = defaultdict(list)
     for folder, stem in places.values():
-        folders[stem.casefold()].append(folder)
+        folders[folded(stem)].append(folder)
     shared = {stem for stem, found in folders.items() if 1 < len(found) == len(set(found))}
-    stems = {digest: stem.casefold() for digest, (_, stem) in places.items()}
+    stems = {digest: folded(stem) for digest, (_, stem) in places.items()}
     return styles, {digest: stem if stem in shared else digest for digest, stem in stems.items()}

@@ -108,7 +108,8 @@ class ImportOut(BaseModel):
     refused: int = 0
     refusals: list[Refusal] = []
     repeats: list[Refusal] = Field([], description="Of those held already under another name, the first hundred")
-    remarks: list[Refusal] = Field([], description="Of those that were kept in part, the first hundred")
+    remarks: list[Refusal] = Field([], description="Of what was kept in part, or not used; the first hundred")
+    captions_unused: int = Field(0, description="Captions that no file has the name of; `remarks` names them")
 
     @property
     def told(self) -> list[Refusal]:

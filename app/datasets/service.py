@@ -6,10 +6,10 @@ import hashlib
 import json
 import re
 import statistics as numbers
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import suppress
-from typing import TypeVarTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVarTuple
 
 from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from sqlalchemy.exc import IntegrityError
@@ -25,6 +25,7 @@ from app.media import MEDIA, suffix_of
 from app.media.rows import tidy
 from app.security import Principal
 from app.storage import get_storage
+from app.text import folded
 
 COMMON_WORDS, COMMON_COLOURS = 30, 12
 SMALL_WORDS = frozenset(
@@ -40,7 +41,7 @@ def create(session: Session, user: Principal | None, wanted: DatasetIn) -> Datas
     """Raises Conflict when the name is taken."""
     dataset = Dataset(
         name=wanted.name,
-        name_key=wanted.name.casefold(),
+        name_key=folded(wanted.name),
         description=wanted.description,
         kind=wanted.kind,
         user_id=user.id if user else None,
@@ -54,7 +55,7 @@ def change(session: Session, dataset: Dataset, wanted: DatasetChange) -> Dataset
     """Raises Conflict when the name is taken."""
     for name, value in wanted.model_dump(exclude_none=True).items():
         setattr(dataset, name, value)
-    dataset.name_key = dataset.name.casefold()
+    dataset.name_key = folded(dataset.name)
     flush_name(session)
     return dataset
 
@@ -75,7 +76,7 @@ def get(session: Session, dataset_id: str, lock: bool = False) -> Dataset:
 
 
 def named(session: Session, name: str) -> Dataset | None:
-    return session.scalar(select(Dataset).where(Dataset.name_key == name.casefold()))
+    return session.scalar(select(Dataset).where(Dataset.name_key == folded(name)))
 
 
 def page(session: Session, before: str | None, limit: int) -> tuple[list[DatasetOut], str | None]:
@@ -228,8 +229,8 @@ def statistics(session: Session, dataset: Dataset) -> Statistics:
         size += size_bytes
         captioned += bool(caption)
         similar += twin is not None
-        found = {w.strip(".;:!?。；：！？") for w in re.split(r"[\s,，、]+", caption.casefold())} - SMALL_WORDS
-        words.update(word for word in found if any(c.isalnum() for c in word))
+        found = {w.strip(".;:!?。；：！？") for w in re.split(r"[\s,，、]+", folded(caption))} - SMALL_WORDS
+        words.update(word for word in found if any(unicodedata.category(c)[0] in "LMN" for c in word))
         if colour:
             colours[coarse(colour)] += 1
     counts = described(session, dataset)
@@ -260,23 +261,31 @@ def export(dataset: Dataset) -> Iterator[bytes]:
 
     Files keep their names and their folders, which are labels (see `labels`); where several have one name, a part of
     the digest follows each: a name that is not one thing's alone aligns nothing, here or where it is imported.
+
+    Raises NotFound where a file is gone; a storage that says so late ends the zip before its end.
     """
     with session_scope(writing=False) as session:
         columns = select(DatasetItem.sha256, DatasetItem.caption, DatasetItem.media_type, DatasetItem.name)
         rows = list(session.execute(accepted(columns, dataset.id)))
         card = {"name": dataset.name, "description": dataset.description, "kind": dataset.kind}
         card["version"] = version(session, dataset.id)
+    if lost := get_storage().missing(row.sha256 for row in rows):
+        name = next(row.name for row in rows if row.sha256 == lost)
+        raise NotFound("The file of {name} is gone: delete that item, and the rest can be exported", name=name)
+    return zipped_items(rows, card)
+
+
+def zipped_items(rows: Sequence[Any], card: dict[str, Any]) -> Iterator[bytes]:
+    """`rows`: (digest, caption, media type, name)."""
     zipped, lines = ZipStream(), []
     names = ["/".join(place(original)).removeprefix("/") for *_, original in rows]
-    uses = Counter(name.casefold() for name in names)
+    uses = Counter(folded(name) for name in names)
     for name, (digest, caption, media_type, _) in zip(names, rows, strict=True):
-        with suppress(FileNotFoundError):
-            assert digest is not None  # accepted items have content
-            name = f"{name} {digest[:12]}" if uses[name.casefold()] > 1 else name
-            name += suffix_of(media_type)
-            zipped.add(get_storage().get(digest), name)
-            lines.append(json.dumps({"file_name": name, "text": caption}, ensure_ascii=False))
-            yield from zipped.file()
+        name = f"{name} {digest[:12]}" if uses[folded(name)] > 1 else name
+        name += suffix_of(media_type)
+        zipped.add(get_storage().get(digest), name)
+        lines.append(json.dumps({"file_name": name, "text": caption}, ensure_ascii=False))
+        yield from zipped.file()
     zipped.add("".join(f"{line}\n" for line in lines), "metadata.jsonl", compress_type=ZIP_DEFLATED)
     zipped.add(json.dumps(card, ensure_ascii=False, indent=1), "dataset.json")
     yield from zipped

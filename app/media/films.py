@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 
 from PIL import Image
 
 from app.errors import Invalid
+from app.media.colour import profile_of, to_srgb
 from app.media.looks import fingerprint
 from app.media.medium import Kept, Medium, Words, Work
 from app.media.moving import bare
-from app.media.pixels import encode_png
+from app.media.pixels import encode_png, opened
 from app.settings import get_settings
 from models.contract.message import Message
 from models.contract.values import FILMS
 
-FORMATS = ("WEBP", "GIF", "PNG")
 MAX_SIDE, MAX_FRAMES = 1024, 2000
 TOO_LARGE = Message("A film may have 1024 pixels a side")
 MAX_PIXELS = 200_000_000  # of all frames together: some seconds to decode
@@ -30,7 +29,7 @@ def read(content: bytes, name: str) -> Kept:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            film = Image.open(io.BytesIO(content), formats=FORMATS)
+            film, _ = opened(content)
             frames = numbers(film)
             looks, seconds = list[tuple[str, str]](), 0.0
             for number in frames:
@@ -69,8 +68,11 @@ def shown(film: Image.Image) -> float:
 
 
 def poster(content: bytes, media_type: str) -> bytes:
-    """Its first frame as a PNG."""
-    return encode_png(Image.open(io.BytesIO(content)).convert("RGBA"))
+    """Its first frame as a PNG, in sRGB."""
+    film, colours = opened(content)
+    frame = film.convert("RGBA")
+    icc = profile_of(film, content, colours)
+    return encode_png(to_srgb(frame, icc) if icc else frame)
 
 
 def described(film: Work) -> Message:

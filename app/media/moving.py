@@ -7,15 +7,15 @@ WebP: https://developers.google.com/speed/webp/docs/riff_container; GIF: GIF89a;
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
 
 from app.errors import Invalid, UnsupportedMedia
+from app.media.png import COLOURS, SIGNATURE, is_whole
 
-PNG_START, RIFF_HEAD = b"\x89PNG\r\n\x1a\n", 12
+RIFF_HEAD = 12
 WEBP_KEPT = (b"VP8X", b"ICCP", b"ANIM", b"ANMF", b"ALPH", b"VP8 ", b"VP8L")
 WEBP_DESCRIBED = 0b00001100  # flags of VP8X: it has EXIF, it has XMP
-PNG_KEPT = (b"IHDR", b"PLTE", b"tRNS", b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"acTL", b"fcTL", b"IDAT", b"fdAT", b"IEND")
+PNG_NEEDED = (b"IHDR", b"PLTE", b"tRNS", b"acTL", b"fcTL", b"IDAT", b"fdAT", b"IEND")
 GIF_LOOPS, GIF_CONTROL, GIF_APPLICATION = b"NETSCAPE2.0", 0xF9, 0xFF
 
 
@@ -26,8 +26,8 @@ def bare(content: bytes) -> tuple[bytes, str]:
             return bare_webp(content), "image/webp"
         if content[:6] in (b"GIF87a", b"GIF89a"):
             return b"".join(gif_parts(content)), "image/gif"
-        if content[: len(PNG_START)] == PNG_START:
-            return PNG_START + b"".join(png_chunks(content)), "image/apng"
+        if content[: len(SIGNATURE)] == SIGNATURE:
+            return SIGNATURE + b"".join(png_chunks(content)), "image/apng"
     except (IndexError, struct.error) as error:
         raise Invalid("The film is broken or cut off") from error
     raise UnsupportedMedia("The file is not an animated WebP, GIF or PNG; MP4 and WebM are not read yet")
@@ -56,15 +56,17 @@ def bare_webp(content: bytes) -> bytes:
 
 
 def png_chunks(content: bytes) -> Iterator[bytes]:
-    at, name = len(PNG_START), b""
+    at, name = len(SIGNATURE), b""
     while name != b"IEND":
         length, name = struct.unpack(">I4s", taken(content, at, 8))
         chunk = taken(content, at, 12 + length)
         at += 12 + length
-        if zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:], "big"):
-            raise Invalid("The film is broken or cut off")
-        if name in PNG_KEPT:
+        if name not in PNG_NEEDED and name not in COLOURS:
+            continue
+        if is_whole(memoryview(chunk)):
             yield chunk
+        elif name in PNG_NEEDED:
+            raise Invalid("The film is broken or cut off")
 
 
 def gif_parts(content: bytes) -> Iterator[bytes]:

@@ -8,6 +8,8 @@ import json
 from collections.abc import Iterator
 
 from app.errors import Invalid
+from app.text import shown
+from models.contract.message import Message
 
 NAME_COLUMNS = ("file_name", "filename", "file", "image")
 LENGTH = 1000  # characters of a caption
@@ -51,7 +53,18 @@ def table_rows(text: str, suffix: str) -> Iterator[dict[str, object]]:
 
 
 def tidy(text: str) -> str:
-    """One line of printable text."""
+    """One line, without what shows nothing, as long as a caption may be; see `cut`."""
+    return one_line(text)[:LENGTH].rstrip()
+
+
+def one_line(text: str) -> str:
     text = text[: 8 * LENGTH]  # no caption is so long; a hostile one may be
-    kept = "".join(" " if c.isspace() else c for c in text if c.isspace() or c.isprintable())
-    return " ".join(kept.split())[:LENGTH]
+    return " ".join(shown("".join(" " if c.isspace() else c for c in text)).split())
+
+
+def cut(text: str) -> Message | None:
+    """What is to be said of a caption that `tidy` shortens."""
+    whole = len(text) if len(text) > 8 * LENGTH else len(one_line(text))
+    if whole <= LENGTH:
+        return None
+    return Message("Its caption has {count} characters; the first {most} were kept", count=whole, most=LENGTH)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import BufferedReader
 from pathlib import Path
@@ -75,6 +75,10 @@ class Storage(ABC):
     @abstractmethod
     def age(self, digest: str) -> float | None:
         """Seconds since the file was written or reused; None when it is gone."""
+
+    def missing(self, digests: Iterable[str]) -> str | None:
+        """The first of these that is not there; None also where that is not known before they are read."""
+        return None
 
     @abstractmethod
     def after(self, cursor: str, limit: int) -> list[tuple[str, float]]:

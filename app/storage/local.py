@@ -10,7 +10,7 @@ import secrets
 import stat
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
@@ -123,6 +123,9 @@ class LocalStorage(Storage):
         except FileNotFoundError:
             return None
         return time.time() - found.st_mtime if stat.S_ISREG(found.st_mode) else None
+
+    def missing(self, digests: Iterable[str]) -> str | None:
+        return next((digest for digest in digests if self.age(digest) is None), None)
 
     def after(self, cursor: str, limit: int) -> list[tuple[str, float]]:
         page: list[tuple[str, float]] = []

@@ -362,10 +362,9 @@ def checkpoint_export(name: str, file: Annotated[Path, typer.Argument(help="The 
     from app.checkpoints import service
 
     try:
-        service.card_of(name)
+        zipped = service.archive(name)
         with file.open("wb") as target:
-            for block in service.archive(name):
-                target.write(block)
+            target.writelines(zipped)
     except (DomainError, OSError) as error:
         fail(str(error))
     typer.echo(file)

@@ -15,6 +15,7 @@ from app.media.previews import cached_preview
 from app.security import Principal
 from app.settings import get_settings
 from app.storage import get_storage
+from app.text import shown
 from app.uploads.tables import Upload
 
 LABEL_LENGTH = 200
@@ -57,7 +58,7 @@ def add(session: Session, user: Principal, received: Received, file_name: str) -
         width=received.kept.width,
         height=received.kept.height,
         facts=received.kept.facts,
-        label="".join(c for c in file_name if c.isprintable())[:LABEL_LENGTH],
+        label=shown(file_name)[:LABEL_LENGTH],
     )
     session.add(upload)
     session.flush()

@@ -24,6 +24,7 @@ from app.security import (
     passwords,
     verify_password,
 )
+from app.text import folded
 from app.users.schemas import UserChange, UserIn
 from app.users.tables import ApiKey, OneTimeLink, User, UserSession
 
@@ -38,7 +39,7 @@ def create(session: Session, given: UserIn) -> User:
     """Raises Conflict when the name is taken."""
     user = User(
         name=given.name,
-        name_key=given.name.casefold(),
+        name_key=folded(given.name),
         role=given.role,
         password_hash=passwords.hash(given.password) if given.password else None,
     )
@@ -51,7 +52,7 @@ def create(session: Session, given: UserIn) -> User:
 
 
 def by_name(session: Session, name: str) -> User:
-    user = session.scalar(select(User).where(User.name_key == name.casefold()))
+    user = session.scalar(select(User).where(User.name_key == folded(name)))
     if user is None:
         raise NotFound("There is no such user")
     return user
@@ -122,7 +123,7 @@ def check_password(session: Session, name: str, password: str, address: str) -> 
 
     Only reads: hashing is slow on purpose, and must not hold up writers.
     """
-    who = name.replace("\0", "").strip().casefold()[:200]  # PostgreSQL takes no NUL
+    who = folded(name.replace("\0", "").strip())[:200]  # PostgreSQL takes no NUL
     limit(SIGN_IN_LIMIT, "name", digest(who))
     limit(SIGN_IN_LIMIT, "address", address)
     limit(PEER_LIMIT, "peer", address.partition(" ")[0])

@@ -88,7 +88,7 @@ async function send(files) {
   if (busy || !files.length) return;
   busy = true;
   const total = files.reduce((sum, { file }) => sum + file.size, 0) || 1;
-  const sum = { accepted: 0, repeated: 0, captions: 0, refused: 0 };
+  const sum = { accepted: 0, repeated: 0, captions: 0, captions_unused: 0, refused: 0 };
   let sent = 0;
   let reading;
   progress.hidden = false;

@@ -7,7 +7,7 @@ import time
 import zlib
 
 import pytest
-from PIL import Image, ImageCms, PngImagePlugin
+from PIL import Image, ImageCms
 
 from app.errors import Invalid, UnsupportedMedia
 from app.media import pixels, previews, provenance
@@ -32,12 +32,6 @@ def png_of_size(width: int, height: int) -> bytes:
     )
 
 
-def huge_text_chunk() -> bytes:
-    info = PngImagePlugin.PngInfo()
-    info.add_text("bomb", "x" * 30_000_000, zip=True)
-    return encoded(Image.new("RGB", (4, 4)), pnginfo=info)
-
-
 @pytest.mark.parametrize(
     ("content", "error"),
     [
@@ -47,10 +41,9 @@ def huge_text_chunk() -> bytes:
         (b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>', UnsupportedMedia),
         (png_of_size(50_000, 50_000), Invalid),
         (png_of_size(8_000, 8_000), Invalid),
-        (huge_text_chunk(), Invalid),
         (b"\x80\x04\x95pickle", UnsupportedMedia),
     ],
-    ids=["empty", "truncated", "html", "svg", "50000px", "many-pixels", "text-bomb", "pickle"],
+    ids=["empty", "truncated", "html", "svg", "50000px", "many-pixels", "pickle"],
 )
 def test_bad_pictures_are_refused_at_once(content: bytes, error: type[Exception]) -> None:
     began = time.monotonic()
