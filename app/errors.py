@@ -62,7 +62,7 @@ class Invalid(DomainError):
 
 
 class OutOfRange(DomainError):
-    status, title = 416, "The file has no such part"
+    status, title = 416, "The file has no such range"
 
 
 class TooMany(DomainError):

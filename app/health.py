@@ -55,7 +55,7 @@ def measured(request: Request) -> Response:
     if not get_settings().may_read_metrics(request.scope.get("state", {}).get("peer", "")):
         user = identify(request) if "authorization" in request.headers else None
         if user is None or not user.is_admin:
-            raise Forbidden("Metrics are for an admin's key, or for the networks in DANQING_METRICS_FROM")
+            raise Forbidden("Metrics need an admin's key, or a network in DANQING_METRICS_FROM")
     with session_scope(writing=False) as session:
         body = render(
             overview.counts(session),

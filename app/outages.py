@@ -16,13 +16,13 @@ from app.settings import get_settings
 
 SOON, LATER = 5, 60  # seconds until trying again is worth it
 ROOM = 1 << 20  # bytes: with less, "input/output error" of a database means that its disk is full
-LOCKED = "Another writer holds the database; nothing was saved, try again in a few seconds"
+LOCKED = "The database is locked by another writer; nothing was saved, try again in a few seconds"
 READ_ONLY = "The database is read-only; nothing was saved"
-AWAY = "The database is away; nothing was saved, try again in a few seconds"
-FAILING = "The disk under the database fails; nothing was saved"
+AWAY = "The database is unreachable; nothing was saved, try again in a few seconds"
+FAILING = "The database's disk is failing; nothing was saved"
 DAMAGED = "The database is damaged; an admin has to restore it from a backup"
-BUSY = "Too many requests wait for the database; try again in a few seconds"
-OTHER_SCHEMA = "The database has another schema than this version of Danqing; `danqing doctor` says what to do"
+BUSY = "Too many requests are waiting for the database; try again in a few seconds"
+OTHER_SCHEMA = "The database schema does not match this version of Danqing; `danqing doctor` says what to do"
 DISK_READ_ONLY = "The disk is read-only; nothing was saved"
 NETWORK = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT}
 
@@ -54,7 +54,7 @@ def of_system(error: OSError) -> DomainError | None:
     if error.errno == errno.EROFS:
         return Unavailable(DISK_READ_ONLY, retry_after=LATER)
     if isinstance(error, ConnectionError | TimeoutError) or error.errno in NETWORK:
-        return Unavailable("Another part of the studio does not answer; try again in a few seconds", retry_after=SOON)
+        return Unavailable("Another part of the studio is not responding; try again in a few seconds", retry_after=SOON)
     return None
 
 

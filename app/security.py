@@ -82,7 +82,7 @@ def limit(item: RateLimitItem, *identifiers: str) -> None:
             failed(error)
             continue
         if not allowed:
-            raise TooMany("Too many tries; wait a few minutes", retry_after=item.get_expiry())
+            raise TooMany("Too many attempts; wait a few minutes", retry_after=item.get_expiry())
         return
 
 
@@ -108,8 +108,8 @@ def failed(error: Exception) -> None:
 
 OTHER_SITE = "This request came from another site"
 HOST_IS_MISSING = (
-    "The proxy in front of the studio does not say which host the browser asked for: let it hand on Host or "
-    "X-Forwarded-Host, or set DANQING_URL"
+    "The proxy in front of the studio does not say which host the browser asked for: make it "
+    "pass on Host or X-Forwarded-Host, or set DANQING_URL"
 )
 
 

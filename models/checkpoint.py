@@ -29,7 +29,7 @@ def write_model(
     """
     weights_of = {name: half(tensor) for name, tensor in network.state_dict().items()}
     if not_finite(weights_of):
-        raise CheckpointError("some weights are too large for float16, or no numbers")
+        raise CheckpointError("some weights are too large for float16, or NaN")
     with whole_folder(folder) as temporary:
         weights = temporary / WEIGHTS
         save_file(weights_of, weights)
@@ -91,7 +91,7 @@ def fill(network: nn.Module, tensors: dict[str, Tensor]) -> None:
     try:
         network.load_state_dict(tensors)
     except RuntimeError as error:
-        raise CheckpointError("the weights are of another architecture") from error
+        raise CheckpointError("the weights are for another architecture") from error
 
 
 def load_into(network: nn.Module, tensors: dict[str, Tensor]) -> nn.Module:

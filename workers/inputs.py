@@ -37,7 +37,7 @@ def reason(error: Exception) -> Message:
     if isinstance(error, Damaged):
         return error.message
     if isinstance(error, InputMissing):
-        return Message("A picture that this was to be made from is no longer there.")
+        return Message("One of the pictures to work from is no longer there.")
     if isinstance(error, StorageFull):
         return Message("The disk of the studio is full; ask an admin to make room, then try again.")
     if is_out_of_memory(error):

@@ -80,7 +80,7 @@ def missing(name: str, sha256: str) -> Message | None:
     if distribution.fetch(name, sha256) or held is not None:  # the web process may know of another sooner than this one
         return None
     _lacking[name, sha256] = time.monotonic() + LACKING_SECONDS
-    return Message("No worker that is running has the model {name} yet; this waits for one that does", name=name)
+    return Message("No running worker has the model {name} yet; this waits for one that does", name=name)
 
 
 def lacking() -> set[tuple[str, str]]:
@@ -116,7 +116,7 @@ def sampler(name: str, sha256: str) -> Sampler:
 def load(name: str, sha256: str) -> Sampler:
     found = checkpoint(name)
     if found.sha256 != sha256:
-        raise CheckpointError("the model {name} has been replaced since this was asked for", name=name)
+        raise CheckpointError("the model {name} has been replaced since this was requested", name=name)
     if found.family.sampler is None:
         raise CheckpointError("the model {name} cannot draw", name=name)
     began = time.perf_counter()

@@ -184,7 +184,7 @@ def delete(name: str) -> None:
     """
     card_of(name)
     if ships(name):
-        raise Conflict("This checkpoint came with the studio and stays")
+        raise Conflict("This checkpoint came with the studio and cannot be deleted")
     for other, card in cards().items():
         if any(part["name"] == name for part in card.get("builds_on", [])):
             raise Conflict("{other} builds on it; unpublish that first", other=other)
@@ -221,7 +221,7 @@ def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool) -> None:
             publish(folder, get_settings().data / "checkpoints", name, replace, prove=prove)
         except CheckpointError as error:
             raise Invalid(
-                "The checkpoint cannot be taken: {reason}", reason=error.message, errors=[{"loc": ["body", "files"]}]
+                "The checkpoint cannot be imported: {reason}", reason=error.message, errors=[{"loc": ["body", "files"]}]
             ) from error
 
 
@@ -272,12 +272,12 @@ def keep(folder: Path, label: str, blocks: Iterator[bytes], most: int) -> int:
     """Copy one file; returns its size. Raises CheckpointError for a strange name or more bytes than `most`."""
     name = label.replace("\\", "/").rsplit("/", 1)[-1]
     if not PLAIN.fullmatch(name) or (folder / name).exists():
-        raise CheckpointError("{label!r} is not a file of a checkpoint, or is there twice", label=label[:80])
+        raise CheckpointError("{label!r} is not a file of a checkpoint, or appears twice", label=label[:80])
     size = 0
     with (folder / name).open("wb") as target:
         for block in blocks:
             size += len(block)
             if size > most:
-                raise CheckpointError("{name} is larger than it may be", name=name)
+                raise CheckpointError("{name} is too large", name=name)
             target.write(block)
     return size

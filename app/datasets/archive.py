@@ -97,9 +97,9 @@ def why_not(entry: zipfile.ZipInfo, name: str, seen: set[str]) -> Message | None
         return Message("It is a link")
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         # The others unpack a block whole before its size is known: a hundred bytes can fill the memory.
-        return Message("It is packed in a way that is not read here; use an ordinary zip")
+        return Message("Its compression method is not supported; use an ordinary zip")
     if entry.flag_bits & 0x1:
         return Message("It is encrypted")
     if folded(name) in seen:
-        return Message("The archive holds another file of this name")
+        return Message("The archive has another file with this name")
     return None

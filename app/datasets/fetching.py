@@ -30,7 +30,7 @@ from app.settings import get_settings
 from models.contract.files import is_full, is_locked, locked, write_atomically
 from models.contract.message import Message, MessageError
 
-STOPPED = Message("The studio was stopped meanwhile")
+STOPPED = Message("The studio was stopped in the meantime")
 
 OnProgress = Callable[[ImportOut], None]
 STOP_SECONDS = 5.0  # that a fetch gets to end
@@ -43,7 +43,7 @@ _threads: list[threading.Thread] = []  # that fetch
 def known(name: str) -> str:
     if name not in COLLECTIONS and name not in STARTERS:
         names = ", ".join((*COLLECTIONS, *STARTERS))
-        raise ValueError(Message("There is no collection {name}; there are: {names}", name=name, names=names))
+        raise ValueError(Message("There is no collection {name}; available: {names}", name=name, names=names))
     return name
 
 
@@ -76,7 +76,7 @@ def held(name: str) -> ExitStack:
     try:
         stack.enter_context(locked(place_of(name), 0.3))  # whoever only looks holds it for a moment
     except TimeoutError as error:
-        raise Conflict("This collection is being fetched already") from error
+        raise Conflict("This collection is already being fetched") from error
     return stack
 
 
@@ -167,7 +167,7 @@ def pictures(name: str, check_cancelled: Callable[[], None]) -> dict[str, Any]:
             if not are_here(name):
                 build(name, place, get_settings().data / "packages", check_cancelled)
     except TimeoutError as error:
-        raise Unavailable("This collection is being fetched already, and that takes long") from error
+        raise Unavailable("This collection is already being fetched, which takes a while") from error
     return dict(json.loads((place / "card.json").read_text("utf-8")))
 
 
@@ -210,7 +210,7 @@ def made(starter: Starter, owner: Principal | None) -> str:
             wanted = DatasetIn(name=starter.title, kind=starter.kind, description=starter.description)
             dataset = service.create(session, owner, wanted)
         if not is_of(dataset, starter):
-            raise Conflict("An own dataset has the name of this collection; rename it first")
+            raise Conflict("A dataset of your own has this collection's name; rename it first")
         return dataset.id
 
 

@@ -188,7 +188,7 @@ def beginning(text: bytes, most: int) -> bytes:
 def read_table(source: Source) -> bytes:
     content = source.read(CAPTION_BYTES + 1)
     if len(content) > CAPTION_BYTES:
-        raise Invalid("A table may have {mebibytes} MiB", mebibytes=CAPTION_BYTES >> 20)
+        raise Invalid("A table may have at most {mebibytes} MiB", mebibytes=CAPTION_BYTES >> 20)
     return content
 
 
@@ -200,7 +200,7 @@ def read_captions(kind: Medium, found: Iterable[Source]) -> tuple[Captions, dict
             try:
                 content = source.read(room + 1)
                 if len(content) > room:
-                    raise Invalid("The captions of one upload may have 32 MiB")
+                    raise Invalid("Captions in one upload may total at most 32 MiB")
                 if not kind.sidecars and kind.tables and next(kind.tables.rows(content, suffix_of(source.name)), None):
                     continue  # works, not captions
                 captions.add(source.name, content)
@@ -268,7 +268,7 @@ def keep(dataset_id: str, files: list[File], captions: Captions, result: ImportO
                 if earlier.name != file.source.name and len(result.repeats) < SHOWN_REFUSALS:
                     result.repeats.append(
                         Refusal(
-                            name=file.source.name, reason=Message("It is there already, as {name}", name=earlier.name)
+                            name=file.source.name, reason=Message("It is already there, as {name}", name=earlier.name)
                         )
                     )
                 if given and may_replace(earlier.name, earlier.caption) and given != earlier.caption:

@@ -20,7 +20,7 @@ Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=100
 
 def known(kind: str) -> str:
     if kind not in MEDIA:
-        raise ValueError(Message("There is no kind {name}; there are: {names}", name=kind, names=", ".join(MEDIA)))
+        raise ValueError(Message("There is no kind {name}; available: {names}", name=kind, names=", ".join(MEDIA)))
     return kind
 
 

@@ -64,7 +64,7 @@ def flush_name(session: Session) -> None:
     try:
         session.flush()
     except IntegrityError as error:
-        raise Conflict("There is a dataset of this name already") from error
+        raise Conflict("There is already a dataset with this name") from error
 
 
 def get(session: Session, dataset_id: str, lock: bool = False) -> Dataset:

@@ -92,7 +92,7 @@ def prepared(session: Session, user: Principal, given: GenerationIn) -> Explorat
 def frame(wanted: Exploration) -> tuple[bytes, str] | None:
     """(the file, its media type); None when a newer request of this user has come. Raises Invalid, Unavailable."""
     if not _waiting.acquire(blocking=False):
-        raise Unavailable("Too many live frames are wanted at once")
+        raise Unavailable("Too many live frames are requested at once")
     try:
         return exchange(wanted)
     finally:
@@ -119,5 +119,5 @@ def exchange(wanted: Exploration) -> tuple[bytes, str] | None:
             if redis_client.get(wanted.latest_key) != wanted.mark:
                 return None
     except (redis.RedisError, OSError) as error:
-        raise Unavailable("Redis is away; live frames need it") from error
-    raise Unavailable("No worker has drawn this in time")
+        raise Unavailable("Redis is down; live frames need it") from error
+    raise Unavailable("No worker drew this in time")

@@ -58,7 +58,7 @@ def restore(session: Session, user: Principal, provenance: dict[str, Any]) -> Re
     try:
         said = EmbeddedProvenance.model_validate(provenance)
     except ValidationError as error:
-        raise Invalid("What this file says of how it was made cannot be read") from error
+        raise Invalid("This file's record of how it was made cannot be read") from error
     params = artworks.request_params(provenance)
     differences = list[Message]()
     found = checkpoints.catalogue().get(said.model)
@@ -68,10 +68,10 @@ def restore(session: Session, user: Principal, provenance: dict[str, Any]) -> Re
     if found is None:
         differences.append(Message("The model {name} is not here", name=said.model))
     elif task is None:
-        differences.append(Message("The model {name} does not do this any more", name=said.model))
+        differences.append(Message("The model {name} no longer does this", name=said.model))
     else:
         if found.sha256 != said.checkpoint_sha256:
-            differences.append(Message("The model has been replaced since: it will draw something else"))
+            differences.append(Message("The model has since been replaced: it will draw something else"))
         params, unfit = fitting(task, found.card, params)
         differences += unfit
     if said.version != VERSION:
@@ -79,9 +79,7 @@ def restore(session: Session, user: Principal, provenance: dict[str, Any]) -> Re
     every = [each for sources in found_of.values() for each in sources]
     if missing := every.count(None):
         differences.append(
-            Message(
-                "Not among your pictures: {missing} of {all} that it was made from", missing=missing, all=len(every)
-            )
+            Message("Not among your pictures: {missing} of the {all} it was made from", missing=missing, all=len(every))
         )
     inputs = {role: [each for each in sources if each] for role, sources in found_of.items()}
     request = GenerationIn(model=said.model, task=said.task, params=params, inputs=inputs)
@@ -142,7 +140,7 @@ def sendable(request: GenerationIn) -> GenerationIn:
     try:
         length = len(request.model_dump_json())
     except ValueError as error:  # half of a surrogate pair, or what is nested too deep
-        raise Invalid("What this file says of how it was made cannot be read") from error
+        raise Invalid("This file's record of how it was made cannot be read") from error
     if length > LONGEST_REQUEST:
-        raise Invalid("What this file says of how it was made is too long")
+        raise Invalid("This file's record of how it was made is too long")
     return request

@@ -40,7 +40,7 @@ def by_role(given: Any) -> Any:
         return given
     if BEFORE in given:
         if given.get(IMAGE, given[BEFORE]) != given[BEFORE]:
-            raise ValueError("`images` is another word for `image`: give one of them")
+            raise ValueError("`images` is an alias of `image`: give only one")
         given = {(IMAGE if role == BEFORE else role): found for role, found in given.items() if role != IMAGE}
     return {role: found for role, found in given.items() if found != []}
 

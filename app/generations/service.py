@@ -187,7 +187,7 @@ def cancel(session: Session, job: Generation) -> Generation:
     if job.status == "cancelled":
         return job
     if job.status in FINISHED:
-        raise Conflict("The job has {status} already; its pictures stay", status=Message(job.status))
+        raise Conflict("The job has already {status}; its pictures stay", status=Message(job.status))
     ended = session.execute(
         update(Generation)
         .where(Generation.id == job.id, Generation.status == "queued")
@@ -201,7 +201,7 @@ def cancel(session: Session, job: Generation) -> Generation:
         )
     session.refresh(job)
     if job.status in ("succeeded", "failed"):
-        raise Conflict("The job has {status} already; its pictures stay", status=Message(job.status))
+        raise Conflict("The job has already {status}; its pictures stay", status=Message(job.status))
     return job
 
 

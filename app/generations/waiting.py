@@ -44,7 +44,7 @@ def end_waiting(name: str, card: dict[str, Any] | None) -> None:
     """After a model was replaced, or is gone (no card): jobs that wait for other weights of it end, and say so."""
     why = Message("The model {name} is gone", name=name)
     if card:
-        why = Message("The model {name} has been replaced since this was asked for", name=name)
+        why = Message("The model {name} has been replaced since this was requested", name=name)
     with session_scope() as session:
         ended = fail_waiting(session, name, why, but=card["sha256"] if card else None)
     for job in ended:

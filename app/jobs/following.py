@@ -103,7 +103,7 @@ class Following:
         """Raises TooMany where the user has `most` streams already."""
         theirs = self._listeners[user.id]
         if most is not None and len(theirs) >= most:
-            raise TooMany("You have {most} live streams already; close some", most=most, retry_after=10)
+            raise TooMany("You already have {most} live streams; close some", most=most, retry_after=10)
         listener = Listener(user)
         theirs.add(listener)
         try:

@@ -45,7 +45,7 @@ PARTS = re.compile(rf"(\^\^?|__?|=)?([A-Ga-g])([',]*)({LENGTH})")
 def decoded(content: bytes) -> str:
     """Raises Invalid."""
     if len(content) > MOST:
-        raise Invalid("An ABC file may have {mebibytes} MiB", mebibytes=MOST >> 20)
+        raise Invalid("An ABC file may have at most {mebibytes} MiB", mebibytes=MOST >> 20)
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -17,7 +17,7 @@ from models.contract.message import Message
 from models.contract.values import FILMS
 
 MAX_SIDE, MAX_FRAMES = 1024, 2000
-TOO_LARGE = Message("A film may have 1024 pixels a side")
+TOO_LARGE = Message("A film may have at most 1024 pixels a side")
 MAX_PIXELS = 200_000_000  # of all frames together: some seconds to decode
 SHORTEST, INSTEAD = 20, 100  # milliseconds: browsers show a frame that asks for less by so many
 
@@ -94,6 +94,6 @@ MEDIUM = Medium(
     ),
     extent="frames",
     unit=Message("frames"),
-    totals={"seconds": Message("Time in all")},
+    totals={"seconds": Message("Total time")},
     poster=poster,
 )

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from app.errors import Invalid
 from models.contract.message import Message
 
-SAYS_NOTHING = "This file does not say how it was made; it has to be one that a studio has made"
+SAYS_NOTHING = "This file does not say how it was made; it has to be one made by a studio"
 
 
 @dataclass(frozen=True)

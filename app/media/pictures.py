@@ -16,7 +16,7 @@ from models.contract.values import PICTURES, Picture
 
 PNG = "image/png"
 KEPT_SIDE = 1024  # training pictures are kept no larger than this
-FIRST_FRAME = Message("It moves, and only its first frame was kept; a dataset of films keeps all of it")
+FIRST_FRAME = Message("It is animated, and only its first frame was kept; a dataset of films keeps all of it")
 
 
 def read(content: bytes, name: str) -> Kept:
@@ -46,8 +46,9 @@ def decode(content: bytes, media_type: str) -> Picture:
 
 
 CAPTIONS_LIST = Message(
-    "Captions come from .txt files beside the pictures, from metadata.jsonl, from CSV, or from file names. What they "
-    "list between commas, such as “red hair, smile”, becomes something that a VAE can draw more or less of."
+    "Captions come from .txt files beside the pictures, from metadata.jsonl, from CSV, or "
+    "from file names. Items separated by commas, such as “red hair, smile”, become features "
+    "that a VAE can draw more or less of."
 )
 
 MEDIUM = Medium(

@@ -46,7 +46,7 @@ def read_upload(content: bytes, max_side: int = MAX_STORED_SIDE) -> tuple[bytes,
     except UnidentifiedImageError as error:
         raise UnsupportedMedia("The file is not a PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF or HEIC picture") from error
     except Image.DecompressionBombError as error:
-        raise Invalid("The picture has too many pixels; it may have {most} a side", most=MAX_SIDE) from error
+        raise Invalid("The picture has too many pixels; at most {most} a side", most=MAX_SIDE) from error
     except Invalid:
         raise
     except Exception as error:  # decoders of foreign bytes raise whatever they like

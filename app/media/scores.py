@@ -97,9 +97,9 @@ def parse(content: bytes, media_type: str) -> Piece:
     except Exception as error:  # parsers of foreign bytes raise whatever they like
         raise Invalid("The music is broken or cut off") from error
     if not score.notes:
-        raise Invalid("There is no note in it")
+        raise Invalid("It contains no notes")
     if not all(0 <= note.start <= LONGEST and 0 <= note.duration <= LONGEST for note in score.notes):
-        raise Invalid("Its notes lie at impossible times")  # not a number among them
+        raise Invalid("Its notes have impossible times")  # not a number among them
     if not math.isfinite(score.seconds):
         raise Invalid("It has an impossible tempo")
     return score
@@ -110,10 +110,10 @@ def parse(content: bytes, media_type: str) -> Piece:
 
 def from_midi(content: bytes) -> Piece:
     if len(content) > MOST_MIDI:
-        raise Invalid("A MIDI file may have {mebibytes} MiB", mebibytes=MOST_MIDI >> 20)
+        raise Invalid("A MIDI file may have at most {mebibytes} MiB", mebibytes=MOST_MIDI >> 20)
     file = mido.MidiFile(file=io.BytesIO(content), clip=True)
     if file.ticks_per_beat <= 0:
-        raise Invalid("Its time is in film frames, not in beats")
+        raise Invalid("Its timing is in film frames, not in beats")
     notes = few(
         note for number, track in enumerate(file.tracks) for note in track_notes(track, number, file.ticks_per_beat)
     )
@@ -142,7 +142,7 @@ def track_notes(track: mido.MidiTrack, number: int, ticks_per_beat: int) -> Iter
 def from_musicxml(content: bytes) -> Piece:
     root = defusedxml.ElementTree.fromstring(content)
     if root.tag != "score-partwise":
-        raise Invalid("It is not a MusicXML score by parts")
+        raise Invalid("It is not a partwise MusicXML score")
     notes = few(note for number, part in enumerate(root.iter("part")) for note in part_notes(part, number))
     tempo, end = 120.0, max((note.start + note.duration for note in notes), default=0.0)
     if (sound := next((s for s in root.iter("sound") if s.get("tempo")), None)) is not None:
@@ -288,7 +288,7 @@ MEDIUM = Medium(
     ),
     extent="seconds",
     unit=Message("s"),
-    totals={"seconds": Message("Time in all"), "notes": Message("Notes")},
+    totals={"seconds": Message("Total time"), "notes": Message("Notes")},
     poster=piano_roll,
     tables=Tables((".abc",), abc.tunes, ".abc"),
 )

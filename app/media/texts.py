@@ -115,7 +115,9 @@ MEDIUM = Medium(
         Message("Drop texts, a folder or a zip here"),
         Message("Length"),
         lambda text: Message("{characters} characters", characters=text.facts["characters"]),
-        Message("A file is one work (.txt, .md), and so is each row of a table (.jsonl, .csv) with a column text."),
+        Message(
+            "Each file (.txt, .md) is one work, and so is each row of a table (.jsonl, .csv) with a “text” column."
+        ),
     ),
     extent="characters",
     unit=Message("characters"),

@@ -51,7 +51,7 @@ def kept(folder: Path, check_cancelled: Callable[[], None], get: Callable[[Path]
                 with tempfile.TemporaryDirectory(dir=folder.parent, prefix=WRITING) as place:
                     get(Path(place)).rename(folder)
     except TimeoutError as error:
-        raise FetchError("{name} is being fetched already, and that takes long", name=folder.name) from error
+        raise FetchError("{name} is already being fetched, which takes a while", name=folder.name) from error
     return folder
 
 

@@ -85,7 +85,9 @@ class LocalStorage(Storage):
             if error.errno == errno.EIO:
                 raise damaged(digest) from error
             if error.errno in NOT_ALLOWED:
-                raise Unavailable("The studio may not read the files in its storage", retry_after=60) from error
+                raise Unavailable(
+                    "The studio has no permission to read the files in its storage", retry_after=60
+                ) from error
             raise
 
     def opened(self, digest: str) -> BufferedReader | None:

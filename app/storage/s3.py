@@ -136,7 +136,7 @@ def not_saved(kind: str) -> DomainError:
         return Unavailable("The bucket of the storage is missing; nothing was saved", retry_after=LATER)
     if kind == REFUSED:
         return Unavailable("The storage refuses the studio's credentials; nothing was saved", retry_after=LATER)
-    return Unavailable("The storage is away; nothing was saved; try again in a few seconds", retry_after=SOON)
+    return Unavailable("The storage is unreachable; nothing was saved, try again in a few seconds", retry_after=SOON)
 
 
 def not_read(kind: str) -> DomainError:
@@ -144,4 +144,4 @@ def not_read(kind: str) -> DomainError:
         return Unavailable("The bucket of the storage is missing", retry_after=LATER)
     if kind == REFUSED:
         return Unavailable("The storage refuses the studio's credentials", retry_after=LATER)
-    return Unavailable("The storage is away; try again in a few seconds", retry_after=SOON)
+    return Unavailable("The storage is unreachable; try again in a few seconds", retry_after=SOON)

@@ -24,10 +24,10 @@ from models.contract.registry import families
 from models.contract.values import PICTURES
 
 NO_PAIRS = Message(
-    "This family learns from things that are drawn in several styles: put each style in a folder of its own, and give "
-    "drawings of one thing one file name"
+    "This family learns from things that are drawn in several styles: put each style in a "
+    "folder of its own, and give drawings of the same thing the same file name"
 )
-OTHER_MEDIUM = Message("This family learns from works of another kind than those of the dataset")
+OTHER_MEDIUM = Message("This family learns from a different kind of work than this dataset has")
 
 
 def trainable() -> dict[str, Family]:
@@ -84,7 +84,7 @@ def planned(given: TrainingRunIn) -> tuple[Family, BaseModel, int]:
         raise invalid(
             "family",
             why=Message(
-                "There is no family {family} to train; there are: {families}",
+                "There is no family {family} to train; available: {families}",
                 family=given.family,
                 families=", ".join(trainable()),
             ),
@@ -99,7 +99,7 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
         raise invalid(
             "preset",
             why=Message(
-                "There is no preset {preset}; there are: {presets}", preset=given.preset, presets=", ".join(presets)
+                "There is no preset {preset}; available: {presets}", preset=given.preset, presets=", ".join(presets)
             ),
         )
     preset = presets[given.preset] if given.preset else family.presets[len(family.presets) // 2]
@@ -134,9 +134,7 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
 
 
 def never_flat() -> Invalid:
-    return invalid(
-        "patience", why=Message("A run that a discriminator sharpens never gets flat: give steps or minutes")
-    )
+    return invalid("patience", why=Message("A run sharpened by a discriminator never plateaus: give steps or minutes"))
 
 
 def checkpoint_fields(params: type[BaseModel]) -> dict[str, str]:
@@ -162,7 +160,7 @@ def source(session: Session, family: Family, dataset: str, size: int, fewest: in
         own = COLLECTIONS[dataset].size
         if own != size:
             why = Message(
-                "The pictures of {dataset} have {own} px; this model wants {size}", dataset=dataset, own=own, size=size
+                "The pictures of {dataset} are {own} px; this model needs {size}", dataset=dataset, own=own, size=size
             )
             raise invalid("dataset", why=why)
         return None, dataset

@@ -104,7 +104,7 @@ def cancel(session: Session, run: TrainingRun) -> TrainingRun:
         return run
     if change(session, run, ("running",), cancel_requested=True):
         return run
-    raise Conflict("The run has {status} already", status=Message(run.status))
+    raise Conflict("The run has already {status}", status=Message(run.status))
 
 
 def pause(session: Session, run: TrainingRun) -> TrainingRun:
@@ -115,7 +115,7 @@ def pause(session: Session, run: TrainingRun) -> TrainingRun:
         return run
     if change(session, run, ("running",), pause_requested=True):
         return run
-    raise Conflict("The run has {status}; there is nothing to pause", status=Message(run.status))
+    raise Conflict("The run is over ({status}); there is nothing to pause", status=Message(run.status))
 
 
 AGAIN: dict[str, Any] = {
@@ -157,7 +157,7 @@ def extend(session: Session, run: TrainingRun, given: ExtensionIn) -> TrainingRu
     """
     budget = given.model_dump(exclude_none=True)
     if not budget:
-        raise invalid("steps", why=Message("Say the new steps, minutes or patience"))
+        raise invalid("steps", why=Message("Give the new steps, minutes or patience"))
     family = families().get(run.family)
     if given.patience and family and family.training:
         params = family.training.model_validate(completed(run.params, family.training))
@@ -243,7 +243,7 @@ def publish(run: TrainingRunOut, given: PublicationIn) -> Path:
         "trained_on": run.collection,
     }
     if not run.publishable:
-        raise Conflict("The run has no model yet; it is there when the run is done and measured")
+        raise Conflict("The run has no model yet; there will be one when the run is done and measured")
     try:
         return publish_checkpoint(
             folder(run.id).model,

@@ -274,7 +274,7 @@ def check_link(session: Session, token: str) -> OneTimeLink:
     """Raises Forbidden for a wrong or old token, Conflict for a used one."""
     link = session.get(OneTimeLink, digest(token))
     if link is None or (link.expires_at and link.expires_at < now()):
-        raise Forbidden("This link is wrong or too old")
+        raise Forbidden("This link is invalid or has expired")
     if link.used_at or (link.user_id is None and has_admin(session)):
         raise Conflict("This link has been used; sign in instead")
     return link

@@ -77,7 +77,9 @@ class Lane:
             await all_of_it.acquire()
             return
         if self._waiting >= MOST_WAITING:
-            raise Unavailable("Too many requests wait at once; try again in a few seconds", retry_after=RETRY_SECONDS)
+            raise Unavailable(
+                "Too many requests are waiting at once; try again in a few seconds", retry_after=RETRY_SECONDS
+            )
         self._waiting += 1
         try:
             async with asyncio.timeout(self.patience):

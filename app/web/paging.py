@@ -26,4 +26,4 @@ def decode(cursor: str | None) -> str | None:
     try:
         return str(uuid.UUID(bytes=base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))))
     except (ValueError, binascii.Error) as error:
-        raise Invalid("The cursor is not one of ours", errors=[{"loc": ["query", "cursor"]}]) from error
+        raise Invalid("The cursor is not valid", errors=[{"loc": ["query", "cursor"]}]) from error

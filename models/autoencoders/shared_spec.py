@@ -32,7 +32,7 @@ class BoundTraining(BaseModel):
     schedule: Literal["constant", "warm-up", "cyclical"] = Field(
         "warm-up",
         title="Schedule of beta",
-        description="How beta comes to its weight",
+        description="How beta reaches its weight",
         json_schema_extra=MORE,
     )
     free_bits: float = Field(
@@ -40,7 +40,7 @@ class BoundTraining(BaseModel):
         ge=0,
         le=10,
         title="Free bits",
-        description="Nats that each latent number may carry at no cost",
+        description="Nats that each latent dimension may carry at no cost",
         json_schema_extra=MORE,
     )
     perceptual_weight: float = Field(
@@ -48,7 +48,7 @@ class BoundTraining(BaseModel):
         ge=0,
         le=100,
         title="Perceptual weight",
-        description="Share of the feature loss",
+        description="Weight of the feature loss",
         json_schema_extra=MORE,
     )
 
@@ -68,7 +68,7 @@ class SharpenedTraining(BaseModel):
         ge=0,
         le=10,
         title="Adversarial weight",
-        description="Share of a discriminator of features: sharper, less exact; 0 leaves it out",
+        description="Weight of a feature discriminator: sharper, less exact; 0 turns it off",
         json_schema_extra=MORE,
     )
     late_from: float = Field(
@@ -76,7 +76,7 @@ class SharpenedTraining(BaseModel):
         ge=0,
         lt=1,
         title="Late losses from",
-        description="Part of the training after which the losses for sharpness join",
+        description="Part of the training after which the sharpness losses are added",
         json_schema_extra=MORE,
     )
 

@@ -56,13 +56,13 @@ class SpatialTraining(SharpenedTraining):
         ge=0,
         le=10,
         title="Perceptual weight",
-        description="Share of the feature loss",
+        description="Weight of the feature loss",
         json_schema_extra=MORE,
     )
     decoder_only: bool = Field(
         False,
         title="Decoder only",
-        description="Keeps the encoder that training starts from: what draws with its latents goes on fitting",
+        description=("Keeps the encoder that training starts from, so models that draw with its latents still fit"),
         json_schema_extra={"more": True, "sets_speed": True},
     )
     ema_decay: EMADecay = 0.999
@@ -70,7 +70,7 @@ class SpatialTraining(SharpenedTraining):
     @model_validator(mode="after")
     def an_encoder(self) -> SpatialTraining:
         if self.decoder_only and not getattr(self, "start_from", None):
-            raise ValueError("a decoder alone is trained from a checkpoint only: choose one to start from")
+            raise ValueError("training only the decoder needs a checkpoint: choose one to start from")
         return self
 
 
@@ -86,7 +86,7 @@ class KLTraining(SpatialTraining):
 
     network: KLConfig = KLConfig()
     start_from: str | None = start_field("kl-autoencoder")
-    kl_weight: float = Field(1e-5, ge=0, le=1, title="KL weight", description="Of a picture's divergence in nats")
+    kl_weight: float = Field(1e-5, ge=0, le=1, title="KL weight", description=("Of a picture's KL divergence, in nats"))
 
 
 def cost(params: SpatialTraining) -> TrainingCost:
@@ -109,7 +109,7 @@ PRESETS = (
     Preset("best", "Best", 16000),
 )
 
-RUN_SHEET = "Held-out originals beside what comes back"
+RUN_SHEET = "Held-out originals beside their reconstructions"
 
 FAMILIES = [
     Family(

@@ -106,7 +106,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """Raises CheckpointError when there is no card of a format that this version reads."""
     try:
         if (folder / "card.json").stat().st_size > MAX_CARD:
-            raise CheckpointError("{name}: the card is larger than a card is", name=folder.name)
+            raise CheckpointError("{name}: the card is too large", name=folder.name)
         card = json.loads((folder / "card.json").read_text("utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError("{name}: there is no card.json beside the weights", name=folder.name) from error

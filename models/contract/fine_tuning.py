@@ -17,7 +17,7 @@ class OtherShape(MessageError, ValueError):
     """The parameters want a network of another shape than the checkpoint's; `names` say in what."""
 
     def __init__(self, checkpoint: str, names: list[str]) -> None:
-        super().__init__("The checkpoint {name} has another {parts}", name=checkpoint, parts=", ".join(names))
+        super().__init__("The checkpoint {name} has a different {parts}", name=checkpoint, parts=", ".join(names))
         self.checkpoint, self.names = checkpoint, names
 
 
@@ -40,7 +40,7 @@ def start_field(family: str) -> Any:
     return Field(
         None,
         title="Start from",
-        description="Checkpoint whose weights training starts from; empty: from nothing",
+        description="Checkpoint whose weights training starts from; empty: from scratch",
         json_schema_extra={"checkpoint": family},
     )
 

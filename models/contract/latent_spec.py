@@ -21,13 +21,13 @@ class LatentConfig(BaseModel):
     size: Size = Field(32, description="Side of a picture", json_schema_extra={"unit": "px"})
     patch: Literal[1, 2, 4] = Field(
         2,
-        description="Pixels, in each direction, of a cell of the finest grid; usually more in larger pictures",
+        description="Side in pixels of a cell of the finest grid; usually more in larger pictures",
         json_schema_extra={"by_size": True},
     )
     width: int = Field(description="Channels of the finest grid")
     max_width: int = Field(description="Channels of the coarsest grid, at most")
     growth: int = Field(2, ge=1, le=8, description="How many times more channels each coarser grid has")
-    blocks: int = Field(2, ge=1, le=8, description="Residual blocks a grid")
+    blocks: int = Field(2, ge=1, le=8, description="Residual blocks per grid")
     classes: int = Field(
         0,
         ge=0,
@@ -68,7 +68,7 @@ class LatentTraining(BaseModel):
     labels: bool = Field(
         True,
         title="Learn labels",
-        description="Where the collection has styles, draw each when asked for",
+        description="If the collection has styles, draw each on request",
         json_schema_extra=MORE,
     )
     ema_decay: EMADecay = 0.999

@@ -24,7 +24,7 @@ class PicturePreparation(Preparation):
 
     fit: Fit = Field(
         "crop",
-        title="How pictures become squares",
+        title="How pictures are made square",
         description="crop: cut out the middle; pad: add white; patches: many windows of each picture",
         json_schema_extra={
             "titles": {"crop": "cut out the middle", "pad": "add white around", "patches": "cut into many patches"}

@@ -37,19 +37,17 @@ def publish(
     Raises CheckpointError.
     """
     if not re.fullmatch(NAME, name) or len(name) > LONGEST_NAME:
-        raise CheckpointError("a name has small letters, digits and single hyphens, at most 60")
+        raise CheckpointError("a name has at most 60 lowercase letters, digits and single hyphens")
     target = checkpoints / name
     if (ZOO / name).exists() and not target.exists():
-        raise CheckpointError("{name} came with the studio and stays; choose another name", name=name)
+        raise CheckpointError("{name} came with the studio and cannot be replaced; choose another name", name=name)
     if not replace and target.exists():
-        raise CheckpointError("there is a checkpoint {name} already", name=name)
+        raise CheckpointError("there is already a checkpoint {name}", name=name)
     card = read_card(folder)
     if card["family"] not in families():
-        raise CheckpointError("no family here is called {family!r}", family=card["family"])
+        raise CheckpointError("there is no family {family!r} here", family=card["family"])
     if target.exists() and (other := dependent_broken_by(name, card, checkpoints)):
-        raise CheckpointError(
-            "{other} draws with the {name} that is there; unpublish that first", other=other, name=name
-        )
+        raise CheckpointError("{other} draws with the existing {name}; unpublish {other} first", other=other, name=name)
     with whole_folder(target) as temporary:
         for file in card["files"]:
             copy(folder, temporary, file)
@@ -78,7 +76,7 @@ def check_weights(path: Path, sha256: str) -> None:
     check_header(path)
     with path.open("rb") as weights:
         if hashlib.file_digest(weights, "sha256").hexdigest() != sha256:
-            raise CheckpointError("the weights are not the ones that the card names")
+            raise CheckpointError("the weights do not match the hash in the card")
 
 
 def copy(folder: Path, into: Path, name: str) -> None:

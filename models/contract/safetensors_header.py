@@ -70,7 +70,7 @@ def span(name: str, entry: object) -> tuple[int, int, int]:
         shape, offsets = entry.get("shape"), entry.get("data_offsets")
         if is_naturals(shape) and is_naturals(offsets) and len(offsets) == 2 and len(shape) <= 16:
             return offsets[0], offsets[1], math.prod(shape) * BYTES[entry["dtype"]]
-    raise CheckpointError("the tensor {name!r} of the weights is not described as safetensors does", name=name[:80])
+    raise CheckpointError("the description of the tensor {name!r} is not valid safetensors", name=name[:80])
 
 
 def is_naturals(value: object) -> TypeGuard[list[int]]:

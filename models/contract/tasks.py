@@ -121,17 +121,21 @@ class VariationParams(SamplingParams):
     """More like one picture, and, along one of the model's directions, more or less of something."""
 
     strength: float = Field(
-        0.5, ge=0, le=1, title="Strength", description="How far from the picture: 0 gives it back, 1 gives another one"
+        0.5,
+        ge=0,
+        le=1,
+        title="Strength",
+        description=("How far from the picture: 0 reproduces it, 1 gives a different one"),
     )
     direction: str | None = Field(
         None,
         max_length=80,
         title="Direction",
-        description="What there is to be more or less of",
+        description="The feature to draw more or less of",
         json_schema_extra={"choices_from": "directions"},
     )
     amount: float = Field(
-        2.0, ge=-6, le=6, title="Amount", description="How far along the direction; less than 0 goes the other way"
+        2.0, ge=-6, le=6, title="Amount", description="How far along the direction; below 0 goes the other way"
     )
 
 
@@ -142,16 +146,16 @@ class InterpolationParams(SamplingParams):
         None,
         max_length=MOST_MIXED,
         title="Weight",
-        description="How much of each picture; empty takes as much of each",
-        json_schema_extra={"widget": "weights", "usual": "all", "part": "weights", "of": IMAGE},
+        description="How much of each picture; empty takes equal amounts",
+        json_schema_extra={"widget": "weights", "default": "all", "part": "weights", "of": IMAGE},
     )
     variety: float = Field(
         0.0, ge=0, le=1, title="Variety", description="How far each picture strays from the mixture, by its seed"
     )
     path: bool = Field(
         False,
-        title="The way between",
-        description="Spread the pictures along the way from the first to the last",
+        title="Interpolate",
+        description="Spread the pictures from the first to the last",
         json_schema_extra={"part": "path"},
     )
 
@@ -160,7 +164,7 @@ class InterpolationParams(SamplingParams):
         if self.weights is not None and sum(self.weights) <= 0:
             raise ValueError("at least one weight must be more than 0")
         if self.count > 1 and not self.path and not self.variety:
-            raise ValueError("pictures of one mixture are all the same: give some variety, or choose the way between")
+            raise ValueError("pictures of one mixture are all the same: give some variety, or choose “Interpolate”")
         return self
 
 

@@ -11,19 +11,21 @@ from models.contract.tasks import LONGEST_PROMPT, PlainText
 MORE: Any = {"more": True}  # shown under "more" in a form
 OF_COLLECTION: Any = {"of_collection": True}
 
-BatchSize = Annotated[int, Field(ge=1, le=4096, title="Batch size", description="Pictures a step")]
+BatchSize = Annotated[int, Field(ge=1, le=4096, title="Batch size", description="Pictures per step")]
 MuonRate = Annotated[
     float,
-    Field(gt=0, le=1, title="Muon learning rate", description="Peak, of hidden matrices", json_schema_extra=MORE),
+    Field(gt=0, le=1, title="Muon learning rate", description="Peak, for hidden matrices", json_schema_extra=MORE),
 ]
 AdamWRate = Annotated[
-    float, Field(gt=0, le=1, title="AdamW learning rate", description="Peak, of the rest", json_schema_extra=MORE)
+    float,
+    Field(gt=0, le=1, title="AdamW learning rate", description="Peak, for all other weights", json_schema_extra=MORE),
 ]
 WeightDecay = Annotated[
-    float, Field(ge=0, le=1, title="Weight decay", description="Of hidden matrices", json_schema_extra=MORE)
+    float, Field(ge=0, le=1, title="Weight decay", description="For hidden matrices", json_schema_extra=MORE)
 ]
 PromptDrop = Annotated[
-    float, Field(ge=0, le=1, title="Prompt drop", description="Share trained without a prompt", json_schema_extra=MORE)
+    float,
+    Field(ge=0, le=1, title="Prompt dropout", description="Share trained without a prompt", json_schema_extra=MORE),
 ]
 Views = Annotated[
     int,
@@ -31,7 +33,7 @@ Views = Annotated[
         ge=1,
         le=64,
         title="Views",
-        description="A picture itself and shifted, mirrored versions of it",
+        description="The picture itself plus shifted, mirrored versions",
         json_schema_extra=MORE,
     ),
 ]
@@ -40,12 +42,12 @@ Watched = Annotated[
     Field(
         max_length=48,
         title="Watched prompts",
-        description="Drawn as it trains, one a line; none: some captions",
+        description="Drawn during training, one per line; empty: some of the captions",
         json_schema_extra=OF_COLLECTION,
     ),
 ]
 EMADecay = Annotated[
-    float, Field(ge=0, lt=1, title="EMA decay", description="Of the weights that are kept", json_schema_extra=MORE)
+    float, Field(ge=0, lt=1, title="EMA decay", description="For the weights that are saved", json_schema_extra=MORE)
 ]
 
 

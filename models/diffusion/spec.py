@@ -26,7 +26,7 @@ class FlowParams(PromptedParams):
         le=15,
         title="Guidance",
         allow_inf_nan=False,
-        description="1 draws freely; more keeps closer to the prompt",
+        description="1 draws freely; higher keeps closer to the prompt",
         json_schema_extra={"step": 0.5, "more": True},
     )
     steps: int = Field(
@@ -48,17 +48,19 @@ class FlowConfig(BaseModel):
     size: int = Field(64, ge=4, le=512, description="Side of what it draws: pixels, or cells of a latent grid")
     channels: int = Field(3, ge=1, le=64, description="Of a pixel, or of a cell")
     patch: int = Field(8, ge=1, le=32, description="Side of a patch")
-    bottleneck: int = Field(128, ge=8, le=4096, description="Numbers that a patch is pressed into first")
+    bottleneck: int = Field(128, ge=8, le=4096, description="Dimensions that a patch is first projected to")
     width: int = Field(256, ge=32, le=4096, description="Width of the residual stream")
     heads: int = Field(8, ge=1, le=128, description="Attention heads")
     layers: int = Field(6, ge=1, le=64, description="Of the picture's patches")
     hidden: int = Field(960, ge=32, le=16384, description="Width of the feed-forward layers")
-    outer_blocks: int = Field(0, ge=0, le=8, description="Convolutional blocks before and after, at twice the patches")
-    outer_width: int = Field(128, ge=8, le=1024, multiple_of=8, description="Their channels")
+    outer_blocks: int = Field(
+        0, ge=0, le=8, description=("Convolutional blocks before and after, on a grid twice as fine")
+    )
+    outer_width: int = Field(128, ge=8, le=1024, multiple_of=8, description="Channels of the outer blocks")
     encoder_layers: int = Field(2, ge=1, le=64, description="Of the prompt")
     encoder_hidden: int = Field(512, ge=32, le=16384, description="Width of the encoder's feed-forward layers")
     text_vocabulary: int = Field(4096, ge=300, le=65536, description="Sub-word tokens")
-    prompt_length: int = Field(32, ge=4, le=512, description="Sub-word tokens of a prompt that are read")
+    prompt_length: int = Field(32, ge=4, le=512, description="Maximum sub-word tokens of a prompt")
     sentence_width: int = Field(
         512, description="Of the multilingual sentence embedding", json_schema_extra={"fixed": True}
     )
@@ -86,7 +88,7 @@ class FlowTraining(PromptedTraining):
     autoencoder: str | None = Field(
         None,
         title="Autoencoder",
-        description="Checkpoint whose latents are drawn; none: pixels are",
+        description="Checkpoint whose latents are drawn; empty: draws pixels",
         json_schema_extra={"checkpoint": "kl-autoencoder", "more": True},
     )
     start_from: str | None = start_field("flow-transformer")
@@ -95,11 +97,11 @@ class FlowTraining(PromptedTraining):
         ge=-5,
         le=5,
         title="Time, mean",
-        description="Of the times that are trained, before the sigmoid; less is noisier",
+        description="Of the timesteps in training, before the sigmoid; less is noisier",
         json_schema_extra=MORE,
     )
     time_std: float = Field(
-        0.8, gt=0, le=5, title="Time, spread", description="Of the times that are trained", json_schema_extra=MORE
+        0.8, gt=0, le=5, title="Time, spread", description="Of the timesteps in training", json_schema_extra=MORE
     )
 
 
@@ -114,7 +116,7 @@ def problem(params: FlowTraining, card_of: Callable[[str], dict[str, Any]]) -> M
     side = shape.size // 8
     if (side, shape.latent) != (params.network.size, params.network.channels):
         return Message(
-            "{name} makes {side} x {side} cells of {channels}; set size and channels so",
+            "{name} makes {side} x {side} cells of {channels}; set size and channels to match",
             name=params.autoencoder,
             side=side,
             channels=shape.latent,

@@ -26,13 +26,13 @@ class GANConfig(LatentConfig):
 
     architecture: Literal["convolutional", "residual"] = Field(
         "convolutional",
-        description="convolutional is soon good; residual is R3GAN's",
+        description="convolutional gets good sooner; residual is R3GAN's",
     )
-    latent: int = Field(64, ge=2, le=1024, description="Numbers that a picture is drawn from")
+    latent: int = Field(64, ge=2, le=1024, description="Latent dimensions that a picture is drawn from")
     width: int = Field(64, ge=16, le=1024, multiple_of=16, description="Channels of the finest grid")
     max_width: int = Field(256, ge=16, le=2048, multiple_of=16, description="Channels of the coarsest grid, at most")
     blocks: int = Field(
-        1, ge=1, le=8, description="Residual blocks a grid; of a convolutional discriminator, on the coarsest alone"
+        1, ge=1, le=8, description=("Residual blocks per grid; in a convolutional discriminator, on the coarsest only")
     )
 
     @property
@@ -69,31 +69,35 @@ class GANTraining(LatentTraining):
     discriminator: Literal["own", "projected"] = Field(
         "own",
         title="Discriminator",
-        description="projected: judges features of a network that knows photographs; for some hundreds of pictures, "
-        "with the hinge and no penalty",
+        description=(
+            "projected: judges features of a network pretrained on photographs; for a few hundred "
+            "pictures, with the hinge loss and no penalty"
+        ),
     )
-    objective: Objective = Field("relativistic", title="Objective", description="What the two networks play for")
-    batch_size: int = Field(32, ge=2, le=4096, title="Batch size", description="Pictures a step")
-    learning_rate: float = Field(5e-4, gt=0, le=1, title="Learning rate", description="Peak rate of Adam, of both")
+    objective: Objective = Field("relativistic", title="Objective", description=("Loss that the two networks train on"))
+    batch_size: int = Field(32, ge=2, le=4096, title="Batch size", description="Pictures per step")
+    learning_rate: float = Field(
+        5e-4, gt=0, le=1, title="Learning rate", description=("Peak rate of Adam, for both networks")
+    )
     gamma: float | None = Field(
         None,
         ge=0,
         le=1000,
         title="Gradient penalty",
-        description="Weight of R1 and R2; empty: 0.2 for pictures of 32 px, and as much more as they have more pixels",
+        description="Weight of R1 and R2; empty: 0.2 at 32 px, scaled with the number of pixels",
     )
     penalty_every: int = Field(
         4,
         ge=1,
         le=64,
         title="Penalty every",
-        description="Steps from one penalty to the next, which weighs as many times more",
+        description="Steps between penalties; each weighs that many times more",
         json_schema_extra=MORE,
     )
     augmentation: Literal["none", "fixed", "adaptive"] = Field(
         "adaptive",
         title="Augmentation",
-        description="What the discriminator sees changed, so that few pictures are not learnt by heart",
+        description="Changes to what the discriminator sees, so that a few pictures are not memorised",
         json_schema_extra=MORE,
     )
     strength: float = Field(
@@ -101,7 +105,7 @@ class GANTraining(LatentTraining):
         ge=0,
         le=1,
         title="Strength of augmentation",
-        description="How often a picture is changed; the most, where it adapts",
+        description="How often a picture is changed; the maximum if adaptive",
         json_schema_extra=MORE,
     )
 
@@ -119,7 +123,7 @@ class UnconditionalImage(SamplingParams):
         ge=0.1,
         le=4,
         title="Variety",
-        description="How far from the usual the numbers may lie: less gives safer pictures",
+        description="How far the latents may lie from the mean: less gives safer pictures",
     )
     label: str | None = label_field()
 
@@ -157,9 +161,9 @@ FAMILIES = [
     Family(
         "gan",
         "GAN",
-        "Drawn from chance, each time from the same numbers",
+        "Drawn at random, each time from the same latents",
         tasks=(
-            Task("unconditional-image-generation", "Pictures from chance", UnconditionalImage, live=True),
+            Task("unconditional-image-generation", "Random pictures", UnconditionalImage, live=True),
             VARIATION,
             INTERPOLATION,
         ),

@@ -22,7 +22,7 @@ class MaskedParams(PromptedParams):
         allow_inf_nan=False,
     )
     temperature: float = Field(
-        0.7, ge=0.1, le=2, title="Temperature", description="Less is calmer, more is wilder", allow_inf_nan=False
+        0.7, ge=0.1, le=2, title="Temperature", description="Lower is calmer, higher is wilder", allow_inf_nan=False
     )
     steps: int = Field(16, ge=2, le=64, title="Steps", description="How many times tokens are chosen", strict=True)
 

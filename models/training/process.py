@@ -108,7 +108,7 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
     settings = {"family": family.name, "collection_version": data.card["version"], **params.model_dump(mode="json")}
     if changed := remember(run.path / "run.json", settings, family.training) if run.is_first else []:
         raise UsedWrongly(
-            "The run in {path} has another {parts}; choose another folder", path=run.path, parts=", ".join(changed)
+            "The run in {path} has a different {parts}; choose another folder", path=run.path, parts=", ".join(changed)
         )
     run.beat("preparing")
     train_with_rollback(importlib.import_module(family.trainer).train, params, data, run)
@@ -154,7 +154,7 @@ def main() -> int:
     except Diverged as error:
         return failed(
             run,
-            Message("{reason}, also with half the learning rate; the last good checkpoint stays", reason=error.message),
+            Message("{reason}, even with half the learning rate; the last good checkpoint stays", reason=error.message),
         )
     except Unsuitable as error:
         return failed(run, error.message, 2)

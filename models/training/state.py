@@ -109,9 +109,7 @@ def unpack(tensors: dict[str, Tensor], **parts: Part) -> None:
         own = {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
         if isinstance(part, nn.Module):
             if own.keys() != part.state_dict().keys():
-                raise CheckpointError(
-                    "the {name} that this run has saved is of an earlier version; start a new run", name=name
-                )
+                raise CheckpointError("this run saved its {name} with an earlier version; start a new run", name=name)
             part.load_state_dict(own)
         else:
             state: dict[int, dict[str, Tensor]] = {}
@@ -122,7 +120,7 @@ def unpack(tensors: dict[str, Tensor], **parts: Part) -> None:
                 index = int(of) if of.isdigit() else index_of.get(of)  # earlier states have numbers
                 if index is None:
                     raise CheckpointError(
-                        "this run has saved what {name} keeps of {of}, which is no more; start a new run",
+                        "this run's saved {name} has state for {of}, which no longer exists; start a new run",
                         name=name,
                         of=of,
                     )

@@ -28,7 +28,7 @@ class TextToImageParams(PromptedParams):
         le=15,
         title="Guidance",
         allow_inf_nan=False,
-        description="1 draws freely; more keeps closer to the prompt",
+        description="1 draws freely; higher keeps closer to the prompt",
         json_schema_extra={"step": 0.5, "more": True},
     )
     temperature: float = Field(
@@ -37,7 +37,7 @@ class TextToImageParams(PromptedParams):
         le=2,
         title="Temperature",
         allow_inf_nan=False,
-        description="Less is calmer, more is wilder",
+        description="Lower is calmer, higher is wilder",
         json_schema_extra={"step": 0.05, "more": True},
     )
     top_k: int = Field(
@@ -46,7 +46,7 @@ class TextToImageParams(PromptedParams):
         le=1000,
         title="Top k",
         strict=True,
-        description="Each token is chosen among the k likeliest",
+        description="Each token is chosen from the k likeliest",
         json_schema_extra=MORE,
     )
 
@@ -63,9 +63,9 @@ class TransformerConfig(BaseModel):
     encoder_hidden: int = Field(512, ge=32, le=16384, description="Width of the encoder's feed-forward layers")
     decoder_hidden: int = Field(640, ge=32, le=16384, description="Width of the decoder's feed-forward layers")
     grid: int = Field(8, ge=1, le=64, description="Tokens along one side of a picture")
-    image_vocabulary: int = Field(1000, ge=2, le=65536, description="Different tokens of the autoencoder")
+    image_vocabulary: int = Field(1000, ge=2, le=65536, description="Codebook size of the autoencoder")
     text_vocabulary: int = Field(1536, ge=300, le=65536, description="Sub-word tokens")
-    prompt_length: int = Field(32, ge=4, le=512, description="Sub-word tokens of a prompt that are read")
+    prompt_length: int = Field(32, ge=4, le=512, description="Maximum sub-word tokens of a prompt")
     sentence_width: int = Field(
         512, description="Of the multilingual sentence embedding", json_schema_extra={"fixed": True}
     )
@@ -105,7 +105,7 @@ class TransformerTraining(PromptedTraining):
         ge=0,
         le=1,
         title="Plain share",
-        description="Share trained on the picture itself",
+        description="Share trained on the unaltered picture",
         json_schema_extra=MORE,
     )
 
@@ -115,7 +115,7 @@ def problem(params: TransformerTraining, card_of: Callable[[str], dict[str, Any]
     autoencoder, network = card_of(params.autoencoder), params.network
     if params.start_from and not shares_tokens_with(card_of(params.start_from), autoencoder):
         return Message(
-            "{name} draws with other tokens than those of {autoencoder}",
+            "{name} draws with tokens other than those of {autoencoder}",
             name=params.start_from,
             autoencoder=params.autoencoder,
         )
@@ -126,7 +126,7 @@ def problem(params: TransformerTraining, card_of: Callable[[str], dict[str, Any]
     grid, vocabulary = shape.size // 8, math.prod(shape.levels)
     if (grid, vocabulary) != (network.grid, network.image_vocabulary):
         return Message(
-            "{name} makes {grid} x {grid} tokens of {vocabulary}; set grid and image_vocabulary so",
+            "{name} makes {grid} x {grid} tokens of {vocabulary}; set grid and image_vocabulary to match",
             name=params.autoencoder,
             grid=grid,
             vocabulary=vocabulary,

@@ -21,12 +21,12 @@ BYTES_A_CHANNEL = 60
 class VAEConfig(LatentConfig):
     """Shape of a VAE with a global latent; encoder and decoder mirror each other."""
 
-    latent: int = Field(128, ge=2, le=1024, multiple_of=2, description="Numbers that a picture becomes")
+    latent: int = Field(128, ge=2, le=1024, multiple_of=2, description="Latent dimensions of a picture")
     width: Width = Field(64, description="Channels of the finest grid")
     max_width: Width = Field(192, description="Channels of the coarsest grid, at most")
-    likelihood: LikelihoodName = Field("discretised-logistic", description="Of a pixel around what the decoder says")
+    likelihood: LikelihoodName = Field("discretised-logistic", description=("Of a pixel around the decoder's output"))
     prior_width: int = Field(128, ge=16, le=2048, multiple_of=4, description="Hidden width of the prior's flow")
-    prior_layers: int = Field(6, ge=2, le=32, description="Couplings of the flow")
+    prior_layers: int = Field(6, ge=2, le=32, description="Coupling layers of the flow")
     directions: int = Field(
         0,
         ge=0,
@@ -49,7 +49,7 @@ class VAETraining(BoundTraining, LatentTraining):
         gt=0,
         le=10,
         title="Fixed scale",
-        description="Spread of a pixel around what the decoder says, in [-1, 1]; empty learns it",
+        description="Spread of a pixel around the decoder's output, in [-1, 1]; empty learns it",
         json_schema_extra=MORE,
     )
 
@@ -110,8 +110,8 @@ PRESETS = (
     Preset("good", "Good", 8000),
     Preset("best", "Best", 30_000),
 )
-RUN_SHEET = "Held-out originals beside what comes back; below, drawn from chance"
-CHANCE = Task("unconditional-image-generation", "Pictures from chance", DrawnFromPrior, live=True)
+RUN_SHEET = "Held-out originals beside their reconstructions; below, random pictures"
+CHANCE = Task("unconditional-image-generation", "Random pictures", DrawnFromPrior, live=True)
 
 FAMILIES = [
     MIXING,

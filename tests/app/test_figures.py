@@ -17,6 +17,6 @@ def test_what_was_measured_alike_is_one_table() -> None:
     (table,) = tables
     assert table.columns == ["style", "distance to real", "both"]
     assert [name for name, _ in table.rows] == ["mixed", "real drawing"]
-    assert facts == [("held-out distance of features", 0.63), ("kernel distance", {"drawn": 1.0, "noise": 7.0})]
+    assert facts == [("held-out feature distance", 0.63), ("kernel distance", {"drawn": 1.0, "noise": 7.0})]
     assert arranged({}) == ([], [])
     assert arranged({"psnr_db": 30})[0] == [("PSNR (dB)", 30)]

@@ -173,7 +173,7 @@ def test_a_studio_that_stops_leaves_a_fetch(wheel: PyPIPackage, monkeypatch: pyt
     fetching.fetch(name, None)
     assert offer(name).status == "here"
     fetching.write_notes(name, ImportOut(accepted=1))  # as a process leaves them that is killed
-    assert offer(name).status == "failed" and offer(name).error == "The studio was stopped meanwhile"
+    assert offer(name).status == "failed" and offer(name).error == "The studio was stopped in the meantime"
 
 
 @pytest.mark.usefixtures("in_process")

@@ -345,7 +345,7 @@ def test_object_storage_that_is_away_is_said_to_be(keys: None) -> None:
     store = S3Storage("s3://danqing/works", f"http://127.0.0.1:{free_port()}")
     with pytest.raises(Unavailable) as raised:
         store.put(b"hello")
-    assert raised.value.message == "The storage is away; nothing was saved; try again in a few seconds"
+    assert raised.value.message == "The storage is unreachable; nothing was saved, try again in a few seconds"
     assert raised.value.retry_after == 5
     for ask in (
         lambda: store.get("0" * 64),
@@ -353,7 +353,7 @@ def test_object_storage_that_is_away_is_said_to_be(keys: None) -> None:
         lambda: store.delete("0" * 64),
         lambda: store.after("", 10),
     ):
-        with pytest.raises(Unavailable, match="The storage is away; try again in a few seconds"):
+        with pytest.raises(Unavailable, match="The storage is unreachable; try again in a few seconds"):
             ask()
     assert store.problem() == "The storage does not answer"
 

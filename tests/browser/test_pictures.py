@@ -36,7 +36,7 @@ def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_
     follow(page.get_by_role("link", name="More like this"))
     expect(page.locator(".chosen li")).to_have_count(1)
     assert violations(page) == []
-    frame = page.get_by_alt_text("What it would be")
+    frame = page.get_by_alt_text("Live preview")
     expect(frame).to_be_visible()
     before, strength = frame.get_attribute("src"), page.get_by_label("Strength")
     page.locator("[data-for=field-strength]").fill("0.9")
@@ -54,9 +54,9 @@ def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_
     follow(page.get_by_role("link", name="Mix works"))
     expect(page.locator(".chosen li")).to_have_count(1)
     page.locator(".pick").nth(3).click()
-    page.get_by_label("Search works to take").fill("no such work anywhere")
-    expect(page.get_by_role("group", name="Works to take")).to_have_text("Nothing found")
-    page.get_by_label("Search works to take").fill("oil")
+    page.get_by_label("Search works to use").fill("no such work anywhere")
+    expect(page.get_by_role("group", name="Works to use")).to_have_text("Nothing found")
+    page.get_by_label("Search works to use").fill("oil")
     expect(page.locator(".pick").first).to_be_visible()
     (tmp_path / "kite.png").write_bytes(drawing(3))
     page.locator("[data-files]").set_input_files(tmp_path / "kite.png")
@@ -108,7 +108,7 @@ def test_pictures_are_dropped_and_pasted(open_page: Open) -> None:
     for count, kind in enumerate(("drop", "paste"), 1):
         page.evaluate(HAND_OVER, [kind, list(drawing(count))])
         expect(page.locator(".chosen li")).to_have_count(count)
-    expect(page.get_by_alt_text("What it would be")).to_be_visible()
+    expect(page.get_by_alt_text("Live preview")).to_be_visible()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

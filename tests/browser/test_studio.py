@@ -259,7 +259,7 @@ def test_the_gallery_scrolls_without_end_and_searches_as_one_types(open_page: Op
     expect(page.locator(".card")).to_have_count(16)
     assert "q=many+3" in page.url or "q=many%203" in page.url
     page.get_by_role("searchbox").fill("no such thing")
-    expect(page.get_by_text("No work fits what you look for.")).to_be_visible()
+    expect(page.get_by_text("No works match your search.")).to_be_visible()
 
 
 def test_a_search_stays_in_its_tab_and_a_model_is_chosen_at_once(open_page: Open) -> None:
@@ -297,7 +297,7 @@ def test_a_work_is_named_tagged_marked_trashed_and_taken_back(open_page: Open) -
     expect(page.get_by_role("heading", level=1)).to_have_text("The fox")
     page.get_by_role("button", name="Move to the trash").click()
     expect(page.get_by_text("This work is in the trash.")).to_be_visible()
-    page.get_by_role("button", name="Take it back").click()
+    page.get_by_role("button", name="Restore").click()
     expect(page.get_by_text("This work is in the trash.")).to_have_count(0)
 
 
@@ -353,7 +353,7 @@ def test_pages_fit_a_phone_in_the_dark_and_are_accessible(open_page: Open, path:
 def test_what_draws_nothing_by_itself_has_a_page_too(open_page: Open) -> None:
     page = open_page()
     page.goto("/models")
-    expect(page.get_by_role("heading", name="What others build on")).to_be_visible()
+    expect(page.get_by_role("heading", name="Models that others build on")).to_be_visible()
     follow(page.get_by_role("link", name="Emoji autoencoder"))
     expect(page.get_by_role("img", name="Contact sheet")).to_be_visible()
     expect(page.get_by_role("link", name="Export")).to_be_visible()

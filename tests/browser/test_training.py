@@ -109,7 +109,7 @@ def test_a_run_is_paused_resumed_compared_and_cancelled(open_page: Open) -> None
     page.get_by_label("Compare with").select_option("Kites")
     follow(page.get_by_role("button", name="Compare", exact=True))
     expect(page.locator(".u-legend").first).to_contain_text("loss · Kites")
-    page.get_by_label("Steps in all").fill("1")
+    page.get_by_label("Total steps").fill("1")
     page.get_by_role("button", name="Change the budget").click()
     expect(page.locator("#problem")).to_contain_text("steps already")
     page.get_by_role("button", name="Cancel").click()
@@ -137,7 +137,7 @@ def test_what_cannot_be_launched_is_said_beside_its_field(open_page: Open) -> No
 def test_a_model_is_trained_on_from_its_page(open_page: Open) -> None:
     page = open_page()
     page.goto("/models/open-peeps")
-    follow(page.get_by_role("link", name="Train on from this"))
+    follow(page.get_by_role("link", name="Fine-tune this model"))
     start, size = page.get_by_label("Start from"), page.get_by_label("Size", exact=True)
     expect(start).to_have_value("open-peeps")
     expect(size).to_be_disabled()

@@ -120,7 +120,7 @@ def test_a_new_family(studio: Studio, tmp_path: Path) -> None:
     assert finished(admin, admin.post("/generations", json=request).json()["id"])["status"] == "succeeded"
     browser = studio.signed_in("admin")
     assert "Less gives safer" in browser.get("/create", params={"model": "kites"}).text.replace("less", "Less")
-    assert "Numbers that a picture becomes" in browser.get("/train/new", params={"family": "components"}).text
+    assert "Latent dimensions of a picture" in browser.get("/train/new", params={"family": "components"}).text
 
 
 def test_a_new_medium(studio: Studio, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def test_what_would_be_different_is_said(artist: httpx.Client) -> None:
         assert answer.status_code == 200, answer.text
         return list(answer.json()["differences"])
 
-    replaced = "The model has been replaced since: it will draw something else"
+    replaced = "The model has since been replaced: it will draw something else"
     assert differences() == [replaced]
     assert differences(model="long-gone", version="0.0.1") == [
         "The model long-gone is not here",

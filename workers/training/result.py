@@ -64,7 +64,7 @@ def result_of(taken: Lease[TrainingRun], end: End) -> Result:
         describe(model, {"not_measured": ended(end.code, taken)})
         return Result("succeeded")
     if end.code == IN_USE:
-        return Result("again", Message("An earlier process of this run holds its folder and does not end."))
+        return Result("again", Message("An earlier process of this run still holds its folder and does not exit."))
     # A GPU's memory tells the process; for lack of any other the kernel kills it, and it says nothing.
     if end.phase == OUT_OF_MEMORY or (end.kills > 0 and end.phase != "failed"):
         return smaller(taken)

@@ -32,7 +32,7 @@ def write(
     """
     if taken.medium not in WRITERS:
         raise Invalid(
-            "No family trains on {medium} yet; the dataset can be kept, looked at and exported",
+            "No family trains on {medium} yet; the dataset can be kept, viewed and exported",
             medium=Message(taken.medium),
         )
     return WRITERS[taken.medium](folder, taken, size, wanted, check_cancelled)

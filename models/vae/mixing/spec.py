@@ -24,12 +24,12 @@ class MixingConfig(BaseModel):
 
     size: Literal[32, 64, 128, 256] = Field(64, description="Side of a picture", json_schema_extra={"unit": "px"})
     content: int = Field(32, ge=1, le=64, description="Channels of the content")
-    style: int = Field(32, ge=2, le=512, description="Numbers of the style")
+    style: int = Field(32, ge=2, le=512, description="Dimensions of the style")
     widths: tuple[Width, Width, Width] = Field((152, 96, 48), description="Channels at 1/8, 1/4 and 1/2 of the size")
-    full: int = Field(24, ge=0, le=1024, description="Channels at the whole size; 0 ends at half of it")
-    encoder_blocks: int = Field(1, ge=1, le=8, description="Residual blocks of the content's encoder, a grid")
+    full: int = Field(24, ge=0, le=1024, description="Channels at full size; 0 stops at half size")
+    encoder_blocks: int = Field(1, ge=1, le=8, description="Residual blocks of the content encoder, per grid")
     decoder_blocks: int = Field(2, ge=1, le=8, description="Residual blocks of the decoder, at 1/8 and at 1/4")
-    likelihood: LikelihoodName = Field("laplace", description="Of a pixel around what the decoder says")
+    likelihood: LikelihoodName = Field("laplace", description="Of a pixel around the decoder's output")
     classes: int = Field(0, ge=0, le=1000, description="Styles that have a name", json_schema_extra=OF_COLLECTION)
 
     @model_validator(mode="before")
@@ -58,7 +58,7 @@ class MixingTraining(BoundTraining, SharpenedTraining):
         ge=0,
         le=100,
         title="Statistics weight",
-        description="Late share of how alike the statistics of features are, wherever things are drawn",
+        description="Weight, late in training, of matching feature statistics regardless of position",
         json_schema_extra=MORE,
     )
     classifier_weight: float = Field(
@@ -66,7 +66,7 @@ class MixingTraining(BoundTraining, SharpenedTraining):
         ge=0,
         le=100,
         title="Classifier weight",
-        description="Late share of how well a classifier tells the drawing's style",
+        description="Weight, late in training, of a classifier recognising the drawing's style",
         json_schema_extra=MORE,
     )
     label_weight: float = Field(
@@ -74,7 +74,7 @@ class MixingTraining(BoundTraining, SharpenedTraining):
         ge=0,
         le=100,
         title="Label weight",
-        description="Share of how well the style's name is told from its latents",
+        description="Weight of predicting the style's name from its latents",
         json_schema_extra=MORE,
     )
     ema_decay: EMADecay = 0.999
@@ -93,20 +93,20 @@ class MixParams(SamplingParams):
         None,
         max_length=MOST_MIXED,
         title="Content",
-        description="How much of what each picture shows; empty takes all of the first",
-        json_schema_extra={"widget": "weights", "usual": "first", "part": "weights", "of": IMAGE},
+        description="How much of each picture's content; empty takes all of the first",
+        json_schema_extra={"widget": "weights", "default": "first", "part": "weights", "of": IMAGE},
     )
     style_weights: Weights | None = Field(
         None,
         max_length=MOST_MIXED,
         title="Style",
-        description="How much of how each picture is drawn; empty takes all of the last",
-        json_schema_extra={"widget": "weights", "usual": "last", "part": "weights", "of": IMAGE},
+        description="How much of each picture's style; empty takes all of the last",
+        json_schema_extra={"widget": "weights", "default": "last", "part": "weights", "of": IMAGE},
     )
     path: bool = Field(
         False,
-        title="The way between",
-        description="Spread the pictures along the way from the first style to the last",
+        title="Interpolate",
+        description="Spread the pictures from the first style to the last",
         json_schema_extra={"part": "path"},
     )
 
@@ -116,7 +116,7 @@ class MixParams(SamplingParams):
             if weights is not None and sum(weights) <= 0:
                 raise ValueError("at least one weight must be more than 0")
         if self.count > 1 and not self.path:
-            raise ValueError("pictures of one mixture are all the same: choose the way between")
+            raise ValueError("pictures of one mixture are all the same: choose “Interpolate”")
         return self
 
 
@@ -128,13 +128,13 @@ class RestyleParams(SamplingParams):
         1.0, ge=0, le=1, title="Strength", description="How far from the picture's own style: 0 keeps it"
     )
     variety: float = Field(
-        0.5, ge=0, le=1.5, title="Variety", description="How unlike one another drawings in this style are"
+        0.5, ge=0, le=1.5, title="Variety", description="How much drawings in this style differ from each other"
     )
 
     @model_validator(mode="after")
     def something(self) -> RestyleParams:
         if self.count > 1 and (self.strength == 0 or (self.label and self.variety == 0)):
-            raise ValueError("pictures of no strength, or of no variety in one style, are all the same: ask for one")
+            raise ValueError("with strength 0, or variety 0 in one style, all pictures are the same: ask for one")
         return self
 
 
@@ -165,7 +165,7 @@ STYLED = {
 MIXING = Family(
     "mixing-vae",
     "Mixing VAE",
-    "From above: what a picture shows, the style of another, what is made of them, and the artist's own",
+    "From the top: one picture's content, another's style, the two mixed, and the artist's own",
     tasks=(
         Task(INTERPOLATION.name, "Content and style", MixParams, inputs=INTERPOLATION.inputs, live=True),
         Task(VARIATION.name, "In another style", RestyleParams, inputs=VARIATION.inputs, live=True),
