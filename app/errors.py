@@ -12,6 +12,7 @@ class DomainError(MessageError):
 
     status: ClassVar[int] = 400
     title: ClassVar[str] = "Bad request"
+    code: ClassVar[str] = "bad-request"  # for programs: the same in every language
 
     def __init__(
         self,
@@ -34,43 +35,43 @@ class DomainError(MessageError):
 
 
 class Unauthenticated(DomainError):
-    status, title = 401, "Sign in first"
+    status, title, code = 401, "Sign in first", "unauthenticated"
 
 
 class Forbidden(DomainError):
-    status, title = 403, "Not allowed"
+    status, title, code = 403, "Not allowed", "forbidden"
 
 
 class NotFound(DomainError):
-    status, title = 404, "Not found"
+    status, title, code = 404, "Not found", "not-found"
 
 
 class Conflict(DomainError):
-    status, title = 409, "Conflict"
+    status, title, code = 409, "Conflict", "conflict"
 
 
 class TooLarge(DomainError):
-    status, title = 413, "Too large"
+    status, title, code = 413, "Too large", "too-large"
 
 
 class UnsupportedMedia(DomainError):
-    status, title = 415, "Unsupported media type"
+    status, title, code = 415, "Unsupported media type", "unsupported-media"
 
 
 class Invalid(DomainError):
-    status, title = 422, "Invalid request"
+    status, title, code = 422, "Invalid request", "invalid"
 
 
 class OutOfRange(DomainError):
-    status, title = 416, "The file has no such range"
+    status, title, code = 416, "The file has no such range", "out-of-range"
 
 
 class TooMany(DomainError):
-    status, title = 429, "Too many requests"
+    status, title, code = 429, "Too many requests", "too-many"
 
 
 class Unavailable(DomainError):
-    status, title = 503, "Unavailable for the moment"
+    status, title, code = 503, "Unavailable for the moment", "unavailable"
 
 
 UNEXPECTED = "Something went wrong on our side; it is in the log"
@@ -81,8 +82,8 @@ FILE_IS_DAMAGED = (
 
 
 class StorageFull(DomainError):
-    status, title = 507, "The storage is full"
+    status, title, code = 507, "The storage is full", "storage-full"
 
 
 class Damaged(DomainError):
-    status, title = 500, "The file is damaged"
+    status, title, code = 500, "The file is damaged", "damaged"

@@ -14,8 +14,8 @@ from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.staticfiles import StaticFiles
 
@@ -42,7 +42,7 @@ from app.uploads.api import router as uploads_api
 from app.users.api import router as users_api
 from app.users.deps import authenticate
 from app.version import VERSION
-from app.web.middleware import Forwarded, HeadMiddleware, Probes, StudioMiddleware
+from app.web.middleware import Forwarded, HeadMiddleware, KnownHosts, Probes, StudioMiddleware
 from app.web.responses import (
     on_client_gone,
     on_domain_error,
@@ -122,7 +122,16 @@ def create_app() -> FastAPI:
     # From the innermost outwards.
     application.add_middleware(GZipMiddleware, minimum_size=1024, compresslevel=4)  # but pictures, and live streams
     application.add_middleware(StudioMiddleware)
-    application.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts, www_redirect=False)
+    if settings.cors:
+        application.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors,
+            allow_methods=["GET", "POST", "PATCH", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Prefer", "Last-Event-ID", "Range"],
+            expose_headers=["Location", "Retry-After", "Preference-Applied", "X-Request-Id", "Content-Disposition"],
+            max_age=3600,
+        )
+    application.add_middleware(KnownHosts, allowed_hosts=settings.hosts, www_redirect=False)
     application.add_middleware(Probes, routes=health.routes)
     application.add_middleware(HeadMiddleware)
     application.add_middleware(SubPath, prefix=settings.prefix)

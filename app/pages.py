@@ -19,6 +19,7 @@ from app.publishing.pages import router as models_pages
 from app.security import local_path
 from app.settings import get_settings
 from app.training_runs.pages import router as training_pages
+from app.uploads.pages import router as uploads_pages
 from app.users.deps import User, public
 from app.users.pages import router as users_pages
 from app.web.openapi import description
@@ -36,6 +37,7 @@ for pages in (
     datasets_pages,
     training_pages,
     users_pages,
+    uploads_pages,
     admin_pages,
 ):
     router.include_router(pages)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from ipaddress import IPv4Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
 import structlog
@@ -19,11 +21,15 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 from app.breaker import Breaker
 from app.errors import Forbidden, TooMany
 from app.settings import get_settings
+from models.contract.message import Message
 
 COOKIE = "danqing_session"
 KEY_PREFIX = "dq_"
-SIGN_IN_LIMIT = parse("10 per 5 minutes")
-PEER_LIMIT = parse("200 per 5 minutes")  # of one connection's address, whatever it claims to forward
+# Tries of one name from one address: the wait grows with their number, and is nobody's elsewhere.
+PAIR_LIMITS = tuple(parse(item) for item in ("5 per minute", "10 per 10 minutes", "20 per hour", "60 per day"))
+# Of any name from one address, and of one name from anywhere; who has signed in so before is not held up by them.
+ADDRESS_LIMIT, NAME_LIMIT = parse("100 per 10 minutes"), parse("300 per hour")
+KNOWN_SECONDS = 90 * 86400
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 log = structlog.get_logger()
 _silence = Breaker(5.0)
@@ -34,13 +40,14 @@ NO_PASSWORD = passwords.hash(secrets.token_hex())  # verified for unknown users,
 
 @dataclass(frozen=True)
 class Principal:
-    """Whoever makes a request. `via` is "session" or "key", `credential` the hash of either."""
+    """Whoever makes a request. `via` is "session" or "key", `credential` the hash of either; `scopes` are a key's."""
 
     id: str
     name: str
     role: str
     via: str
     credential: str = ""
+    scopes: tuple[str, ...] = ()
 
     @property
     def is_admin(self) -> bool:
@@ -76,14 +83,59 @@ def _limits() -> tuple[Storage, MemoryStorage]:
 def limit(item: RateLimitItem, *identifiers: str) -> None:
     """Count one more try. Raises TooMany beyond the limit; counts in this process alone while Redis is away."""
     for storage in storages():
+        limiter = FixedWindowRateLimiter(storage)
         try:
-            allowed = FixedWindowRateLimiter(storage).hit(item, *identifiers)
+            if limiter.hit(item, *identifiers):
+                return
+            ends = limiter.get_window_stats(item, *identifiers).reset_time
         except Exception as error:
             failed(error)
             continue
-        if not allowed:
-            raise TooMany("Too many attempts; wait a few minutes", retry_after=item.get_expiry())
-        return
+        seconds = max(1, round(ends - time.time()))
+        raise TooMany("Too many tries; wait {time}", time=in_words(seconds), retry_after=seconds)
+
+
+def in_words(seconds: int) -> Message:
+    if seconds < 100:
+        return Message("{count} seconds", count=seconds)
+    if seconds < 5400:
+        return Message("{count} minutes", count=round(seconds / 60))
+    return Message("{count} hours", count=round(seconds / 3600))
+
+
+def network_of(address: str) -> str:
+    """What one household or machine has of addresses: of IPv6 that is a network of 64 bits."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ip_network(f"{found}/64", strict=False))
+
+
+def is_known(*identifiers: str) -> bool:
+    """Whether `remember_known` was called for these within KNOWN_SECONDS."""
+    for storage in storages():
+        try:
+            return storage.get(known_key(*identifiers)) > 0
+        except Exception as error:
+            failed(error)
+    return False
+
+
+def remember_known(*identifiers: str) -> None:
+    for storage in storages():
+        try:
+            storage.clear(known_key(*identifiers))
+            storage.incr(known_key(*identifiers), KNOWN_SECONDS)
+            return
+        except Exception as error:
+            failed(error)
+
+
+def known_key(*identifiers: str) -> str:
+    return "/".join(("KNOWN", *identifiers))
 
 
 def forgive(item: RateLimitItem, *identifiers: str) -> None:

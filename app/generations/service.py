@@ -28,6 +28,7 @@ from app.generations.schemas import GenerationIn, GenerationOut, Progress
 from app.generations.tables import FINISHED, UNFINISHED, Generation
 from app.security import Principal
 from app.settings import get_settings
+from app.uploads import quota
 from app.uploads import service as uploads
 from app.validation import invalid_params
 from models.contract.message import Message
@@ -49,6 +50,7 @@ def submit(
         return earlier, False  # also when what it asked for is no longer there
     asked = checked(session, user, given)
     check_quota(session, user, asked.cost)
+    quota.check(session, user.id)
     if asked.params.seed is None:
         asked.params.seed = secrets.randbelow(2**32)
     job = Generation(

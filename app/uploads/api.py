@@ -9,12 +9,13 @@ from fastapi import Request, Response, status
 from app.database import session_scope
 from app.media import TYPES
 from app.security import Principal
-from app.uploads import service
+from app.uploads import quota, service
 from app.uploads.form import OPENAPI, received
-from app.uploads.schemas import UploadOut
+from app.uploads.schemas import UploadList, UploadOut
 from app.users.deps import User
 from app.web.files import ANSWERS, PREVIEW, Size, file_response, preview_response
 from app.web.lanes import DECODING, WRITING
+from app.web.paging import Cursor, Limit, decode, encode
 from app.web.parameters import Id
 from app.web.routing import Router
 
@@ -32,6 +33,18 @@ async def upload(user: User, request: Request) -> UploadOut:
 def add(user: Principal, found: service.Received, name: str) -> UploadOut:
     with session_scope() as session:
         return UploadOut.model_validate(service.add(session, user, found, name))
+
+
+@router.get("", summary="Own uploads, the newest first")
+def list_uploads(user: User, cursor: Cursor = None, limit: Limit = 50) -> UploadList:
+    with session_scope(writing=False) as session:
+        found, more = service.page(session, user, decode(cursor), limit)
+        return UploadList(
+            items=[UploadOut.model_validate(upload) for upload in found],
+            next_cursor=encode(more) if more else None,
+            used_bytes=quota.used(session, user.id),
+            limit_bytes=quota.limit_bytes(),
+        )
 
 
 @router.get("/{upload_id}", summary="One upload")

@@ -20,3 +20,11 @@ class UploadOut(BaseModel):
     facts: dict[str, Any] = Field(description="What is known of it besides")
     label: str
     created_at: datetime
+    used_at: datetime | None = Field(description="When a job last took it")
+
+
+class UploadList(BaseModel):
+    items: list[UploadOut]
+    next_cursor: str | None
+    used_bytes: int = Field(description="Of all works and uploads of the user")
+    limit_bytes: int = Field(description="What they may be together; 0: no limit")

@@ -16,6 +16,7 @@ from app.security import Principal
 from app.settings import get_settings
 from app.storage import get_storage
 from app.text import shown
+from app.uploads import quota
 from app.uploads.tables import Upload
 
 LABEL_LENGTH = 200
@@ -49,6 +50,7 @@ def content_of(file: BinaryIO) -> bytes:
 
 def add(session: Session, user: Principal, received: Received, file_name: str) -> Upload:
     """The file name is kept as a label only."""
+    quota.check(session, user.id, len(received.kept.content))
     storage_lock(session)
     upload = Upload(
         user_id=user.id,
@@ -86,6 +88,13 @@ def preview(upload: Upload, size: int) -> bytes:
         raise NotFound("There is no picture of this upload")
     make = poster
     return cached_preview(upload.sha256, size, lambda: make(content(upload), upload.media_type))
+
+
+def page(session: Session, user: Principal, before: str | None, limit: int) -> tuple[list[Upload], str | None]:
+    """The newest first, and the id that the next page follows."""
+    query = select(Upload).where(Upload.user_id == user.id).order_by(Upload.id.desc()).limit(limit + 1)
+    found = list(session.scalars(query.where(Upload.id < before) if before else query))
+    return found[:limit], found[limit - 1].id if len(found) > limit else None
 
 
 def get(session: Session, user: Principal, upload_id: str) -> Upload:

@@ -12,6 +12,7 @@ from app.database import session_scope
 from app.errors import Forbidden, Unauthenticated
 from app.security import COOKIE, Principal
 from app.users import service
+from app.users.scopes import check_scope
 from app.web.responses import wants_json
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -37,6 +38,8 @@ async def authenticate(request: Request) -> Principal | None:
     request.state.user = user
     if user is None and not is_public(request):
         raise Unauthenticated
+    if user is not None and user.via == "key":
+        check_scope(user.scopes, request.method, request.scope["path"])
     return user
 
 

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from fastapi import Form, Request, Response
 from fastapi.responses import RedirectResponse
-from pydantic import ValidationError
 
 from app.database import session_scope
 from app.errors import DomainError, Invalid
@@ -14,7 +13,8 @@ from app.security import COOKIE, local_path
 from app.users import service
 from app.users.api import client_address, set_session_cookie
 from app.users.deps import User, public
-from app.users.schemas import KeyIn, UserChange, UserIn
+from app.users.schemas import KeyIn, UserIn
+from app.users.scopes import OF_ROLE, READ, USUAL
 from app.validation import entered
 from app.web.lanes import HASHING, lane
 from app.web.parameters import Id
@@ -113,23 +113,25 @@ def account_page(
     return render(
         request,
         "users/account.html",
-        {"path": "/account", "row": row, "keys": keys, "new_key": key, "error": error, "saved": saved},
+        {"path": "/account", "row": row, "keys": keys, "new_key": key, "error": error, "saved": saved}
+        | {"scopes": OF_ROLE[row.role], "usual": USUAL},
         status=error.status if error else 200,
     )
 
 
 @router.post("/account/password")
 @lane(HASHING)
-def change_password(request: Request, user: User, new: Entry, current: Entry = "") -> Response:
+def change_password(
+    request: Request, user: User, new: Entry, current: Entry = "", end_keys: Annotated[bool, Form()] = False
+) -> Response:
     try:
-        UserChange(password=new)
+        with entered():
+            UserIn(name=user.name, password=new)
         with session_scope(writing=False) as session:
             service.check_own_password(session, user.id, current)
         password_hash = service.hashed(new)
         with session_scope() as session:
-            token = service.set_own_password(session, user.id, password_hash)
-    except ValidationError:
-        return account_page(request, user, error=Invalid("A password needs at least 8 characters"))
+            token = service.set_own_password(session, user.id, password_hash, end_keys)
     except DomainError as error:
         return account_page(request, user, error=error)
     page = account_page(request, user, saved=True)
@@ -138,18 +140,25 @@ def change_password(request: Request, user: User, new: Entry, current: Entry = "
 
 
 @router.post("/account/keys")
-def add_key(request: Request, user: User, name: Entry) -> Response:
+def add_key(
+    request: Request,
+    user: User,
+    name: Entry,
+    scope: Annotated[list[str], Form()] = [],  # noqa: B006  (FastAPI's way)
+    days: Annotated[str, Form(max_length=5)] = "",
+) -> Response:
     try:
-        wanted = KeyIn(name=name)
-    except ValidationError:
-        return account_page(request, user, error=Invalid("A key needs a name"))
+        with entered():
+            wanted = KeyIn.model_validate({"name": name, "scopes": scope or [READ], "days": days or None})
+    except Invalid as error:
+        return account_page(request, user, error=error)
     with session_scope() as session:
-        _, key = service.create_key(session, user.id, wanted.name)
+        _, key = service.create_key(session, user.id, wanted)
     return account_page(request, user, key=key)
 
 
 @router.post("/account/keys/{key_id}/revoke")
 def revoke_key(user: User, key_id: Id) -> Response:
     with session_scope() as session:
-        service.revoke_key(session, user.id, key_id)
+        service.revoke_key(session, user, key_id)
     return RedirectResponse("/account", status_code=303)

@@ -5,13 +5,35 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from app.text import composed
+from app.users import names, passwords
+
+
+def readable(name: str) -> str:
+    name = composed(name)
+    if why := names.problem(name):
+        raise ValueError(why)
+    return name
+
+
+def not_easy(password: str) -> str:
+    if why := passwords.problem(password):
+        raise ValueError(why)
+    return password
+
 
 Name = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f<>\"'&/\\]+$")
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f\x7f<>\"'&/\\]+$"),
+    AfterValidator(readable),
 ]
-Password = Annotated[str, StringConstraints(min_length=8, max_length=200)]
+Password = Annotated[
+    str, StringConstraints(min_length=passwords.FEWEST, max_length=passwords.MOST), AfterValidator(not_easy)
+]
 Role = Literal["artist", "admin"]
+Scope = Literal["read", "generate", "train", "admin"]
 
 
 class UserIn(BaseModel):
@@ -21,6 +43,12 @@ class UserIn(BaseModel):
     role: Role = "artist"
     password: Password | None = None
 
+    @model_validator(mode="after")
+    def not_its_name(self) -> UserIn:
+        if self.password and (why := passwords.problem(self.password, self.name)):
+            raise ValueError(why)
+        return self
+
 
 class UserChange(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"role": "admin"}]})
@@ -28,6 +56,7 @@ class UserChange(BaseModel):
     role: Role | None = None
     password: Password | None = None
     disabled: bool | None = None
+    revoke_keys: bool = Field(False, description="End every API key of theirs")
 
 
 class UserOut(BaseModel):
@@ -41,9 +70,14 @@ class UserOut(BaseModel):
 
 
 class KeyIn(BaseModel):
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "my script"}]})
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"name": "my script", "days": 90}]})
 
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60, pattern=r"^[^\x00]+$")]
+    scopes: Annotated[list[Scope], Field(min_length=1, description="What it may do; every key reads")] = [
+        "read",
+        "generate",
+    ]
+    days: int | None = Field(None, ge=1, le=3650, description="For so long it is good; empty: until it is revoked")
 
 
 class KeyOut(BaseModel):
@@ -52,7 +86,9 @@ class KeyOut(BaseModel):
     id: str
     name: str
     hint: str = Field(description="The key's first characters")
+    scopes: list[Scope]
     created_at: datetime
+    expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
 

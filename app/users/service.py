@@ -5,27 +5,32 @@ from __future__ import annotations
 import time
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import ColumnElement, and_, delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.database import now, session_scope
 from app.errors import Conflict, Forbidden, Invalid, NotFound, Unauthenticated
 from app.security import (
+    ADDRESS_LIMIT,
     KEY_PREFIX,
-    PEER_LIMIT,
-    SIGN_IN_LIMIT,
+    NAME_LIMIT,
+    PAIR_LIMITS,
     Principal,
     digest,
     forgive,
+    is_known,
     limit,
+    network_of,
     new_api_key,
     new_token,
     passwords,
+    remember_known,
     verify_password,
 )
-from app.text import folded
-from app.users.schemas import UserChange, UserIn
+from app.users.names import key_of
+from app.users.schemas import KeyIn, UserChange, UserIn
+from app.users.scopes import SCOPES
 from app.users.tables import ApiKey, OneTimeLink, User, UserSession
 
 SESSION_DAYS, LINK_HOURS = 30, 24
@@ -39,7 +44,7 @@ def create(session: Session, given: UserIn) -> User:
     """Raises Conflict when the name is taken."""
     user = User(
         name=given.name,
-        name_key=folded(given.name),
+        name_key=key_of(given.name),
         role=given.role,
         password_hash=passwords.hash(given.password) if given.password else None,
     )
@@ -52,7 +57,7 @@ def create(session: Session, given: UserIn) -> User:
 
 
 def by_name(session: Session, name: str) -> User:
-    user = session.scalar(select(User).where(User.name_key == folded(name)))
+    user = session.scalar(select(User).where(User.name_key == key_of(name)))
     if user is None:
         raise NotFound("There is no such user")
     return user
@@ -87,6 +92,8 @@ def change(session: Session, user: User, wanted: UserChange, password_hash: str 
         user.disabled_at = (user.disabled_at or now()) if wanted.disabled else None
     if password_hash is not None:
         user.password_hash = password_hash
+    if wanted.revoke_keys:
+        revoke_keys(session, user.id)
     if password_hash is not None or wanted.disabled:
         session.execute(delete(UserSession).where(UserSession.user_id == user.id))
     return user
@@ -95,14 +102,19 @@ def change(session: Session, user: User, wanted: UserChange, password_hash: str 
 def check_own_password(session: Session, user_id: str, current: str) -> None:
     """Raises Invalid, TooMany. Someone without a password yet (the first admin, whoever came by a link) names none."""
     user = get(session, user_id)
-    limit(SIGN_IN_LIMIT, "password", user.id)
+    for item in PAIR_LIMITS:
+        limit(item, "password", user.id)
     if user.password_hash is not None and not verify_password(current, user.password_hash):
         raise Invalid("The current password is wrong")
+    for item in PAIR_LIMITS:
+        forgive(item, "password", user.id)
 
 
-def set_own_password(session: Session, user_id: str, password_hash: str | None) -> str:
-    """Ends every session and starts a new one, whose token it returns."""
+def set_own_password(session: Session, user_id: str, password_hash: str | None, end_keys: bool = False) -> str:
+    """Ends every session, if wished every key too, and starts a new session, whose token it returns."""
     user = get(session, user_id)
+    if end_keys:
+        revoke_keys(session, user_id)
     change(session, user, UserChange(), password_hash)
     return start_session(session, user)
 
@@ -121,18 +133,24 @@ def start_session(session: Session, user: User) -> str:
 def check_password(session: Session, name: str, password: str, address: str) -> User:
     """Raises TooMany and Unauthenticated; an unknown name takes as long as a wrong password.
 
-    Only reads: hashing is slow on purpose, and must not hold up writers.
+    Only reads: hashing is slow on purpose, and must not hold up writers. Tries are counted by name and address
+    together, so that nobody locks another out; those of all names from one address, and of one name from anywhere,
+    hold up only whom nobody has seen there before.
     """
-    who = folded(name.replace("\0", "").strip())[:200]  # PostgreSQL takes no NUL
-    limit(SIGN_IN_LIMIT, "name", digest(who))
-    limit(SIGN_IN_LIMIT, "address", address)
-    limit(PEER_LIMIT, "peer", address.partition(" ")[0])
+    who, network = key_of(name.replace("\0", "").strip())[:200], network_of(address)  # PostgreSQL takes no NUL
+    pair = digest(who), network
+    for item in PAIR_LIMITS:
+        limit(item, *pair)
+    if not is_known(*pair):
+        limit(ADDRESS_LIMIT, network)
+        limit(NAME_LIMIT, digest(who))
     user = session.scalar(select(User).where(User.name_key == who))
     right = verify_password(password, user.password_hash if user else None)
     if user is None or not right or user.disabled_at:
         raise Unauthenticated(WRONG)
-    forgive(SIGN_IN_LIMIT, "name", digest(who))
-    forgive(SIGN_IN_LIMIT, "address", address)
+    for item in PAIR_LIMITS:
+        forgive(item, *pair)
+    remember_known(*pair)
     return user
 
 
@@ -186,7 +204,7 @@ def still_good(session: Session, principals: set[Principal]) -> set[Principal]:
                 query = query.where(UserSession.token_hash.in_(some), UserSession.expires_at > now())
             else:
                 query = select(ApiKey.key_hash, User.id, User.role).join(User, User.id == ApiKey.user_id)
-                query = query.where(ApiKey.key_hash.in_(some), ApiKey.revoked_at.is_(None))
+                query = query.where(ApiKey.key_hash.in_(some), good_keys())
             for credential, user_id, role in session.execute(query.where(User.disabled_at.is_(None))):
                 good.add((credential, user_id, role))
     return {each for each in principals if (each.credential, each.id, each.role) in good}
@@ -195,9 +213,13 @@ def still_good(session: Session, principals: set[Principal]) -> set[Principal]:
 # --- API keys -------------------------------------------------------------------------------------------------------
 
 
-def create_key(session: Session, user_id: str, name: str) -> tuple[ApiKey, str]:
+def create_key(session: Session, user_id: str, given: KeyIn) -> tuple[ApiKey, str]:
     key = new_api_key()
-    row = ApiKey(user_id=user_id, name=name, hint=key[:9], key_hash=digest(key))
+    expires = now() + timedelta(days=given.days) if given.days else None
+    scopes = sorted(set(given.scopes), key=SCOPES.index)
+    row = ApiKey(
+        user_id=user_id, name=given.name, hint=key[:9], key_hash=digest(key), scopes=scopes, expires_at=expires
+    )
     session.add(row)
     session.flush()
     return row, key
@@ -209,31 +231,46 @@ def keys(session: Session, user_id: str) -> list[ApiKey]:
 
 def all_keys(session: Session) -> list[ApiKey]:
     """Those that are good, of everybody, the last used first."""
-    query = select(ApiKey).where(ApiKey.revoked_at.is_(None))
+    query = select(ApiKey).where(good_keys())
     return list(session.scalars(query.order_by(ApiKey.last_used_at.desc().nulls_last(), ApiKey.id.desc())))
 
 
-def revoke_key(session: Session, user_id: str | None, key_id: str) -> None:
-    """`user_id`: whose it must be; None for an admin, who revokes any. Raises NotFound."""
+def good_keys() -> ColumnElement[bool]:
+    return and_(ApiKey.revoked_at.is_(None), or_(ApiKey.expires_at.is_(None), ApiKey.expires_at > now()))
+
+
+def revoke_key(session: Session, user: Principal | None, key_id: str) -> None:
+    """`user`: whose it must be; None for an operator, who revokes any. Raises NotFound, and Forbidden where a key would
+    end another.
+    """
     found = session.get(ApiKey, key_id)
-    if found is None or user_id not in (None, found.user_id):
+    if found is None or (user and user.id != found.user_id):
         raise NotFound("There is no such key")
+    if user and user.via == "key" and user.credential != found.key_hash:
+        raise Forbidden("A key can revoke itself, and no other; sign in")
     found.revoked_at = found.revoked_at or now()
     forget()
+
+
+def revoke_keys(session: Session, user_id: str) -> int:
+    """All of a user; how many were good."""
+    ended = session.execute(update(ApiKey).where(ApiKey.user_id == user_id, good_keys()).values(revoked_at=now()))
+    forget()
+    return int(ended.rowcount)  # type: ignore[attr-defined]
 
 
 def from_key(session: Session, key: str) -> Principal | None:
     if not key.startswith(KEY_PREFIX):
         return None
     credential = digest(key)
-    query = select(User.id, User.name, User.role, ApiKey.id.label("key"), ApiKey.last_used_at)
+    query = select(User.id, User.name, User.role, ApiKey.id.label("key"), ApiKey.last_used_at, ApiKey.scopes)
     query = query.join(ApiKey, ApiKey.user_id == User.id).where(ApiKey.key_hash == credential)
-    found = session.execute(query.where(ApiKey.revoked_at.is_(None), User.disabled_at.is_(None))).first()
+    found = session.execute(query.where(good_keys(), User.disabled_at.is_(None))).first()
     if found is None:
         return None
     if found.last_used_at is None or now() - found.last_used_at > TOUCH_AFTER:
         _used[found.key] = now()
-    return remember(Principal(found.id, found.name, found.role, "key", credential))
+    return remember(Principal(found.id, found.name, found.role, "key", credential, tuple(found.scopes)))
 
 
 _used: dict[str, datetime] = {}  # keys, and when this process last saw them; what only reads must never write

@@ -11,7 +11,7 @@ from app.database import Base, new_id, now
 
 
 class User(Base):
-    """`name_key` is the name casefolded: names that differ in case only are one. `served_from` and
+    """`name_key` is the same for names that look alike (see `users.names`): they are one. `served_from` and
     `served_until` keep the queue fair, see `generations.turns`.
     """
 
@@ -51,9 +51,15 @@ class ApiKey(Base):
     hint: Mapped[str]  # the first characters, to tell keys apart
     key_hash: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(default=now)
+    scopes: Mapped[list[str]]  # see `users.scopes`
+    expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
     user: Mapped[User] = relationship(lazy="joined")
+
+    @property
+    def is_good(self) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > now())
 
 
 class OneTimeLink(Base):

@@ -107,7 +107,7 @@ def field(name: str, schema: dict[str, Any], required: bool) -> Field:
         required=required,
         more=bool(merged.get("more")),
         family=family,
-        usual=str(merged.get("default", "")),
+        usual=str(merged.get("usual", "")),
         of=str(merged.get("of", "")),
         part=str(merged.get("part", "")),
     )

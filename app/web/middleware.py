@@ -9,6 +9,7 @@ import time
 import structlog
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,12 +20,13 @@ from app.errors import DomainError, TooLarge, UnsupportedMedia
 from app.metrics import REQUEST_SECONDS
 from app.security import SAFE_METHODS, check_origin
 from app.settings import get_settings
-from app.web.responses import CLIENT_GONE, error_response, on_domain_error
+from app.web.responses import CLIENT_GONE, error_response, on_domain_error, wants_json
 from app.web.sub_path import prefix_of
 
 log = structlog.get_logger()
 # Forms with files; the rest of the API takes JSON.
 UPLOAD_PATH = re.compile(r"/api/v1/(uploads|generations/restoration|datasets/[^/]+/items|checkpoints)")
+LOOPBACK = "127.0.0.1,::1"
 TOLD_SECONDS, MOST_TOLD = 3600.0, 100
 UNLOGGED = ("/static/", "/healthz", "/readyz", "/metrics")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -58,7 +60,8 @@ class StudioMiddleware:
             await send(message)
 
         try:
-            check_origin(scope["method"], headers, scope["state"].get("hosts", ()))
+            if not has_key(scope, headers):
+                check_origin(scope["method"], headers, scope["state"].get("hosts", ()))
             check_media_type(scope, headers)
             await self.app(scope, limited(receive, scope, headers), send_with_headers)
         except DomainError as error:
@@ -86,12 +89,13 @@ class StudioMiddleware:
 class Forwarded:
     """What trusted proxies say of a request is believed (X-Forwarded-For, -Proto, -Host, -Prefix); `peer` stays known.
 
-    Another proxy's word is not: all that it sends would count as one address. The log says so, and what it claims tells
-    its visitors apart where they are counted.
+    Where none is named, this machine's own word is believed for the site's address, and not for its visitors': any
+    program here could invent those, and tries are counted by them. The log says what was not believed.
     """
 
     def __init__(self, app: ASGIApp, trusted: str) -> None:
-        self.app = ProxyHeadersMiddleware(app, trusted)  # type: ignore[arg-type]
+        self.app = ProxyHeadersMiddleware(app, trusted or LOOPBACK)  # type: ignore[arg-type]
+        self.believes_visitors = bool(trusted)
         self._told: dict[str, float] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,12 +104,12 @@ class Forwarded:
             state = scope.setdefault("state", {})
             state["peer"] = peer
             headers = Headers(scope=scope)
-            if peer in self.app.trusted_hosts:
+            is_trusted = peer in self.app.trusted_hosts
+            if is_trusted:
                 state["hosts"] = forwarded_hosts(headers)
                 state["prefix"] = prefix_of(headers.get("x-forwarded-prefix", ""))
-            claimed = headers.get("x-forwarded-for", "")
-            if claimed and peer not in self.app.trusted_hosts:
-                state["claimed"] = claimed.rpartition(",")[2].strip()[:100]
+            if "x-forwarded-for" in headers and not (is_trusted and self.believes_visitors):
+                scope["headers"] = [each for each in scope["headers"] if each[0] != b"x-forwarded-for"]
                 self.tell(peer)
         await self.app(scope, receive, send)  # type: ignore[arg-type]
 
@@ -120,6 +124,31 @@ def forwarded_hosts(headers: Headers) -> list[str]:
     """As a browser may have named the studio, by its proxy's word: with the port, where that is told apart."""
     host, port = (headers.get(f"x-forwarded-{name}", "").rpartition(",")[2].strip() for name in ("host", "port"))
     return [host, f"{host}:{port}"] if host and port else [host] if host else []
+
+
+class KnownHosts(TrustedHostMiddleware):
+    """Refuses requests for another site's name, and says what an operator can do about it."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            host = Headers(scope=scope).get("host", "")
+            name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
+            if not self.allow_any and not any(
+                name == known or (known.startswith("*") and name.endswith(known[1:])) for known in self.allowed_hosts
+            ):
+                await error_response(scope, UnknownHost(UNKNOWN_HOST, host=host[:100]))(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+
+class UnknownHost(DomainError):
+    code = "unknown-host"
+
+
+UNKNOWN_HOST = (
+    "The studio does not answer to the name {host}; whoever runs it can add that to DANQING_ALLOWED_HOSTS, or set "
+    "DANQING_URL to the address at which people open it"
+)
 
 
 class Probes:
@@ -152,6 +181,11 @@ class HeadMiddleware:
 
         headers = [(name, value) for name, value in scope["headers"] if name != b"range"]  # RFC 9110, 14.2
         await self.app({**scope, "method": "GET", "headers": headers}, receive, send_headers)
+
+
+def has_key(scope: Scope, headers: Headers) -> bool:
+    """A key is sent by whoever means to: no browser adds it to what another site makes it send, as it adds a cookie."""
+    return headers.get("authorization", "")[:7].lower() == "bearer " and wants_json(scope)
 
 
 def route_template(scope: Scope) -> str:

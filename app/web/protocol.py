@@ -221,7 +221,8 @@ class BoundedProtocol(HttpToolsProtocol):
             cycle.message_event.set()
         answered = in_body and (cycle.response_started or bool(self.pipeline))
         if not silently and not answered:
-            self.write(ProblemResponse(status, HTTPStatus(status).phrase, detail))
+            phrase = HTTPStatus(status).phrase
+            self.write(ProblemResponse(status, phrase, detail, phrase.lower().replace(" ", "-")))
         self.transport.close()
 
     def write(self, response: ProblemResponse) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +28,14 @@ log = structlog.get_logger()
 UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]+')  # in a file's name, on one system or another
 
 
+PROBLEM = "urn:danqing:problem:"
+MOST_ERRORS, LONGEST = 20, 500  # of one answer; characters of each
+
+
+def bounded(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
 class ProblemResponse(Response):
     media_type = "application/problem+json"
 
@@ -35,10 +44,14 @@ class ProblemResponse(Response):
         status: int,
         title: str,
         detail: str,
+        code: str,
         errors: list[Any] | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
-        body = {"type": "about:blank", "title": title, "status": status, "detail": detail, "errors": errors or []}
+        body = {"type": f"{PROBLEM}{code}", "title": title, "status": status, "detail": bounded(detail)}
+        body["errors"] = [{**each, "msg": bounded(each["msg"])} for each in (errors or [])[:MOST_ERRORS]]
+        if len(errors or []) > MOST_ERRORS:
+            body["errors_left_out"] = len(errors or []) - MOST_ERRORS
         super().__init__(json.dumps(body, ensure_ascii=True, default=str), status_code=status, headers=headers)
 
 
@@ -61,7 +74,7 @@ def error_response(scope: Scope, error: DomainError) -> Response:
         language = language_of(Request(scope))
         title, detail = translate(language, error.title), translate(language, error.message)
         errors = [{**each, "msg": translate(language, each.get("msg", error.message))} for each in error.errors]
-        return ProblemResponse(error.status, title, detail, errors, headers)
+        return ProblemResponse(error.status, title, detail, error.code, errors, headers)
     if isinstance(error, Unauthenticated) and scope["method"] in ("GET", "HEAD"):
         query = scope.get("query_string", b"").decode("latin-1")
         target = quote(scope["path"]) + (f"?{query}" if query else "")  # a query is quoted as it comes
@@ -93,7 +106,8 @@ def on_http_error(request: Request, error: Exception) -> Response:
     title = TITLES.get(error.status_code, "Error")
     if not wants_json(request.scope):
         return error_response(request.scope, problem(error.status_code, title))
-    return ProblemResponse(error.status_code, title, str(error.detail), headers=dict(error.headers or {}))
+    code = title.lower().replace(" ", "-")
+    return ProblemResponse(error.status_code, title, str(error.detail), code, headers=dict(error.headers or {}))
 
 
 def problem(status: int, title: str) -> DomainError:
@@ -104,8 +118,13 @@ def problem(status: int, title: str) -> DomainError:
 
 def on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    problems = [{"loc": list(p["loc"]), "msg": of_field(p), "type": p["type"]} for p in error.errors()]
+    problems = [{"loc": place(p["loc"]), "msg": of_field(p), "type": p["type"]} for p in error.errors()]
     return error_response(request.scope, Invalid("Some fields are not valid", errors=problems))
+
+
+def place(loc: Iterable[Any]) -> list[Any]:
+    """Where in the request: names that it made up itself may be of any length."""
+    return [part[:100] if isinstance(part, str) else part for part in loc]
 
 
 def on_surroundings(request: Request, error: Exception) -> Response:
@@ -127,4 +146,4 @@ def on_unexpected(request: Request, error: Exception) -> Response:
 
 
 class InternalError(DomainError):
-    status, title = 500, "Something went wrong on our side; it is in the log under this request's id"
+    status, title, code = 500, "Something went wrong on our side; it is in the log under this request's id", "internal"

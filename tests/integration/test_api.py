@@ -507,7 +507,69 @@ def test_guessing_passwords_is_slowed_and_says_nothing_about_names(fresh_studio:
     "headers", [{"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}, {"Origin": "http://evil.example"}]
 )
 def test_other_sites_cannot_act_for_a_user(studio: Studio, artist: httpx.Client, headers: dict[str, str]) -> None:
-    assert artist.post("/generations", json=request(), headers=headers).status_code == 403
+    browser = studio.signed_in("artist")
+    assert browser.post("/api/v1/generations", json=request(), headers=headers).status_code == 403
+    answer = artist.post("/generations", json=request(), headers=headers)
+    assert answer.status_code == 202, "a key is sent by whoever means to"
+    artist.post(f"/generations/{answer.json()['id']}/cancellation")
+
+
+def test_scripts_of_sites_that_a_setting_names_may_use_a_key(fresh_studio: Any) -> None:
+    studio = fresh_studio(DANQING_CORS_ORIGINS="https://app.example")
+    studio.start("valkey", "web")
+    artist = studio.client("artist")
+    asked = {"Origin": "https://app.example", "Access-Control-Request-Method": "POST"}
+    asked["Access-Control-Request-Headers"] = "authorization,content-type"
+    preflight = httpx.options(f"{studio.url}/api/v1/generations", headers=asked)
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == "https://app.example"
+    answer = artist.get("/models", headers={"Origin": "https://app.example"})
+    assert answer.headers["access-control-allow-origin"] == "https://app.example"
+    assert "access-control-allow-credentials" not in answer.headers, "never with a cookie"
+    other = httpx.options(f"{studio.url}/api/v1/generations", headers={**asked, "Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in other.headers
+
+
+def test_a_key_does_what_its_scopes_say_and_no_more(studio: Studio, artist: httpx.Client) -> None:
+    key = studio.run("key", "add", "artist", "--scope", "read").stdout.strip()
+    with httpx.Client(base_url=f"{studio.url}/api/v1", headers={"Authorization": f"Bearer {key}"}) as reader:
+        assert reader.get("/artworks").status_code == 200
+        refused = reader.post("/generations", json=request())
+        assert refused.status_code == 403 and refused.json()["type"] == "urn:danqing:problem:missing-scope"
+        chinese = reader.post("/generations", json=request(), headers={"Accept-Language": "zh-CN"})
+        assert chinese.json()["type"] == refused.json()["type"] != chinese.json()["detail"] != refused.json()["detail"]
+
+
+def test_errors_are_bounded_however_much_is_wrong(artist: httpx.Client) -> None:
+    body = {**request(), **{f"field {i} {'x' * 500}": 1 for i in range(100)}}
+    answer = artist.post("/generations", json=body)
+    assert answer.status_code == 422 and len(answer.content) < 20_000
+    assert len(answer.json()["errors"]) == 20 and answer.json()["errors_left_out"] == 80
+
+
+def test_uploads_are_listed_and_bounded_by_a_quota(fresh_studio: Any) -> None:
+    studio = fresh_studio(DANQING_MAX_STORAGE_MIB_PER_USER="1")
+    studio.start("valkey", "web")
+    artist = studio.client("artist")
+    noise = [encoded_noise(seed) for seed in range(3)]
+    answers = [artist.post("/uploads", files={"file": (f"{i}.png", each)}) for i, each in enumerate(noise)]
+    assert [answer.status_code for answer in answers] == [201, 507, 507]
+    assert answers[1].json()["type"] == "urn:danqing:problem:storage-quota"
+    found = artist.get("/uploads").json()
+    assert [each["label"] for each in found["items"]] == ["0.png"] and found["used_bytes"] == found["items"][0][
+        "size_bytes"
+    ]
+    assert artist.delete(f"/uploads/{found['items'][0]['id']}").status_code == 204
+    assert artist.post("/uploads", files={"file": ("again.png", noise[1])}).status_code == 201
+
+
+def encoded_noise(seed: int) -> bytes:
+    """A PNG of some 750 KB."""
+    import random
+
+    buffer = io.BytesIO()
+    Image.frombytes("RGB", (512, 512), random.Random(seed).randbytes(512 * 512 * 3)).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def test_a_foreign_host_is_refused(artist: httpx.Client) -> None:
