@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
+import tempfile
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 ROOT = Path(__file__).parent.parent
 
@@ -18,6 +22,17 @@ def database_form(url: str) -> str:
     """SQLAlchemy's form of a database's URL: a plain postgresql:// means psycopg."""
     scheme, separator, rest = url.partition("://")
     return ("postgresql+psycopg" if scheme in ("postgres", "postgresql") else scheme) + separator + rest
+
+
+def without_password(value: object) -> object:
+    """A setting as it may be shown: of a URL, what stands between the name and the host is hidden, and its query."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    scheme, _, rest = value.partition("://")
+    before, at, host = rest.rpartition("@")
+    user = before.partition(":")[0]
+    address, question, _ = (host if at else rest).partition("?")
+    return f"{scheme}://{f'{user}:***@' if ':' in before else before + at}{address}{'?***' if question else ''}"
 
 
 def bracketed(host: str) -> str:
@@ -42,9 +57,16 @@ class Settings(BaseSettings):
     storage_endpoint: str = Field("", description="Endpoint of S3-compatible storage that is not Amazon's")
     allowed_hosts: str = Field("", description="Host names that the site answers to besides its own, comma-separated")
     secure_cookies: bool = Field(False, description="Set where the site is served over HTTPS")
-    trusted_proxies: str = Field("127.0.0.1", description="Addresses whose X-Forwarded-* headers are believed")
+    trusted_proxies: str = Field(
+        "",
+        description="Addresses whose X-Forwarded-* headers are believed; empty: this machine's, but for whom it speaks",
+    )
+    cors_origins: str = Field(
+        "",
+        description="Sites whose scripts may use the API with a key, comma-separated: https://app.example; * for all",
+    )
     metrics_from: str = Field("", description="Networks that read /metrics without a key, comma-separated: 10.0.0.0/8")
-    device: str = Field("auto", description="auto, cpu, cuda or cuda:N")
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     model_cache_mib: int = Field(2048, ge=64, description="Memory for loaded checkpoints of one worker, in MiB")
     lease_seconds: float = Field(30.0, ge=1, description="A job whose worker is silent for so long is given to another")
     sweep_seconds: float = Field(5.0, gt=0, description="Pause between two looks for lost doorbells and leases")
@@ -53,6 +75,7 @@ class Settings(BaseSettings):
     model_wait_hours: int = Field(24, ge=1, description="Hours that a job waits for a worker with its model")
     max_queued_per_user: int = Field(200, ge=1, description="Unfinished jobs that one user may have")
     max_queued_cost_per_user: int = Field(3200, ge=1, description="What they may cost, in pictures of a small model")
+    max_storage_mib_per_user: int = Field(0, ge=0, description="What one user may keep, in MiB; 0: no limit")
     max_streams_per_user: int = Field(30, ge=1, description="Live streams of one user in one web process")
     max_upload_mib: int = Field(20, ge=1, description="Largest upload of an input picture, in MiB")
     max_dataset_upload_mib: int = Field(4096, ge=1, description="Largest upload into a dataset, in MiB")
@@ -68,10 +91,49 @@ class Settings(BaseSettings):
     def absolute(cls, folder: Path) -> Path:
         return folder.expanduser().resolve()
 
-    @field_validator("metrics_from")
+    @field_validator("database_url")
+    @classmethod
+    def of_a_database(cls, url: str) -> str:
+        """Refused without a word of it: there may be a password in it."""
+        try:
+            scheme = make_url(database_form(url)).get_backend_name() if url else "sqlite"
+        except (ArgumentError, NoSuchModuleError, ValueError):
+            scheme = ""
+        if scheme not in ("sqlite", "postgresql"):
+            raise ValueError("must be a URL such as postgresql://user:password@host/name")
+        return url
+
+    @field_validator("redis_url")
+    @classmethod
+    def of_redis(cls, url: str) -> str:
+        if url and urlsplit(url).scheme not in ("redis", "rediss", "unix"):
+            raise ValueError("must be a URL such as redis://host:6379/0, or unix:///folder/valkey.sock?db=0")
+        return url
+
+    @field_validator("storage_url")
+    @classmethod
+    def of_s3(cls, url: str) -> str:
+        if url and (urlsplit(url).scheme != "s3" or not urlsplit(url).netloc):
+            raise ValueError("must be a URL such as s3://bucket/prefix")
+        return url
+
+    @field_validator("cors_origins")
+    @classmethod
+    def of_origins(cls, listed: str) -> str:
+        for origin in (each.strip() for each in listed.split(",")):
+            parts = urlsplit(origin)
+            if origin not in ("", "*") and (not parts.netloc or parts.path not in ("", "/") or parts.query):
+                raise ValueError("must be origins such as https://app.example, without a path")
+        return listed
+
+    @field_validator("metrics_from", "trusted_proxies")
     @classmethod
     def of_networks(cls, listed: str) -> str:
-        networks(listed)  # raises ValueError
+        if listed.strip() != "*":  # of proxies: whoever can reach the studio is one
+            try:
+                networks(listed)
+            except ValueError as error:
+                raise ValueError("must be addresses or networks, comma-separated: 10.0.0.0/8") from error
         return listed
 
     @field_validator("url")
@@ -95,9 +157,11 @@ class Settings(BaseSettings):
         return f"{parts.scheme}://{bracketed(host)}{port}{path}"
 
     @property
-    def database(self) -> str:
-        """URL in SQLAlchemy's form."""
-        return database_form(self.database_url or f"sqlite:///{self.sqlite}")
+    def database(self) -> str | URL:
+        """URL in SQLAlchemy's form; of a file as parts, for its path may have any character."""
+        return (
+            database_form(self.database_url) if self.database_url else URL.create("sqlite", database=str(self.sqlite))
+        )
 
     @property
     def sqlite(self) -> Path:
@@ -127,7 +191,7 @@ class Settings(BaseSettings):
     @property
     def redis(self) -> str:
         """URL in redis-py's form."""
-        return self.redis_url or f"unix://{self.valkey_socket}?db=0"
+        return self.redis_url or f"unix://{quote(str(self.valkey_socket))}?db=0"
 
     @property
     def broker(self) -> str:
@@ -145,6 +209,10 @@ class Settings(BaseSettings):
             own.add(bracketed(urlsplit(self.url).hostname or ""))
         return sorted((own | {h.strip() for h in self.allowed_hosts.split(",") if h.strip()}) - {"0.0.0.0", "[::]"})
 
+    @property
+    def cors(self) -> list[str]:
+        return [origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip()]
+
     def may_read_metrics(self, peer: str) -> bool:
         """`peer` is the address of the connection itself, whatever headers say of where a request came from."""
         try:
@@ -160,6 +228,26 @@ def networks(listed: str) -> list[IPv4Network | IPv6Network]:
     return [ip_network(each.strip(), strict=False) for each in listed.split(",") if each.strip()]
 
 
+def data_folder() -> Path:
+    """The data folder, made where it is missing. Raises SystemExit with a sentence where that cannot be."""
+    folder = get_settings().data
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError as error:
+        print(f"danqing: DANQING_DATA: {folder} cannot be written: {error.strerror}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
 @cache
 def get_settings() -> Settings:
-    return Settings()
+    """Raises SystemExit with a sentence that names the variable."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        from app.validation import of_field
+
+        names = [f"DANQING_{str(p['loc'][0]).upper()}: {of_field(p)}" for p in error.errors(include_input=False)]
+        print(f"danqing: {'; '.join(names)}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -20,7 +20,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError, StatementError
 
 from app.database import Base, engine, open_database
 from app.database.migrate import NEWER, alone, reason, schema_problem, upgrade
-from app.settings import database_form, get_settings
+from app.settings import data_folder, database_form, get_settings
 
 BATCH = 500  # rows in memory at once
 SOURCE, TARGET = "the present database", "the target"
@@ -83,8 +83,7 @@ def target_address(url: str) -> URL:
 @contextmanager
 def stopped_studio() -> Iterator[None]:
     """Holds the lock of `danqing up`, so that none starts meanwhile either."""
-    data = get_settings().data
-    data.mkdir(parents=True, exist_ok=True)
+    data = data_folder()
     with (data / "up.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from app.database import engine
 from app.messages import say
-from app.settings import get_settings
+from app.settings import data_folder
 
 AWAY_SECONDS = 60.0  # how long `migrate` waits for a database that is away
 PAUSE = (0.25, 5.0)  # shortest and longest between two tries
@@ -35,8 +35,7 @@ def alembic_config() -> Config:
 
 def migrate() -> None:
     """Upgrade to the newest revision. Raises SystemExit where the database stays away, or has a newer schema."""
-    data = get_settings().data
-    data.mkdir(parents=True, exist_ok=True)
+    data = data_folder()
     with (data / "migrate.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wait_for(engine())

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from app.errors import DomainError
 from app.messages import fail, say
-from app.settings import ROOT, get_settings
+from app.settings import ROOT, get_settings, without_password
 from app.terminal.datasets import dataset_cli
+from app.terminal.output import Json, print_rows
+from app.terminal.users import key_cli, user_cli
+from app.version import VERSION
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -26,8 +28,6 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     help="Danqing 丹青: a self-hosted studio for art with models that you train yourself.",
 )
-user_cli = typer.Typer(no_args_is_help=True, help="Users.")
-key_cli = typer.Typer(no_args_is_help=True, help="API keys.")
 checkpoint_cli = typer.Typer(no_args_is_help=True, help="Checkpoints.")
 database_cli = typer.Typer(no_args_is_help=True, help="The database.")
 cli.add_typer(user_cli, name="user")
@@ -35,6 +35,20 @@ cli.add_typer(key_cli, name="key")
 cli.add_typer(dataset_cli, name="dataset")
 cli.add_typer(checkpoint_cli, name="checkpoint")
 cli.add_typer(database_cli, name="database")
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(VERSION)
+        raise typer.Exit
+
+
+@cli.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print it")] = False,
+) -> None:
+    """Settings that are wrong end every command with their names."""
+    get_settings()
 
 
 @cli.command()
@@ -146,7 +160,7 @@ def doctor(
         typer.echo(f"{'ok  ' if ok else 'FAIL'}  {name}: {detail}")
     say("")
     for name, field in type(get_settings()).model_fields.items():
-        say(f"DANQING_{name.upper()}={getattr(get_settings(), name)}  ({field.description})")
+        say(f"DANQING_{name.upper()}={without_password(getattr(get_settings(), name))}  ({field.description})")
     raise typer.Exit(1 if problems else 0)
 
 
@@ -294,66 +308,18 @@ def evaluate(
     raise typer.Exit(subprocess.run(command, cwd=ROOT, check=False).returncode)
 
 
-@user_cli.command("add")
-def user_add(name: str, role: Annotated[str, typer.Option(help="artist or admin")] = "artist") -> None:
-    """Add a user; the password comes from stdin, or is prompted for."""
-    from app.database import session_scope
-    from app.database.migrate import migrate as run_migrations
-    from app.users import service
-    from app.users.schemas import UserIn
-
-    password = (
-        typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
-        if sys.stdin.isatty()
-        else sys.stdin.readline().rstrip("\r\n")
-    )
-    try:
-        given = UserIn.model_validate({"name": name, "role": role, "password": password})
-    except ValidationError as error:
-        fail("; ".join(f"{p['loc'][-1]}: {p['msg']}" for p in error.errors()), 2)
-    run_migrations()
-    try:
-        with session_scope() as session:
-            typer.echo(service.create(session, given).id)
-    except DomainError as error:
-        fail(error.message)
-
-
-@user_cli.command("link")
-def user_link(name: str) -> None:
-    """Print a one-time link that signs a user in, to set a new password."""
-    from app.database import session_scope
-    from app.users import service
-
-    try:
-        with session_scope() as session:
-            token = service.create_link(session, service.by_name(session, name).id)
-    except DomainError as error:
-        fail(error.message)
-    typer.echo(f"{get_settings().address}/link/{token}")
-
-
-@key_cli.command("add")
-def key_add(user: str, name: Annotated[str, typer.Option(help="What the key is for")] = "command line") -> None:
-    """Make an API key of a user and print it."""
-    from app.database import session_scope
-    from app.users import service
-
-    try:
-        with session_scope() as session:
-            _, key = service.create_key(session, service.by_name(session, user).id, name)
-    except DomainError as error:
-        fail(error.message)
-    typer.echo(key)
-
-
 @checkpoint_cli.command("list")
-def checkpoint_list() -> None:
+def checkpoint_list(as_json: Json = False) -> None:
     """Print the checkpoints: those that draw, and those that they build on."""
     from app.checkpoints import service
 
-    for name, found in service.checkpoints().items():
-        typer.echo(f"{name}\t{found.family.name}\t{found.sha256[:12]}\t{found.title}")
+    found = service.checkpoints().items()
+    short = 64 if as_json else 12
+    rows = [
+        {"name": name, "family": each.family.name, "sha256": each.sha256[:short], "title": each.title}
+        for name, each in found
+    ]
+    print_rows(rows, as_json)
 
 
 @checkpoint_cli.command("export")
@@ -397,6 +363,45 @@ def checkpoint_import(
     if code == 0:
         distribution.announce(name)
     raise typer.Exit(code)
+
+
+@cli.command()
+def backup(
+    file: Annotated[Path, typer.Argument(help="The tar file to write")],
+    incomplete: Annotated[bool, typer.Option("--incomplete", help="Leave out what is missing or damaged")] = False,
+) -> None:
+    """Write the studio into one file, also while it runs: database, works, datasets, checkpoints, runs."""
+    from app.terminal.backup import BackupFailed
+    from app.terminal.backup import backup as write
+
+    try:
+        lost = write(file, counted, incomplete)
+    except BackupFailed as error:
+        fail(str(error))
+    say("")
+    for digest in lost:
+        say(f"left out: {digest}")
+    typer.echo(file)
+
+
+@cli.command()
+def restore(file: Annotated[Path, typer.Argument(exists=True, help="A file of `danqing backup`")]) -> None:
+    """Fill an empty data folder from a backup, after comparing every file with its hash; print each table's rows."""
+    from app.terminal.backup import BackupFailed
+    from app.terminal.backup import restore as read
+
+    try:
+        tables = read(file, counted)
+    except BackupFailed as error:
+        fail(str(error))
+    say("")
+    for table, rows in tables.items():
+        typer.echo(f"{table}\t{rows}")
+
+
+def counted(files: int, size: int) -> None:
+    if files % 100 == 0:
+        typer.echo(f"\r{files} files", err=True, nl=False)
 
 
 @database_cli.callback()

@@ -7,6 +7,7 @@ import importlib.util
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -48,18 +49,14 @@ def examine() -> Iterator[tuple[str, bool, str]]:
     yield "Python", sys.version_info >= (3, 11), f"{version}; 3.11 or newer is needed"
     parent = next(p for p in [settings.data, *settings.data.parents] if p.exists())
     free = shutil.disk_usage(parent).free >> 20
-    yield (
-        "data folder",
-        os.access(parent, os.W_OK),
-        f"{settings.data} can{'' if os.access(parent, os.W_OK) else 'not'} be written",
-    )
+    yield written(parent, settings.data)
     yield "disk", free > NEEDED_MIB, f"{free} MiB free, {NEEDED_MIB} are needed"
     yield storage(settings)
     lost = vendor.missing()
     yield "front-end libraries", not lost, "there" if not lost else "run `danqing vendor`, which fetches them from npm"
     has_torch = importlib.util.find_spec("torch") is not None
     yield "torch", has_torch, "there" if has_torch else "workers need it: pip install torch (the web process does not)"
-    yield "device", True, f"{gpus()} NVIDIA GPU(s)" if gpus() else "no NVIDIA GPU; the CPU draws"
+    yield device(settings)
     names = ", ".join(checkpoints.catalogue())
     yield "models", bool(names), names or "no checkpoint in models/zoo or in the data folder"
     if not settings.redis_url:
@@ -76,6 +73,27 @@ def examine() -> Iterator[tuple[str, bool, str]]:
         settings.secure_cookies or settings.host in ("127.0.0.1", "localhost", "::1"),
         "set DANQING_SECURE_COOKIES=true behind HTTPS" if not settings.secure_cookies else "sent over HTTPS only",
     )
+
+
+def written(parent: Path, folder: Path) -> tuple[str, bool, str]:
+    """Tried: permissions do not say whether a disk may be written."""
+    try:
+        with tempfile.TemporaryFile(dir=parent) as file:
+            file.write(b"x" * 4096)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return "data folder", False, f"{folder} cannot be written ({error.strerror}); set DANQING_DATA to another one"
+    return "data folder", True, f"{folder} can be written"
+
+
+def device(settings: Settings) -> tuple[str, bool, str]:
+    """A GPU that is asked for has to be there."""
+    found, wanted = gpus(), settings.device
+    if wanted.startswith("cuda"):
+        number = int(wanted.partition(":")[2] or 0)
+        return "device", found > number, f"DANQING_DEVICE={wanted}, and this machine has {found} NVIDIA GPU(s)"
+    return "device", True, f"{found} NVIDIA GPU(s)" if found else "no NVIDIA GPU; the CPU draws"
 
 
 def storage(settings: Settings) -> tuple[str, bool, str]:

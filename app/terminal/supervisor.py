@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import os
 import shutil
@@ -22,7 +23,7 @@ from app.database import engine, session_scope
 from app.database.migrate import migrate
 from app.jobs.registry import queues
 from app.logs import configure_logging
-from app.settings import Settings, get_settings
+from app.settings import Settings, data_folder, get_settings
 from app.users import service as users
 
 READY_SECONDS = 60.0
@@ -170,7 +171,7 @@ def run() -> int:
     """Until SIGINT or SIGTERM. Returns the exit code."""
     settings = get_settings()
     configure_logging(settings.log_format)
-    settings.data.mkdir(parents=True, exist_ok=True)
+    data_folder()
     with (settings.data / "up.lock").open("a") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -181,22 +182,30 @@ def run() -> int:
                 file=sys.stderr,
             )
             return 1
-        if in_use(settings):
-            print(f"danqing: port {settings.port} is in use; set DANQING_PORT to another one", file=sys.stderr)
+        if problem := address_problem(settings):
+            print(f"danqing: {problem}", file=sys.stderr)
             return 1
         return supervise(settings)
 
 
-def in_use(settings: Settings) -> bool:
+def address_problem(settings: Settings) -> str | None:
+    """Why the web process cannot listen where it is to."""
     import socket
 
-    with socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError:
-            return True
-    return False
+    try:
+        family, _, _, _, place = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+    except socket.gaierror:
+        return f"DANQING_HOST: there is no address {settings.host}"
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return f"port {settings.port} is in use; set DANQING_PORT to another one"
+        if error.errno == errno.EACCES:
+            return f"DANQING_PORT: {settings.port} may be used by root alone; set one above 1023"
+        return f"DANQING_HOST: {settings.host} is no address of this machine"
+    return None
 
 
 def supervise(settings: Settings) -> int:
