@@ -78,7 +78,7 @@ def weighted(made: list[Field], values: dict[str, Any], language: str) -> dict[s
     found: dict[str, list[dict[str, Any]]] = {}
     for field in made:
         if field.of:
-            words = {"name": field.name, "title": translate(language, field.title), "default": field.usual}
+            words = {"name": field.name, "title": translate(language, field.title), "usual": field.usual}
             found.setdefault(field.of, []).append({**words, "values": values.get(field.name) or []})
     return found
 

@@ -147,7 +147,7 @@ class InterpolationParams(SamplingParams):
         max_length=MOST_MIXED,
         title="Weight",
         description="How much of each picture; empty takes equal amounts",
-        json_schema_extra={"widget": "weights", "default": "all", "part": "weights", "of": IMAGE},
+        json_schema_extra={"widget": "weights", "usual": "all", "part": "weights", "of": IMAGE},
     )
     variety: float = Field(
         0.0, ge=0, le=1, title="Variety", description="How far each picture strays from the mixture, by its seed"

@@ -96,7 +96,7 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
             recipe.card = {"title": data.card.get("title", data.card["name"])}
         params: Any = validated(family.training, recipe.params, cards(run))
         if recipe.patience and not family.supports_early_stopping(params):
-            raise ValueError("a run that a discriminator sharpens never gets flat: give steps or minutes")
+            raise ValueError("a run sharpened by a discriminator never plateaus: give steps or minutes")
     except FileNotFoundError as error:
         raise UsedWrongly(
             "{path} is missing; fetch the collection first: danqing dataset fetch NAME", path=error.filename

@@ -65,7 +65,7 @@ def test_what_another_draws_with_is_not_replaced_by_what_it_cannot_draw_with(tmp
     writer = imported(published / "writer", {"family": "text-to-image-transformer"})
     card = json.loads((writer / "card.json").read_text())
     (writer / "card.json").write_text(json.dumps({**card, "autoencoder": {"name": "tokens", "sha256": old}}))
-    with pytest.raises(CheckpointError, match="writer draws with the tokens"):
+    with pytest.raises(CheckpointError, match="writer draws with the existing tokens"):
         publish(new, published, "tokens", replace=True)
     assert publish(new, published, "other").is_dir()
     again = json.loads((new / "card.json").read_text())

@@ -258,7 +258,7 @@ def test_a_zip_becomes_captioned_pictures_and_reasons() -> None:
         ),
     )
     assert (result.accepted, result.repeated, result.refused) == (4, 1, 5)
-    assert [(each.name, each.reason) for each in result.repeats] == [("again.png", "It is there already, as a/fox.png")]
+    assert [(each.name, each.reason) for each in result.repeats] == [("again.png", "It is already there, as a/fox.png")]
     assert {item.name: item.caption for item in listed(dataset)} == {
         "a/fox.png": "a red fox",
         "blue_kite.jpg": "blue kite",

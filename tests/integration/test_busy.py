@@ -43,7 +43,10 @@ def test_a_locked_database_holds_up_writers_alone(fresh_studio: Fresh) -> None:
             # All of these are answered while the lock is held, or they would fail: nobody else releases it.
             assert httpx.get(f"{studio.url}/healthz").status_code == 200
             ready = httpx.get(f"{studio.url}/readyz", timeout=30)
-            assert ready.status_code == 503 and "Another writer holds the database" in ready.json()["parts"]["database"]
+            assert (
+                ready.status_code == 503
+                and "The database is locked by another writer" in ready.json()["parts"]["database"]
+            )
             for path in ("/artworks", "/generations", "/models", "/users/me"):
                 assert other.get(path).status_code == 200, path
             assert browser.get("/").status_code == 200

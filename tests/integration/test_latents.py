@@ -109,7 +109,7 @@ def test_a_work_is_varied_and_mixed_and_says_what_it_was_made_from(
     own, others = (client.post("/generations/restoration", files={"file": file}).json() for client in (artist, other))
     assert own == {"request": {**own["request"], "inputs": mixed["inputs"]}, "differences": []}
     assert own["request"]["params"] == {**mixed["params"], "weights": [0.75, 0.25], "path": False}
-    assert others["request"]["inputs"] == {} and "2 of 2" in others["differences"][0]
+    assert others["request"]["inputs"] == {} and "2 of the 2" in others["differences"][0]
 
 
 def test_a_way_leads_from_one_picture_to_the_other(artist: httpx.Client) -> None:

@@ -67,9 +67,9 @@ def test_what_would_be_different_is_said(artist: httpx.Client) -> None:
         "The model long-gone is not here",
         f"It was drawn by version 0.0.1; this is {VERSION}",
     ]
-    assert differences(task="image-variation") == [f"The model {MODEL} does not do this any more"]
+    assert differences(task="image-variation") == [f"The model {MODEL} no longer does this"]
     assert differences(inputs={"images": [{"sha256": "cd" * 32}]})[1:] == [
-        "Not among your pictures: 1 of 1 that it was made from"
+        "Not among your pictures: 1 of the 1 it was made from"
     ]
     unfit = {"prompt": "a fox", "guidance_scale": "much", "sharpness": 3}
     answer = restore(artist, told(params=unfit), **{"Accept-Language": "zh-CN"}).json()

@@ -587,7 +587,7 @@ def test_checkpoints_that_are_not_ours_are_refused(training: Studio, boss: httpx
     assert attempt(("x.zip", archive.getvalue()[:40])).status_code == 422
     good = boss.get("/checkpoints/emoji-fsq/file").content
     assert attempt(("x.zip", good), name="emoji-fsq").status_code == 422, "the name is taken"
-    assert attempt(("x.zip", good), name="emoji-fsq", replace="true").status_code == 422, "and stays"
+    assert attempt(("x.zip", good), name="emoji-fsq", replace="true").status_code == 422, "cannot be deleted"
     assert attempt(("card.json", b"[" * 100_000), ("model.safetensors", b"x")).status_code == 422
     assert attempt(("card.json", b" " * (2 << 20)), ("model.safetensors", b"x")).status_code == 422
     assert attempt(("x.zip", good), name="../x").status_code == 422

@@ -429,7 +429,7 @@ def test_broken_changed_and_foreign_weights_are_refused_with_a_reason(tmp_path: 
 
 
 def test_an_autoencoder_of_other_weights_than_asked_for_is_refused() -> None:
-    with pytest.raises(checkpoint.CheckpointError, match="not the one"):
+    with pytest.raises(checkpoint.CheckpointError, match="do not match"):
         load_autoencoder("emoji-fsq", torch.device("cpu"), "0" * 64)
     with pytest.raises(checkpoint.CheckpointError, match="missing"):
         load_autoencoder("no-such", torch.device("cpu"))

@@ -216,7 +216,7 @@ def test_a_folder_that_an_earlier_process_never_leaves_ends_the_run(process: Cal
 
 def test_a_run_that_never_gets_flat_takes_no_patience() -> None:
     run = add_run(family="mixing-vae", params={"adversarial_weight": 1.0}, status="paused")
-    with session_scope() as session, pytest.raises(Invalid, match="never gets flat"):
+    with session_scope() as session, pytest.raises(Invalid, match="never plateaus"):
         service.extend(session, session.get_one(TrainingRun, run), ExtensionIn(patience=3))
 
 

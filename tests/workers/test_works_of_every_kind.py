@@ -177,7 +177,7 @@ def test_a_work_may_be_what_another_is_made_from_by_its_medium(studio: Poet) -> 
         ({"mask": ["a"]}, ["body", "inputs", "mask"], "This task takes no input called mask"),
         ({"image": ["a"], OPENING: ["b", "b"]}, ["body", "inputs", OPENING], "This task takes 0 to 1 inputs called"),
         ({"image": ["b"]}, ["body", "inputs", "image", 0], "This has to be a picture"),
-        ({"image": ["a"], "images": ["b"]}, ["body", "inputs"], "another word"),
+        ({"image": ["a"], "images": ["b"]}, ["body", "inputs"], "an alias"),
     ],
 )
 def test_what_does_not_fit_a_role_is_refused_by_its_place(
@@ -393,7 +393,7 @@ def test_a_family_learns_from_datasets_of_its_medium(in_process: None) -> None:
     with session_scope() as session:
         made = datasets.create(session, None, DatasetIn(name="Kites", kind="pictures"))
         session.flush()
-        with pytest.raises(Invalid, match="works of another kind"):
+        with pytest.raises(Invalid, match="a different kind of work"):
             planning.source(session, MUSICIAN, made.id, 0, 2)
         with pytest.raises(Invalid, match="0 works; training needs 2"):
             planning.source(session, families()["gan"], made.id, 64, 2)

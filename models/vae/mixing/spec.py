@@ -94,14 +94,14 @@ class MixParams(SamplingParams):
         max_length=MOST_MIXED,
         title="Content",
         description="How much of each picture's content; empty takes all of the first",
-        json_schema_extra={"widget": "weights", "default": "first", "part": "weights", "of": IMAGE},
+        json_schema_extra={"widget": "weights", "usual": "first", "part": "weights", "of": IMAGE},
     )
     style_weights: Weights | None = Field(
         None,
         max_length=MOST_MIXED,
         title="Style",
         description="How much of each picture's style; empty takes all of the last",
-        json_schema_extra={"widget": "weights", "default": "last", "part": "weights", "of": IMAGE},
+        json_schema_extra={"widget": "weights", "usual": "last", "part": "weights", "of": IMAGE},
     )
     path: bool = Field(
         False,
