@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import structlog
 from fastapi import APIRouter, Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
@@ -25,6 +26,7 @@ from app.admin.api import router as admin_api
 from app.artworks.api import router as artworks_api
 from app.checkpoints.api import checkpoints_router
 from app.checkpoints.api import router as models_api
+from app.database import learn_newest
 from app.datasets import fetching
 from app.datasets.api import router as datasets_api
 from app.errors import DomainError
@@ -65,6 +67,7 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
     tempfile.tempdir = str(spool)
     stop = threading.Event()
     fetching.stopping.clear()
+    await asyncio.to_thread(learn_newest)
     sweeper = threading.Thread(target=sweep_forever, args=(stop,), daemon=True, name="sweeper")
     sweeper.start()
     reader = asyncio.create_task(following.run(), name="following")
@@ -74,6 +77,11 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
     fetching.stop()
     sweeper.join(timeout=5)
     tempfile.tempdir = None
+
+
+def operation_id(route: APIRoute) -> str:
+    """What a generated client calls an operation: it stays, wherever the route moves."""
+    return f"{route.tags[0]}_{route.name}".replace("-", "_") if route.tags else route.name
 
 
 def create_app() -> FastAPI:
@@ -90,6 +98,7 @@ def create_app() -> FastAPI:
         openapi_url=None,
         dependencies=[Depends(authenticate)],
         separate_input_output_schemas=True,
+        generate_unique_id_function=operation_id,
     )
     api = APIRouter(prefix="/api/v1")
     for router in (

@@ -15,7 +15,7 @@ import structlog
 from sqlalchemy import ColumnElement, Select, case, func, literal, literal_column, null, select, update
 from sqlalchemy.orm import Session
 
-from app.database import UTCDateTime, clock, now, session_scope
+from app.database import UTCDateTime, clock, not_before, now, session_scope
 from app.generations import turns
 from app.generations.tables import Generation
 from app.jobs.registry import queues
@@ -81,6 +81,7 @@ def claim(
         costs = Counter[str]()
         for lease in leases:
             costs[lease.row.user_id] += lease.row.cost
+            not_before(lease.row.id)  # its works are newer than it, also where this machine's clock is behind
         turns.serve(session, leases[0].row.user_id, costs)
     return leases
 
@@ -221,14 +222,19 @@ class Heartbeat:
             log.warning("look_failed", error=in_words(error))
 
 
-def end(session: Session, lease: Lease[Any], status: str, error: str | None = None) -> bool:
-    """Finish the job if the lease is still ours; False: it is not, roll back. Only here does a job end by a worker."""
+def end(
+    session: Session, lease: Lease[Any], status: str, error: str | None = None, notice: Message | None = None
+) -> bool:
+    """Finish the job if the lease is still ours; False: it is not, roll back. Only here does a job end by a worker.
+    `notice` says what of the request was not used.
+    """
     done = session.execute(
         update(type(lease.row))
         .where(held(lease))
         .values(
             status=status,
             error=error,
+            notice=notice,
             finished_at=now(),
             token=None,
             lease_until=None,

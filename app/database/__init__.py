@@ -3,15 +3,33 @@
 from __future__ import annotations
 
 import os
+import secrets
+import threading
+import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
 import uuid_utils
-from sqlalchemy import JSON, URL, BigInteger, DateTime, Dialect, Engine, Text, create_engine, event, make_url, text
+from sqlalchemy import (
+    JSON,
+    URL,
+    BigInteger,
+    DateTime,
+    Dialect,
+    Engine,
+    Text,
+    create_engine,
+    event,
+    func,
+    make_url,
+    select,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session, sessionmaker
 from sqlalchemy.types import TypeDecorator
 
@@ -62,12 +80,50 @@ class Base(DeclarativeBase):
     }
 
 
-os.register_at_fork(after_in_child=uuid_utils.reseed_rng)
+class Ids:
+    """UUIDv7 (RFC 9562): they sort by the time of their making, also within one millisecond, and also where the clock
+    goes back: lists are in their order, and what is new must not be buried below what is old.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.newest = threading.Lock(), ""
+
+    def make(self) -> str:
+        with self.lock:
+            made = str(uuid_utils.uuid7())
+            self.newest = made if made > self.newest else following(self.newest)
+            return self.newest
+
+    def not_before(self, identifier: str) -> None:
+        """What is made from now on comes after this one."""
+        with self.lock:
+            self.newest = max(self.newest, identifier)
+
+    def forked(self) -> None:
+        self.lock = threading.Lock()
+        uuid_utils.reseed_rng()
 
 
-def new_id() -> str:
-    """A UUIDv7 (RFC 9562): sorts by the time of its making, also within one millisecond of one process."""
-    return str(uuid_utils.uuid7())
+def following(identifier: str) -> str:
+    """An id of the next millisecond."""
+    milliseconds = (uuid.UUID(identifier).int >> 80) + 1
+    a, b = secrets.randbits(12), secrets.randbits(62)
+    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | a << 64 | 2 << 62 | b))
+
+
+_ids = Ids()
+os.register_at_fork(after_in_child=_ids.forked)
+new_id, not_before = _ids.make, _ids.not_before
+
+
+def learn_newest() -> None:
+    """Called once by a process that will make ids: they come after all that are there. Says nothing where the database
+    is away.
+    """
+    with suppress(DBAPIError), session_scope(writing=False) as session:
+        for table in Base.metadata.sorted_tables:
+            if "id" in table.c and (newest := session.scalar(select(func.max(table.c.id)))):
+                not_before(newest)
 
 
 def now() -> datetime:
