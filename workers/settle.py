@@ -58,7 +58,8 @@ def settle(taken: Lease[Generation], works: list[Made]) -> None:
         storage_lock(session)
         if time.time() - stored_at > FRESH_SECONDS:  # they may have been collected, as files that nobody named
             get_storage().put_all(contents)
-        if not lease.end(session, taken, "succeeded"):
+        remark = next((work.output.remark for work in works if work.output.remark), None)
+        if not lease.end(session, taken, "succeeded", notice=remark):
             log.warning("finished_without_lease", job=taken.job)
             return
         session.add_all(rows)

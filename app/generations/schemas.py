@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from app.artworks.schemas import ArtworkBrief
-from app.validation import Slug, Uuid
+from app.validation import Identifier, Slug, Uuid
 from models.contract.message import Message
 from models.contract.tasks import IMAGE
 
@@ -81,7 +81,7 @@ class Progress(BaseModel):
 
 
 class GenerationOut(BaseModel):
-    id: str
+    id: Identifier
     status: Status
     model: str
     task: str
@@ -92,7 +92,9 @@ class GenerationOut(BaseModel):
     progress: Progress
     queue_position: int | None = Field(description="Jobs that will be started before this one; none once it runs")
     error: Message | None
-    notice: Message | None = Field(description="Why it waits longer than its turn")
+    notice: Message | None = Field(
+        description="Why it waits longer than its turn; when it has ended, what of the request was not used"
+    )
     artworks: list[ArtworkBrief]
     created_at: datetime
     started_at: datetime | None
@@ -103,6 +105,22 @@ class GenerationOut(BaseModel):
         """A request for the same, with another seed."""
         asked = GenerationIn(model=self.model, task=self.task, params={**self.params, "seed": None}, inputs=self.inputs)
         return asked.model_dump(exclude_none=True)
+
+
+class Cancellations(BaseModel):
+    """Jobs to cancel at once."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"ids": ["0199c0de-0000-7000-8000-000000000000"]}]}
+    )
+
+    ids: Annotated[list[Uuid], Field(min_length=1, max_length=500)]
+
+
+class CancellationsOut(BaseModel):
+    cancelled: list[str] = Field(description="Ids of jobs that are cancelled, or will be at their worker's next look")
+    ended: list[str] = Field(description="Ids of jobs that had ended")
+    missing: list[str] = Field(description="Ids of which there is no job of the user's")
 
 
 class GenerationList(BaseModel):

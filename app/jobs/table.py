@@ -33,7 +33,7 @@ class Job:
     step: Mapped[int] = mapped_column(default=0)
     total: Mapped[int] = mapped_column(default=0)
     error: Mapped[Message | None]
-    notice: Mapped[Message | None]  # why a queued job waits longer than its turn
+    notice: Mapped[Message | None]  # why it waits longer than its turn; what of the request was not used
     created_at: Mapped[datetime] = mapped_column(default=now)
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
+from models.contract.message import Message
 from models.contract.tasks import IMAGE, LONGEST_PROMPT, TEXT_TO_IMAGE
 from models.contract.values import Picture, Pixels, Value
 
@@ -46,12 +47,13 @@ def requests_of(params_of: Callable[..., Any], prompts: list[str], seed: int, **
 @dataclass
 class Output:
     """One sampled work, and what is to be said of it. `alone` are parameters that give this very one when it is asked
-    for by itself, where they differ from the request's.
+    for by itself, where they differ from the request's; `remark` says what of the request was not used.
     """
 
     value: Value
     facts: dict[str, Any] = field(default_factory=dict)
     alone: dict[str, Any] = field(default_factory=dict)
+    remark: Message | None = None
 
     @property
     def pixels(self) -> Pixels:

@@ -47,7 +47,8 @@ class FlowSampler:
             chosen = [i for i, request in enumerate(batch) if request.params.steps == steps]
             told = partial(self._on_step, on_step, chosen, len(batch), before, total)
             x = self.walk([batch[i] for i in chosen], steps, told)
-            outputs |= {i: Output(Picture(pixels)) for i, pixels in zip(chosen, self.draw(x), strict=False)}
+            for i, pixels in zip(chosen, self.draw(x), strict=False):
+                outputs[i] = Output(Picture(pixels), remark=self.prompts.remark(batch[i].params.prompt))
             before += steps
         return [outputs[i] for i in range(len(batch))]
 

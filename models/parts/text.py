@@ -6,10 +6,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from emoji import replace_emoji
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from models.contract.message import Message
 from models.parts.sentences import SentenceEncoder, normalize
 
+KNOWN_TOKENS = 2  # of an emoji that captions had; its bytes are three and more
 PAD, NULL = 0, 1  # NULL alone stands for "no prompt", which classifier-free guidance contrasts with
 
 
@@ -45,4 +48,29 @@ class PromptEncoder:
         return rows
 
     def encode(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        return self.tokens(texts), self.sentences.encode(texts)
+        """Of prompts: an emoji that no caption of the training had is read as its name."""
+        spelled = [self.spelled(text) for text in texts]
+        return self.tokens(spelled), self.sentences.encode(spelled)
+
+    def spelled(self, text: str) -> str:
+        return replace_emoji(text, lambda found, facts: found if self.knows(found) else f" {name_of(facts)} ")
+
+    def remark(self, text: str) -> Message | None:
+        """What is to be said of a prompt that is longer than what the model reads."""
+        count = len(self.tokenizer.encode(normalize(self.spelled(text))).ids)
+        if count <= self.length:
+            return None
+        return Message(
+            "The prompt has {count} tokens, and the model reads {most}: its end had little effect",
+            count=count,
+            most=self.length,
+        )
+
+    def knows(self, emoji: str) -> bool:
+        """Whether the tokenizer has learnt to write it: one that it never saw is a token a byte."""
+        return len(self.tokenizer.encode(normalize(emoji)).ids) <= KNOWN_TOKENS
+
+
+def name_of(facts: dict[str, str]) -> str:
+    """The name of an emoji in the Unicode Common Locale Data Repository: `:red_heart:` -> red heart."""
+    return facts["en"].strip(":").replace("_", " ").replace("-", " ")

@@ -39,7 +39,9 @@ class TransformerSampler:
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
         """One picture a request; see `sample_tokens`. `on_step` is called after every row of tokens."""
         tokens = sample_tokens(self.network, self.prompts, batch, partial(self._on_step, on_step))
-        return [Output(Picture(pixels)) for pixels in self.draw(tokens)]
+        remarks = [self.prompts.remark(request.params.prompt) for request in batch]
+        drawn = zip(self.draw(tokens), remarks, strict=True)
+        return [Output(Picture(pixels), remark=remark) for pixels, remark in drawn]
 
     def draw(self, tokens: Tensor) -> list[Pixels]:
         """(B, N) tokens -> (H, W, 3) uint8 pictures."""

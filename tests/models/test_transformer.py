@@ -170,6 +170,21 @@ def test_prompts_are_normalised_and_any_script_has_tokens() -> None:
     assert tokens.shape == (2, 32) and (tokens != PAD).any(1).all()
 
 
+def test_an_emoji_is_read_as_its_name_unless_captions_had_it() -> None:
+    plain = PromptEncoder(train_tokenizer(TEXTS * 3, 400), 32)
+    for emoji, name in (
+        ("🦊", "fox"),
+        ("a ❤️ on 🍕", "a red heart on pizza"),
+        ("👩‍🚀", "woman astronaut"),
+        ("☀️", "sun"),
+    ):
+        assert np.array_equal(plain.encode([emoji])[0], plain.encode([name])[0]), emoji
+        assert np.allclose(plain.encode([emoji])[1], plain.encode([name])[1])
+    learnt = PromptEncoder(train_tokenizer([*TEXTS, "🦊", "🦊 noto style"] * 9, 400), 32)
+    assert learnt.knows("🦊") and learnt.spelled("a 🦊") == "a 🦊"
+    assert plain.spelled("3 * 5 #1") == "3 * 5 #1", "digits and signs are no emoji"
+
+
 def test_close_meanings_lie_close_across_languages() -> None:
     fox, fuchs, rocket = prompts().sentences.encode(["red fox", "红色的狐狸", "space rocket"])
     assert np.dot(fox, fuchs) > np.dot(fox, rocket) + 0.2
