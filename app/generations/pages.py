@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
+from app.checkpoints.service import Checkpoint
 from app.database import session_scope
 from app.generations import restoring, service
 from app.generations.schemas import LONGEST_REQUEST, MOST_INPUTS, GenerationIn, InputIn, Restoration
@@ -17,13 +18,14 @@ from app.security import Principal
 from app.users.deps import User
 from app.validation import Uuid, entered
 from app.web.forms import Field, fields
+from app.web.paging import Cursor, decode, encode
 from app.web.parameters import Id, OptionalId, Text
 from app.web.routing import Router
 from app.web.templating import render
 from models.contract.tasks import IMAGE
 
 router = Router()
-RECENT = 12
+RECENT, EXAMPLES = 12, 6
 
 
 @router.get("/create")
@@ -34,6 +36,7 @@ def create(
     task: Text = None,
     artwork: OptionalId = None,
     image: Annotated[list[Uuid] | None, Query(max_length=MOST_INPUTS)] = None,
+    older: Cursor = None,
     wanted_request: Annotated[str | None, Query(alias="request", max_length=LONGEST_REQUEST)] = None,
 ) -> Response:
     """A form from the model's schema, filled in by a `request` as the API takes it, or by the one that made `artwork`;
@@ -42,7 +45,7 @@ def create(
     catalogue = checkpoints.catalogue()
     with session_scope(writing=False) as session:
         filled = filled_in(session, user, artwork, wanted_request)
-        latest, _ = service.page(session, user, None, RECENT)
+        latest, more = service.page(session, user, decode(older), RECENT)
         shown = {job.id: job for job in [*latest, *service.unfinished(session, user)]}
         described = service.describe(session, sorted(shown.values(), key=lambda job: job.id, reverse=True))
         recent, _ = artworks.page(session, user, artworks.Filter(), None, RECENT)
@@ -69,8 +72,17 @@ def create(
             "values": filled.request.params if filled else {},
             "differences": filled.differences if filled else [],
             "jobs": described,
+            "older": encode(more) if more else None,
+            "examples": examples_of(chosen, language_of(request)) if chosen else [],
         },
     )
+
+
+def examples_of(checkpoint: Checkpoint, language: str) -> list[str]:
+    """Prompts that the model's own training watched, those in the reader's language first."""
+    watched = checkpoint.card.get("training", {}).get("watched") or []
+    is_chinese = language.startswith("zh")
+    return sorted(watched, key=lambda prompt: prompt.isascii() == is_chinese)[:EXAMPLES]
 
 
 def weighted(made: list[Field], values: dict[str, Any], language: str) -> dict[str, list[dict[str, Any]]]:

@@ -12,7 +12,7 @@ const place = document.getElementById("jobs");
 
 if (form) {
   const inputs = new Inputs(form);
-  const left = carry(form, ".models a, .task-tabs a", { others: () => ({ inputs: { ...left.inputs, ...inputs.given() } }) });
+  const left = carry(form, ".models a, .task-tabs a", { others: () => ({ inputs: { ...left.inputs, ...inputs.given() } }), refresh: true });
   inputs.take(left.inputs ?? {});
   const words = place.dataset;
   const request = new RequestForm(form, inputs, words.lost, (job) => jobs.add(job.id));

@@ -24,6 +24,7 @@ export class RequestForm {
     });
     for (const slider of form.querySelectorAll("[data-for]")) tie(slider, document.getElementById(slider.dataset.for));
     if (form.querySelector("[data-style]")) styles(form);
+    if (form.querySelector("[data-example]")) examples(form);
   }
 
   params() {
@@ -85,6 +86,20 @@ export class RequestForm {
       this.submitting = false;
     }
   }
+}
+
+// Prompts to start from; the last button takes one of them by chance.
+function examples(form) {
+  const prompt = form.querySelector(".field.prompt textarea");
+  const known = [...form.querySelectorAll("[data-example]")].map((button) => button.dataset.example);
+  form.addEventListener("click", ({ target }) => {
+    const button = target.closest("[data-example], [data-surprise]");
+    if (!button) return;
+    const others = known.filter((each) => each !== prompt.value);
+    prompt.value = button.dataset.example ?? others[Math.floor(Math.random() * others.length)];
+    hasChanged(prompt);
+    prompt.focus();
+  });
 }
 
 // As if somebody had typed it: the live frame follows.

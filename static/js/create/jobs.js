@@ -47,7 +47,15 @@ export class Jobs {
     const focused = element.contains(document.activeElement);
     element.replaceWith(fresh);
     if (focused) fresh.querySelector("a, button")?.focus();
+    if (document.hidden) this.tell(fresh.dataset.status === "succeeded");
     this.ended.textContent = [fresh.querySelector(".prompt"), fresh.querySelector("[data-text]")].map((part) => part.textContent.trim()).join(": ");
+  }
+
+  // The tab says that something is done until somebody looks.
+  tell(isGood) {
+    this.title ??= document.title;
+    document.title = `${isGood ? "✓" : "✗"} ${this.title}`;
+    document.addEventListener("visibilitychange", () => (document.title = this.title), { once: true });
   }
 
   // However long the studio takes to answer.

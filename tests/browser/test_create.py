@@ -1,0 +1,98 @@
+"""The create page with a history: what is needed is in sight, and nothing that was typed is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.pages import follow
+from tests.browser.test_datasets import violations
+from tests.studio import request
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Page]
+MANY = 14  # jobs: more than the page shows at first
+
+
+@pytest.fixture
+def busy_page(open_page: Open) -> Callable[..., Page]:
+    """A page of somebody who has drawn much."""
+
+    def make(**options: object) -> Page:
+        page = open_page(**options)
+        for number in range(MANY):
+            answer = page.request.post("/api/v1/generations", data=request(f"history {number}"))
+            assert answer.status == 202, answer.text()
+        return page
+
+    return make
+
+
+def in_sight(page: Page, place: Locator) -> bool:
+    box, size = place.bounding_box(), page.viewport_size
+    assert box and size
+    return box["y"] >= 0 and box["y"] + box["height"] <= size["height"]
+
+
+@pytest.mark.parametrize(("width", "height"), [(1366, 768), (1920, 1080), (390, 844)])
+def test_the_button_is_in_sight_wherever_the_history_is_scrolled(
+    busy_page: Callable[..., Page], width: int, height: int
+) -> None:
+    page = busy_page(viewport={"width": width, "height": height})
+    page.goto("/create?model=emoji-transformer")
+    expect(page.locator(".job").nth(11)).to_be_visible()
+    button = page.get_by_role("button", name="Draw", exact=True)
+    assert in_sight(page, button)
+    if width > 800:
+        page.get_by_text("More", exact=True).click()
+        for place in (0.5, 1.0):
+            page.evaluate("share => scrollTo(0, share * document.body.scrollHeight)", place)
+            assert in_sight(page, button), place
+            page.get_by_label("Guidance").first.scroll_into_view_if_needed()
+            assert in_sight(page, page.get_by_label("Guidance").first)
+    assert violations(page) == []
+
+
+def test_older_jobs_are_a_click_away(busy_page: Callable[..., Page]) -> None:
+    page = busy_page()
+    page.goto("/create?model=emoji-transformer")
+    first = page.locator(".job").first.get_attribute("data-job")
+    follow(page.get_by_role("link", name="Older jobs"))
+    jobs = [job.get_attribute("data-job") for job in page.locator(".job").all()]
+    assert jobs and first not in jobs[-2:] and min(filter(None, jobs)) < str(first)
+
+
+def test_what_was_typed_survives_a_refresh(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/create?model=emoji-transformer")
+    page.get_by_label("Prompt").fill("a kite over the sea")
+    page.get_by_label("Count").fill("3")
+    page.reload()
+    expect(page.get_by_label("Prompt")).to_have_value("a kite over the sea")
+    expect(page.get_by_label("Count")).to_have_value("3")
+    page.goto("/models")
+    page.goto("/create?model=emoji-transformer")
+    expect(page.get_by_label("Prompt")).to_have_value("a kite over the sea")
+
+
+def test_examples_show_what_the_model_knows(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/create?model=emoji-transformer")
+    page.get_by_text("What it knows").click()
+    page.get_by_role("button", name="a red heart").click()
+    expect(page.get_by_label("Prompt")).to_have_value("a red heart")
+    page.get_by_role("button", name="Surprise me").click()
+    expect(page.get_by_label("Prompt")).not_to_have_value("a red heart")
+
+
+def test_the_tab_says_when_a_picture_is_done(open_page: Open) -> None:
+    page = open_page()
+    page.add_init_script("Object.defineProperty(document, 'hidden', {get: () => true})")
+    page.goto("/create?model=emoji-transformer")
+    page.get_by_label("Prompt").fill("a fox")
+    page.get_by_label("Prompt").press("Enter")
+    expect(page).to_have_title("✓ Create · Danqing 丹青")
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page).to_have_title("Create · Danqing 丹青")
