@@ -50,6 +50,7 @@ def docs(request: Request, user: User) -> Response:
     return render(request, "docs.html")
 
 
+@router.get("/openapi.json")
 @router.get("/api/v1/openapi.json")
 def openapi(request: Request, user: User) -> JSONResponse:
     return JSONResponse(description(request.app, getattr(request.state, "base", "")))

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, StringConstraints, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from app.errors import Invalid
 from models.contract.card import LONGEST_NAME, NAME
@@ -29,7 +29,8 @@ def no_controls(value: str | None) -> str | None:
 
 
 Slug = Annotated[str, StringConstraints(pattern=NAME, max_length=LONGEST_NAME)]
-Uuid = Annotated[str, AfterValidator(uuid_text)]
+Identifier = Annotated[str, Field(json_schema_extra={"format": "uuid"})]  # one of ours
+Uuid = Annotated[Identifier, AfterValidator(uuid_text)]
 
 # What is said of a field, by pydantic's type of what is wrong; filled in from its context.
 OF_FIELDS = {

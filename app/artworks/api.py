@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query, Request, Response, status
+from fastapi.responses import StreamingResponse
 
-from app.artworks import service
-from app.artworks.schemas import ArtworkChange, ArtworkList, ArtworkOut
+from app.artworks import selection, service
+from app.artworks.schemas import ArtworkChange, ArtworkList, ArtworkOut, Selection, SelectionOut
 from app.database import session_scope
 from app.media import TYPES, suffix_of
 from app.users.deps import User
 from app.web.files import ANSWERS, FOREVER, PREVIEW, Size, file_response, preview_response
 from app.web.paging import Cursor, Limit, decode, encode
-from app.web.parameters import Id, Text
+from app.web.parameters import Flag, Id, Text
+from app.web.responses import attachment
 from app.web.routing import Router
 
 router = Router(prefix="/artworks", tags=["artworks"])
@@ -26,9 +28,9 @@ def list_artworks(
     model: Text = None,
     task: Text = None,
     tag: Text = None,
-    favourite: bool | None = None,
-    trashed: bool = False,
-    studio: bool = False,
+    favourite: Flag | None = None,
+    trashed: Flag = False,
+    studio: Flag = False,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> ArtworkList:
@@ -36,6 +38,21 @@ def list_artworks(
     with session_scope(writing=False) as session:
         found, more = service.page(session, user, wanted, decode(cursor), limit)
         return ArtworkList(items=found, next_cursor=encode(more) if more else None)
+
+
+@router.post(
+    "/selection",
+    summary="Change many artworks, or download them as one zip",
+    response_model=SelectionOut,
+    responses={200: {"content": {"application/zip": {}}}},
+)
+def change_selection(user: User, wanted: Selection) -> SelectionOut | Response:
+    if wanted.action == "download":
+        with session_scope(writing=False) as session:
+            content = selection.zipped(session, user, wanted.ids)
+        return StreamingResponse(content, media_type="application/zip", headers=attachment("danqing.zip"))
+    with session_scope() as session:
+        return selection.change(session, user, wanted)
 
 
 @router.get("/{artwork_id}", summary="One artwork")
@@ -73,7 +90,7 @@ def get_file(
     request: Request,
     user: User,
     artwork_id: Id,
-    download: Annotated[bool, Query(description="Answer as an attachment")] = False,
+    download: Annotated[Flag, Query(description="Answer as an attachment")] = False,
 ) -> Response:
     with session_scope(writing=False) as session:
         artwork = service.get(session, user, artwork_id)

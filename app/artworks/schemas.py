@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, computed_field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StringConstraints, computed_field
 
 from app.media import of_type
+from app.validation import Identifier, Uuid
 
 Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40, pattern=r"^[^\x00-\x1f,]+$")]
 Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00]*$")]
@@ -20,8 +21,28 @@ class ArtworkChange(BaseModel):
 
     title: Title | None = None
     tags: Annotated[list[Tag], Field(max_length=30)] | None = None
-    favourite: bool | None = None
+    favourite: StrictBool | None = None
     visibility: Literal["private", "studio"] | None = Field(None, description="`studio`: every signed-in user sees it")
+
+
+class Selection(BaseModel):
+    """What is done to which works."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"ids": ["0199c0de-0000-7000-8000-000000000000"], "action": "trash"}]},
+    )
+
+    ids: Annotated[list[Uuid], Field(min_length=1, max_length=500)]
+    action: Literal["trash", "restore", "favourite", "unfavourite", "tag", "untag", "download"] = Field(
+        description="`download` answers with one zip of the files"
+    )
+    tags: Annotated[list[Tag], Field(max_length=30)] = []
+
+
+class SelectionOut(BaseModel):
+    changed: int
+    missing: list[str] = Field(description="Ids of which there is no work of the user's")
 
 
 class ArtworkBrief(BaseModel):
@@ -29,8 +50,8 @@ class ArtworkBrief(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    id: str
-    generation_id: str | None
+    id: Identifier
+    generation_id: Identifier | None
     position: int
     title: str
     tags: list[str]

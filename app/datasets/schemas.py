@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.media import MEDIA
-from app.validation import no_controls
+from app.validation import Identifier, no_controls
 from models.contract.message import Message
 
 Name = Annotated[
@@ -48,7 +48,7 @@ class DatasetChange(BaseModel):
 class DatasetOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
-    id: str
+    id: Identifier
     name: str
     description: str
     kind: Kind
@@ -73,7 +73,7 @@ class ItemOut(BaseModel):
 
     model_config = ConfigDict(from_attributes=True)
 
-    id: str
+    id: Identifier
     name: str
     media_type: str
     sha256: str | None
@@ -84,7 +84,7 @@ class ItemOut(BaseModel):
     facts: dict[str, Any] = Field(
         description="Of music: notes, parts, seconds, ...; of a film: frames, seconds; of a text: ..."
     )
-    similar_to: str | None
+    similar_to: Identifier | None
     refusal: Message | None
     created_at: datetime
 

@@ -13,8 +13,16 @@ from fastapi import Depends, Header, Request, Response, status
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from app.database import session_scope
+from app.errors import Conflict, NotFound
 from app.generations import restoring, service, streams
-from app.generations.schemas import GenerationIn, GenerationList, GenerationOut, Restoration
+from app.generations.schemas import (
+    Cancellations,
+    CancellationsOut,
+    GenerationIn,
+    GenerationList,
+    GenerationOut,
+    Restoration,
+)
 from app.generations.streams import describe, sent, status_event
 from app.generations.tables import FINISHED
 from app.i18n import language_of, translate
@@ -32,7 +40,7 @@ from app.web.parameters import Id
 from app.web.routing import Router
 
 router = Router(prefix="/generations", tags=["generations"])
-LONGEST_WAIT = 60.0
+LONGEST_WAIT = 60  # seconds
 Key = Annotated[
     str | None,
     Header(
@@ -43,7 +51,12 @@ Key = Annotated[
     ),
 ]
 Prefer = Annotated[
-    str | None, Header(max_length=200, description="`wait=30` answers when the job has ended, or after 30 seconds")
+    str | None,
+    Header(
+        max_length=200,
+        description="`wait=30` answers when the job has ended, or after 30 seconds; `wait` alone means 60, and no wait "
+        "is longer. `Preference-Applied` says which",
+    ),
 ]
 
 
@@ -65,7 +78,9 @@ async def submit(
     idempotency_key: Key = None,
     prefer: Prefer = None,
 ) -> GenerationOut:
-    seconds = wait_seconds(prefer)
+    seconds = wait_seconds(request.headers.getlist("prefer") if prefer else [])
+    if seconds:
+        response.headers["Preference-Applied"] = f"wait={seconds}"
     async with following.listen(user) as listener:
         job = await WRITING.run(user.id, partial(create, user, given, idempotency_key, request.state.id))
         response.headers["Location"] = f"/api/v1/generations/{job.id}"
@@ -111,9 +126,16 @@ def own_job(user: User, generation_id: Id) -> GenerationOut:
 OwnJob = Annotated[GenerationOut, Depends(own_job)]
 
 
-def wait_seconds(prefer: str | None) -> float:
-    found = re.search(r"\bwait=(\d{1,4})\b", prefer or "")
-    return min(float(found[1]), LONGEST_WAIT) if found else 0.0
+def wait_seconds(prefer: list[str]) -> int:
+    """RFC 7240: the first `wait` counts, alone it is as long as may be; what is no number is no preference."""
+    for preference in ",".join(prefer).split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait":
+            value = value.strip().strip('"')
+            if not value:
+                return LONGEST_WAIT
+            return min(int(value[:9]), LONGEST_WAIT) if value.isascii() and value.isdecimal() else 0
+    return 0
 
 
 def resume_from(last_event_id: str | None) -> str:
@@ -131,6 +153,26 @@ def list_generations(
     with session_scope(writing=False) as session:
         found, more = service.page(session, user, decode(cursor), limit, status)
         return GenerationList(items=service.describe(session, found), next_cursor=encode(more) if more else None)
+
+
+@router.post("/cancellations", summary="Cancel many jobs")
+def cancel_many(user: User, wanted: Cancellations) -> CancellationsOut:
+    found: dict[str, list[str]] = {"cancelled": [], "ended": [], "missing": []}
+    events = []
+    for identifier in dict.fromkeys(wanted.ids):
+        try:
+            with session_scope() as session:
+                job = service.cancel(session, service.get(session, user, identifier))
+                found["cancelled"].append(identifier)
+                if job.status == "cancelled":
+                    events.append(status_event(service.describe_one(session, job)))
+        except Conflict:
+            found["ended"].append(identifier)
+        except NotFound:
+            found["missing"].append(identifier)
+    for event in events:
+        publish(user.id, event)
+    return CancellationsOut(**found)
 
 
 @router.get("/{generation_id}", summary="One job")

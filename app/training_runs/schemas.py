@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from app.datasets.schemas import Name
-from app.validation import Slug, no_controls
+from app.validation import Identifier, Slug, no_controls
 from models.contract.message import Message
 from models.contract.recipe import MAX_MINUTES, MAX_STEPS
 
@@ -61,7 +61,7 @@ class TrainingRunIn(Budget):
         {}, description="Of the works of a dataset; see the family's schema. `fit` and `mirror` may stand beside it"
     )
     seed: Annotated[int, Field(ge=0, le=2**53 - 1, strict=True)] = 0
-    evaluate: bool = Field(True, description="Measure what it has trained at the end, for its card")
+    evaluate: StrictBool = Field(True, description="Measure what it has trained at the end, for its card")
 
     @model_validator(mode="before")
     @classmethod
@@ -87,7 +87,7 @@ class PublicationIn(BaseModel):
     title: Annotated[Text, StringConstraints(max_length=80)] | None = Field(None, description="Else the run's name")
     description: Text = ""
     license: Text = ""
-    replace: bool = Field(False, description="Take the place of a checkpoint of this name")
+    replace: StrictBool = Field(False, description="Take the place of a checkpoint of this name")
 
 
 class RunProgress(BaseModel):
@@ -97,7 +97,7 @@ class RunProgress(BaseModel):
 
 
 class TrainingRunOut(BaseModel):
-    id: str
+    id: Identifier
     name: str
     status: Status
     phase: str = Field(description="What a running run does: preparing, training, evaluating, ...")

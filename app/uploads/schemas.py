@@ -7,11 +7,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from app.validation import Identifier
+
 
 class UploadOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
-    id: str
+    id: Identifier
     sha256: str
     media_type: str
     size_bytes: int

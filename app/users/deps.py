@@ -9,13 +9,17 @@ from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
 from app.database import session_scope
-from app.errors import Forbidden, Unauthenticated
+from app.errors import Forbidden, Invalid, Unauthenticated
 from app.security import COOKIE, Principal
 from app.users import service
 from app.users.scopes import check_scope
+from app.validation import OF_FIELDS
+from app.web.methods import unknown_parameters
 from app.web.responses import wants_json
+from models.contract.message import Message
 
 F = TypeVar("F", bound=Callable[..., object])
+NO_FIELD = OF_FIELDS["extra_forbidden"]
 PUBLIC: set[str] = set()  # names of the endpoint functions that need no sign-in
 
 
@@ -40,7 +44,19 @@ async def authenticate(request: Request) -> Principal | None:
         raise Unauthenticated
     if user is not None and user.via == "key":
         check_scope(user.scopes, request.method, request.scope["path"])
+    if request.query_params and request.scope["path"].startswith("/api/"):
+        check_parameters(request)
     return user
+
+
+def check_parameters(request: Request) -> None:
+    """Raises Invalid for a query parameter that is none: whoever mistypes a filter must not get everything."""
+    unknown = unknown_parameters(request.app, request.method, request.scope["path"], set(request.query_params))
+    if unknown:
+        problems = [
+            {"loc": ["query", name[:100]], "msg": Message(NO_FIELD), "type": "extra_forbidden"} for name in unknown
+        ]
+        raise Invalid("Some fields are not valid", errors=problems)
 
 
 def credential_of(request: Request) -> tuple[str, str] | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StringConstraints, model_validator
 
 from app.text import composed
 from app.users import names, passwords
+from app.validation import Identifier
 
 
 def readable(name: str) -> str:
@@ -55,14 +56,14 @@ class UserChange(BaseModel):
 
     role: Role | None = None
     password: Password | None = None
-    disabled: bool | None = None
-    revoke_keys: bool = Field(False, description="End every API key of theirs")
+    disabled: StrictBool | None = None
+    revoke_keys: StrictBool = Field(False, description="End every API key of theirs")
 
 
 class UserOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
-    id: str
+    id: Identifier
     name: str
     role: Role
     created_at: datetime
@@ -83,7 +84,7 @@ class KeyIn(BaseModel):
 class KeyOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
-    id: str
+    id: Identifier
     name: str
     hint: str = Field(description="The key's first characters")
     scopes: list[Scope]

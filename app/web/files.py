@@ -16,7 +16,9 @@ from app.storage import get_storage
 from app.web.responses import error_response
 
 BLOCK = 256 << 10
-RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,1000})-([0-9]{0,1000})[ \t]*", re.IGNORECASE)
+RANGES = re.compile(r"bytes=(.*)", re.IGNORECASE)
+RANGE = re.compile(r"([0-9]{0,1000})-([0-9]{0,1000})")
+MOST_RANGES = 100  # of one header; more are as no header
 ANSWERS: dict[int | str, dict[str, Any]] = {
     206: {"description": "The part that `Range` asks for"},
     304: {"description": "It is what `If-None-Match` names"},
@@ -94,14 +96,29 @@ def is_known(request: Request, headers: dict[str, str]) -> bool:
 
 
 def asked_for(request: Request, size: int, tag: str) -> range | None:
-    """Where the one part lies that is asked for, empty when nothing of it is there; None for the whole.
+    """Where the one part lies that is asked for, empty when nothing that is asked for is there; None for the whole.
 
     The whole answers several parts at once, what is no range, and a range of another file than this (`If-Range`).
     """
-    found = RANGE.fullmatch(request.headers.get("range", ""))
-    if found is None or request.headers.get("if-range", tag) != tag:
+    ranges = RANGES.fullmatch(request.headers.get("range", "").strip())
+    if ranges is None or request.headers.get("if-range", tag) != tag:
         return None
-    first, last = found.groups()
+    listed = [each.strip(" \t") for each in ranges[1].split(",")[: MOST_RANGES + 1]]
+    parts = [part_of(each, size) for each in listed if each]  # a list may have empty places (RFC 9110, 5.6.1)
+    found = [part for part in parts if part is not None]
+    if not parts or len(found) < len(parts) or len(listed) > MOST_RANGES:
+        return None
+    if len(found) == 1 or not any(found):
+        return found[0]
+    return None
+
+
+def part_of(text: str, size: int) -> range | None:
+    """None for what is no range."""
+    matched = RANGE.fullmatch(text)
+    if matched is None:
+        return None
+    first, last = matched.groups()
     if first:
         if last and int(last) < int(first):
             return None

@@ -5,10 +5,21 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Path, Query
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
-from app.validation import no_controls, uuid_text
+from app.validation import OF_FIELDS, no_controls, uuid_text
+from models.contract.message import Message
 
-Id = Annotated[str, Path(max_length=36), AfterValidator(uuid_text)]
+Id = Annotated[str, Path(max_length=36, json_schema_extra={"format": "uuid"}), AfterValidator(uuid_text)]
+
+
+def true_or_false(value: object) -> object:
+    """A flag in an address is `true` or `false`; "yes", "1" and "on" may be mistakes for something else."""
+    if isinstance(value, str) and value not in ("true", "false"):
+        raise ValueError(Message(OF_FIELDS["bool_type"]))
+    return value
+
+
+Flag = Annotated[bool, BeforeValidator(true_or_false)]
 Text = Annotated[str | None, Query(max_length=200), AfterValidator(no_controls)]
 OptionalId = Annotated[str | None, Query(max_length=36), AfterValidator(lambda value: value and uuid_text(value))]

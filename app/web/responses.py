@@ -106,8 +106,8 @@ def on_http_error(request: Request, error: Exception) -> Response:
     title = TITLES.get(error.status_code, "Error")
     if not wants_json(request.scope):
         return error_response(request.scope, problem(error.status_code, title))
-    code = title.lower().replace(" ", "-")
-    return ProblemResponse(error.status_code, title, str(error.detail), code, headers=dict(error.headers or {}))
+    code, headers = title.lower().replace(" ", "-"), dict(error.headers or {})
+    return ProblemResponse(error.status_code, title, str(error.detail), code, headers=headers)
 
 
 def problem(status: int, title: str) -> DomainError:

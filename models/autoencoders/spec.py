@@ -61,6 +61,7 @@ class SpatialTraining(SharpenedTraining):
     )
     decoder_only: bool = Field(
         False,
+        strict=True,
         title="Decoder only",
         description=("Keeps the encoder that training starts from, so models that draw with its latents still fit"),
         json_schema_extra={"more": True, "sets_speed": True},

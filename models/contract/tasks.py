@@ -154,6 +154,7 @@ class InterpolationParams(SamplingParams):
     )
     path: bool = Field(
         False,
+        strict=True,
         title="Interpolate",
         description="Spread the pictures from the first to the last",
         json_schema_extra={"part": "path"},

@@ -105,6 +105,7 @@ class MixParams(SamplingParams):
     )
     path: bool = Field(
         False,
+        strict=True,
         title="Interpolate",
         description="Spread the pictures from the first style to the last",
         json_schema_extra={"part": "path"},
