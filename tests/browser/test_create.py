@@ -87,6 +87,29 @@ def test_examples_show_what_the_model_knows(open_page: Open) -> None:
     expect(page.get_by_label("Prompt")).not_to_have_value("a red heart")
 
 
+def test_a_prompt_that_is_too_long_is_counted_and_not_cut(open_page: Open) -> None:
+    page = open_page(expected="422")
+    page.goto("/create?model=emoji-transformer")
+    page.get_by_label("Prompt").fill("🦊" * 510)
+    expect(page.get_by_text("510 / 500")).to_be_visible()
+    page.get_by_label("Prompt").press("Enter")
+    expect(page.locator("[data-error=prompt]")).to_contain_text("at most 500")
+    page.get_by_label("Prompt").fill("🦊" * 20)
+    expect(page.get_by_text("/ 500")).to_be_hidden()
+
+
+def test_another_tab_shows_the_job_too(open_page: Open) -> None:
+    first, second = open_page(), open_page()
+    for page in (first, second):
+        page.goto("/create?model=emoji-transformer")
+    first.get_by_label("Prompt").fill("seen from both tabs")
+    first.get_by_label("Prompt").press("Enter")
+    for page in (first, second):
+        expect(page.locator(".job").first.locator(".prompt")).to_have_text("seen from both tabs")
+        expect(page.locator(".job").first.locator(".works a img")).to_have_count(1)
+        assert page.locator(".job .prompt").get_by_text("seen from both tabs").count() == 1
+
+
 def test_the_tab_says_when_a_picture_is_done(open_page: Open) -> None:
     page = open_page()
     page.add_init_script("Object.defineProperty(document, 'hidden', {get: () => true})")

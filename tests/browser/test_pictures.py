@@ -21,6 +21,8 @@ Open = Callable[..., Page]
 def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_path: Path) -> None:
     page = open_page(expected="422")  # of a live frame
     page.goto(f"/create?model={MODEL}")
+    expect(page.get_by_alt_text("Live preview")).to_be_visible()  # from chance, before anything is given
+    assert page.get_by_label("Seed", exact=True).input_value() == ""
     with page.expect_request("**/explorations") as asked:
         page.get_by_role("button", name="Roll a seed").click()
     seed = page.get_by_label("Seed", exact=True).input_value()
@@ -67,6 +69,9 @@ def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_
     before = frame.get_attribute("src")
     page.get_by_label("Weight").last.fill("0.25")
     expect(frame).not_to_have_attribute("src", before or "")
+    page.get_by_label("Count").fill("2")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    expect(page.locator("#problem")).to_contain_text("are all the same", use_inner_text=True)
     page.get_by_label("Count").fill("1")
     page.get_by_role("button", name="Draw", exact=True).click()
     mixed = page.locator(".job").first.locator(".works a")

@@ -10,7 +10,7 @@ export class RequestForm {
       event.preventDefault();
       const button = form.querySelector("#submit");
       button.setAttribute("aria-disabled", "true"); // and not disabled, which would take the focus from it
-      await this.submit(this.request());
+      await this.submit(this.withSeed(this.request()));
       button.removeAttribute("aria-disabled");
     });
     form.querySelector("textarea")?.addEventListener("keydown", (event) => {
@@ -23,6 +23,7 @@ export class RequestForm {
       hasChanged(form.elements.seed);
     });
     for (const slider of form.querySelectorAll("[data-for]")) tie(slider, document.getElementById(slider.dataset.for));
+    for (const text of form.querySelectorAll("[data-longest]")) countCharacters(text);
     if (form.querySelector("[data-style]")) styles(form);
     if (form.querySelector("[data-example]")) examples(form);
   }
@@ -43,8 +44,16 @@ export class RequestForm {
     return { model, task, params: { ...this.params(), ...this.inputs.weights() }, inputs: this.inputs.given() };
   }
 
+  // Where nobody gave a seed, that of the live frame is drawn, and the next frame has another.
+  withSeed(given) {
+    if (this.spareSeed === undefined || given.params.seed !== undefined) return given;
+    given.params.seed = this.spareSeed;
+    this.spareSeed = anySeed();
+    return given;
+  }
+
   roll() {
-    this.form.elements.seed.value = crypto.getRandomValues(new Uint32Array(1))[0];
+    this.form.elements.seed.value = anySeed();
   }
 
   show(error) {
@@ -59,7 +68,8 @@ export class RequestForm {
       const folded = place.closest("details");
       if (folded) folded.open = true;
     }
-    if (!named.length) problem.textContent = error.message;
+    const unplaced = error.fields?.filter((field) => !this.placeOf(field)) ?? []; // of several parameters together
+    if (!named.length || unplaced.length) problem.textContent = unplaced.map((field) => field.msg).join(" ") || error.message;
   }
 
   // Of a parameter or a role; one input of a role is a number behind it.
@@ -88,6 +98,8 @@ export class RequestForm {
   }
 }
 
+export const anySeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
+
 // Prompts to start from; the last button takes one of them by chance.
 function examples(form) {
   const prompt = form.querySelector(".field.prompt textarea");
@@ -104,6 +116,20 @@ function examples(form) {
 
 // As if somebody had typed it: the live frame follows.
 const hasChanged = (input) => input.dispatchEvent(new Event("input", { bubbles: true }));
+
+// How long a text is, once it comes near to what may be sent: nothing of what is pasted is cut without a word.
+function countCharacters(text) {
+  const most = Number(text.dataset.longest);
+  const place = text.parentElement.querySelector("[data-length]");
+  const count = () => {
+    const length = [...text.value].length; // as the studio counts: an emoji is one
+    place.hidden = length < 0.8 * most;
+    place.textContent = `${length} / ${most}`;
+    place.classList.toggle("error", length > most);
+  };
+  text.addEventListener("input", count);
+  count();
+}
 
 // A slider and its number follow each other.
 function tie(slider, number) {

@@ -24,11 +24,17 @@ export class Jobs {
   }
 
   async add(id) {
+    await this.show(id);
+    this.find(id).scrollIntoView({ block: "nearest" });
+    for (const wait of [500, 3000]) setTimeout(() => this.recheck(id), wait); // it may have ended before its card was there
+  }
+
+  // Once, whoever tells of it first: the answer to its request, or the stream.
+  async show(id) {
     const shown = await insist(() => card(id));
+    if (this.find(id)) return;
     document.getElementById("nothing")?.remove();
     this.place.prepend(shown);
-    shown.scrollIntoView({ block: "nearest" });
-    for (const wait of [500, 3000]) setTimeout(() => this.recheck(id), wait); // it may have ended before its card was there
   }
 
   find(id) {

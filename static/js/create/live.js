@@ -1,5 +1,6 @@
 // The live frame: what the form asks for, at once; it follows every change.
 import { ApiError, call } from "../api.js";
+import { anySeed } from "./form.js";
 
 const PIXEL_ART = 32;
 const SLOW = 1500; // milliseconds after which somebody wonders whether anything comes
@@ -16,6 +17,8 @@ export class LiveFrame {
     this.asked = "";
     // Tiny works are looked at by their pixels, as in their previews.
     this.image.addEventListener("load", () => this.image.classList.toggle("pixels", this.image.naturalWidth <= PIXEL_ART));
+    if (!request.form.querySelector("[data-role]")) request.spareSeed = anySeed(); // from chance alone: shown at once
+    request.form.addEventListener("submit", () => this.follow());
     for (const kind of ["input", "change"]) request.form.addEventListener(kind, () => this.follow());
     this.follow();
   }
@@ -29,15 +32,17 @@ export class LiveFrame {
   wanted() {
     const given = this.request.request();
     const path = this.request.form.dataset.path; // the parameter that spreads a job's works between its inputs
-    given.params = { ...given.params, count: 1, ...(path in given.params ? { [path]: false } : {}) };
+    given.params = { seed: this.request.spareSeed, ...given.params, count: 1, ...(path in given.params ? { [path]: false } : {}) };
     return JSON.stringify(given);
   }
 
   // One request at a time: while a slider moves, the next frame is asked for when the last has come.
   async follow() {
-    const { seed } = this.request.form.elements;
-    if (this.asking || (this.request.inputs.some() ? !this.request.inputs.enough() : !seed.value)) return;
-    if (!seed.value) this.request.roll(); // so that what is drawn after it is this picture
+    const { seed, prompt } = this.request.form.elements;
+    const hasSeed = seed.value || this.request.spareSeed !== undefined;
+    if (this.asking || (this.request.inputs.some() ? !this.request.inputs.enough() : !hasSeed)) return;
+    if (prompt && !prompt.value.trim()) return;
+    if (!hasSeed) this.request.roll(); // so that what is drawn after it is this picture
     const text = this.wanted();
     if (text === this.asked) return;
     this.asking = true;
