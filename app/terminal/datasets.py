@@ -43,7 +43,7 @@ def dataset_fetch(name: str) -> None:
 
 
 def progress(so_far: ImportOut) -> None:
-    counts = f"{so_far.accepted} added, {so_far.repeated} there already, {so_far.refused} refused"
+    counts = f"{so_far.accepted} added, {so_far.repeated} already there, {so_far.refused} refused"
     typer.echo(f"\r{counts}", err=True, nl=False)
 
 

@@ -20,6 +20,7 @@ from models.data.pictures import to_pixels
 from models.diffusion.flow import heun
 from models.diffusion.network import FlowTransformer
 from models.diffusion.spec import FlowConfig, FlowParams
+from models.parts.noise import gaussian
 from models.parts.prompt import drop_prompts
 from models.parts.text import PromptEncoder
 
@@ -89,14 +90,6 @@ class FlowSampler:
         drawn = dict(zip(chosen, self.draw(x), strict=False))
         blank = np.full_like(next(iter(drawn.values())), 255)
         return as_pictures([drawn.get(i, blank) for i in range(count)])
-
-
-def gaussian(seed: int, shape: tuple[int, ...]) -> Tensor:
-    """Noise of one request.
-
-    From numpy's generator: torch's on the CPU would take seeds for the same that differ by 2^32.
-    """
-    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape, dtype=np.float32))
 
 
 requests = partial(requests_of, FlowParams)

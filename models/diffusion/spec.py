@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from models.autoencoders.spec import KLConfig
 from models.contract.family import Family, Preset, TrainingCost
@@ -13,6 +13,7 @@ from models.contract.fine_tuning import start_field
 from models.contract.message import Message
 from models.contract.tasks import TEXT_TO_IMAGE, PromptedParams, Task
 from models.contract.training_spec import MORE, PromptedTraining
+from models.parts.trunk_spec import TrunkShape
 
 IMAGES_PER_SECOND = 46.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
 
@@ -40,30 +41,17 @@ class FlowParams(PromptedParams):
     )
 
 
-class FlowConfig(BaseModel):
+class FlowConfig(TrunkShape):
     """Shape of the network."""
-
-    model_config = ConfigDict(extra="forbid")
 
     size: int = Field(64, ge=4, le=512, description="Side of what it draws: pixels, or cells of a latent grid")
     channels: int = Field(3, ge=1, le=64, description="Of a pixel, or of a cell")
     patch: int = Field(8, ge=1, le=32, description="Side of a patch")
     bottleneck: int = Field(128, ge=8, le=4096, description="Dimensions that a patch is first projected to")
-    width: int = Field(256, ge=32, le=4096, description="Width of the residual stream")
-    heads: int = Field(8, ge=1, le=128, description="Attention heads")
-    layers: int = Field(6, ge=1, le=64, description="Of the picture's patches")
-    hidden: int = Field(960, ge=32, le=16384, description="Width of the feed-forward layers")
     outer_blocks: int = Field(
         0, ge=0, le=8, description=("Convolutional blocks before and after, on a grid twice as fine")
     )
     outer_width: int = Field(128, ge=8, le=1024, multiple_of=8, description="Channels of the outer blocks")
-    encoder_layers: int = Field(2, ge=1, le=64, description="Of the prompt")
-    encoder_hidden: int = Field(512, ge=32, le=16384, description="Width of the encoder's feed-forward layers")
-    text_vocabulary: int = Field(4096, ge=300, le=65536, description="Sub-word tokens")
-    prompt_length: int = Field(32, ge=4, le=512, description="Maximum sub-word tokens of a prompt")
-    sentence_width: int = Field(
-        512, description="Of the multilingual sentence embedding", json_schema_extra={"fixed": True}
-    )
 
     @property
     def grid(self) -> int:
@@ -72,8 +60,6 @@ class FlowConfig(BaseModel):
 
     @model_validator(mode="after")
     def parts_fit(self) -> FlowConfig:
-        if self.width % (4 * self.heads):  # rotary positions turn pairs of numbers, for each of two axes
-            raise ValueError("width must be a multiple of four times the heads")
         if self.size % self.patch:
             raise ValueError("size must be a multiple of patch")
         if self.outer_blocks and self.patch % 2:
@@ -132,10 +118,8 @@ def picture_size(params: FlowTraining, card_of: Callable[[str], dict[str, Any]])
 
 def weights(n: FlowConfig) -> tuple[int, int]:
     """Of the prompt's encoder, and of what patches pass."""
-    encoder = n.encoder_layers * (4 * n.width**2 + 2 * n.width * n.encoder_hidden)
-    layers = n.layers * (6 * n.width**2 + 2 * n.width * n.hidden + 9 * n.hidden)
-    outer = 2 * n.outer_blocks * 18 * n.outer_width**2
-    return encoder, layers + 4 * outer
+    encoder, layers = n.weights
+    return encoder, layers + 8 * n.outer_blocks * 18 * n.outer_width**2
 
 
 def work(n: FlowConfig) -> int:
@@ -145,10 +129,7 @@ def work(n: FlowConfig) -> int:
 
 
 def cost(params: FlowTraining) -> TrainingCost:
-    return cost_of(params.network)
-
-
-def cost_of(n: FlowConfig) -> TrainingCost:
+    n = params.network
     encoder, layers = weights(n)
     tables = n.width * (n.text_vocabulary + n.sentence_width + 9 * n.width)
     outer = 4 * n.grid**2 * n.outer_width * n.outer_blocks * 8 if n.outer_blocks else 0

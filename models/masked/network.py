@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.diffusion.network import Prompts, Trunk
 from models.masked.spec import MaskedConfig
+from models.parts.trunk import Prompts, Trunk
 
 
 class MaskedTransformer(Trunk):

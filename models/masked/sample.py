@@ -19,9 +19,9 @@ from models.contract.values import Picture
 from models.data.pictures import to_pixels
 from models.masked.network import MaskedTransformer, halton_order
 from models.masked.spec import MaskedConfig, MaskedParams
+from models.parts.noise import gumbel
 from models.parts.prompt import drop_prompts
 from models.parts.text import PromptEncoder
-from models.transformer.sample import gumbel
 
 
 class MaskedSampler:

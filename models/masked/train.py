@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.autoencoders.load import load_autoencoder
+from models.autoencoders.tokens import Examples
 from models.data.pictures import Collection, Indices
 from models.masked.network import MaskedTransformer
 from models.masked.sample import MaskedSampler, requests
@@ -21,7 +22,6 @@ from models.training.prompted import train_prompted, write_prompted
 from models.training.run import Run
 from models.training.schedule import step_generator
 from models.training.start import pin_autoencoder
-from models.transformer.train import Examples
 
 MEASURED, MEASURED_SHARES = 384, (0.1, 0.4, 0.7)
 

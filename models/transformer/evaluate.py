@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from models.autoencoders.tokens import Examples
 from models.checkpoint import ZOO
 from models.data.pictures import Collection
 from models.measure.prompted import MOST_SHOWN, SPLITS, measure
 from models.transformer.sample import TransformerSampler, load, requests
-from models.transformer.train import Examples
 from models.transformer.train import evaluate as loss_of
 
 

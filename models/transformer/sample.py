@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
@@ -17,6 +16,7 @@ from models.contract.card import AUTOENCODER, CheckpointError, beneath
 from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, as_pictures, padded, requests_of
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels
+from models.parts.noise import gumbel
 from models.parts.prompt import drop_prompts
 from models.parts.text import PromptEncoder
 from models.transformer.network import TextToImageTransformer
@@ -110,14 +110,6 @@ def sample_tokens(
         if callable(on_step):
             on_step(drawn, position + 1, count)
     return drawn[:count]
-
-
-def gumbel(seed: int, length: int, vocabulary: int) -> Tensor:
-    """(length, vocabulary) standard Gumbel noise of one request.
-
-    From numpy's generator: torch's on the CPU would take seeds for the same that differ by 2^32.
-    """
-    return torch.from_numpy(np.random.default_rng(seed).gumbel(size=(length, vocabulary)).astype(np.float32))
 
 
 requests = partial(requests_of, TextToImageParams)

@@ -172,7 +172,7 @@ def test_a_folder_of_pictures_becomes_a_model_that_draws(
     imported = studio.run("dataset", "import", "My kites!", str(pictures))
     assert "24 added" in imported.stderr
     again = studio.run("dataset", "import", "my KITES!", str(pictures))
-    assert again.stdout == imported.stdout and "24 there already" in again.stderr
+    assert again.stdout == imported.stdout and "24 already there" in again.stderr
     collection = studio.run("dataset", "prepare", "My kites!").stdout.strip()
     assert collection == "my-kites"
 

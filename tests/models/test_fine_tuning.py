@@ -123,10 +123,10 @@ def test_parameters_take_the_shape_of_the_checkpoint() -> None:
     assert (params.size, params.network.width, params.network.classes) == (64, 32, 3) and params.start_from == "x"
     assert validated(GANTraining, params.model_dump(), lambda name: card) == params
     assert validated(VAETraining, {"size": 32}, lambda name: {}).start_from is None
-    with pytest.raises(OtherShape, match="x has another size") as told:
+    with pytest.raises(OtherShape, match="x has a different size") as told:
         validated(GANTraining, {"start_from": "x", "size": 32}, lambda name: card)
     assert "size" in told.value.names
-    with pytest.raises(OtherShape, match="x has another blocks"):
+    with pytest.raises(OtherShape, match="x has a different blocks"):
         validated(GANTraining, {"start_from": "x", "network": {"blocks": 5}}, lambda name: card)
 
 
@@ -151,5 +151,5 @@ def test_a_new_decoder_draws_the_tokens_of_the_old_encoder(collection: Collectio
     assert changed == {"decoder"}
     known = read_card(before)["sha256"]
     load_autoencoder("model", torch.device("cpu"), known, beside=after.parent)
-    with pytest.raises(CheckpointError, match="do not match"):
+    with pytest.raises(CheckpointError, match="not the one"):
         load_autoencoder("model", torch.device("cpu"), "0" * 64, beside=after.parent)
