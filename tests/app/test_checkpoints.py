@@ -86,7 +86,7 @@ def test_an_own_model_of_a_name_that_ships_later_can_be_unpublished() -> None:
     assert not service.ships("open-peeps")
     service.delete("open-peeps")
     assert not own.exists() and service.ships("open-peeps")
-    with pytest.raises(Conflict, match="stays"):
+    with pytest.raises(Conflict, match="cannot be deleted"):
         service.delete("open-peeps")
 
 

@@ -22,11 +22,12 @@ from models.vae import bounds
 from models.vae.bounds import weighted_bounds
 from models.vae.mixing.evaluate import Whole, evaluate, mixed
 from models.vae.mixing.network import MixingVAE
+from models.vae.mixing.objective import all_divergences
 from models.vae.mixing.pairs import Pairs
 from models.vae.mixing.sample import MixingSampler, load, load_mixing
 from models.vae.mixing.spec import MIXING, MixingConfig, MixingTraining, MixParams, RestyleParams
 from models.vae.mixing.style_classifier import StyleClassifier
-from models.vae.mixing.train import all_divergences, train, translations
+from models.vae.mixing.train import train, translations
 from tests.models.pictures import from_pictures
 
 SIZE, CONCEPTS = 32, 40
@@ -267,7 +268,7 @@ def test_mixtures_that_make_no_sense_are_refused(given: dict[str, object]) -> No
 @pytest.mark.parametrize("given", [{"strength": 0}, {"variety": 0, "label": "red"}])
 def test_more_than_one_of_what_would_be_the_same_is_refused(given: dict[str, object]) -> None:
     RestyleParams.model_validate(given)
-    with pytest.raises(ValueError, match="all the same"):
+    with pytest.raises(ValueError, match="pictures are the same"):
         RestyleParams.model_validate({**given, "count": 2})
 
 
