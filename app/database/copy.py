@@ -56,9 +56,8 @@ def copy(url: str) -> dict[str, int]:
         try:
             with refused(TARGET):
                 check_empty(target)
-                with alone(target), writing(target) as to, reading(source) as of:
-                    upgrade(to)
-                    return {table.name: copy_table(of, to, table) for table in Base.metadata.sorted_tables}
+                with alone(target):
+                    return copy_tables(source, target)
         finally:
             target.dispose()
             source.dispose()
@@ -134,6 +133,13 @@ def reading(source: Engine) -> Iterator[Connection]:
         if connection.dialect.name == "postgresql":
             connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         yield connection
+
+
+def copy_tables(source: Engine, target: Engine) -> dict[str, int]:
+    """One state of the source into a target without rows, all or nothing; rows of every table."""
+    with writing(target) as to, reading(source) as of:
+        upgrade(to)
+        return {table.name: copy_table(of, to, table) for table in Base.metadata.sorted_tables}
 
 
 def copy_table(source: Connection, target: Connection, table: Table) -> int:

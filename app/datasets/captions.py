@@ -6,7 +6,7 @@ import re
 from pathlib import PurePosixPath
 
 from app.errors import Invalid
-from app.media.rows import NAME_COLUMNS, cut, first_text, json_rows, table_rows, tidy
+from app.media.rows import NAME_COLUMNS, cut, first_text, json_rows, table_rows, tidy, unicode_text
 from app.text import composed, folded, is_word
 from models.contract.message import Message
 
@@ -40,10 +40,7 @@ class Captions:
 
     def add(self, name: str, content: bytes) -> None:
         """Read one caption file. Raises Invalid when it is not what its name says."""
-        try:
-            text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise Invalid("It is not UTF-8 text") from error
+        text = unicode_text(content)
         path = PurePosixPath(name)
         if path.suffix.lower() in SIDECARS:
             self.keep(self.stemmed, stem(name), name, text)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from app.media.looks import fingerprint
 from app.media.medium import Kept, Medium, Words
-from app.media.pixels import MAX_STORED_SIDE, encode_png, is_animated, on_white, pages, read_upload
+from app.media.pixels import MAX_STORED_SIDE, encode_png, left_out, on_white, read_upload
 from app.media.provenance import signed, with_provenance
 from app.settings import get_settings
 from models.contract.message import Message
@@ -22,8 +22,9 @@ FIRST_FRAME = Message("It is animated, and only its first frame was kept; a data
 def read(content: bytes, name: str) -> Kept:
     png, width, height = read_upload(content, KEPT_SIDE)
     looks, colour = fingerprint(Image.open(io.BytesIO(png)))
-    remark = FIRST_FRAME if is_animated(content) else None
-    if (count := pages(content)) > 1:
+    moves, count = left_out(content)
+    remark = FIRST_FRAME if moves else None
+    if count > 1:
         remark = Message("It has {count} pages, and only the first was kept", count=count)
     return Kept(png, PNG, looks, width, height, colour, remark=remark)
 

@@ -126,21 +126,14 @@ def eight_bit(picture: Image.Image) -> Image.Image:
     return picture if picture.mode in ("L", "RGB", "CMYK") else picture.convert("L" if picture.mode == "1" else "RGB")
 
 
-def is_animated(content: bytes) -> bool:
-    """Whether a picture that `read_upload` takes has more frames than the one that it keeps."""
+def left_out(content: bytes) -> tuple[bool, int]:
+    """Of a picture that `read_upload` takes, which keeps its first frame: (whether it moves, pages of a TIFF)."""
     with contextlib.suppress(Exception):
         picture, _ = opened(content)
         # A JPEG of several pictures is one photograph with its thumbnail or depth.
-        return picture.format in ANIMATED and bool(getattr(picture, "is_animated", False))
-    return False
-
-
-def pages(content: bytes) -> int:
-    """Of a TIFF; 1 of any other."""
-    with contextlib.suppress(Exception):
-        picture, _ = opened(content)
-        return int(getattr(picture, "n_frames", 1)) if picture.format == "TIFF" else 1
-    return 1
+        moves = picture.format in ANIMATED and bool(getattr(picture, "is_animated", False))
+        return moves, int(getattr(picture, "n_frames", 1)) if picture.format == "TIFF" else 1
+    return False, 1
 
 
 def on_white(content: bytes) -> Image.Image:

@@ -15,6 +15,14 @@ NAME_COLUMNS = ("file_name", "filename", "file", "image")
 LENGTH = 1000  # characters of a caption
 
 
+def unicode_text(content: bytes) -> str:
+    """UTF-8, or UTF-16 that says so. Raises Invalid."""
+    try:
+        return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Invalid("It is not UTF-8 text") from error
+
+
 def first_text(row: dict[str, object], columns: tuple[str, ...]) -> str | None:
     return next((text for column in columns if (text := as_text(row.get(column))) is not None), None)
 

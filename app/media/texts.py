@@ -11,7 +11,8 @@ from typing import Any
 
 from app.errors import Invalid, UnsupportedMedia
 from app.media.medium import SAYS_NOTHING, Kept, Medium, Row, Tables, Words
-from app.media.rows import NAME_COLUMNS, first_text, json_rows, table_rows, tidy
+from app.media.rows import NAME_COLUMNS, first_text, json_rows, table_rows, tidy, unicode_text
+from app.text import CONTROLS
 from models.contract.message import Message
 from models.contract.values import TEXTS, Text
 
@@ -22,7 +23,6 @@ EXCERPT = 160
 PLAIN = "text/plain"
 SIGNATURE, LONGEST_SIGNATURE = "<!-- danqing {} -->\n", 1 << 20
 SIGNED = re.compile(rb"<!-- danqing (\{.*\}) -->\n?\Z")
-CONTROLS = ("Cc", "Cs")  # joiners, Chinese spaces and private signs stay
 
 
 def read(content: bytes, name: str) -> Kept:
@@ -41,11 +41,8 @@ def facts_of(text: str) -> dict[str, Any]:
 
 
 def decoded(content: bytes) -> str:
-    """UTF-8, or UTF-16 that says so. Raises Invalid."""
-    try:
-        text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise Invalid("It is not UTF-8 text") from error
+    """Raises Invalid."""
+    text = unicode_text(content)
     if "\0" in text:
         raise Invalid("It is not text")
     return text

@@ -22,8 +22,8 @@ from sqlalchemy import URL, Connection, select
 
 import app.tables  # noqa: F401  (every table is copied)
 from app.checkpoints.tables import PublishedCheckpoint
-from app.database import Base, engine, open_database, session_scope
-from app.database.copy import NotCopied, check_empty, copy_table, reading, refused, writing
+from app.database import engine, open_database, session_scope
+from app.database.copy import NotCopied, check_empty, copy_tables, refused, writing
 from app.database.migrate import schema_problem, upgrade
 from app.errors import DomainError
 from app.settings import get_settings
@@ -36,7 +36,7 @@ FORMAT = 1
 DATABASE, MANIFEST, FILES = "database.sqlite", "manifest.json", "files"
 FOLDERS = ("checkpoints", "runs")  # of the data folder
 BLOCK = 1 << 20
-OnProgress = Callable[[int, int], None]  # files, bytes
+OnProgress = Callable[[int], None]  # files so far
 
 
 class BackupFailed(Exception):
@@ -46,7 +46,7 @@ class BackupFailed(Exception):
 # --- backup ---------------------------------------------------------------------------------------------------------
 
 
-def backup(target: Path, on_progress: OnProgress = lambda files, size: None, incomplete: bool = False) -> list[str]:
+def backup(target: Path, on_progress: OnProgress = lambda files: None, incomplete: bool = False) -> list[str]:
     """Write the tar file `target`, whole or not at all; returns what is missing or damaged, which `incomplete` allows.
 
     The database is of one moment. What is made later is not in it, and what is deleted meanwhile is passed over.
@@ -86,7 +86,7 @@ def fill(file: IO[bytes], on_progress: OnProgress) -> list[str]:
         info.size = size
         tar.addfile(info, hashed)
         files[name] = {"sha256": hashed.hash.hexdigest(), "size": size}
-        on_progress(len(files), sum(each["size"] for each in files.values()) if len(files) % 100 == 0 else 0)
+        on_progress(len(files))
 
     with tarfile.open(fileobj=file, mode="w|") as tar, tempfile.TemporaryDirectory(dir=get_settings().data) as place:
         database = Path(place) / DATABASE
@@ -134,11 +134,11 @@ def snapshot(path: Path) -> tuple[dict[str, int], list[str]]:
         raise NotCopied(f"{problem[0].lower()}{problem[1:]}")
     target = open_database(URL.create("sqlite", database=str(path)))
     try:
-        with refused("the database"), writing(target) as to, reading(engine()) as of:
-            upgrade(to)
-            tables = {table.name: copy_table(of, to, table) for table in Base.metadata.sorted_tables}
-            digests = sorted(set(named_by(to)))
+        with refused("the database"):
+            tables = copy_tables(engine(), target)
         with target.connect() as connection:
+            digests = sorted(set(named_by(connection)))
+        with target.connect() as connection:  # outside of any reading: the file alone is kept
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     finally:
         target.dispose()
@@ -169,7 +169,7 @@ def kept_files() -> Iterator[Path]:
 # --- restore --------------------------------------------------------------------------------------------------------
 
 
-def restore(source: Path, on_progress: OnProgress = lambda files, size: None) -> dict[str, int]:
+def restore(source: Path, on_progress: OnProgress = lambda files: None) -> dict[str, int]:
     """Fill the empty data folder, and the database and the storage of the settings where these are elsewhere; returns
     rows by table.
 
@@ -197,7 +197,7 @@ def restore(source: Path, on_progress: OnProgress = lambda files, size: None) ->
 
 def unpacked(source: Path, place: Path, on_progress: OnProgress) -> dict[str, Any]:
     """Every file below `place`; returns the manifest, which it was compared with. Raises BackupFailed."""
-    hashes, manifest, size = dict[str, str](), None, 0
+    hashes, manifest = dict[str, str](), None
     with tarfile.open(source, mode="r|") as tar:
         for entry in tar:
             content = tar.extractfile(entry)
@@ -213,8 +213,7 @@ def unpacked(source: Path, place: Path, on_progress: OnProgress) -> dict[str, An
                 while block := hashed.read(BLOCK):
                     file.write(block)
             hashes[entry.name] = hashed.hash.hexdigest()
-            size += entry.size
-            on_progress(len(hashes), size)
+            on_progress(len(hashes))
     if manifest is None:
         raise BackupFailed(f"{source} is no backup, or cut off")
     if manifest["format"] > FORMAT:
@@ -258,9 +257,6 @@ def fill_database(path: Path) -> None:
             with writing(source) as connection:
                 upgrade(connection)
             check_empty(engine())
-            with writing(engine()) as to, reading(source) as of:
-                upgrade(to)
-                for table in Base.metadata.sorted_tables:
-                    copy_table(of, to, table)
+            copy_tables(source, engine())
     finally:
         source.dispose()

@@ -399,7 +399,7 @@ def restore(file: Annotated[Path, typer.Argument(exists=True, help="A file of `d
         typer.echo(f"{table}\t{rows}")
 
 
-def counted(files: int, size: int) -> None:
+def counted(files: int) -> None:
     if files % 100 == 0:
         typer.echo(f"\r{files} files", err=True, nl=False)
 

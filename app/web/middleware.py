@@ -21,7 +21,7 @@ from app.errors import DomainError, TooLarge, UnsupportedMedia
 from app.metrics import REQUEST_SECONDS
 from app.security import SAFE_METHODS, check_origin
 from app.settings import get_settings
-from app.web.methods import address_of
+from app.web.methods import allowed
 from app.web.responses import CLIENT_GONE, error_response, on_domain_error, wants_json
 from app.web.sub_path import prefix_of
 
@@ -57,15 +57,15 @@ class StudioMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                if status == 405 and (address := address_of(scope["app"], scope["path"])):
-                    MutableHeaders(scope=message)["Allow"] = ", ".join(address.methods)
+                if status == 405 and (methods := allowed(scope["app"], scope["path"])):
+                    MutableHeaders(scope=message)["Allow"] = methods
                 versioned = status < 400 and scope["query_string"].startswith(b"v=")
                 decorate(MutableHeaders(scope=message), request_id, nonce, scope["path"], versioned)
             await send(message)
 
         try:
-            if scope["method"] == "OPTIONS" and (address := address_of(scope["app"], scope["path"])):
-                answer = Response(status_code=204, headers={"Allow": ", ".join(address.methods)})
+            if scope["method"] == "OPTIONS" and (methods := allowed(scope["app"], scope["path"])):
+                answer = Response(status_code=204, headers={"Allow": methods})
                 await answer(scope, receive, send_with_headers)
                 return
             if not has_key(scope, headers):

@@ -29,6 +29,12 @@ def marked(params: type[BaseModel], mark: str) -> set[str]:
     return {name for name, extra in extras.items() if isinstance(extra, dict) and extra.get(mark)}
 
 
+def as_called_now(given: dict[str, Any], training: type[BaseModel]) -> dict[str, Any]:
+    """Parameters under their present names: what a class has `renamed` is found under its old one in runs of before."""
+    renamed: dict[str, str] = getattr(training, "renamed", {})
+    return {renamed.get(name, name): value for name, value in given.items()}
+
+
 def network_of(training: type[BaseModel]) -> type[BaseModel]:
     """The class of the shape of the network that is trained."""
     network = training.model_fields["network"].annotation

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.contract.files import write_atomically
+from models.contract.fine_tuning import as_called_now
 
 MAX_STEPS, MAX_MINUTES = 10_000_000, 60 * 24 * 30
 
@@ -45,6 +46,7 @@ def read_recipe(path: Path, size: str = "cpu") -> Recipe:
 
 def completed(kept: dict[str, Any], training: type[BaseModel]) -> dict[str, Any]:
     """What an earlier version kept; parameters of `training` that did not exist then have their defaults."""
+    kept = as_called_now(kept, training)
     own = {name: value for name, value in kept.items() if name in training.model_fields}
     with suppress(ValidationError):
         return kept | training.model_validate(own).model_dump(mode="json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import torch
 from app.datasets.prepared import Item, write_prepared
 from models.autoencoders.likelihood import normal_log_prob, standard_normal_log_prob
 from models.checkpoint import write_model
+from models.contract.recipe import remember
 from models.contract.sampling import Request
 from models.contract.tasks import INTERPOLATION, VARIATION
 from models.data.pictures import Collection, label_names, labels_of, open_collection, to_unit
@@ -297,3 +299,13 @@ def test_a_checkpoint_from_before_decoders_went_to_the_whole_size_keeps_its_shap
     assert old.full == 0
     drawn_by = [MixingVAE(config).decoder(torch.zeros(1, 4, 4, 4), torch.zeros(1, 8)).shape for config in (old, SMALL)]
     assert drawn_by == [(1, 3, SIZE, SIZE)] * 2
+
+
+def test_a_run_of_before_goes_on_under_the_present_names(tmp_path: Path) -> None:
+    """Paused when the weights of the late losses had other names: nothing of it differs now."""
+    params = MixingTraining(statistics_weight=4.0, classifier_weight=2.0).model_dump(mode="json")
+    before = {"family": "mixing-vae", **params}
+    before |= {"manner_weight": before.pop("statistics_weight"), "naming_weight": before.pop("classifier_weight")}
+    (tmp_path / "run.json").write_text(json.dumps(before))
+    assert remember(tmp_path / "run.json", {"family": "mixing-vae", **params}, MixingTraining) == []
+    assert remember(tmp_path / "run.json", {"family": "mixing-vae", **params, "beta": 7.0}, MixingTraining) == ["beta"]

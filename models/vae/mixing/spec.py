@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.autoencoders.shared_spec import BoundTraining, LikelihoodName, SharpenedTraining, Width, grid_work
 from models.contract.family import Family, Preset, TrainingCost
-from models.contract.fine_tuning import start_field
+from models.contract.fine_tuning import as_called_now, start_field
 from models.contract.latent_spec import label_field
 from models.contract.tasks import IMAGE, INTERPOLATION, MOST_MIXED, VARIATION, SamplingParams, Task, Weights
 from models.contract.training_spec import MORE, OF_COLLECTION, BatchSize, EMADecay
@@ -41,14 +41,12 @@ class MixingConfig(BaseModel):
         return given
 
 
-# What parameters were called before, in recipes, cards and runs of then.
-RENAMED = {"manner_weight": "statistics_weight", "naming_weight": "classifier_weight"}
-
-
 class MixingTraining(BoundTraining, SharpenedTraining):
     """How content and style are learnt from drawings of the same things in several styles."""
 
     model_config = ConfigDict(extra="forbid")
+
+    renamed: ClassVar[dict[str, str]] = {"manner_weight": "statistics_weight", "naming_weight": "classifier_weight"}
 
     network: MixingConfig = MixingConfig()
     start_from: str | None = start_field("mixing-vae")
@@ -81,8 +79,8 @@ class MixingTraining(BoundTraining, SharpenedTraining):
 
     @model_validator(mode="before")
     @classmethod
-    def renamed(cls, given: Any) -> Any:
-        return {RENAMED.get(name, name): value for name, value in given.items()} if isinstance(given, dict) else given
+    def as_called_now(cls, given: Any) -> Any:
+        return as_called_now(given, cls) if isinstance(given, dict) else given
 
 
 class MixParams(SamplingParams):
