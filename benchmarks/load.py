@@ -21,9 +21,9 @@ from rich.table import Table
 from sqlalchemy import Engine, create_engine, insert
 from sqlalchemy.orm import Session
 
-from app.artworks.tables import Artwork
 from app.database import new_id, open_database
 from app.generations.tables import Generation
+from benchmarks.works import add_works
 from tests.studio import MODEL, Studio, request
 
 STREAMS = int(os.environ.get("STREAMS", "2000"))
@@ -148,11 +148,8 @@ def fill(studio: Studio, user: str, number: int) -> None:
         "metadata": {"batch": 16, "tokens": list(range(64))},
     }  # fmt: skip
     engine = engine_of(studio)
-    with engine.begin() as connection:
-        connection.execute(insert(Artwork), [
-            {"id": new_id(), "user_id": user, "sha256": "0" * 64, "media_type": "image/png", "size_bytes": 9000,
-             "width": 64, "height": 64, "model": MODEL, "task": "text-to-image", "seed": n, "text": f"\nanimal {n}\n",
-             "tags": [], "title": "", "visibility": "private", "provenance": made} for n in range(number)])  # fmt: skip
+    work = {"user_id": user, "model": MODEL, "task": "text-to-image", "provenance": made}
+    add_works(engine, [{**work, "id": new_id(), "subject": f"animal {n}"} for n in range(number)])
     engine.dispose()
 
 

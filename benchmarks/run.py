@@ -21,15 +21,15 @@ import psutil
 import torch
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import create_engine, insert
+from sqlalchemy import create_engine
 
-from app.artworks.tables import Artwork
 from app.database import new_id
 from app.web.paging import encode
 from benchmarks.latents import sampling, sliding
 from benchmarks.load import load as under_load
 from benchmarks.peers.race import peers
 from benchmarks.training import cancelling, estimating, loop
+from benchmarks.works import add_works, works
 from models.transformer.sample import load, requests, sample_tokens
 from tests.app.test_datasets import drawing
 from tests.studio import MODEL, ROOT, Studio, request, wait_until
@@ -141,13 +141,8 @@ def gallery(studio: Studio, client: httpx.Client, table: Table) -> None:
     user = client.get("/users/me").json()["id"]
     ids = [new_id() for _ in range(ARTWORKS)]
     engine = create_engine(f"sqlite:///{studio.folder / 'data' / 'danqing.sqlite'}")
-    with engine.begin() as connection:
-        connection.execute(insert(Artwork), [
-            {"id": identifier, "user_id": user, "sha256": "0" * 64, "media_type": "image/png", "size_bytes": 9000,
-             "width": 64, "height": 64, "model": MODEL, "task": "text-to-image", "seed": number,
-             "text": f"\nanimal number {number}\n", "tags": [], "title": "", "visibility": "private",
-             "provenance": {"params": {"prompt": f"animal number {number}", "guidance_scale": 3.0}, "seed": number}}
-            for number, identifier in enumerate(ids)])  # fmt: skip
+    work = {"user_id": user, "model": MODEL, "task": "text-to-image", "provenance": {"params": {"prompt": "an animal"}}}
+    add_works(engine, [{**work, "id": each, "subject": f"animal number {n}"} for n, each in enumerate(ids)])
     engine.dispose()
     far = encode(ids[ARTWORKS - 9_990])
 
@@ -208,6 +203,7 @@ def main(parts: list[str]) -> None:
                 "cache": lambda: cache(table),
                 "web": lambda: web_process(studio, table),
                 "gallery": lambda: gallery(studio, client, table),
+                "works": lambda: works(table),
                 "importing": lambda: importing(studio, table),
                 "sampling": lambda: sampling(table),
                 "sliding": lambda: sliding(client, table),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from app.artworks.service import search_text
+from app.artworks import search
 from app.artworks.tables import Artwork, Source
 from app.database import new_id, session_scope, storage_lock
 from app.generations.inputs import every
@@ -108,8 +108,8 @@ def artwork_of(taken: Lease[Generation], work: Made) -> tuple[Artwork, list[byte
         task=job.task,
         seed=work.request.seed,
         provenance=made,
-        text=search_text("", job.subject, job.model, []),
     )
+    search.index(row)
     return row, [content, poster] if poster else [content]
 
 

@@ -7,14 +7,15 @@ from typing import Annotated
 from fastapi import Query, Request, Response, status
 from fastapi.responses import StreamingResponse
 
-from app.artworks import selection, service
+from app.artworks import listing, selection, service
+from app.artworks.listing import Filter, Order
 from app.artworks.schemas import ArtworkChange, ArtworkList, ArtworkOut, Selection, SelectionOut
 from app.database import session_scope
 from app.media import TYPES, suffix_of
 from app.users.deps import User
 from app.web.files import ANSWERS, FOREVER, PREVIEW, Size, file_response, preview_response
 from app.web.paging import Cursor, Limit, decode, encode
-from app.web.parameters import Flag, Id, Text
+from app.web.parameters import Flag, Id, Moment, Text
 from app.web.responses import attachment
 from app.web.routing import Router
 
@@ -31,12 +32,17 @@ def list_artworks(
     favourite: Flag | None = None,
     trashed: Flag = False,
     studio: Flag = False,
+    since: Annotated[
+        Moment | None, Query(description="Made then or later: a date in UTC, or a time with its offset")
+    ] = None,
+    until: Annotated[Moment | None, Query(description="Made before then")] = None,
+    order: Annotated[Order, Query(description="By the time of making")] = "newest",
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> ArtworkList:
-    wanted = service.Filter(q, model, task, tag, favourite, trashed, studio)
+    wanted = Filter(q, model, task, tag, favourite, trashed, studio, since, until, order == "oldest")
     with session_scope(writing=False) as session:
-        found, more = service.page(session, user, wanted, decode(cursor), limit)
+        found, more = listing.page(session, user, wanted, decode(cursor), limit)
         return ArtworkList(items=found, next_cursor=encode(more) if more else None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 from zipstream import ZipStream
 
 from app.artworks import service
@@ -33,7 +33,8 @@ def retag(work: Artwork, tags: list[str]) -> None:
 
 def own(session: Session, user: Principal, ids: list[str]) -> list[Artwork]:
     """Those of the user, in the order in which they were named."""
-    found = session.scalars(select(Artwork).where(Artwork.id.in_(ids), Artwork.user_id == user.id))
+    mine = select(Artwork).where(Artwork.id.in_(ids), Artwork.user_id == user.id)
+    found = session.scalars(mine.options(selectinload(Artwork.document)))
     works = {work.id: work for work in found}
     return [works[identifier] for identifier in dict.fromkeys(ids) if identifier in works]
 

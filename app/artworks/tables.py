@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, TextClause, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.database import Base, new_id, now
 
@@ -20,14 +20,38 @@ class Source(Base):
     source_id: Mapped[str] = mapped_column(ForeignKey("artworks.id", ondelete="CASCADE"), primary_key=True, index=True)
 
 
-class Artwork(Base):
-    """`text` is what search looks through: title, subject, tags, casefolded."""
+class SearchDocument(Base):
+    """What search looks through: see `search`. The index over it is made by a migration, as each database has it."""
 
+    __tablename__ = "search_documents"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    artwork_id: Mapped[str] = mapped_column(ForeignKey("artworks.id", ondelete="CASCADE"), unique=True)
+    words: Mapped[str]
+
+
+KEPT, TRASHED = text("deleted_at IS NULL"), text("deleted_at IS NOT NULL")
+
+
+def listed(name: str, *columns: str, where: TextClause = KEPT) -> Index:
+    """By which a list is read in order, whatever its filter."""
+    return Index(f"ix_artworks_{name}", *columns, sqlite_where=where, postgresql_where=where)
+
+
+class Artwork(Base):
     __tablename__ = "artworks"
     __table_args__ = (
         UniqueConstraint("generation_id", "position"),
-        Index("ix_artworks_user", "user_id", "deleted_at", "id"),
         Index("ix_artworks_sha256", "sha256"),
+        Index("ix_artworks_storage", "user_id", "size_bytes"),
+        listed("user", "user_id", "id"),
+        listed("model", "user_id", "model", "id"),
+        listed("task", "user_id", "task", "id"),
+        listed("favourite", "user_id", "favourite", "id"),
+        listed("visibility", "visibility", "id"),
+        listed("trash", "user_id", "id", where=TRASHED),
+        listed("deleted_at", "deleted_at", where=TRASHED),
     )
 
     id: Mapped[str] = mapped_column(primary_key=True, default=new_id)
@@ -50,6 +74,6 @@ class Artwork(Base):
     tags: Mapped[list[str]] = mapped_column(default=list)
     favourite: Mapped[bool] = mapped_column(default=False)
     visibility: Mapped[str] = mapped_column(default="private")
-    text: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=now)
     deleted_at: Mapped[datetime | None]
+    document: Mapped[SearchDocument | None] = relationship(cascade="all, delete-orphan", passive_deletes=True)

@@ -111,6 +111,11 @@ def following(identifier: str) -> str:
     return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | a << 64 | 2 << 62 | b))
 
 
+def first_id(at: datetime) -> str:
+    """Before every id that was made at this time or after it."""
+    return str(uuid.UUID(int=max(0, int(at.timestamp() * 1000)) << 80))
+
+
 _ids = Ids()
 os.register_at_fork(after_in_child=_ids.forked)
 new_id, not_before = _ids.make, _ids.not_before

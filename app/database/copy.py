@@ -15,7 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, Table, inspect, make_url, select
+from sqlalchemy import URL, Connection, Engine, Table, func, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError, StatementError
 
 from app.database import Base, engine, open_database
@@ -139,7 +139,19 @@ def copy_tables(source: Engine, target: Engine) -> dict[str, int]:
     """One state of the source into a target without rows, all or nothing; rows of every table."""
     with writing(target) as to, reading(source) as of:
         upgrade(to)
-        return {table.name: copy_table(of, to, table) for table in Base.metadata.sorted_tables}
+        rows = {table.name: copy_table(of, to, table) for table in Base.metadata.sorted_tables}
+        number_on(to)
+        return rows
+
+
+def number_on(target: Connection) -> None:
+    """PostgreSQL counts on from what it gave out, not from what is there."""
+    if target.dialect.name != "postgresql":
+        return
+    for table in Base.metadata.sorted_tables:
+        if (column := table.autoincrement_column) is not None:
+            sequence = func.pg_get_serial_sequence(table.name, column.name)
+            target.execute(select(func.setval(sequence, func.coalesce(func.max(column), 1))).select_from(table))
 
 
 def copy_table(source: Connection, target: Connection, table: Table) -> int:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from fastapi import Request, Response
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import Query, Request, Response
 from fastapi.responses import RedirectResponse
 
-from app.artworks import service
+from app.artworks import listing, service
 from app.checkpoints import service as checkpoints
 from app.database import session_scope
+from app.gallery.narrowing import Narrowed
 from app.generations import restoring
 from app.generations import service as generations
 from app.settings import get_settings
 from app.users.deps import User
 from app.web.paging import Cursor, decode, encode
-from app.web.parameters import Id, Text
+from app.web.parameters import Id
 from app.web.routing import Router
 from app.web.templating import render
 from models.contract.registry import families
 from models.contract.tasks import Task
 
 router = Router()
-PAGE = 48
+PAGE, MOST = 48, 2000  # the second when somebody comes back to a place far down
 # What a work may be, by the name that most families give it.
 KINDS = {task.name: task.title for family in families().values() for task in reversed(family.tasks)}
 
@@ -29,33 +33,18 @@ KINDS = {task.name: task.title for family in families().values() for task in rev
 def gallery(
     request: Request,
     user: User,
-    q: Text = None,
-    model: Text = None,
-    task: Text = None,
-    tag: Text = None,
-    favourite: bool = False,
-    trashed: bool = False,
-    studio: bool = False,
+    listed: Narrowed,
     cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=MOST)] = PAGE,
 ) -> Response:
     """A page, or only the next cards for infinite scroll."""
-    wanted = service.Filter(q, model or None, task or None, tag, favourite or None, trashed, studio)
     with session_scope(writing=False) as session:
-        works, more = service.page(session, user, wanted, decode(cursor), PAGE)
-    query = {
-        "q": q,
-        "model": model,
-        "task": task,
-        "tag": tag,
-        "favourite": favourite or None,
-        "trashed": trashed or None,
-        "studio": studio or None,
-    }
+        works, more = listing.page(session, user, listed.wanted, decode(cursor), limit)
     context = {
         "works": works,
         "next_cursor": encode(more) if more else None,
-        "wanted": wanted,
-        "query": {key: value for key, value in query.items() if value},
+        "wanted": listed.wanted,
+        "query": listed.query,
         "models": checkpoints.catalogue(),
         "tasks": KINDS,
         "trash_days": get_settings().trash_days,
@@ -65,10 +54,12 @@ def gallery(
 
 
 @router.get("/artworks/{artwork_id}")
-def artwork(request: Request, user: User, artwork_id: Id) -> Response:
+def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> Response:
+    """One work, and its neighbours in the list from which it was opened."""
     with session_scope(writing=False) as session:
         found = service.get(session, user, artwork_id)
-        newer, older = service.neighbours(session, user, found)
+        wanted = listed.wanted if listed.query else listing.where_it_is(user, found)
+        before, after = listing.neighbours(session, user, wanted, found.id)
         derived = service.made_from(session, user, found)
         request_again = restoring.restore(session, user, service.told(found)).request
         sisters = generations.artworks_of_job(session, found.generation_id) if found.generation_id else []
@@ -80,8 +71,9 @@ def artwork(request: Request, user: User, artwork_id: Id) -> Response:
         "artworks/show.html",
         {
             "work": found,
-            "newer": newer,
-            "older": older,
+            "before": before,
+            "after": after,
+            "query": listed.query,
             "own": found.user_id == user.id,
             "request_again": request_again,
             "derived": derived,
@@ -105,14 +97,19 @@ def titles_of(task: Task | None) -> dict[str, str]:
 
 
 @router.post("/artworks/{artwork_id}/trash")
-def trash(user: User, artwork_id: Id) -> RedirectResponse:
+def trash(user: User, artwork_id: Id, listed: Narrowed) -> RedirectResponse:
     with session_scope() as session:
         service.trash(service.get(session, user, artwork_id, writing=True))
-    return RedirectResponse(f"/artworks/{artwork_id}", status_code=303)
+    return back(artwork_id, listed)
 
 
 @router.post("/artworks/{artwork_id}/restore")
-def restore(user: User, artwork_id: Id) -> RedirectResponse:
+def restore(user: User, artwork_id: Id, listed: Narrowed) -> RedirectResponse:
     with session_scope() as session:
         service.restore(service.get(session, user, artwork_id, writing=True))
-    return RedirectResponse(f"/artworks/{artwork_id}", status_code=303)
+    return back(artwork_id, listed)
+
+
+def back(artwork_id: str, listed: Narrowed) -> RedirectResponse:
+    query = f"?{urlencode(listed.query)}" if listed.query else ""
+    return RedirectResponse(f"/artworks/{artwork_id}{query}", status_code=303)

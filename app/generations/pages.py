@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from sqlalchemy.orm import Session
 
+from app.artworks import listing
 from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
 from app.checkpoints.service import Checkpoint
@@ -48,7 +49,7 @@ def create(
         latest, more = service.page(session, user, decode(older), RECENT)
         shown = {job.id: job for job in [*latest, *service.unfinished(session, user)]}
         described = service.describe(session, sorted(shown.values(), key=lambda job: job.id, reverse=True))
-        recent, _ = artworks.page(session, user, artworks.Filter(), None, RECENT)
+        recent, _ = listing.page(session, user, listing.Filter(), None, RECENT)
     given = {IMAGE: [InputIn(artwork=each) for each in image]} if image else {}
     if filled:
         model, task, given = filled.request.model, filled.request.task, filled.request.inputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Path, Query
@@ -20,6 +21,18 @@ def true_or_false(value: object) -> object:
     return value
 
 
+def moment(value: object) -> object:
+    """A date is its first moment in UTC."""
+    try:
+        found = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        raise ValueError(
+            Message("It is no date, such as 2026-01-31, and no time, such as 2026-01-31T12:00:00Z")
+        ) from None
+    return found.replace(tzinfo=UTC) if isinstance(found, datetime) and found.tzinfo is None else found
+
+
+Moment = Annotated[datetime, BeforeValidator(moment)]
 Flag = Annotated[bool, BeforeValidator(true_or_false)]
 Text = Annotated[str | None, Query(max_length=200), AfterValidator(no_controls)]
 OptionalId = Annotated[str | None, Query(max_length=36), AfterValidator(lambda value: value and uuid_text(value))]

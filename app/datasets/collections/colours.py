@@ -1,4 +1,4 @@
-"""Names of colours, in English and Chinese, and what they are of in a drawing."""
+"""The colours of a drawing, by their names."""
 
 from __future__ import annotations
 
@@ -8,18 +8,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-COLOURS = {
-    "red": "红色",
-    "orange": "橙色",
-    "yellow": "黄色",
-    "green": "绿色",
-    "blue": "蓝色",
-    "purple": "紫色",
-    "pink": "粉色",
-    "brown": "棕色",
-    "black": "黑色",
-    "grey": "灰色",
-}
 HUES = {"red": 0, "orange": 28, "yellow": 50, "green": 120, "blue": 215, "purple": 272, "pink": 325}  # degrees
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.datasets.collections import emojibase
-from app.datasets.collections.colours import COLOURS
+from app.datasets.collections.colour_names import COLOURS
 from app.datasets.collections.emoji import is_held_out
 from app.datasets.collections.emojibase import normal, tidy
 

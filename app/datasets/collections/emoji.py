@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.datasets.collections.colours import COLOURS, HUES, main_colour, recolour
+from app.datasets.collections.colour_names import COLOURS
+from app.datasets.collections.colours import HUES, main_colour, recolour
 from app.datasets.collections.emojibase import EMOJIBASE, Concept, normal, read_concepts, tidy
 from app.datasets.collections.iconify import Draw, draw_file, iconify_drawings, on_white
 from app.datasets.collections.parts import fraction, source

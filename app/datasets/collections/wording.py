@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from app.datasets.collections.colours import COLOURS
+from app.datasets.collections.colour_names import COLOURS
 from app.datasets.collections.concepts import Concept
 from app.datasets.collections.emoji import article
 
