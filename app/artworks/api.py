@@ -9,9 +9,10 @@ from fastapi.responses import StreamingResponse
 
 from app.artworks import listing, selection, service
 from app.artworks.listing import Filter, Order
-from app.artworks.schemas import ArtworkChange, ArtworkList, ArtworkOut, Selection, SelectionOut
+from app.artworks.schemas import ArtworkChange, ArtworkList, ArtworkOut, Selection, SelectionOut, TrashOut
 from app.database import session_scope
 from app.media import TYPES, suffix_of
+from app.media.pictures import PNG
 from app.users.deps import User
 from app.web.files import ANSWERS, FOREVER, PREVIEW, Size, file_response, preview_response
 from app.web.paging import Cursor, Limit, decode, encode
@@ -61,6 +62,12 @@ def change_selection(user: User, wanted: Selection) -> SelectionOut | Response:
         return selection.change(session, user, wanted)
 
 
+@router.delete("/trash", summary="Empty the trash")
+def empty_trash(user: User) -> TrashOut:
+    with session_scope() as session:
+        return TrashOut(deleted=service.empty_trash(session, user))
+
+
 @router.get("/{artwork_id}", summary="One artwork")
 def get_artwork(user: User, artwork_id: Id) -> ArtworkOut:
     with session_scope(writing=False) as session:
@@ -104,6 +111,19 @@ def get_file(
     how = "attachment" if download else "inline"
     headers = {"Cache-Control": FOREVER, "Content-Disposition": f'{how}; filename="{name}"'}
     return file_response(request, artwork.sha256, lambda: service.content(artwork), artwork.media_type, headers)
+
+
+@router.get(
+    "/{artwork_id}/cutout",
+    summary="A PNG without the plain background",
+    response_class=Response,
+    responses={200: {"content": {PNG: {}}}, 409: {"description": "The background is not plain"}},
+)
+def get_cutout(user: User, artwork_id: Id) -> Response:
+    with session_scope(writing=False) as session:
+        artwork = service.get(session, user, artwork_id)
+    headers = {"Cache-Control": FOREVER, **attachment(f"danqing-{artwork.id}-cutout.png")}
+    return Response(service.cutout(artwork), media_type=PNG, headers=headers)
 
 
 @router.get("/{artwork_id}/preview", summary="A WebP of about this size", **PREVIEW)

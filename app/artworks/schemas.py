@@ -14,6 +14,9 @@ Tag = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_
 Title = Annotated[str, StringConstraints(strip_whitespace=True, max_length=200, pattern=r"^[^\x00]*$")]
 
 
+Ids = Annotated[list[Uuid], Field(min_length=1, max_length=500)]
+
+
 class ArtworkChange(BaseModel):
     """What may be changed of an artwork."""
 
@@ -33,9 +36,9 @@ class Selection(BaseModel):
         json_schema_extra={"examples": [{"ids": ["0199c0de-0000-7000-8000-000000000000"], "action": "trash"}]},
     )
 
-    ids: Annotated[list[Uuid], Field(min_length=1, max_length=500)]
-    action: Literal["trash", "restore", "favourite", "unfavourite", "tag", "untag", "download"] = Field(
-        description="`download` answers with one zip of the files"
+    ids: Ids
+    action: Literal["trash", "restore", "delete", "favourite", "unfavourite", "tag", "untag", "download"] = Field(
+        description="`delete` is for ever, for works in the trash only; `download` answers with one zip of the files"
     )
     tags: Annotated[list[Tag], Field(max_length=30)] = []
 
@@ -43,6 +46,10 @@ class Selection(BaseModel):
 class SelectionOut(BaseModel):
     changed: int
     missing: list[str] = Field(description="Ids of which there is no work of the user's")
+
+
+class TrashOut(BaseModel):
+    deleted: int
 
 
 class ArtworkBrief(BaseModel):

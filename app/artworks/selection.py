@@ -40,10 +40,15 @@ def own(session: Session, user: Principal, ids: list[str]) -> list[Artwork]:
 
 
 def change(session: Session, user: Principal, wanted: Selection) -> SelectionOut:
-    """What is not there, or another's, is named and changes nothing of the rest."""
+    """What is not there, or another's, is named and changes nothing of the rest. Raises Conflict, and then nothing is
+    changed, where a work that is to be deleted is not in the trash.
+    """
     works = own(session, user, wanted.ids)
     for work in works:
-        CHANGES[wanted.action](work, wanted.tags)
+        if wanted.action == "delete":
+            service.delete_for_ever(session, work)
+        else:
+            CHANGES[wanted.action](work, wanted.tags)
     done = {work.id for work in works}
     return SelectionOut(changed=len(done), missing=[each for each in dict.fromkeys(wanted.ids) if each not in done])
 

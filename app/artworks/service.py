@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session, defer
 
 from app.artworks import search
 from app.artworks.schemas import ArtworkChange, ArtworkOut
 from app.artworks.tables import Artwork, Source
 from app.database import now
-from app.errors import NotFound
+from app.errors import Conflict, Damaged, NotFound
 from app.media import of_type, previews
+from app.media.cutout import cut_out, is_plain
+from app.media.pixels import encode_png
+from app.media.provenance import signed, with_provenance
 from app.security import Principal
 from app.storage import get_storage
 
@@ -96,11 +99,43 @@ def restore(artwork: Artwork) -> Artwork:
     return artwork
 
 
+def delete_for_ever(session: Session, artwork: Artwork) -> None:
+    """Raises Conflict for what is not in the trash. The file goes as one that nothing names."""
+    if artwork.deleted_at is None:
+        raise Conflict("The work {id} is not in the trash", id=artwork.id)
+    session.delete(artwork)
+
+
+def empty_trash(session: Session, user: Principal) -> int:
+    """Delete for ever what this user has in the trash; returns how many works."""
+    mine = delete(Artwork).where(Artwork.user_id == user.id, Artwork.deleted_at.is_not(None))
+    return int(session.execute(mine).rowcount)  # type: ignore[attr-defined]
+
+
 def content(artwork: Artwork) -> bytes:
     try:
         return get_storage().get(artwork.sha256)
     except FileNotFoundError as error:
         raise NotFound("The file of this artwork is missing") from error
+
+
+def cutout(artwork: Artwork) -> bytes:
+    """A PNG that says the same of how it was made. Raises Conflict where the work has no plain background."""
+    whole = content(artwork)
+    made = cut_out(whole) if of_type(artwork.media_type).is_own_poster else None
+    if made is None:
+        raise Conflict("This work has no plain background")
+    return with_provenance(encode_png(made), signed(whole))
+
+
+def has_cutout(artwork: Artwork) -> bool:
+    """As its small preview says, which is there already."""
+    if not of_type(artwork.media_type).is_own_poster:
+        return False
+    try:
+        return is_plain(preview(artwork, 256))
+    except (NotFound, Damaged):
+        return False
 
 
 def preview(artwork: Artwork, size: int) -> bytes:

@@ -24,6 +24,17 @@ class Listed:
     query: dict[str, str]
 
 
+def parameters(wanted: Filter) -> dict[str, str]:
+    """The same list in the words of the API."""
+    flags = {"favourite": wanted.favourite, "trashed": wanted.trashed, "studio": wanted.studio}
+    words = {"q": wanted.q, "model": wanted.model, "task": wanted.task, "tag": wanted.tag}
+    times = {"since": wanted.since, "until": wanted.until}
+    said = {name: value for name, value in words.items() if value}
+    said |= {name: value.isoformat() for name, value in times.items() if value}
+    said |= {name: "true" for name, value in flags.items() if value}
+    return said | {"order": "oldest" if wanted.oldest_first else "newest"}
+
+
 async def narrowing(
     q: Text = None,
     model: Text = None,
@@ -65,7 +76,7 @@ def zone_of(name: str | None) -> tzinfo:
     """UTC for one that is not known here: browsers know newer ones than systems do."""
     try:
         return ZoneInfo(name) if name else UTC
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         return UTC
 
 

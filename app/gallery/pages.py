@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import Query, Request, Response
-from fastapi.responses import RedirectResponse
+from fastapi import Form, Query, Request, Response
+from fastapi.responses import RedirectResponse, StreamingResponse
 
-from app.artworks import listing, service
+from app.artworks import listing, selection, service
+from app.artworks.schemas import ArtworkBrief, Ids
 from app.checkpoints import service as checkpoints
 from app.database import session_scope
-from app.gallery.narrowing import Narrowed
+from app.gallery.narrowing import Narrowed, parameters
 from app.generations import restoring
 from app.generations import service as generations
 from app.settings import get_settings
 from app.users.deps import User
 from app.web.paging import Cursor, decode, encode
 from app.web.parameters import Id
+from app.web.responses import attachment
 from app.web.routing import Router
 from app.web.templating import render
 from models.contract.registry import families
@@ -48,9 +50,25 @@ def gallery(
         "models": checkpoints.catalogue(),
         "tasks": KINDS,
         "trash_days": get_settings().trash_days,
+        "most": MOST,
     }
     fragment = request.headers.get("hx-request") == "true"
     return render(request, "artworks/_cards.html" if fragment else "artworks/index.html", context)
+
+
+@router.post("/trash")
+def empty_trash(user: User) -> RedirectResponse:
+    with session_scope() as session:
+        service.empty_trash(session, user)
+    return RedirectResponse("/?trashed=true", status_code=303)
+
+
+@router.post("/download")
+def download(user: User, ids: Annotated[Ids, Form()]) -> StreamingResponse:
+    """The files of many works as one zip, which a browser saves while it is made."""
+    with session_scope(writing=False) as session:
+        content = selection.zipped(session, user, ids)
+    return StreamingResponse(content, media_type="application/zip", headers=attachment("danqing.zip"))
 
 
 @router.get("/artworks/{artwork_id}")
@@ -74,6 +92,9 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
             "before": before,
             "after": after,
             "query": listed.query,
+            "list": parameters(wanted),
+            "cursor": encode(found.id),
+            "brief": ArtworkBrief.model_validate(found).model_dump(mode="json"),
             "own": found.user_id == user.id,
             "request_again": request_again,
             "derived": derived,
@@ -84,6 +105,7 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
                 "count",
                 *(task.params.in_part("prompt") if task else ["prompt"]),
             },  # in places of their own
+            "cutout": service.has_cutout(found),
             "there": found.model in checkpoints.cards(),
             "variation": any(made.family.task("image-variation") for made in catalogue.values()),
             "sisters": [work for work in sisters if work.user_id == user.id],

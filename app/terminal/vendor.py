@@ -29,6 +29,13 @@ UPLOT = NpmPackage(
     "MIT",
     "uPlot, Leon Sorokin",
 )
+PHOTOSWIPE = NpmPackage(
+    "photoswipe",
+    "5.4.4",
+    "4615d56b1f4f8e40f70c9f433a97803e5131d7166285b467ff63d26e42ef397b",
+    "MIT",
+    "PhotoSwipe, Dmytro Semenov",
+)
 AXE = NpmPackage(
     "axe-core",
     "4.14.1",
@@ -40,6 +47,10 @@ FILES = {
     HTMX: {"dist/htmx.min.js": "htmx.min.js"},
     SWAGGER: {"swagger-ui-bundle.js": "swagger-ui-bundle.js", "swagger-ui.css": "swagger-ui.css"},
     UPLOT: {"dist/uPlot.esm.js": "uPlot.esm.js", "dist/uPlot.min.css": "uPlot.min.css"},
+    PHOTOSWIPE: {
+        "dist/photoswipe.esm.min.js": "photoswipe.esm.min.js",
+        "dist/photoswipe.css": "photoswipe.css",
+    },
     AXE: {"axe.min.js": "axe.min.js"},
 }
 FOLDER = ROOT / "static" / "vendor"

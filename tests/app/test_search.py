@@ -7,13 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select
+from sqlalchemy import event, select, text
 
-from app.artworks import listing, search, service
+from app.artworks import listing, search, selection, service
 from app.artworks.listing import Filter
-from app.artworks.schemas import ArtworkChange
+from app.artworks.schemas import ArtworkChange, Selection
 from app.artworks.tables import Artwork, SearchDocument
 from app.database import engine, first_id, new_id, session_scope
+from app.errors import Conflict
 from app.security import Principal
 from app.users.tables import User
 
@@ -210,3 +211,29 @@ def test_a_search_starts_from_the_words(user: Principal, plans: list[str], wante
     assert words.startswith("SCAN search_index VIRTUAL TABLE") and "TEMP B-TREE" not in words, words
     assert works.startswith("SEARCH search_documents USING INTEGER PRIMARY KEY"), works
     assert "SEARCH artworks USING INDEX sqlite_autoindex_artworks_1 (id=?)" in works, works
+
+
+def test_what_is_deleted_leaves_the_index_as_it_would_be_made_anew(user: Principal) -> None:
+    made(user, "a fox")
+    for identifier in (made(user, "a second fox"), made(user, "a third fox")):
+        with session_scope() as session:
+            service.trash(service.get(session, user, identifier, writing=True))
+    with session_scope() as session:
+        assert service.empty_trash(session, user) == 2
+        assert len(session.scalars(select(SearchDocument)).all()) == 1
+        if engine().dialect.name == "sqlite":  # raises where index and documents differ
+            session.execute(text("INSERT INTO search_index(search_index, rank) VALUES ('integrity-check', 1)"))
+    assert found(user, "fox") == ["a fox"] and found(user, trashed=True) == []
+
+
+def test_only_what_is_in_the_trash_is_deleted_for_ever_and_else_nothing(user: Principal) -> None:
+    kept, trashed = made(user, "kept"), made(user, "trashed")
+    with session_scope() as session:
+        service.trash(service.get(session, user, trashed, writing=True))
+    wanted = Selection(ids=[trashed, kept], action="delete")
+    with pytest.raises(Conflict), session_scope() as session:
+        selection.change(session, user, wanted)
+    assert found(user) == ["kept"] and found(user, trashed=True) == ["trashed"]
+    with session_scope() as session:
+        assert selection.change(session, user, Selection(ids=[trashed], action="delete")).changed == 1
+    assert found(user, trashed=True) == []

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import Locator
+from typing import Any
+
+from playwright.sync_api import Locator, Page, expect
 
 
 def follow(link: Locator, key: str | None = None) -> None:
@@ -12,3 +14,14 @@ def follow(link: Locator, key: str | None = None) -> None:
             link.press(key)
         else:
             link.click()
+
+
+def draw(page: Page, prompt: str, count: int = 1) -> Any:
+    """Submit with Enter; returns the newest job's card."""
+    page.goto("/create")
+    page.get_by_label("Count").fill(str(count))
+    page.get_by_label("Prompt").fill(prompt)
+    page.get_by_label("Prompt").press("Enter")
+    card = page.locator(".job").first
+    expect(card.locator(".prompt")).to_have_text(prompt)
+    return card

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -14,23 +13,12 @@ from playwright.sync_api import Page, Route, expect
 
 from app.media.pixels import encode_png
 from app.media.provenance import signed, with_provenance
-from tests.browser.pages import follow
+from tests.browser.pages import draw, follow
 from tests.studio import ROOT, request, wait_until
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
 AXE = ROOT / "static" / "vendor" / "axe.min.js"
-
-
-def draw(page: Page, prompt: str, count: int = 1) -> Any:
-    """Submit with Enter; returns the newest job's card."""
-    page.goto("/create")
-    page.get_by_label("Count").fill(str(count))
-    page.get_by_label("Prompt").fill(prompt)
-    page.get_by_label("Prompt").press("Enter")
-    card = page.locator(".job").first
-    expect(card.locator(".prompt")).to_have_text(prompt)
-    return card
 
 
 def occupy(page: Page, jobs: int = 6) -> None:
@@ -244,61 +232,6 @@ def test_a_bad_value_is_named_beside_its_field(open_page: Open) -> None:
     with page.expect_response("**/api/v1/generations"):
         page.get_by_role("button", name="Draw", exact=True).click()
     expect(page.locator("[data-error=count]")).to_have_text("at most 16")
-
-
-def test_the_gallery_scrolls_without_end_and_searches_as_one_types(open_page: Open) -> None:
-    page = open_page()
-    for number in range(4):
-        card = draw(page, f"many {number}", count=16)
-    expect(card.locator(".works a img")).to_have_count(16)
-    page.goto("/?q=many")
-    expect(page.locator(".card")).to_have_count(48)
-    page.mouse.wheel(0, 20_000)
-    expect(page.locator(".card")).to_have_count(64)
-    page.get_by_role("searchbox").fill("many 3")
-    expect(page.locator(".card")).to_have_count(16)
-    assert "q=many+3" in page.url or "q=many%203" in page.url
-    page.get_by_role("searchbox").fill("no such thing")
-    expect(page.get_by_text("No works match your search.")).to_be_visible()
-
-
-def test_a_search_stays_in_its_tab_and_a_model_is_chosen_at_once(open_page: Open) -> None:
-    page = open_page()
-    page.goto("/?favourite=true")
-    page.get_by_role("searchbox").fill("nothing like it")
-    page.wait_for_url("**favourite=true**")
-    page.wait_for_url("**q=nothing**")
-    page.goto("/?q=fox")
-    page.get_by_label("Model").select_option("pixel-faces")
-    page.wait_for_url("**model=pixel-faces**")
-    expect(page.locator(".card")).to_have_count(0)
-
-
-def test_a_search_after_the_session_has_ended_leads_to_the_sign_in(open_page: Open) -> None:
-    page = open_page(expected="401")
-    page.goto("/")
-    page.context.clear_cookies()
-    page.get_by_role("searchbox").fill("fox")
-    page.wait_for_url("**/sign-in?next=**")
-    expect(page.locator("header")).to_have_count(1)
-
-
-def test_a_work_is_named_tagged_marked_trashed_and_taken_back(open_page: Open) -> None:
-    page = open_page()
-    card = draw(page, "to be named")
-    follow(card.locator(".works a"))
-    page.get_by_label("Title").fill("The fox")
-    page.get_by_label("Tags").fill("animal, 狐狸")
-    page.get_by_role("button", name="Save").click()
-    expect(page.get_by_role("status")).to_have_text("Saved")
-    page.get_by_role("button", name="Favourite").click()
-    expect(page.locator("#favourite")).to_have_attribute("aria-pressed", "true")
-    page.reload()
-    expect(page.get_by_role("heading", level=1)).to_have_text("The fox")
-    page.get_by_role("button", name="Move to the trash").click()
-    expect(page.get_by_text("This work is in the trash.")).to_be_visible()
-    page.get_by_role("button", name="Restore").click()
-    expect(page.get_by_text("This work is in the trash.")).to_have_count(0)
 
 
 @pytest.mark.parametrize("prompt", ["<script>alert(1)</script><img src=x onerror=alert(2)>", "{{7*7}} ${7*7}"])

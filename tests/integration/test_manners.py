@@ -150,6 +150,7 @@ def test_many_works_are_changed_and_fetched_at_once(studio: Studio, artist: http
     other = studio.client("somebody-else")
     answer = other.post("/artworks/selection", json={"ids": works, "action": "trash"})
     assert answer.json() == {"changed": 0, "missing": works}
+    assert act("delete", works).status_code == 409, "they are not in the trash"
     assert act("trash", []).status_code == act("burn", works).status_code == 422
 
 
