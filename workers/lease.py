@@ -139,7 +139,7 @@ def take(session: Session, job: J, worker: str) -> list[Lease[J]]:
             lease_until=until,
             worker=worker,
             started_at=now(),
-            step=0,
+            step=getattr(table, "saved", 0),  # a training run goes on from there
             notice=None,
         )
         .execution_options(synchronize_session=False)

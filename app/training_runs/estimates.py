@@ -1,10 +1,12 @@
-"""What a run would take, before it is launched: memory by the family's measured formula, time by the latest run
-like it, or by the speed of the machine.
+"""What a run would take, before it is launched: memory by the family's measured formula, time by the latest run like
+it, or by the speed of the machine, as other runs say it or as it was gauged.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from functools import lru_cache
+from statistics import median
 from typing import Any
 
 from pydantic import BaseModel
@@ -20,10 +22,12 @@ from app.training_runs.tables import TRAINING, TrainingRun
 from models.contract.family import Family
 from models.contract.fine_tuning import marked, network_of
 from models.contract.recipe import completed
+from models.contract.registry import families
 from models.contract.run_folder import RunFolder
 
+SHORTEST = 20.0  # seconds of training: of less, most is the start
 SHARE = 0.85  # of a worker's memory that a run may take
-LOOK_BACK = 20  # runs
+LOOK_BACK, ENOUGH = 20, 5  # runs that are looked at, and that say how fast this machine is
 
 
 def estimate(session: Session, family: Family, params: BaseModel, steps: int, minutes: float | None) -> Estimate:
@@ -45,14 +49,15 @@ def estimate(session: Session, family: Family, params: BaseModel, steps: int, mi
                 errors=[{"loc": ["body", "params"], "msg": "needs more memory than there is"}],
             )
         pieces *= 2
-    rate = measured_here(session, family, params)
-    speed = None if rate else speed_of(workers)
+    rate = measured_here(session, family, params, workers)
+    by_runs = None if rate else speed_of_runs(session, workers)
+    speed = None if rate else by_runs or speed_of(workers)
     seconds = steps * batch / (rate or cost.items_per_second * (speed or 1))
     return Estimate(
         memory_bytes=cost.fixed_bytes + cost.item_bytes * -(-batch // pieces),
         pieces=pieces,
         seconds=min(seconds, 60 * minutes) if minutes else seconds,
-        measured="here" if rate else "speed" if speed else "two cores",
+        measured="here" if rate else "runs" if by_runs else "speed" if speed else "two cores",
     )
 
 
@@ -81,13 +86,52 @@ def work(training: type[BaseModel], params: dict[str, Any]) -> dict[str, Any]:
     return network | {name: params.get(name) for name in marked(training, "sets_speed")}
 
 
-def measured_here(session: Session, family: Family, params: Any) -> float | None:
+def measured_here(session: Session, family: Family, params: Any, workers: list[Worker]) -> float | None:
     """Pictures a second of the latest run with the same network."""
-    query = select(TrainingRun).where(TrainingRun.family == family.name, TrainingRun.saved > 0)
     alike = work(type(params), params.model_dump(mode="json"))
-    for run in session.scalars(query.order_by(TrainingRun.id.desc()).limit(LOOK_BACK)):
-        if work(type(params), completed(run.params, type(params))) == alike:
-            points = RunFolder(get_settings().data / "runs" / run.id).curves().get("images_per_second")
-            if points:
-                return sorted(value for _, value in points)[len(points) // 2]
+    for run in latest_runs(session):
+        same = run.family == family.name and work(type(params), completed(run.params, type(params))) == alike
+        if same and (rate := rate_of(run, workers)):
+            return rate
     return None
+
+
+def speed_of_runs(session: Session, workers: list[Worker]) -> float | None:
+    """Of this machine against two CPU cores, as the latest runs of whatever families say."""
+    found: list[float] = []
+    for run in latest_runs(session):
+        enough = run.seconds < SHORTEST or len(found) == ENOUGH
+        if not enough and (rate := rate_of(run, workers)) and (expected := expected_of(run)):
+            found.append(rate / expected)
+    return median(found) if found else None
+
+
+def latest_runs(session: Session) -> list[TrainingRun]:
+    query = select(TrainingRun).where(TrainingRun.saved > 0).order_by(TrainingRun.id.desc())
+    return list(session.scalars(query.limit(LOOK_BACK)))
+
+
+def rate_of(run: TrainingRun, workers: list[Worker]) -> float | None:
+    """Pictures a second of a run; None where it says nothing, or ran on another kind of device than there is now."""
+    rate, device = measured(run.id, run.saved)
+    devices = {"cpu" if worker.device.startswith("CPU") else "cuda" for worker in workers}
+    return rate if not device or not devices or device in devices else None
+
+
+@lru_cache(maxsize=256)
+def measured(run_id: str, saved: int) -> tuple[float | None, str | None]:
+    """(pictures a second, device) as its folder says, read once for each checkpoint."""
+    folder = RunFolder(get_settings().data / "runs" / run_id)
+    points = folder.curves().get("images_per_second")
+    return (median(value for _, value in points) if points else None), folder.progress().get("device")
+
+
+def expected_of(run: TrainingRun) -> float | None:
+    """Pictures a second of the run on two CPU cores."""
+    family = families().get(run.family)
+    if family is None or family.training is None or family.cost is None:
+        return None
+    try:
+        return family.cost(family.training.model_validate(completed(run.params, family.training))).items_per_second
+    except ValueError:  # a run of a version that had other parameters
+        return None

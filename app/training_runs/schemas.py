@@ -147,13 +147,13 @@ class SheetList(BaseModel):
 
 class Estimate(BaseModel):
     """What a run would take. `measured` says on what the time rests: a run like it here; pictures a second of two CPU
-    cores, scaled by the speed of this machine; or those of the two cores as they are.
+    cores, scaled by the speed that other runs had here or that this machine was gauged to have; or as they are.
     """
 
     memory_bytes: int
     pieces: int
     seconds: float
-    measured: Literal["here", "speed", "two cores"]
+    measured: Literal["here", "runs", "speed", "two cores"]
 
 
 class PresetOut(BaseModel):

@@ -141,7 +141,12 @@ def resume(session: Session, run: TrainingRun) -> TrainingRun:
 
 
 def conclude(session: Session, run: TrainingRun) -> TrainingRun:
-    """Let a run at rest end with its newest checkpoint: it makes its model of that. Raises Conflict."""
+    """Let a run at rest end with its newest checkpoint: it makes its model of that. One that is measured goes without.
+
+    Raises Conflict.
+    """
+    if is_measured(run) and change(session, run, ("running",), evaluate=False):
+        return run
     if not run.saved:
         raise Conflict("The run has saved nothing yet")
     if not change(session, run, ("paused", "failed", "cancelled"), **AGAIN, steps=run.saved):

@@ -16,21 +16,25 @@ from models.autoencoders.likelihood import divergence
 from models.autoencoders.load import load
 from models.autoencoders.spatial import SpatialAutoencoder
 from models.autoencoders.train import reconstruct
-from models.checkpoint import ZOO
 from models.data.pictures import Collection, contact_sheet, spread, to_pixels, to_unit
+from models.measure.effort import Effort
 from models.measure.metrics import psnr
 
 SHOWN, MEASURED = 48, 600
 NAMES = {"concept": "psnr_held_out_concepts_db"}
 
 
-def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+def evaluate(
+    folder: Path, data: Collection, published: Path, effort: Effort
+) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
     """(figures, originals beside reconstructions). Where nothing is held out, training pictures are shown."""
     network = load(folder, torch.device("cpu"))
     train = data.indices("train", recoloured=False)
-    seen = to_unit(data.pictures(train[:: max(1, len(train) // MEASURED)]))
+    one = to_unit(data.pictures(train[:1]))
+    most = effort.most(MEASURED, lambda count: reconstruct(network, one.repeat(2 * count, 1, 1, 1)))
+    seen = to_unit(data.pictures(train[:: max(1, len(train) // most)]))
     splits = data.held_out[:1]
-    shown = to_unit(data.pictures(spread(data.indices(*splits, recoloured=False), MEASURED))) if splits else seen
+    shown = to_unit(data.pictures(spread(data.indices(*splits, recoloured=False), most))) if splits else seen
     rebuilt = reconstruct(network, shown)
     figures = {
         **({NAMES.get(splits[0], "psnr_held_out_db"): round(psnr(rebuilt, shown), 2)} if splits else {}),
@@ -39,7 +43,7 @@ def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dic
     }
     step = max(1, len(shown) // SHOWN)
     pairs = torch.stack([shown[::step][:SHOWN], rebuilt[::step][:SHOWN]], 1).flatten(0, 1)
-    return figures, contact_sheet(to_pixels(pairs), 12)
+    return figures if effort.is_worth_it else {}, contact_sheet(to_pixels(pairs), 12)
 
 
 @torch.no_grad()

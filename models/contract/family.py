@@ -41,7 +41,7 @@ class TrainingCost:
 class Family:
     """What a family learns from, what it does, and its modules, None where it has none: `sampler` with `load(folder,
     device)`, `loader` with the same for one that draws nothing by itself, `trainer` with `train(params, data, run)`,
-    `evaluator` with `evaluate(folder, data, published)`.
+    `evaluator` with `evaluate(folder, data, published, effort)`.
 
     It `learns` from works of a medium, made ready by its `preparation`. `picture_size(params, card_of)` is the side of
     the pictures that it trains on; `card_of(name)` reads a checkpoint's card. `cost(params)` what its training takes.

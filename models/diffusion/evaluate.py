@@ -9,12 +9,14 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.checkpoint import ZOO
 from models.data.pictures import Collection
 from models.diffusion.sample import load, requests
+from models.measure.effort import Effort
 from models.measure.prompted import measure
 
 
-def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+def evaluate(
+    folder: Path, data: Collection, published: Path, effort: Effort
+) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
     """(figures, contact sheet)."""
-    return measure(load(folder, torch.device("cpu"), published), requests, data)
+    return measure(load(folder, torch.device("cpu"), published), requests, data, effort)

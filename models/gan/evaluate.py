@@ -9,15 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.checkpoint import ZOO
 from models.data.pictures import Collection
 from models.gan.sample import load
 from models.gan.spec import UnconditionalImage
 from models.measure.chance import evaluate_chance
+from models.measure.effort import Effort
 
 EVERYTHING = UnconditionalImage(truncation=4.0)
 
 
-def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+def evaluate(
+    folder: Path, data: Collection, published: Path, effort: Effort
+) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
     """(figures, contact sheet)."""
-    return evaluate_chance(load(folder, torch.device("cpu")), EVERYTHING, UnconditionalImage(), data)
+    return evaluate_chance(load(folder, torch.device("cpu")), EVERYTHING, UnconditionalImage(), data, effort)

@@ -9,6 +9,7 @@ import argparse
 import importlib
 import io
 import json
+import math
 import os
 import shutil
 import sys
@@ -23,19 +24,22 @@ from models.checkpoint import ZOO, CheckpointError, find, read_card
 from models.contract.files import write_atomically
 from models.contract.registry import families
 from models.data.pictures import Collection, open_collection
+from models.measure.effort import TOO_FEW, effort_for
 
 
-def measure(folder: Path, data: Collection, published: Path = ZOO) -> dict[str, Any]:
+def measure(folder: Path, data: Collection, published: Path = ZOO, seconds: float = math.inf) -> dict[str, Any]:
     """Put figures and a contact sheet into a checkpoint's folder; returns the figures, {} where none are defined.
 
-    `published` is where the checkpoints that it builds on are looked for. Raises CheckpointError, ImportError when the
+    `published` is where the checkpoints that it builds on are looked for. In `seconds` fewer pictures are measured, and
+    of too few there are no figures, which the card then says. Raises CheckpointError, ImportError when the
     packages of the extra `train` are missing.
     """
     card = read_card(folder)
     module = families()[card["family"]].evaluator
     if module is None:
         return {}
-    figures, sheet = importlib.import_module(module).evaluate(folder, data, published)
+    effort = effort_for(data, seconds)
+    figures, sheet = importlib.import_module(module).evaluate(folder, data, published, effort)
     buffer = io.BytesIO()
     Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
     write_atomically(folder / "samples.png", buffer.getvalue(), 0o644)
@@ -43,6 +47,7 @@ def measure(folder: Path, data: Collection, published: Path = ZOO) -> dict[str, 
         {
             **{key: card[key] for key in card if key != "not_measured"},
             "figures": {**card.get("figures", {}), **figures},
+            **({} if effort.is_worth_it else {"not_measured": TOO_FEW}),
         },
         ensure_ascii=False,
         indent=1,

@@ -11,20 +11,21 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.data.pictures import Collection, spread
+from models.measure.effort import FEWEST
 from models.measure.metrics import FEATURES, IndependentFeatures, coverage, kernel_distance, nearest
 
-MOST, FEWEST = 1000, 10  # pictures of each kind; of fewer the whole is not measured
+MOST = 1000  # pictures of each kind
 
 
-def likeness(drawn: Tensor, data: Collection) -> dict[str, Any]:
-    """Figures of (N, 3, H, W) uint8 pictures beside held-out ones, with the same figures of real, blurred and noise.
+def likeness(drawn: Tensor, data: Collection, most: int = MOST) -> dict[str, Any]:
+    """Figures of (N, 3, H, W) uint8 pictures beside `most` held-out ones, with the same of real, blurred and noise.
 
     Kernel distances are times 1,000. Where nothing is held out, half of the training pictures take its place, and
     it says so; nearest pictures are then looked for in the other half.
     """
     features = IndependentFeatures()
-    training = spread(data.indices("train", recoloured=False), 2 * MOST)
-    held_out = spread(data.indices(*data.held_out[:1], recoloured=False), MOST) if data.held_out else training[::2]
+    training = spread(data.indices("train", recoloured=False), 2 * most)
+    held_out = spread(data.indices(*data.held_out[:1], recoloured=False), most) if data.held_out else training[::2]
     others = training[1::2]  # real pictures that are not among those compared with
     real = data.pictures(held_out)
     theirs, ours = features(real), features(drawn)

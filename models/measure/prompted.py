@@ -14,6 +14,7 @@ from torch import Tensor
 
 from models.contract.sampling import Request, Sampler
 from models.data.pictures import Collection, contact_sheet, spread
+from models.measure.effort import FEWEST, Effort
 from models.measure.likeness import near
 from models.measure.metrics import FEATURES, IndependentFeatures, nearest, retrieval
 
@@ -113,16 +114,35 @@ def grouped(
     return groups
 
 
-def measure(sampler: Sampler, requests: Requests, data: Collection) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+def measure(
+    sampler: Sampler, requests: Requests, data: Collection, effort: Effort
+) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
     """(figures, contact sheet). Retrieval: is a drawing nearest to the picture that its prompt asks for?"""
-    features = IndependentFeatures()
     has_styles = {STYLE, OTHER_STYLE} <= {item["style"] for item in data.items}
     questions = emoji_questions(data) if has_styles else caption_questions(data)
+    figures = retrievals(sampler, requests, data, questions, effort) if effort.is_worth_it else {}
+    if has_styles:
+        prompts = [concept + style[i] for style in SHEET_STYLES for i, line in enumerate(SHEET) for concept in line]
+    else:
+        prompts = [prompt for asked in questions.groups.values() for prompt, _ in asked[: 4 * COLUMNS]] or [""]
+    sheet = contact_sheet(draw(sampler, requests, prompts, seed=1), COLUMNS)
+    return figures, np.kron(sheet, np.ones((2, 2, 1), dtype=np.uint8))
+
+
+def retrievals(
+    sampler: Sampler, requests: Requests, data: Collection, questions: Questions, effort: Effort
+) -> dict[str, Any]:
+    """Groups of fewer than FEWEST questions have no figure."""
+    features = IndependentFeatures()
     figures: dict[str, Any] = {"features": FEATURES}
     drawn: dict[str, Tensor] = {}
-    if len(questions.gallery) > 1:
+    groups = {name: asked for name, asked in questions.groups.items() if len(asked) >= FEWEST}
+    queries = effort.part(0.5 / max(1, len(groups))).most(QUERIES, lambda n: draw(sampler, requests, [""] * n))
+    shown = effort.part(0.5).most(MOST_SHOWN, lambda n: features(data.pictures(np.zeros(2 * n, dtype=np.int64))))
+    if groups:
         gallery = features(data.pictures(np.array(questions.gallery)))
-        for name, asked in questions.groups.items():
+        for name, every in groups.items():
+            asked = [every[i] for i in spread(np.arange(len(every)), queries)]
             drawn[name] = draw(sampler, requests, [prompt for prompt, _ in asked])
             answers = np.array([row for _, row in asked])
             ours = retrieval(features(drawn[name]), gallery, answers)
@@ -137,22 +157,17 @@ def measure(sampler: Sampler, requests: Requests, data: Collection) -> tuple[dic
             "chance_R@1": round(chance, 4),
             "chance_R@10": round(min(1.0, 10 * chance), 4),
         }
-        figures["nearest_training_picture_cosine_distance"] = distances(data, features, drawn)
-    if has_styles:
-        prompts = [concept + style[i] for style in SHEET_STYLES for i, line in enumerate(SHEET) for concept in line]
-    else:
-        prompts = [prompt for asked in questions.groups.values() for prompt, _ in asked[: 4 * COLUMNS]] or [""]
-    sheet = contact_sheet(draw(sampler, requests, prompts, seed=1), COLUMNS)
-    return figures, np.kron(sheet, np.ones((2, 2, 1), dtype=np.uint8))
+        figures["nearest_training_picture_cosine_distance"] = distances(data, features, drawn, shown)
+    return figures
 
 
-def distances(data: Collection, features: IndependentFeatures, drawn: dict[str, Tensor]) -> dict[str, float]:
-    """Of drawings, and of real pictures that were held out, to the nearest picture of the training."""
-    training = features(data.pictures(spread(data.indices("train", recoloured=False), MOST_SHOWN)))
+def distances(data: Collection, features: IndependentFeatures, drawn: dict[str, Tensor], most: int) -> dict[str, float]:
+    """Of drawings, and of real pictures that were held out, to the nearest of so many of the training."""
+    training = features(data.pictures(spread(data.indices("train", recoloured=False), most)))
     found = {"among": float(len(training))}
     for name, pictures in drawn.items():
         found |= near(f"drawings_{name}", nearest(features(pictures), training))
     if data.held_out:
-        held_out = spread(data.indices(*data.held_out[:1], recoloured=False), MOST_SHOWN)
+        held_out = spread(data.indices(*data.held_out[:1], recoloured=False), most)
         found |= near("real_held_out", nearest(features(data.pictures(held_out)), training))
     return found

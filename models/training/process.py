@@ -24,6 +24,7 @@ from models.contract.recipe import read_recipe, remember
 from models.contract.registry import families
 from models.contract.run_folder import OUT_OF_MEMORY, describe
 from models.data.pictures import Collection, Unsuitable, open_collection
+from models.measure.effort import seconds_after
 from models.measure.evaluation import measure
 from models.training import parallel, signals
 from models.training.recovery import TooLarge, is_out_of_memory, train_with_rollback
@@ -61,7 +62,8 @@ def evaluate(data: Collection, run: Run) -> None:
     run.beat("evaluating", progress=1.0)
     run.log.say("measuring")
     try:
-        for name, value in measure(run.folder.model, data, run.published).items():
+        seconds = seconds_after(run.budget.seconds)
+        for name, value in measure(run.folder.model, data, run.published, seconds).items():
             print(f"{name}: {value}", file=sys.stderr, flush=True)
     except Stopped:
         raise

@@ -114,6 +114,7 @@ class Run:
                 "seconds": round(self.budget.seconds, 1),
                 "saved": self._saved,
                 "pieces": self.pieces,
+                "device": self.device.type,
                 **facts,
             }
         if self.is_first:

@@ -11,21 +11,23 @@ import numpy.typing as npt
 import torch
 
 from models.autoencoders.tokens import Examples
-from models.checkpoint import ZOO
 from models.data.pictures import Collection
+from models.measure.effort import FEWEST, Effort
 from models.measure.prompted import MOST_SHOWN, SPLITS, measure
 from models.transformer.sample import TransformerSampler, load, requests
 from models.transformer.train import evaluate as loss_of
 
 
-def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+def evaluate(
+    folder: Path, data: Collection, published: Path, effort: Effort
+) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
     """(figures, contact sheet)."""
     sampler = load(folder, torch.device("cpu"), published)
-    figures, sheet = measure(sampler, requests, data)
-    return {**figures, "losses_nats_a_token": losses(sampler, data)}, sheet
+    figures, sheet = measure(sampler, requests, data, effort)
+    return {**figures, **(losses(sampler, data) if effort.is_worth_it else {})}, sheet
 
 
-def losses(sampler: TransformerSampler, data: Collection) -> dict[str, float]:
+def losses(sampler: TransformerSampler, data: Collection) -> dict[str, Any]:
     """Teacher-forced cross-entropy; a fixed caption each, recoloured items left out."""
     with tempfile.TemporaryDirectory() as folder:
         chosen = {
@@ -34,7 +36,7 @@ def losses(sampler: TransformerSampler, data: Collection) -> dict[str, float]:
             ]
             for split, name in SPLITS.items()
         }
-        chosen = {name: indices for name, indices in chosen.items() if len(indices)}
+        chosen = {name: indices for name, indices in chosen.items() if len(indices) >= FEWEST}
         every = np.concatenate(list(chosen.values()))
         part = Collection(Path(folder), data.images[every], [data.items[i] for i in every], data.card)
         examples = Examples(part, sampler.autoencoder, sampler.prompts, 1, Path(folder), sampler.device)
@@ -42,4 +44,4 @@ def losses(sampler: TransformerSampler, data: Collection) -> dict[str, float]:
         for name, indices in chosen.items():
             found[name] = round(loss_of(sampler.network, examples, np.arange(start, start + len(indices))), 3)
             start += len(indices)
-        return found
+        return {"losses_nats_a_token": found}

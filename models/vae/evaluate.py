@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from models.autoencoders.likelihood import divergence
-from models.checkpoint import ZOO
 from models.data.pictures import Collection, Indices, label_names, labels_of, spread, to_unit
 from models.measure.chance import evaluate_chance
+from models.measure.effort import Effort
 from models.measure.likeness import rounded
 from models.measure.metrics import psnr
 from models.parts.sentences import SentenceEncoder
@@ -26,16 +26,20 @@ MEASURED = 512  # pictures
 ACTIVE = 0.01  # variance of the means of a latent in use (Burda et al., 2016)
 
 
-def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+def evaluate(
+    folder: Path, data: Collection, published: Path, effort: Effort
+) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
     """(figures, contact sheet of pictures from chance). Where nothing is held out, training pictures are measured."""
     network, _ = load_vae(folder, torch.device("cpu"))
     splits = data.held_out[:1] or ["train"]
     chosen = spread(data.indices(*splits, recoloured=False), MEASURED)
     held_out = to_unit(data.pictures(chosen))
     drawn, sheet = evaluate_chance(
-        load(folder, torch.device("cpu")), DrawnFromPrior(temperature=1.0), DrawnFromPrior(), data
+        load(folder, torch.device("cpu")), DrawnFromPrior(temperature=1.0), DrawnFromPrior(), data, effort.part(0.5)
     )
-    found = {**bounds(network, held_out), **drawn}
+    if not effort.is_worth_it:
+        return {}, sheet
+    found = {**bounds(network, held_out, effort.part(0.5)), **drawn}
     if network.config.text and data.held_out:
         found["nats_that_captions_tell"] = captions_tell(network, data, chosen)
     return found, sheet
@@ -52,14 +56,14 @@ def captions_tell(network: VAE, data: Collection, chosen: Indices) -> float:
 
 
 @torch.no_grad()
-def bounds(network: VAE, pictures: Tensor) -> dict[str, Any]:
+def bounds(network: VAE, pictures: Tensor, effort: Effort) -> dict[str, Any]:
     """Importance-weighted bounds in bits a number, and the two parts of the ELBO in nats a picture."""
     encoded = [network.encoder(part) for part in pictures.split(64)]
     means, log_variances = (torch.cat(part) for part in zip(*encoded, strict=True))
     rebuilt = torch.cat([network.decoder(part) for part in means.split(64)])
     divergences = divergence(means, log_variances)
     return {
-        **weighted_bounds(network, pictures),
+        **weighted_bounds(network, pictures, effort),
         "kl_nats": rounded(float(divergences.sum(1).mean())),
         "latents_in_use": int((means.var(0) > ACTIVE).sum()),
         "psnr_reconstruction_db": rounded(psnr(rebuilt, pictures)),

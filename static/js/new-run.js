@@ -74,7 +74,7 @@ async function estimate() {
     const memory = `${(found.memory_bytes / 2 ** 30).toFixed(1)} GiB`;
     place.textContent = [
       words.words.replace("TIME", duration(found.seconds)).replace("MEMORY", memory),
-      { here: words.here, speed: words.speed }[found.measured] ?? words.elsewhere,
+      { here: words.here, runs: words.runs, speed: words.speed }[found.measured] ?? words.elsewhere,
       form.elements.evaluate.checked ? words.measuring : "",
       found.pieces > 1 ? words.pieces.replace("NUMBER", found.pieces) : "",
     ].join(" ");

@@ -68,15 +68,16 @@ function show(run) {
   if (run.error === null || !atRest(run.status)) document.getElementById("reason").textContent = "";
   else if (!document.getElementById("reason").textContent) document.getElementById("reason").textContent = run.error;
   document.getElementById("publish").hidden = !run.publishable;
-  showControls(run.status, run.saved_step);
+  showControls(run);
   if (!atRest(run.status)) return;
   stream?.close();
   if (run.publishable && !wasAtRest) showFigures();
 }
 
-function showControls(status, saved) {
+function showControls({ status, phase, saved_step: saved }) {
   for (const control of page.querySelectorAll("[data-when]")) {
-    control.hidden = !control.dataset.when.split(" ").includes(status) || (control.dataset.act === "conclusion" && !saved);
+    const { when, act, phase: only } = control.dataset;
+    control.hidden = !when.split(" ").includes(status) || (only && only !== phase) || (act === "conclusion" && !saved);
   }
 }
 
@@ -189,5 +190,5 @@ if (page.dataset.other) {
     charts.draw();
   });
 }
-showControls(page.dataset.status, Number(page.dataset.saved));
+showControls({ status: page.dataset.status, phase: page.dataset.phase, saved_step: Number(page.dataset.saved) });
 follow();

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 from app.datasets.prepared import Item, write_prepared
 from models.contract.card import read_card
 from models.data.pictures import Collection, open_collection
+from models.measure.effort import FEWEST, TOO_FEW, Effort
 from models.measure.evaluation import measure
 from models.training import process
 from models.training.run import Run
@@ -59,6 +61,27 @@ def test_pictures_from_chance_are_measured(family: str, collection: Collection, 
     if "vae" in family:  # more draws bring the bound nearer to the truth: fewer bits
         bits = [found[f"bits_a_number_k{draws}"] for draws in (1, 64, 512)]
         assert bits[2] <= bits[1] <= bits[0] and found["latents_in_use"] >= 0
+
+
+def test_of_a_few_pictures_there_is_a_sheet_and_no_figure(collection: Collection, tmp_path: Path) -> None:
+    few = Collection(collection.folder, collection.images[:15], collection.items[:15], collection.card)
+    for item in few.items:
+        item["split"] = "train"
+    for family in ("gan", "vae"):
+        model = trained(family, collection, tmp_path / family).folder.model
+        before = read_card(model).get("figures", {})
+        assert measure(model, few) == {}
+        card = read_card(model)
+        assert card.get("figures", {}) == before and card["not_measured"] == TOO_FEW
+        assert (model / "samples.png").is_file()
+
+
+def test_in_less_time_fewer_pictures_are_measured() -> None:
+    slow, quick = (lambda count: time.sleep(0.002 * count)), (lambda count: None)
+    assert 16 < Effort(1000, 1.0).most(1000, slow) <= 500
+    assert Effort(1000, 1.0).most(1000, slow, slow) <= 250
+    assert Effort(1000, 1.0).most(1000, quick) == Effort(1000).most(1000, slow) == 1000
+    assert Effort(1000, 1e-6).most(1000, slow) == FEWEST and Effort(1000, 1e-6).most(5, slow) == 5
 
 
 def test_a_measurement_that_fails_is_told_in_the_card(

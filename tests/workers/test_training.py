@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.database import now, session_scope
 from app.datasets import fetching
-from app.errors import Invalid
+from app.errors import Conflict, Invalid
 from app.jobs import sweeper
 from app.settings import get_settings
 from app.training_runs import service
@@ -192,6 +192,31 @@ def test_a_process_that_dies_as_it_measures_has_made_its_model(process: Callable
     assert row(run).status == "succeeded"
     card = json.loads((service.folder(run).model / "card.json").read_text())
     assert card == {"not_measured": "The training process was ended by SIGKILL."}
+
+
+def test_a_measurement_can_be_skipped_and_the_run_has_its_model(process: Callable[..., None]) -> None:
+    process(
+        'folder.model.mkdir()\n(folder.model / "card.json").write_text("{}")\n'
+        + SAID.format(phase="evaluating", step=10, saved=10)
+        + "time.sleep(60)",
+        ready="evaluating",
+    )
+    run = add_run()
+
+    def conclude(session: Session, run: TrainingRun) -> None:
+        run.phase = "evaluating"
+        service.conclude(session, run)
+
+    sit_and_hear(run, conclude)
+    assert row(run).status == "succeeded" and not row(run).evaluate
+    card = json.loads((service.folder(run).model / "card.json").read_text())
+    assert card == {"not_measured": "The measurement was skipped."}
+
+
+def test_a_run_that_trains_is_not_concluded() -> None:
+    run = add_run(status="running", phase="training", saved=3)
+    with pytest.raises(Conflict, match="Pause"), session_scope() as session:
+        service.conclude(session, service.get(session, run))
 
 
 def test_a_pause_that_could_not_save_says_so(process: Callable[..., None]) -> None:

@@ -29,7 +29,7 @@ LOOK_SECONDS = 0.25
 # What the process gets to save its state and to end by itself; a worker that shuts down has 20 s in all.
 CANCEL_SECONDS, SHUTDOWN_SECONDS, PAUSE_SECONDS = 0.8, 14.0, 120.0
 SILENT_SECONDS = 3600.0  # how long a process may say nothing new: it speaks every second, but for its evaluation
-Request = Literal["leave", "save"]
+Request = Literal["leave", "save", "skip"]
 log = structlog.get_logger()
 
 
@@ -79,7 +79,7 @@ def devices() -> tuple[str | None, int]:
 
 def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> Request | None:
     """Until the process has ended. What had been asked of it: to leave, by a user or since the lease is lost; to save,
-    for a pause, a new budget or a shutdown. One that hangs is ended.
+    for a pause, a new budget or a shutdown; to skip its measurement. One that hangs is ended.
     """
     deadline: float | None = None
     heard = time.monotonic()
@@ -98,6 +98,9 @@ def watch(taken: Lease[TrainingRun], process: subprocess.Popen[bytes]) -> Reques
         if time.monotonic() - heard > SILENT_SECONDS:
             log.warning("training_silent", run=taken.job, seconds=SILENT_SECONDS)
             end_group(process)
+        if requests and requests.skip and progress.get("phase") == "evaluating":
+            end_group(process)  # what it has trained is whole
+            return "skip"
         if (patience := patience_for(requests)) is not None:
             if deadline is None:
                 with contextlib.suppress(ProcessLookupError):

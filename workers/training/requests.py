@@ -22,6 +22,7 @@ class Requests:
     cancel: bool
     pause: bool
     new_budget: bool
+    skip: bool = False  # the measurement
 
 
 def read(session: Session, taken: Lease[TrainingRun], lock: bool = False) -> Requests | None:
@@ -29,6 +30,7 @@ def read(session: Session, taken: Lease[TrainingRun], lock: bool = False) -> Req
     query = select(
         TrainingRun.cancel_requested,
         TrainingRun.pause_requested,
+        TrainingRun.evaluate,
         TrainingRun.steps,
         TrainingRun.minutes,
         TrainingRun.patience,
@@ -36,8 +38,9 @@ def read(session: Session, taken: Lease[TrainingRun], lock: bool = False) -> Req
     row = session.execute(query.with_for_update() if lock else query).first()
     if row is None:
         return None
-    cancel, pause, *budget = row
-    return Requests(cancel, pause, budget != [taken.row.steps, taken.row.minutes, taken.row.patience])
+    cancel, pause, evaluate, *budget = row
+    new_budget = budget != [taken.row.steps, taken.row.minutes, taken.row.patience]
+    return Requests(cancel, pause, new_budget, skip=taken.row.evaluate and not evaluate)
 
 
 def check(taken: Lease[TrainingRun]) -> None:

@@ -61,7 +61,8 @@ def result_of(taken: Lease[TrainingRun], end: End) -> Result:
         return Result("released")
     # What it has trained is good, whatever befell it as it measured that.
     if end.phase == "evaluating" and model.is_file():
-        describe(model, {"not_measured": ended(end.code, taken)})
+        skipped = Message("The measurement was skipped.")
+        describe(model, {"not_measured": skipped if end.request == "skip" else ended(end.code, taken)})
         return Result("succeeded")
     if end.code == IN_USE:
         return Result("again", Message("An earlier process of this run still holds its folder and does not exit."))

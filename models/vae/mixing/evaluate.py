@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from models.autoencoders.likelihood import standard_normal_log_prob
-from models.checkpoint import ZOO
 from models.data.pictures import Collection, Indices, contact_sheet, label_names, labels_of, spread, to_pixels, to_unit
+from models.measure.effort import FEWEST, Effort
 from models.measure.likeness import rounded
 from models.measure.metrics import FEATURES, IndependentFeatures, psnr
 from models.vae.bounds import weighted_bounds
@@ -27,21 +27,29 @@ from models.vae.mixing.sample import load_mixing
 from models.vae.mixing.train import translations
 
 MEASURED, LEARNT_FROM, BATCH = 500, 2400, 32
+LOOKED_AT = 12  # pictures for each that is measured: candidates, drawings of its concept, those the judge learns from
 SHOWN, FEW = 12, 10
 RIDGE = 1e-2
 Rows = npt.NDArray[np.float32]
 
 
-def evaluate(folder: Path, data: Collection, published: Path = ZOO) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
+def evaluate(
+    folder: Path, data: Collection, published: Path, effort: Effort
+) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
     """(figures, held-out concepts across, each in all styles down). Figures need a held-out concept in two styles."""
     network, _ = load_mixing(folder, torch.device("cpu"))
     train = data.indices("train", recoloured=False)
     pairs = Pairs(data, train)
+    shown = sheet(network, data, pairs, train)
     rows = translations(data, pairs)[:MEASURED]
+    if not effort.is_worth_it or len(rows) < FEWEST:
+        return {}, shown
+    features = IndependentFeatures()
+    most = effort.part(0.5).most(len(rows), lambda n: features(data.pictures(np.zeros(LOOKED_AT * n, dtype=np.int64))))
     held_out = spread(data.indices(*data.held_out[:1], recoloured=False), MEASURED)
     whole = Whole(network)
-    bounds = weighted_bounds(whole, to_unit(data.pictures(held_out)), whole.prior) if len(held_out) else {}
-    return {**(figures(network, data, train, rows) if rows else {}), **bounds}, sheet(network, data, pairs, train)
+    bounds = weighted_bounds(whole, to_unit(data.pictures(held_out)), effort.part(0.5), whole.prior)
+    return {**figures(network, data, train, rows[:most]), **bounds}, shown
 
 
 class Whole:
@@ -94,7 +102,7 @@ def figures(network: MixingVAE, data: Collection, train: Indices, rows: list[tup
     features = IndependentFeatures()
     seen = {name: features(to_pixels(pictures)) for name, pictures in candidates.items()}
     concepts = ConceptJudge(features, data, sorted({*contents.tolist(), *wanted.tolist()}))
-    by_style = StyleJudge(features, data, spread(train, LEARNT_FROM))
+    by_style = StyleJudge(features, data, spread(train, LEARNT_FROM * len(rows) // MEASURED))
     found: dict[str, Any] = {"features": FEATURES, "pictures": len(rows), "concepts": len(concepts.names)}
     for name, rows_of in seen.items():
         rank = concepts.ranks(rows_of, wanted, contents)
