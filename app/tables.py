@@ -5,6 +5,7 @@ from app.checkpoints.tables import PublishedCheckpoint
 from app.database import Base
 from app.datasets.tables import Dataset, DatasetItem
 from app.generations.tables import Generation
+from app.jobs.pauses import QueuePause
 from app.machines.tables import Worker
 from app.training_runs.tables import TrainingRun
 from app.upkeep.tables import Upkeep
@@ -20,6 +21,7 @@ __all__ = [
     "Generation",
     "OneTimeLink",
     "PublishedCheckpoint",
+    "QueuePause",
     "TrainingRun",
     "Upkeep",
     "Upload",

@@ -27,6 +27,7 @@ from sqlalchemy.orm import Session
 
 import app.tables  # noqa: F401
 from app.database import engine, now, session_scope
+from app.jobs import pauses
 from app.jobs.queue import bell, celery_app
 from app.jobs.registry import queues
 from app.logs import configure_logging
@@ -56,6 +57,11 @@ def machine_name() -> str:
     with suppress(OSError):
         return f"{socket.gethostname()}/{os.stat('/proc/self/ns/pid').st_ino}"
     return socket.gethostname()
+
+
+def is_paused() -> bool:
+    with session_scope(writing=False) as session:
+        return pauses.is_paused(session, queue_name())
 
 
 def queue_name() -> str:
@@ -91,7 +97,7 @@ def work_forever(stop: threading.Event) -> None:
     work = import_module(queues()[queue_name()].work)
     beside(stop, *work.BESIDE)
     work.prepare()
-    loop.work_forever(stop, lambda: work.work_once(queue_name(), worker_name()))
+    loop.work_forever(stop, lambda: not is_paused() and work.work_once(queue_name(), worker_name()))
 
 
 def report_forever(stop: threading.Event) -> None:

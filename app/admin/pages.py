@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from app.admin import overview
+from app.admin import api, overview, queue, storage
 from app.database import session_scope
 from app.errors import DomainError
+from app.jobs import pauses
+from app.jobs.queue import ring
+from app.jobs.registry import queues
 from app.machines import liveness
 from app.users import service as users
 from app.users.deps import Admin
@@ -21,6 +25,7 @@ from app.web.templating import render
 
 router = Router(prefix="/admin")
 Entry = Annotated[str, Form(max_length=1000)]
+SHOWN = 30  # runs, the largest
 
 
 @router.get("")
@@ -41,9 +46,53 @@ def page(request: Request, error: DomainError | None = None, link: str | None = 
             "runs": overview.training(session),
             "keys": users.all_keys(session),
             "room": overview.room(session),
+            "stored": storage.runs(session),
+            "most_stored": SHOWN,
+            "checkpoints": storage.checkpoints(),
+            "queues": list(queues()),
+            "paused": pauses.paused(session),
             "redis": overview.redis_answers(),
         }
     return render(request, "admin/index.html", context, status=error.status if error else 200)
+
+
+def done(request: Request, work: Callable[[], object]) -> Response:
+    try:
+        work()
+    except DomainError as error:
+        return page(request, error)
+    return RedirectResponse("/admin", status_code=303)
+
+
+@router.post("/queue/{job_id}/cancellation")
+def cancel_job(request: Request, admin: Admin, job_id: Id) -> Response:
+    return done(request, lambda: api.cancel(job_id))
+
+
+@router.post("/queue/{job_id}/place")
+def move_job(request: Request, admin: Admin, job_id: Id, place: Annotated[queue.Place, Form()]) -> Response:
+    def move() -> None:
+        with session_scope() as session:
+            queue.move(session, queue.get(session, job_id), place)
+
+    return done(request, move)
+
+
+@router.post("/queue/pauses")
+def pause_queue(request: Request, admin: Admin, name: Entry, paused: Annotated[bool, Form()]) -> Response:
+    def change() -> None:
+        with session_scope() as session:
+            queue.set_paused(session, name, paused)
+        if not paused:
+            ring(name)
+
+    return done(request, change)
+
+
+@router.post("/storage/tidying")
+def tidy(request: Request, admin: Admin, run: Annotated[str, Form(max_length=36)] = "") -> Response:
+    """Of one run, or of all that are over."""
+    return done(request, lambda: storage.tidy(run) if run else storage.tidy_all())
 
 
 @router.post("/users")

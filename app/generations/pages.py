@@ -14,7 +14,9 @@ from app.checkpoints.service import Checkpoint
 from app.database import session_scope
 from app.generations import restoring, service
 from app.generations.schemas import LONGEST_REQUEST, MOST_INPUTS, GenerationIn, InputIn, Restoration
+from app.generations.tables import GENERATION
 from app.i18n import language_of, translate
+from app.jobs import pauses
 from app.security import Principal
 from app.users.deps import User
 from app.validation import Uuid, entered
@@ -49,6 +51,7 @@ def create(
         latest, more = service.page(session, user, decode(older), RECENT)
         shown = {job.id: job for job in [*latest, *service.unfinished(session, user)]}
         described = service.describe(session, sorted(shown.values(), key=lambda job: job.id, reverse=True))
+        paused = pauses.is_paused(session, GENERATION)
         recent, _ = listing.page(session, user, listing.Filter(), None, RECENT)
     given = {IMAGE: [InputIn(artwork=each) for each in image]} if image else {}
     if filled:
@@ -64,6 +67,7 @@ def create(
         {
             "models": catalogue,
             "chosen": chosen,
+            "paused": paused,
             "gone": model if model and model not in catalogue else None,
             "task": wanted,
             "given": {role: [each.model_dump(exclude_none=True) for each in found] for role, found in given.items()},

@@ -190,12 +190,10 @@ def get_metrics(run: Existing) -> CurvesOut:
 
 @router.get("/{run_id}/samples", summary="Sample sheets, by step")
 def list_samples(run: Existing) -> SheetList:
-    return SheetList(
-        items=[
-            SheetOut(step=step, url=f"/api/v1/training-runs/{run.id}/samples/{step}")
-            for step, _ in service.folder(run.id).sheets()
-        ]
-    )
+    folder = service.folder(run.id)
+    url = f"/api/v1/training-runs/{run.id}/samples"
+    sheets = [SheetOut(step=step, url=f"{url}/{step}") for step, _ in folder.sheets()]
+    return SheetList(items=sheets, prompts=folder.watched())
 
 
 @router.get(

@@ -12,8 +12,11 @@ from app.checkpoints.service import cards
 from app.database import session_scope
 from app.datasets import service as datasets
 from app.datasets.collections import COLLECTIONS
+from app.jobs import pauses
 from app.training_runs import planning, service
 from app.training_runs.api import describe_family
+from app.training_runs.proposal import caution, name_for
+from app.training_runs.tables import TRAINING
 from app.users.deps import Admin
 from app.web.forms import fields, grouped, network_fields
 from app.web.paging import Cursor, decode, encode
@@ -33,8 +36,15 @@ def index(request: Request, admin: Admin, cursor: Cursor = None) -> Response:
     with session_scope(writing=False) as session:
         found, more = service.page(session, decode(cursor), SHOWN)
         runs = [service.describe(run) for run in found]
+        paused = pauses.is_paused(session, TRAINING)
     covers = {run.id: [step for step, _ in service.folder(run.id).sheets()][-1:] for run in runs}
-    context = {"families": families(), "runs": runs, "covers": covers, "next_cursor": encode(more) if more else None}
+    context = {
+        "families": families(),
+        "runs": runs,
+        "paused": paused,
+        "covers": covers,
+        "next_cursor": encode(more) if more else None,
+    }
     return render(request, "training_runs/index.html", context)
 
 
@@ -82,6 +92,8 @@ def show(request: Request, admin: Admin, run_id: Id, other: OptionalId = None) -
     facts, tables = arranged(card.get("figures", {}))
     context: dict[str, Any] = {
         "run": described,
+        "proposed": name_for(described, cards()),
+        "caution": caution(described, family, card.get("figures", {})),
         "family": family.title if family else run.family,
         "draws": bool(family and family.tasks),
         "sheet": family.sheet if family else "",

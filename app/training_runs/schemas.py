@@ -143,6 +143,7 @@ class SheetOut(BaseModel):
 
 class SheetList(BaseModel):
     items: list[SheetOut]
+    prompts: list[str] = Field(description="Of a model that draws from prompts: what each picture is of, six a row")
 
 
 class Estimate(BaseModel):

@@ -160,6 +160,8 @@ def extend(session: Session, run: TrainingRun, given: ExtensionIn) -> TrainingRu
     A run that is done loses its patience unless a new one is given. Raises Invalid when there is nothing to change or
     the budget is spent already.
     """
+    if run.status == "succeeded" and not run.saved:
+        raise Conflict("The state of this run was deleted; start a new one from its model")
     budget = given.model_dump(exclude_none=True)
     if not budget:
         raise invalid("steps", why=Message("Give the new steps, minutes or patience"))

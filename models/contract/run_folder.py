@@ -20,7 +20,9 @@ TAIL = 1 << 16  # bytes of the log that are shown at most
 
 @dataclass(frozen=True)
 class RunFolder:
-    """`metrics.jsonl` (one line a log), `progress.json` (where it is now), `samples/`, `checkpoints/`, `log.txt`."""
+    """`metrics.jsonl` (one line a log), `progress.json` (where it is now), `samples/`, `watched.json` (of what),
+    `checkpoints/`, `log.txt`.
+    """
 
     path: Path
 
@@ -55,6 +57,10 @@ class RunFolder:
         temporary = self.samples / f".writing-{step}"
         picture.save(temporary, "PNG")
         os.replace(temporary, self.samples / f"{step:08d}.png")
+
+    def watch(self, prompts: list[str]) -> None:
+        """Keep what the pictures of a sheet are of."""
+        write_atomically(self.path / "watched.json", json.dumps(prompts, ensure_ascii=False).encode())
 
     def say(self, **facts: Any) -> None:
         """Replace `progress.json` whole."""
@@ -94,6 +100,14 @@ class RunFolder:
         """(step, file) of the sample sheets, by step."""
         found = self.samples.glob("*.png") if self.samples.is_dir() else []
         return sorted((int(path.stem), path) for path in found if path.stem.isdigit() and not path.is_symlink())
+
+    def watched(self) -> list[str]:
+        """Prompts of the pictures of a sheet; none where they are from chance, or are not kept."""
+        try:
+            found: list[str] = json.loads((self.path / "watched.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return []
+        return found
 
     def tail(self, size: int = TAIL) -> str:
         """The end of the log, in whole lines."""

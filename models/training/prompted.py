@@ -62,6 +62,8 @@ def train_prompted(
     parts: dict[str, Part] = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
     watched = params.watched or watched_captions(data)
+    if run.is_first:
+        run.folder.watch(watched)
     most, held_out_loss = held_out
 
     def step(k: int) -> tuple[int, Metrics]:

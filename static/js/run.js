@@ -91,6 +91,7 @@ async function showFigures() {
 
 // --- samples ----------------------------------------------------------------------------------------------------------
 
+const COLUMNS = 6; // of a sheet of prompts
 const timeline = document.getElementById("timeline");
 let steps = [];
 
@@ -104,10 +105,46 @@ function showSteps(found) {
   showSheet();
 }
 
+// A sheet of prompts is shown piece by piece, each with its prompt; any other as it is.
+const sheet = document.getElementById("sheet");
+const watched = document.getElementById("watched");
+
+async function showPrompts() {
+  const { prompts } = await call("GET", `/training-runs/${id}/samples`);
+  watched.replaceChildren(
+    ...prompts.map((prompt) => {
+      const cell = document.createElement("li");
+      const picture = cell.appendChild(document.createElement("div"));
+      Object.assign(picture, { role: "img", ariaLabel: prompt });
+      cell.append(prompt);
+      return cell;
+    }),
+  );
+  watched.hidden = !prompts.length;
+  sheet.hidden = prompts.length > 0;
+  cutSheet();
+}
+
+function cutSheet() {
+  const columns = Math.min(COLUMNS, watched.children.length);
+  const rows = Math.ceil(watched.children.length / COLUMNS);
+  [...watched.children].forEach((cell, index) => {
+    const at = [index % COLUMNS, Math.floor(index / COLUMNS)];
+    const share = at.map((place, axis) => (100 * place) / Math.max(1, [columns, rows][axis] - 1));
+    Object.assign(cell.firstChild.style, {
+      backgroundImage: `url("${sheet.src}")`,
+      backgroundSize: `${100 * columns}% ${100 * rows}%`,
+      backgroundPosition: `${share[0]}% ${share[1]}%`,
+    });
+  });
+}
+
 function showSheet() {
   const step = steps[timeline.value];
   if (step === undefined) return;
-  document.getElementById("sheet").src = `${base}/api/v1/training-runs/${id}/samples/${step}`;
+  sheet.src = `${base}/api/v1/training-runs/${id}/samples/${step}`;
+  if (watched.children.length) cutSheet();
+  else showPrompts();
   document.getElementById("sheet-step").textContent = `${words.at} ${new Intl.NumberFormat(language).format(step)}`;
   timeline.setAttribute("aria-valuetext", `${words.at} ${step}`);
 }
@@ -163,12 +200,15 @@ document.getElementById("publication").addEventListener("submit", (event) => {
   const wanted = { ...Object.fromEntries(given), replace: event.target.elements.replace.checked };
   act(event.submitter, async () => {
     const made = await call("POST", `/training-runs/${id}/publication`, wanted);
-    const link = document.createElement("a");
-    link.href = `${base}/models/${made.name}`;
-    link.textContent = made.name;
-    document.getElementById("published").replaceChildren(link);
+    const place = document.getElementById("published");
+    const links = [[`/models/${made.name}`, made.name], [`/create?model=${made.name}`, place.dataset.draw]].filter(([, text]) => text);
+    place.replaceChildren(place.dataset.works, ...links.flatMap(([path, text]) => [" ", link(path, text)]));
   });
 });
+
+function link(path, text) {
+  return Object.assign(document.createElement("a"), { href: `${base}${path}`, textContent: text });
+}
 
 // --- log, comparison --------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -194,3 +195,33 @@ def test_a_client_is_generated_with_every_operation_and_works(
         job = submitting.sync(client=client, body=body, prefer="wait=60")
         assert job.status == "succeeded"
         assert getting.sync(job.artworks[0].id, client=client).model == "emoji-transformer"
+
+
+# --- the queue, for admins --------------------------------------------------------------------------------------------
+
+
+def test_a_paused_queue_takes_jobs_in_and_draws_them_when_it_goes_on(studio: Studio, artist: httpx.Client) -> None:
+    admin = studio.client("boss-of-queues", "admin")
+    assert artist.put("/queue/pauses/generation").status_code == 403
+    assert admin.put("/queue/pauses/generation").status_code == 204
+    try:
+        assert admin.get("/queue").json()["paused"] == ["generation"]
+        job, other = (submit(artist, "a patient fox")["id"] for _ in range(2))
+        assert admin.patch(f"/queue/{other}", json={"place": "first"}).status_code == 204
+        assert admin.patch(f"/queue/{other}", json={"place": "middle"}).status_code == 422
+        time.sleep(4.0)  # a worker looks every two seconds
+        assert artist.get(f"/generations/{job}").json()["status"] == "queued"
+        assert artist.get(f"/generations/{job}").json()["queue_position"] == 1
+        assert admin.post(f"/queue/{other}/cancellation").status_code == 204
+        cancelled = artist.get(f"/generations/{other}").json()
+        assert (cancelled["status"], cancelled["notice"]) == ("cancelled", "An admin has cancelled it.")
+    finally:
+        assert admin.delete("/queue/pauses/generation").status_code == 204
+    assert finished(artist, job)["status"] == "succeeded"
+    assert admin.patch(f"/queue/{job}", json={"place": "last"}).status_code == 409
+
+
+def test_what_takes_room_is_told_to_admins(studio: Studio, artist: httpx.Client) -> None:
+    assert artist.get("/storage").status_code == 403
+    found = studio.client("boss-of-queues", "admin").get("/storage").json()
+    assert found["total"] > found["free"] > 0 and isinstance(found["runs"], list)
