@@ -23,6 +23,8 @@ from app.datasets.schemas import (
     ItemChange,
     ItemList,
     ItemOut,
+    ItemSelection,
+    ItemSelectionOut,
     StarterList,
     State,
     Statistics,
@@ -169,6 +171,12 @@ def list_items(
         return ItemList(
             items=[ItemOut.model_validate(item) for item in found], next_cursor=encode(more) if more else None
         )
+
+
+@router.post("/{dataset_id}/items/selection", summary="Change the captions of many items, or delete them")
+def change_items(admin: Admin, dataset_id: Id, wanted: ItemSelection) -> ItemSelectionOut:
+    with session_scope() as session:
+        return service.change_items(session, service.get(session, dataset_id, lock=True), wanted)
 
 
 @router.get(

@@ -105,6 +105,7 @@ def show(
             "items": items,
             "next_cursor": encode(more) if more else None,
             "state": state,
+            "q": q,
             "query": {key: value for key, value in {"state": state, "q": q}.items() if value},
             "is_learnt_from": any(family.learns == dataset.kind for family in families().values() if family.trainer),
             "statistics": None if fragment else service.statistics(session, dataset),

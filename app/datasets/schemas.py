@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from app.media import MEDIA
-from app.validation import Identifier, no_controls
+from app.validation import Identifier, Uuid, no_controls
 from models.contract.message import Message
 
 Name = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=80, pattern=r"^[^\x00-\x1f\x7f<>\"'&/\\]+$")
 ]
 Description = Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000), AfterValidator(no_controls)]
-Caption = Annotated[str, StringConstraints(strip_whitespace=True, max_length=1000), AfterValidator(no_controls)]
+LONGEST_CAPTION = 1000
+Caption = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=LONGEST_CAPTION), AfterValidator(no_controls)
+]
+Part = Annotated[str, StringConstraints(max_length=LONGEST_CAPTION), AfterValidator(no_controls)]
 
 
 def known(kind: str) -> str:
@@ -66,6 +70,47 @@ class ItemChange(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"caption": "a red kite"}]})
 
     caption: Caption
+
+
+class ItemSelection(BaseModel):
+    """What is done to which items: `caption` gives all the same one; `prepend` and `append` put `text` before or behind
+    the one that each has; `replace` puts it in the place of `find`; `delete` is for ever.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [{"ids": ["0199c0de-0000-7000-8000-000000000000"], "action": "append", "text": ", flat style"}]
+        },
+    )
+
+    ids: Annotated[list[Uuid], Field(min_length=1, max_length=500)]
+    action: Literal["caption", "prepend", "append", "replace", "delete"]
+    text: Part = ""
+    find: Part = ""
+
+    @model_validator(mode="after")
+    def is_whole(self) -> Self:
+        if self.action == "replace" and not self.find:
+            raise ValueError(Message("Say what to replace"))
+        if self.action in ("prepend", "append") and not self.text:
+            raise ValueError(Message("Say what to add"))
+        return self
+
+    def caption_of(self, before: str) -> str:
+        match self.action:
+            case "prepend":
+                return self.text + before
+            case "append":
+                return before + self.text
+            case "replace":
+                return before.replace(self.find, self.text)
+        return self.text
+
+
+class ItemSelectionOut(BaseModel):
+    changed: int
+    missing: list[str] = Field(description="Ids of which there is no item")
 
 
 class ItemOut(BaseModel):
@@ -160,5 +205,7 @@ class Statistics(BaseModel):
         description="Of films: seconds in all; of music: seconds and notes; of texts: characters and lines"
     )
     words: list[tuple[str, int]] = Field(description="The commonest words of the captions, how often each")
-    colours: list[tuple[str, int]] = Field(description="The commonest mean colours as RRGGBB, how often each")
+    colours: list[tuple[str, int]] = Field(
+        description="The commonest colours of what is drawn as RRGGBB, and in how many of some of its pictures"
+    )
     version: str = Field(description="SHA-256 over every file with its caption, folder and name")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 
 from app.checkpoints.figures import arranged
 from app.checkpoints.metric_names import METRICS
@@ -16,6 +16,7 @@ from app.jobs import pauses
 from app.training_runs import planning, service
 from app.training_runs.api import describe_family
 from app.training_runs.proposal import caution, name_for
+from app.training_runs.recommending import recommendations
 from app.training_runs.tables import TRAINING
 from app.users.deps import Admin
 from app.web.forms import fields, grouped, network_fields
@@ -28,6 +29,7 @@ from models.contract.values import PICTURES
 
 router = Router(prefix="/train")
 SHOWN = 24
+MAIN = ("start_from", "size", "labels", "watched")  # fields that are not folded
 DATASETS = 200
 
 
@@ -49,8 +51,20 @@ def index(request: Request, admin: Admin, cursor: Cursor = None) -> Response:
 
 
 @router.get("/new")
-def new(request: Request, admin: Admin, family: Text = None, dataset: Text = None, start_from: Text = None) -> Response:
-    """A form from the family's schema; `start_from` is a checkpoint, whose family it is."""
+def new(
+    request: Request,
+    admin: Admin,
+    family: Text = None,
+    dataset: Text = None,
+    start_from: Text = None,
+    preset: Text = None,
+    size: Annotated[int | None, Query(ge=1, le=4096)] = None,
+) -> Response:
+    """What is wanted is asked first. Then a form from the family's schema; `start_from` is a checkpoint, whose family
+    it is.
+    """
+    if not family and not start_from:
+        return wishes(request, dataset)
     trainable = planning.trainable()
     known = cards()
     start = known.get(start_from or "")
@@ -71,12 +85,31 @@ def new(request: Request, admin: Admin, family: Text = None, dataset: Text = Non
         "collections": list(COLLECTIONS) if family_of.learns == PICTURES else [],
         "dataset": dataset,
         "checkpoints": checkpoints,
-        "given": {"start_from": start_from, **beneath} if start else {},
+        "given": ({"start_from": start_from, **beneath} if start else {}) | ({"size": size} if size else {}),
+        "preset": preset,
+        "main": MAIN,
         "sizes": {
             name: known[name].get("config", {}).get("size") for f in form if f.family for name in checkpoints[f.family]
         },
     }
     return render(request, "training_runs/new.html", context)
+
+
+def wishes(request: Request, dataset: str | None) -> Response:
+    """What may be made of a dataset, each with what it takes."""
+    with session_scope(writing=False) as session:
+        found, _ = datasets.page(session, None, DATASETS)
+        own = [each for each in found if each.accepted]
+        chosen = dataset or (own[0].id if own else next(iter(COLLECTIONS)))
+        context = {
+            "datasets": own,
+            "collections": list(COLLECTIONS),
+            "dataset": chosen,
+            "kind": next((each.kind for each in own if each.id == chosen), PICTURES),
+            "wishes": recommendations(session, chosen),
+            "families": planning.trainable(),
+        }
+    return render(request, "training_runs/wishes.html", context)
 
 
 @router.get("/{run_id}")

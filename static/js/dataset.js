@@ -1,7 +1,9 @@
 // A dataset's page: send files, folders and zips; edit captions in place; delete items.
 import { base } from "./base.js";
 import { call, composes, told } from "./api.js";
+import { choosing } from "./choosing.js";
 import { onChoice, onDrop } from "./files.js";
+import { say } from "./notice.js";
 
 const drop = document.getElementById("drop");
 const id = drop.dataset.dataset;
@@ -148,7 +150,7 @@ if (said) {
 
 const items = document.getElementById("items");
 items.addEventListener("change", ({ target }) => {
-  if (target.closest(".item")) saves.set(target, (saves.get(target) ?? Promise.resolve()).then(() => save(target)));
+  if (target.matches(".item textarea")) saves.set(target, (saves.get(target) ?? Promise.resolve()).then(() => save(target)));
 });
 
 async function save(input) {
@@ -167,9 +169,12 @@ async function save(input) {
 }
 
 items.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || composes(event) || !event.target.matches(".item input")) return;
-  const inputs = [...items.querySelectorAll(".item input")];
-  inputs[inputs.indexOf(event.target) + 1]?.focus(); // which saves this one
+  if (event.key !== "Enter" || composes(event) || event.shiftKey || !event.target.matches(".item textarea")) return;
+  event.preventDefault();
+  const inputs = [...items.querySelectorAll(".item textarea")];
+  const next = inputs[inputs.indexOf(event.target) + 1];
+  if (next) next.focus(); // which saves this one
+  else event.target.blur();
 });
 items.addEventListener("click", async ({ target }) => {
   if (!target.matches("[data-delete]") || !confirm(items.dataset.ask)) return;
@@ -195,6 +200,66 @@ for (const [kind, plays] of [["pointerover", true], ["focusin", true], ["pointer
   items.addEventListener(kind, ({ target }) => play(target.closest(".item"), plays));
 }
 play(items.querySelector(".item:hover"), true);
+
+// --- many items at once -----------------------------------------------------------------------------------------------
+
+const AT_ONCE = 500; // ids that the API takes
+const bar = document.getElementById("selection");
+const captioning = document.getElementById("captioning");
+const { chosen, show, all, none } = choosing(items, ".item", (number) => {
+  bar.hidden = !number;
+  bar.querySelector("output").textContent = bar.dataset.number.replace("NUMBER", number);
+});
+
+async function change(wanted, said) {
+  const ids = chosen();
+  let changed = 0;
+  try {
+    for (let start = 0; start < ids.length; start += AT_ONCE) {
+      changed += (await call("POST", `/datasets/${id}/items/selection`, { ids: ids.slice(start, start + AT_ONCE), ...wanted })).changed;
+    }
+    await reload();
+    say(said.replace("NUMBER", changed));
+  } catch (error) {
+    say(told(error, words.failed));
+  }
+}
+
+// The items that are shown, as they are now; what was chosen stays chosen.
+async function reload() {
+  const before = new Set(chosen());
+  const found = await fetch(location.href, { headers: { "HX-Request": "true" } });
+  if (!found.ok) return location.reload();
+  items.innerHTML = await found.text();
+  window.htmx?.process(items);
+  for (const box of items.querySelectorAll(".pick input")) box.checked = before.has(box.value);
+  show();
+}
+
+const actions = {
+  all,
+  none,
+  edit: () => captioning.showModal(),
+  delete: () => confirm(bar.dataset.ask.replace("NUMBER", chosen().length)) && change({ action: "delete" }, bar.dataset.deleted),
+};
+bar.addEventListener("click", ({ target }) => actions[target.closest("[data-do]")?.dataset.do]?.());
+captioning.addEventListener("change", () => {
+  document.getElementById("find").hidden = captioning.querySelector("[name=action]").value !== "replace";
+});
+captioning.addEventListener("close", () => {
+  const { action, find, text } = Object.fromEntries(new FormData(captioning.querySelector("form")));
+  if (captioning.returnValue !== "change") return;
+  change({ action, text, ...(action === "replace" ? { find } : {}) }, bar.dataset.changed);
+});
+
+const wide = document.getElementById("wide");
+function widen(on) {
+  wide.setAttribute("aria-pressed", String(on));
+  items.classList.toggle("wide", on);
+  localStorage.setItem("wide-captions", on);
+}
+wide.addEventListener("click", () => widen(wide.getAttribute("aria-pressed") !== "true"));
+widen(localStorage.getItem("wide-captions") === "true");
 
 // --- name and description ---------------------------------------------------------------------------------------------
 

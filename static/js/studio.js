@@ -10,6 +10,7 @@ document.getElementById("theme")?.addEventListener("click", () => {
 document.addEventListener("submit", (event) => {
   if (event.target.dataset.ask && !confirm(event.target.dataset.ask)) event.preventDefault();
 });
+document.addEventListener("change", ({ target }) => "submits" in target.dataset && target.form.requestSubmit());
 document.addEventListener("keydown", (event) => {
   if (event.target.closest("input, textarea, select") || event.metaKey || event.ctrlKey || event.altKey) return;
   const search = document.querySelector("input[type=search]");

@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
+from pydantic import ValidationError
 
 from app.database import session_scope
 from app.datasets import archive, service
 from app.datasets.captions import Captions, from_name, tags_of
 from app.datasets.imports import add_files
-from app.datasets.schemas import DatasetIn, ItemChange
+from app.datasets.schemas import DatasetIn, ItemChange, ItemSelection
 from app.errors import Conflict, Invalid, NotFound
-from app.media.looks import fingerprint
+from app.media.looks import fingerprint, palette
 from app.settings import get_settings
 from app.storage import get_storage
 from app.upkeep.garbage import collect_garbage, collect_leftovers
@@ -344,6 +345,49 @@ def test_a_broken_archive_among_others_is_refused_by_its_name() -> None:
     dataset = make()
     result = add(dataset, ("a.png", drawing(1)), ("bad.zip", b"PK\x03\x04" + bytes(40)), ("folder/.DS_Store", b"x"))
     assert (result.accepted, result.refused, result.refusals[0].name) == (1, 1, "bad.zip")
+
+
+@pytest.mark.usefixtures("in_process")
+def test_many_captions_are_changed_at_once_or_none_of_them() -> None:
+    dataset, other = make(), make("others")
+    add(dataset, *((f"red kite {i}.png", drawing(i)) for i in range(4)), ("no picture.png", b"x"))
+    add(other, ("blue kite.png", drawing(9)))
+    ids, foreign = [item.id for item in listed(dataset)], listed(other)[0].id
+    refused = listed(dataset, "refused")[0].id
+
+    def act(action: str, text: str = "", find: str = "", *named: str) -> tuple[int, list[str]]:
+        wanted = ItemSelection.model_validate({"ids": named or ids, "action": action, "text": text, "find": find})
+        with session_scope() as session:
+            done = service.change_items(session, service.get(session, dataset, lock=True), wanted)
+        return done.changed, done.missing
+
+    def captions() -> list[str]:
+        return [item.caption for item in listed(dataset)]
+
+    assert act("append", ", flat style", "", ids[0], foreign, refused) == (1, [foreign, refused])
+    assert captions() == ["red kite, flat style", "red kite", "red kite", "red kite"]
+    assert act("replace", "blue", "red") == (4, []) and act("replace", "blue", "red") == (0, [])
+    assert act("prepend", "a ", "", ids[1]) == (1, []) and captions()[1] == "a blue kite"
+    with pytest.raises(Invalid, match="1000"):
+        act("append", "x" * 995)
+    assert captions()[3] == "blue kite", "one would be too long: nothing was changed"
+    assert act("caption", "风筝", "", *ids[2:]) == (2, []) and captions()[2:] == ["风筝", "风筝"]
+    assert act("delete", "", "", *ids[:3]) == (3, []) and captions() == ["风筝"]
+    for empty in ({"action": "replace", "text": "x"}, {"action": "append"}):
+        with pytest.raises(ValidationError):
+            ItemSelection.model_validate({"ids": ids, **empty})
+
+
+def test_a_palette_has_the_colours_that_are_drawn_and_not_the_paper() -> None:
+    def square(colour: tuple[int, int, int], paper: tuple[int, int, int] = (255, 255, 255)) -> Image.Image:
+        picture = Image.new("RGB", (128, 128), paper)
+        picture.paste(colour, (32, 32, 96, 96))
+        return picture
+
+    red, blue = (200, 30, 20), (20, 60, 210)
+    found = palette([square(red), square(red, (10, 10, 12)), square(blue)], 12)
+    assert found == [("c81e14", 2), ("143cd2", 1)]
+    assert palette([Image.new("RGB", (9, 9), red)], 12) == [], "nothing is drawn on it"
 
 
 @pytest.mark.usefixtures("in_process")

@@ -56,34 +56,71 @@ def test_a_zip_is_dropped_looked_at_and_captioned(open_page: Open, tmp_path: Pat
     page.locator(".item").last.scroll_into_view_if_needed()
     expect(page.locator(".item")).to_have_count(70)
 
-    caption = page.locator(".item input").first
+    caption = page.locator(".item textarea").first
     caption.fill("<b>风筝</b>")
     caption.press("Enter")
-    expect(page.locator(".item input").nth(1)).to_be_focused()
-    expect(page.locator(".item input.saved")).to_have_count(1)
+    expect(page.locator(".item textarea").nth(1)).to_be_focused()
+    expect(page.locator(".item textarea.saved")).to_have_count(1)
     page.reload()
-    expect(page.locator(".item input").first).to_have_value("<b>风筝</b>")
+    expect(page.locator(".item textarea").first).to_have_value("<b>风筝</b>")
 
     def late(route: Route) -> None:
         page.wait_for_timeout(500)
         route.continue_()
 
     page.route("**/items/*", late)
-    caption = page.locator(".item input").nth(2)
+    caption = page.locator(".item textarea").nth(2)
     caption.fill("one")
     caption.press("Enter")
     caption.fill("one two")
-    expect(page.locator(".item input.saved")).to_have_count(1)
+    expect(page.locator(".item textarea.saved")).to_have_count(1)
     expect(caption).to_have_value("one two")
     page.unroute("**/items/*")
     page.once("dialog", lambda dialog: dialog.dismiss())
     page.locator(".item").first.get_by_role("button", name="Delete").click()
-    expect(page.locator(".item").first.locator("input")).not_to_have_value("red kite")
+    expect(page.locator(".item").first.locator("textarea")).not_to_have_value("red kite")
     page.once("dialog", lambda dialog: dialog.accept())
     page.locator(".item").first.get_by_role("button", name="Delete").click()
-    expect(page.locator(".item").first.locator("input")).to_have_value("red kite")
+    expect(page.locator(".item").first.locator("textarea")).to_have_value("red kite")
     follow(page.get_by_role("link", name="Refused 1"))
     expect(page.locator(".refused")).to_contain_text("b.png")
+
+
+def test_captions_are_changed_many_at_once_found_and_edited_wide(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    make(page, "Browser herons")
+    archive = tmp_path / "herons.zip"
+    archive.write_bytes(zipped({f"heron {'abcdef'[i]}.png": drawing(i) for i in range(6)}).getvalue())
+    page.get_by_label("Choose files").set_input_files(archive)
+    expect(page.locator("#report")).to_have_text("6 added")
+    page.locator(".item .pick input").nth(1).check()
+    page.locator(".item .pick input").nth(4).click(modifiers=["Shift"])
+    selection = page.locator("#selection")
+    expect(selection.locator("output")).to_have_text("4 selected")
+    selection.get_by_role("button", name="Change captions").click()
+    page.get_by_label("How").select_option("append")
+    page.get_by_label("Text", exact=True).fill(", flat style")
+    page.get_by_role("button", name="Change", exact=True).last.click()
+    expect(page.locator("#said")).to_contain_text("4 changed")
+    captions = "areas => areas.map((area) => area.value)"
+    changed = [f"heron {letter}, flat style" for letter in "bcde"]
+    assert page.locator(".item textarea").evaluate_all(captions) == ["heron a", *changed, "heron f"]
+    expect(selection.locator("output")).to_have_text("4 selected")
+    page.keyboard.press("Escape")
+    page.get_by_role("searchbox").fill("FLAT c")
+    expect(page.locator(".item")).to_have_count(1)
+    expect(page.locator(".item textarea")).to_have_value("heron c, flat style")
+    page.get_by_role("button", name="Wide captions").click()
+    box = page.locator(".item textarea").bounding_box()
+    assert box and box["width"] > 800
+    page.reload()
+    expect(page.get_by_role("button", name="Wide captions")).to_have_attribute("aria-pressed", "true")
+    assert violations(page) == []
+    page.once("dialog", lambda dialog: dialog.accept())
+    page.locator(".item .pick input").check()
+    selection.get_by_role("button", name="Delete for ever").click()
+    expect(page.locator(".item")).to_have_count(0)
+    page.get_by_role("button", name="Wide captions").click()
 
 
 def test_a_film_plays_where_one_points_at_it(open_page: Open, tmp_path: Path) -> None:
@@ -127,7 +164,7 @@ def test_a_folder_is_sent_with_its_captions(open_page: Open, tmp_path: Path) -> 
     page.get_by_label("Choose a folder").set_input_files(folder)
     expect(page.locator("#report")).to_have_text("3 added")
     expect(page.locator(".item")).to_have_count(3)  # the page is loaded anew
-    values = page.locator(".item input").evaluate_all("inputs => inputs.map(input => input.value)")
+    values = page.locator(".item textarea").evaluate_all("areas => areas.map((area) => area.value)")
     assert values == ["heron 0", "heron 1", "heron 2"]
 
 
@@ -154,7 +191,7 @@ def test_the_pages_of_datasets_fit_a_phone_and_are_accessible(open_page: Open, s
     picture = tmp_path / "风筝.png"
     picture.write_bytes(drawing(3))
     page.get_by_label("选择文件", exact=True).set_input_files([picture])
-    expect(page.locator(".item input")).to_have_value("风筝")
+    expect(page.locator(".item textarea")).to_have_value("风筝")
     for path in (page.url, "/datasets"):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path

@@ -166,7 +166,25 @@ def test_the_shape_of_a_network_is_chosen_in_the_form(open_page: Open) -> None:
     expect(page.get_by_label("Widths")).to_be_enabled()
 
 
-@pytest.mark.parametrize("path", ["/train", "/train/new"])
+def test_what_is_wanted_is_asked_and_the_form_filled_in(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/train/new")
+    with page.expect_navigation():
+        page.get_by_label("Pictures", exact=True).select_option("open-peeps")
+    wishes = page.locator(".wishes li")
+    expect(wishes).to_have_count(4)
+    expect(wishes.filter(has_text="in the style of another")).to_contain_text("put each style in a folder")
+    expect(wishes.filter(has_text="from chance")).to_contain_text("about")
+    follow(wishes.filter(has_text="from chance").get_by_role("link", name="Set it up"))
+    expect(page.locator("#dataset")).to_have_value("open-peeps")
+    expect(page.locator("[name=size]")).to_have_value("64")
+    expect(page.locator("[name=preset]:checked")).to_have_value("good")
+    expect(page.get_by_label("Batch size")).to_be_hidden()
+    expect(page.locator("#estimate")).to_contain_text("of memory")
+    assert violations(page) == []
+
+
+@pytest.mark.parametrize("path", ["/train", "/train/new", "/train/new?family=gan"])
 def test_training_pages_fit_a_phone_in_chinese(open_page: Open, path: str) -> None:
     page = open_page(locale="zh-CN", viewport={"width": 360, "height": 740})
     page.goto(path)

@@ -200,8 +200,12 @@ def test_a_client_is_generated_with_every_operation_and_works(
 # --- the queue, for admins --------------------------------------------------------------------------------------------
 
 
-def test_a_paused_queue_takes_jobs_in_and_draws_them_when_it_goes_on(studio: Studio, artist: httpx.Client) -> None:
-    admin = studio.client("boss-of-queues", "admin")
+@pytest.fixture(scope="module")
+def admin(studio: Studio) -> httpx.Client:
+    return studio.client("boss-of-queues", "admin")
+
+
+def test_a_paused_queue_takes_jobs_in_and_draws_them_when_it_goes_on(admin: httpx.Client, artist: httpx.Client) -> None:
     assert artist.put("/queue/pauses/generation").status_code == 403
     assert admin.put("/queue/pauses/generation").status_code == 204
     try:
@@ -221,7 +225,7 @@ def test_a_paused_queue_takes_jobs_in_and_draws_them_when_it_goes_on(studio: Stu
     assert admin.patch(f"/queue/{job}", json={"place": "last"}).status_code == 409
 
 
-def test_what_takes_room_is_told_to_admins(studio: Studio, artist: httpx.Client) -> None:
+def test_what_takes_room_is_told_to_admins(admin: httpx.Client, artist: httpx.Client) -> None:
     assert artist.get("/storage").status_code == 403
-    found = studio.client("boss-of-queues", "admin").get("/storage").json()
+    found = admin.get("/storage").json()
     assert found["total"] > found["free"] > 0 and isinstance(found["runs"], list)

@@ -1,57 +1,23 @@
-// Many works at once: chosen one by one, as a range (Shift) or all (Ctrl A), and what is done to them.
+// Many works at once: what is done to those that are chosen.
 import { call } from "../api.js";
+import { choosing } from "../choosing.js";
 import { say } from "../notice.js";
 import { view } from "../viewer.js";
-import { cardOf, cards, shown, works } from "./cards.js";
+import { cardOf, cards, works } from "./cards.js";
 
 const AT_ONCE = 500; // ids that the API takes
 const bar = document.getElementById("selection");
 const tags = document.getElementById("tagging");
 const words = bar.dataset;
-let last = null; // where a range begins
-
-const boxes = () => shown().map((card) => card.querySelector(".pick input")).filter(Boolean);
-const chosen = () => boxes().filter((box) => box.checked).map((box) => box.value);
-
-function show() {
-  const number = chosen().length;
+const { chosen, show, all, none } = choosing(cards, ".card", (number) => {
   bar.hidden = !number;
-  cards.classList.toggle("choosing", number > 0);
   bar.querySelector("output").textContent = words.number.replace("NUMBER", number);
   bar.querySelector("[data-do=compare]")?.toggleAttribute("hidden", number < 2);
   bar.querySelector("[data-do=download]")?.toggleAttribute("disabled", number > AT_ONCE);
-}
-
-function choose(some, on) {
-  for (const box of some) box.checked = on;
-  show();
-}
-
-cards.addEventListener("click", (event) => {
-  const card = event.target.closest(".card");
-  const box = card?.querySelector(".pick input");
-  if (!box) return;
-  const onBox = event.target === box;
-  if (!onBox && (!cards.classList.contains("choosing") || !event.target.closest("a"))) return;
-  if (!onBox) {
-    event.preventDefault(); // while works are chosen, a work is no link
-    box.checked = !box.checked;
-  }
-  const all = boxes();
-  const [from, to] = [all.indexOf(last), all.indexOf(box)].sort((a, b) => a - b);
-  if (event.shiftKey && from >= 0) choose(all.slice(from, to + 1), box.checked);
-  last = box;
-  show();
 });
-document.addEventListener("htmx:after:swap", show);
 document.addEventListener("keydown", (event) => {
-  if (event.target.closest("input:not([type=checkbox]), textarea, select, dialog, .pswp") || document.querySelector("dialog[open], .pswp")) return;
-  const some = chosen().length;
-  if (event.key === "a" && (event.ctrlKey || event.metaKey) && some) {
-    event.preventDefault();
-    choose(boxes(), true);
-  } else if (event.key === "Escape" && some) choose(boxes(), false);
-  else if (event.key === "Delete" && some) act(actions.trash ?? actions.delete);
+  if (event.key !== "Delete" || !chosen().length || event.target.closest("input:not([type=checkbox]), textarea") || document.querySelector("dialog[open], .pswp")) return;
+  act(actions.trash ?? actions.delete);
 });
 
 // --- what is done to them ---------------------------------------------------------------------------------------------
@@ -73,7 +39,7 @@ function hide(ids, hidden) {
 async function away(action, back, text) {
   const ids = chosen();
   const number = await change(ids, action);
-  choose(boxes(), false);
+  none();
   hide(ids, true);
   const undo = async () => {
     await change(ids, back);
@@ -90,8 +56,8 @@ async function favour() {
 }
 
 const actions = {
-  all: () => choose(boxes(), true),
-  none: () => choose(boxes(), false),
+  all,
+  none,
   favourite: favour,
   tag: () => tags.showModal(),
   compare: () => view({ ...works(), items: works().items.filter(({ id }) => chosen().includes(id)), after: async () => [] }, chosen()[0], true),

@@ -1,0 +1,168 @@
+"""What to train for what is wanted, by what a dataset holds: family, preset, size and checkpoint to start from."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from sqlalchemy.orm import Session
+
+from app.checkpoints.service import cards
+from app.datasets import service as datasets
+from app.datasets.collections import COLLECTIONS
+from app.errors import DomainError, NotFound
+from app.training_runs import planning
+from app.training_runs.estimates import estimate
+from app.training_runs.schemas import Estimate, TrainingRunIn
+from models.contract.fine_tuning import START
+from models.contract.message import Message
+from models.contract.values import PICTURES
+
+FEW, SOME, MANY = 10, 300, 1000  # pictures
+SMALL, LARGE = 32, 64  # sides that GANs draw
+PAIRED = ("drawings", "emoji", "emoji-nine")  # starter collections that have things in several styles
+
+
+@dataclass(frozen=True)
+class Holding:
+    """What a dataset holds: `captioned` of `count` works have a caption, the longer side is `side` pixels."""
+
+    count: int
+    captioned: int
+    side: int
+    paired: bool
+
+
+@dataclass
+class Recommendation:
+    """`problem`: why it cannot be made of these pictures; `reasons` for what is chosen."""
+
+    title: Message
+    description: Message
+    family: str = ""
+    preset: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
+    reasons: list[Message] = field(default_factory=list)
+    problem: Message | None = None
+    expected: Estimate | None = None
+
+    @property
+    def start(self) -> str | None:
+        return self.params.get(START)
+
+    def address(self, dataset: str) -> str:
+        """The query of the form that it fills in."""
+        return urlencode({"family": self.family, "preset": self.preset, "dataset": dataset, **self.params})
+
+
+def holding(session: Session, dataset: str) -> Holding:
+    """Of a dataset by its id, or of a starter collection by its name, which may not be here yet. Raises NotFound."""
+    if dataset in COLLECTIONS:
+        return Holding(MANY, MANY, COLLECTIONS[dataset].size, dataset in PAIRED)
+    try:
+        found = datasets.get(session, str(uuid.UUID(dataset)))
+    except ValueError as error:
+        raise NotFound("There is no such dataset") from error
+    statistics = datasets.statistics(session, found)
+    is_pictures = found.kind == PICTURES
+    side = statistics.median or 0
+    return Holding(
+        statistics.accepted if is_pictures else 0,
+        statistics.captioned,
+        side,
+        is_pictures and datasets.has_pairs(session, found.id),
+    )
+
+
+def recommendations(session: Session, dataset: str) -> list[Recommendation]:
+    """One for each wish. Raises NotFound."""
+    has = holding(session, dataset)
+    made = [from_words(has), from_chance(has), in_a_style(has), a_part(has)]
+    found = [each for each in made if each.family in planning.trainable()]
+    for each in found:
+        if each.problem is None:
+            each.expected = expected(session, each, dataset)
+    return found
+
+
+def from_words(has: Holding) -> Recommendation:
+    made = Recommendation(
+        Message("Pictures from words"),
+        Message("Write a prompt, and it is drawn."),
+        family="text-to-image-transformer",
+        preset="quick" if has.count < SOME else "good",
+    )
+    if has.captioned == 0:
+        made.problem = Message("It learns words from captions, and none of these pictures has one.")
+    elif 2 * has.captioned < has.count:
+        made.reasons.append(
+            Message("{captioned} of {count} pictures have a caption.", captioned=has.captioned, count=has.count)
+        )
+    start_from(made)
+    return made
+
+
+def from_chance(has: Holding) -> Recommendation:
+    size = SMALL if has.side < (SMALL + LARGE) // 2 else LARGE
+    made = Recommendation(
+        Message("Pictures like these, from chance"),
+        Message("New ones of the same kind; they can be varied, mixed and changed by sliders."),
+        family="gan",
+        preset="few" if has.count < SOME else "good",
+        params={"size": size},
+        reasons=[Message("Pictures of {size} px, after the size of yours.", size=size)],
+    )
+    if has.count < FEW:
+        made.problem = Message("It needs {fewest} pictures at least; there are {count}.", fewest=FEW, count=has.count)
+    elif has.count < SOME:
+        made.reasons.append(Message("With few pictures, each is shown in many variations."))
+        start_from(made, size=size)
+    return made
+
+
+def in_a_style(has: Holding) -> Recommendation:
+    made = Recommendation(
+        Message("The content of one picture in the style of another"),
+        Message("Learns what stays the same when a thing is drawn in another style."),
+        family="mixing-vae",
+        preset="good",
+    )
+    if not has.paired:
+        made.problem = planning.NO_PAIRS
+    return made
+
+
+def a_part(has: Holding) -> Recommendation:
+    made = Recommendation(
+        Message("A part for other models"),
+        Message("An autoencoder: models from words draw in its small latents, and are as sharp as it is."),
+        family="kl-autoencoder",
+        preset="good",
+    )
+    if has.count < FEW:
+        made.problem = Message("It needs {fewest} pictures at least; there are {count}.", fewest=FEW, count=has.count)
+    elif has.count < MANY:
+        made.reasons.append(
+            Message("It is the better, the more different pictures it sees; a thousand is a beginning.")
+        )
+    return made
+
+
+def start_from(made: Recommendation, size: int | None = None) -> None:
+    """The first checkpoint of its family, of the size that is wanted."""
+    for name, card in cards().items():
+        if card["family"] == made.family and size in (None, card.get("config", {}).get("size")):
+            made.params[START] = name
+            made.reasons.append(Message("It begins with what “{name}” knows, which saves most of the time.", name=name))
+            return
+
+
+def expected(session: Session, made: Recommendation, dataset: str) -> Estimate | None:
+    given = TrainingRunIn(name="?", family=made.family, dataset=dataset, preset=made.preset, params=made.params)
+    with suppress(DomainError):
+        family, params, steps = planning.planned(given)
+        return estimate(session, family, params, steps, None)
+    return None
