@@ -18,6 +18,7 @@ from app.checkpoints import service as checkpoints
 from app.database import now, probe, session_scope
 from app.database.migrate import schema_problem
 from app.errors import Forbidden
+from app.jobs import pauses
 from app.jobs.registry import queues
 from app.machines import liveness
 from app.metrics import render
@@ -118,10 +119,13 @@ def workers() -> str | None:
 
 
 def waiting() -> str | None:
-    """Jobs that wait although a worker is idle, or for want of any worker."""
+    """Jobs that wait although a worker is idle, or for want of any worker; not those of a queue that is paused."""
     with session_scope(writing=False) as session:
         alive = liveness.alive(session)
+        held = pauses.paused(session)
         for queue in queues():
+            if queue in held:
+                continue
             age = age_of_oldest(session, queue)
             if age is None or age < STUCK_SECONDS:
                 continue

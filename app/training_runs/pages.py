@@ -64,7 +64,7 @@ def new(
     it is.
     """
     if not family and not start_from:
-        return wishes(request, dataset)
+        return goals(request, dataset)
     trainable = planning.trainable()
     known = cards()
     start = known.get(start_from or "")
@@ -87,7 +87,7 @@ def new(
         "checkpoints": checkpoints,
         "given": ({"start_from": start_from, **beneath} if start else {}) | ({"size": size} if size else {}),
         "preset": preset,
-        "main": MAIN,
+        "main": [f.name for f in [*form, *network] if not f.more and f.name.rpartition(".")[2] in MAIN],
         "sizes": {
             name: known[name].get("config", {}).get("size") for f in form if f.family for name in checkpoints[f.family]
         },
@@ -95,7 +95,7 @@ def new(
     return render(request, "training_runs/new.html", context)
 
 
-def wishes(request: Request, dataset: str | None) -> Response:
+def goals(request: Request, dataset: str | None) -> Response:
     """What may be made of a dataset, each with what it takes."""
     with session_scope(writing=False) as session:
         found, _ = datasets.page(session, None, DATASETS)
@@ -106,10 +106,10 @@ def wishes(request: Request, dataset: str | None) -> Response:
             "collections": list(COLLECTIONS),
             "dataset": chosen,
             "kind": next((each.kind for each in own if each.id == chosen), PICTURES),
-            "wishes": recommendations(session, chosen),
+            "goals": recommendations(session, chosen),
             "families": planning.trainable(),
         }
-    return render(request, "training_runs/wishes.html", context)
+    return render(request, "training_runs/goals.html", context)
 
 
 @router.get("/{run_id}")

@@ -78,7 +78,7 @@ def holding(session: Session, dataset: str) -> Holding:
 
 
 def recommendations(session: Session, dataset: str) -> list[Recommendation]:
-    """One for each wish. Raises NotFound."""
+    """One for each goal. Raises NotFound."""
     has = holding(session, dataset)
     made = [from_words(has), from_chance(has), in_a_style(has), a_part(has)]
     found = [each for each in made if each.family in planning.trainable()]

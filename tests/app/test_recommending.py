@@ -64,9 +64,9 @@ def test_what_cannot_be_learnt_says_why() -> None:
 @pytest.mark.usefixtures("in_process")
 def test_every_recommendation_can_be_launched_as_it_is() -> None:
     with session_scope() as session:
-        for wish in recommendations(session, "emoji"):
-            assert wish.problem is None and wish.expected is not None and wish.expected.seconds > 0
-            given: dict[str, Any] = {"name": "x", "family": wish.family, "preset": wish.preset, "params": wish.params}
+        for goal in recommendations(session, "emoji"):
+            assert goal.problem is None and goal.expected is not None and goal.expected.seconds > 0
+            given: dict[str, Any] = {"name": "x", "family": goal.family, "preset": goal.preset, "params": goal.params}
             family, params, _ = planning.planned(TrainingRunIn(dataset="emoji", **given))
             size = family.picture_size(params, planning.checkpoints.card_of) if family.picture_size else 0
             planning.source(session, family, "emoji", size, 1)
@@ -77,7 +77,7 @@ def test_an_empty_dataset_and_none_at_all() -> None:
     with session_scope() as session:
         empty = datasets.create(session, None, DatasetIn(name="empty"))
         session.flush()
-        assert all(wish.problem for wish in recommendations(session, empty.id))
+        assert all(goal.problem for goal in recommendations(session, empty.id))
         for unknown in (new_id(), "no dataset", "../emoji"):
             with pytest.raises(NotFound):
                 recommendations(session, unknown)

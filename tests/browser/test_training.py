@@ -29,9 +29,9 @@ def fill(page: Page, name: str, steps: int) -> None:
     """The form of a run that takes seconds."""
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_label("Start from").select_option("emoji-transformer")
-    page.get_by_label("Batch size").fill("4")
     page.get_by_label("Watched prompts").fill("a red kite")  # one is soon drawn
     page.get_by_text("More", exact=True).click()
+    page.get_by_label("Batch size").fill("4")
     page.get_by_label("Views").fill("1")
     page.get_by_label("Steps", exact=True).fill(str(steps))
 
@@ -61,7 +61,7 @@ def test_pictures_are_trained_on_watched_published_and_drawn_with(open_page: Ope
     expect(page.get_by_role("heading", level=1)).to_have_text("Kites")
     status = page.locator("[data-text]")
     expect(page.locator(".curve canvas").first).to_be_visible(timeout=MINUTES)
-    expect(page.get_by_alt_text("Samples of the run")).to_be_visible(timeout=MINUTES)
+    expect(page.get_by_role("img", name="a red kite")).to_be_visible(timeout=MINUTES)
     expect(status).to_have_text("Done", timeout=MINUTES)
     expect(page.locator("#where")).to_contain_text("Step 12 of 12")
     expect(page.locator("#sheet-step")).to_have_text("Step 12")
@@ -72,9 +72,13 @@ def test_pictures_are_trained_on_watched_published_and_drawn_with(open_page: Ope
     expect(page.locator("#log pre")).to_contain_text("held_out_loss")
     assert violations(page) == []
 
+    expect(page.locator("#publish")).to_contain_text("too few pictures to compare with")
+    expect(page.get_by_label("Name of the model")).to_have_value("kites")
+    expect(page.get_by_label("Title", exact=True)).to_have_value("Kites")
     page.get_by_label("Name of the model").fill("browser-kites")
     page.get_by_label("Description").fill("Kites, drawn small")
     page.get_by_role("button", name="Publish").click()
+    expect(page.locator("#published")).to_contain_text("It was tried first, and draws.")
     follow(page.get_by_role("link", name="browser-kites"))
     expect(page.get_by_role("heading", level=1)).to_have_text("Kites")
     expect(page.get_by_text("Kites, drawn small")).to_be_visible()
@@ -118,6 +122,23 @@ def test_a_run_is_paused_resumed_compared_and_cancelled(open_page: Open) -> None
     page.get_by_role("button", name="Delete").click()
     page.wait_for_url("**/train")
     expect(page.locator(".run-row")).to_have_count(1)
+
+
+def test_admins_pause_queues_and_tidy_up(open_page: Open) -> None:
+    page = open_page()
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.goto("/admin")
+    runs = page.get_by_role("group", name="Training runs and models on the disk")
+    expect(runs.get_by_role("row").filter(has_text="Kites")).to_contain_text("Tidy up, frees")
+    follow(page.get_by_role("button", name="Pause “training”"))
+    expect(page.get_by_role("status").filter(has_text="Paused: training")).to_be_visible()
+    page.goto("/train")
+    expect(page.get_by_text("The queue is paused")).to_be_visible()
+    page.goto("/admin")
+    assert violations(page) == []
+    follow(page.get_by_role("button", name="Let “training” go on"))
+    follow(runs.get_by_role("row").filter(has_text="Kites").get_by_role("button"))
+    expect(runs.get_by_role("row").filter(has_text="Kites")).not_to_contain_text("Tidy up")
 
 
 def test_what_cannot_be_launched_is_said_beside_its_field(open_page: Open) -> None:
@@ -171,11 +192,11 @@ def test_what_is_wanted_is_asked_and_the_form_filled_in(open_page: Open) -> None
     page.goto("/train/new")
     with page.expect_navigation():
         page.get_by_label("Pictures", exact=True).select_option("open-peeps")
-    wishes = page.locator(".wishes li")
-    expect(wishes).to_have_count(4)
-    expect(wishes.filter(has_text="in the style of another")).to_contain_text("put each style in a folder")
-    expect(wishes.filter(has_text="from chance")).to_contain_text("about")
-    follow(wishes.filter(has_text="from chance").get_by_role("link", name="Set it up"))
+    goals = page.locator(".goals > li")
+    expect(goals).to_have_count(4)
+    expect(goals.filter(has_text="in the style of another")).to_contain_text("put each style in a folder")
+    expect(goals.filter(has_text="from chance")).to_contain_text("about")
+    follow(goals.filter(has_text="from chance").get_by_role("link", name="Set it up"))
     expect(page.locator("#dataset")).to_have_value("open-peeps")
     expect(page.locator("[name=size]")).to_have_value("64")
     expect(page.locator("[name=preset]:checked")).to_have_value("good")
