@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from sqlalchemy.exc import DBAPIError
@@ -42,7 +42,7 @@ from app.training_runs.api import router as training_api
 from app.upkeep.sweeping import sweep_forever
 from app.uploads.api import router as uploads_api
 from app.users.api import router as users_api
-from app.users.deps import authenticate
+from app.users.deps import authenticate, recognise
 from app.version import VERSION
 from app.web.middleware import Forwarded, HeadMiddleware, KnownHosts, Probes, StudioMiddleware
 from app.web.responses import (
@@ -52,6 +52,7 @@ from app.web.responses import (
     on_surroundings,
     on_unexpected,
     on_validation_error,
+    wants_json,
 )
 from app.web.sub_path import SubPath
 
@@ -82,6 +83,12 @@ async def lifespan(application: FastAPI) -> AsyncIterator[None]:
 def operation_id(route: APIRoute) -> str:
     """What a generated client calls an operation: it stays, wherever the route moves."""
     return f"{route.tags[0]}_{route.name}".replace("-", "_") if route.tags else route.name
+
+
+def on_nothing(request: Request, error: Exception) -> Response:
+    if not wants_json(request.scope) and not hasattr(request.state, "user"):
+        recognise(request)
+    return on_http_error(request, error)
 
 
 def create_app() -> FastAPI:
@@ -121,7 +128,7 @@ def create_app() -> FastAPI:
     application.include_router(pages.router)
     application.mount("/static", StaticFiles(directory=ROOT / "static"), name="static")
     application.add_exception_handler(DomainError, on_domain_error)
-    application.add_exception_handler(HTTPException, on_http_error)
+    application.add_exception_handler(HTTPException, on_nothing)
     application.add_exception_handler(RequestValidationError, on_validation_error)
     application.add_exception_handler(DBAPIError, on_surroundings)
     application.add_exception_handler(PoolTimeout, on_surroundings)

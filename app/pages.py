@@ -22,6 +22,7 @@ from app.training_runs.pages import router as training_pages
 from app.uploads.pages import router as uploads_pages
 from app.users.deps import User, public
 from app.users.pages import router as users_pages
+from app.web import reference
 from app.web.openapi import description
 from app.web.routing import Router
 from app.web.templating import filters, render
@@ -29,6 +30,7 @@ from app.web.templating import filters, render
 router = Router(include_in_schema=False)
 filters["medium"] = lambda language: of_type
 filters["kind"] = lambda language: MEDIA.__getitem__
+filters["pieces"] = lambda language: reference.pieces
 filters["titled"] = lambda language: lambda model: translate(language, title_of(model))
 for pages in (
     artworks_pages,
@@ -46,8 +48,15 @@ log = structlog.get_logger()
 
 @router.get("/docs")
 def docs(request: Request, user: User) -> Response:
-    """The API's reference, from our own files."""
-    return render(request, "docs.html")
+    """The API's reference."""
+    document = description(request.app, getattr(request.state, "base", ""))
+    known = reference.schemas(document)
+    context = {
+        "sections": reference.sections(document),
+        "schemas": known,
+        "names": {each.name for each in known},
+    }
+    return render(request, "docs.html", context)
 
 
 @router.get("/openapi.json")

@@ -22,11 +22,14 @@ from app.checkpoints.metric_names import METRICS
 from app.datasets.collections import COLLECTIONS
 from app.datasets.starters import STARTERS
 from app.errors import DISK_IS_FULL, FILE_IS_DAMAGED, UNEXPECTED
+from app.main import create_app
 from app.media import SAYS_NOTHING
 from app.security import HOST_IS_MISSING, OTHER_SITE
 from app.users.service import WRONG
 from app.validation import OF_FIELDS
 from app.web.forms import fields, network_fields
+from app.web.openapi import description
+from app.web.reference import strings
 from app.web.responses import InternalError
 from models.contract.registry import families
 
@@ -69,6 +72,7 @@ def schema_strings() -> set[str]:
         | {starter.title for starter in (*STARTERS.values(), *COLLECTIONS.values())}
     )
     shown = {text for form in forms for f in form for text in (f.title, f.description, *f.titles.values()) if text}
+    shown |= {f.titles.get(each, each) for form in forms for f in form for each in f.choices if isinstance(each, str)}
     return titles | shown
 
 
@@ -152,7 +156,7 @@ def problems(language: str) -> list[str]:
         catalogue = read_po(source, locale=Locale.parse(language, sep="-"))
     templates, wrong = messages()
     wanted = template_strings() | schema_strings() | shown_strings() | templates | titles() | validators()
-    wanted |= BY_VALUE | REASONS | set(OF_FIELDS.values())
+    wanted |= BY_VALUE | REASONS | set(OF_FIELDS.values()) | strings(description(create_app()))
     found = {text: catalogue.get(text) for text in wanted if text}
     lacking = [text for text, message in found.items() if not (message and message.string)]
     other = [

@@ -26,7 +26,7 @@ from app.generations.schemas import (
 from app.generations.streams import describe, sent, status_event
 from app.generations.tables import FINISHED
 from app.i18n import language_of, translate
-from app.jobs.events import publish
+from app.jobs.events import PreviewEvent, ProgressEvent, StatusEvent, publish
 from app.jobs.following import Listening, following
 from app.jobs.queue import ring
 from app.media import signed
@@ -35,11 +35,13 @@ from app.uploads import service as uploads
 from app.uploads.form import OPENAPI, received
 from app.users.deps import User
 from app.web.lanes import DECODING, READING, WRITING
+from app.web.openapi import events as events_of
 from app.web.paging import Cursor, Limit, decode, encode
 from app.web.parameters import Id
 from app.web.routing import Router
 
 router = Router(prefix="/generations", tags=["generations"])
+OF_JOBS = events_of(status=StatusEvent, progress=ProgressEvent, preview=PreviewEvent)
 LONGEST_WAIT = 60  # seconds
 Key = Annotated[
     str | None,
@@ -194,7 +196,12 @@ def cancel(user: User, generation_id: Id) -> GenerationOut:
     return described
 
 
-@router.get("/{generation_id}/events", response_class=EventSourceResponse, summary="Live events of a job")
+@router.get(
+    "/{generation_id}/events",
+    response_class=EventSourceResponse,
+    summary="Live events of a job",
+    openapi_extra=OF_JOBS,
+)
 async def events(
     user: User,
     listener: Listening,
@@ -216,7 +223,9 @@ async def events(
 events_router = Router(tags=["generations"])
 
 
-@events_router.get("/events", response_class=EventSourceResponse, summary="Live events of all own jobs")
+@events_router.get(
+    "/events", response_class=EventSourceResponse, summary="Live events of all own jobs", openapi_extra=OF_JOBS
+)
 async def all_events(
     listener: Listening, last_event_id: Annotated[str | None, Header(max_length=64)] = None
 ) -> AsyncIterator[ServerSentEvent]:

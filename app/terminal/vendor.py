@@ -15,13 +15,6 @@ HTMX = NpmPackage(
     "BSD-0-Clause",
     "htmx, Big Sky Software",
 )
-SWAGGER = NpmPackage(
-    "swagger-ui-dist",
-    "5.35.0",
-    "1b8e891893404ea4c3558b6a87e2a3e494e7eedba41168c2ece5800a391a6ea6",
-    "Apache-2.0",
-    "Swagger UI, SmartBear Software",
-)
 UPLOT = NpmPackage(
     "uplot",
     "1.6.32",
@@ -45,7 +38,6 @@ AXE = NpmPackage(
 )
 FILES = {
     HTMX: {"dist/htmx.min.js": "htmx.min.js"},
-    SWAGGER: {"swagger-ui-bundle.js": "swagger-ui-bundle.js", "swagger-ui.css": "swagger-ui.css"},
     UPLOT: {"dist/uPlot.esm.js": "uPlot.esm.js", "dist/uPlot.min.css": "uPlot.min.css"},
     PHOTOSWIPE: {
         "dist/photoswipe.esm.min.js": "photoswipe.esm.min.js",

@@ -38,6 +38,7 @@ from app.training_runs.schemas import (
 from app.training_runs.tables import AT_REST, TRAINING, TrainingRun
 from app.users.deps import Admin
 from app.web.lanes import READING
+from app.web.openapi import events as events_of
 from app.web.paging import Cursor, Limit, decode, encode
 from app.web.parameters import Id
 from app.web.routing import Router
@@ -57,7 +58,8 @@ def list_families(admin: Admin) -> TrainingFamilyList:
         return TrainingFamilyList(items=[describe_family(session, name) for name in planning.trainable()])
 
 
-def describe_family(session: Any, name: str) -> TrainingFamilyOut:
+def describe_family(session: Session, name: str, over: dict[str, Any] | None = None) -> TrainingFamilyOut:
+    """`over` are parameters over those of the presets, for their estimates."""
     family = planning.trainable()[name]
     assert family.training is not None
     return TrainingFamilyOut(
@@ -72,18 +74,18 @@ def describe_family(session: Any, name: str) -> TrainingFamilyOut:
                 title=preset.title,
                 steps=preset.steps,
                 params=preset.params,
-                estimate=expected(session, family, preset),
+                estimate=expected(session, family, preset, over or {}),
             )
             for preset in family.presets
         ],
     )
 
 
-def expected(session: Session, family: Family, preset: Preset) -> Estimate | None:
+def expected(session: Session, family: Family, preset: Preset, over: dict[str, Any]) -> Estimate | None:
     """None where it takes more memory than there is."""
-    assert family.training is not None
+    given = TrainingRunIn(name="?", family=family.name, dataset="?", preset=preset.name, params=over)
     with suppress(Invalid):
-        return estimate(session, family, family.training.model_validate(preset.params), preset.steps, None)
+        return estimate(session, family, *planning.resolve(family, given), None)
     return None
 
 
@@ -214,7 +216,12 @@ def get_log(run: Existing) -> PlainTextResponse:
     return PlainTextResponse(service.folder(run.id).tail())
 
 
-@router.get("/{run_id}/events", response_class=EventSourceResponse, summary="Live events of a run")
+@router.get(
+    "/{run_id}/events",
+    response_class=EventSourceResponse,
+    summary="Live events of a run",
+    openapi_extra=events_of(run=TrainingRunOut, metrics=list[dict[str, float]], samples=list[int]),
+)
 async def events(
     request: Request,
     admin: Admin,

@@ -73,7 +73,8 @@ def new(
     form, network = fields(family_of.training), network_fields(family_of.training)
     with session_scope(writing=False) as session:
         found, _ = datasets.page(session, None, DATASETS)
-        described = describe_family(session, family_of.name)
+        given = ({"start_from": start_from} if start else {}) | ({"size": size} if size else {})
+        described = describe_family(session, family_of.name, given)
     checkpoints = {f.family: planning.usable(f.family) for f in form if f.family}
     beneath = {part["role"]: part["name"] for part in (start or {}).get("builds_on", [])}
     context: dict[str, Any] = {
@@ -85,7 +86,7 @@ def new(
         "collections": list(COLLECTIONS) if family_of.learns == PICTURES else [],
         "dataset": dataset,
         "checkpoints": checkpoints,
-        "given": ({"start_from": start_from, **beneath} if start else {}) | ({"size": size} if size else {}),
+        "given": given | (beneath if start else {}),
         "preset": preset,
         "main": [f.name for f in [*form, *network] if not f.more and f.name.rpartition(".")[2] in MAIN],
         "sizes": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Annotated, TypeVar
 
 from fastapi import Depends, Request
@@ -82,6 +83,12 @@ def identify(request: Request) -> Principal | None:
     if found is None and via == "key" and not is_public(request):
         raise Unauthenticated("The API key is not valid")
     return found
+
+
+def recognise(request: Request) -> None:
+    """Where no route was found, so that the page which says so keeps its menu."""
+    with suppress(Exception):
+        request.state.user = identify(request)
 
 
 async def current_user(user: Annotated[Principal | None, Depends(authenticate)]) -> Principal:

@@ -8,7 +8,7 @@ from fastapi import Form, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.database import session_scope
-from app.errors import DomainError, Invalid
+from app.errors import Conflict, DomainError, Forbidden, Invalid
 from app.security import COOKIE, local_path
 from app.users import service
 from app.users.api import client_address, set_session_cookie
@@ -73,10 +73,18 @@ def sign_out(request: Request, user: User) -> Response:
 @public
 def link_form(request: Request, token: str) -> Response:
     """Opening the link changes nothing yet: mail programs and previews open links too."""
-    with session_scope(writing=False) as session:
-        link = service.check_link(session, token)
-        person = service.get(session, link.user_id).name if link.user_id else None
+    try:
+        with session_scope(writing=False) as session:
+            link = service.check_link(session, token)
+            person = service.get(session, link.user_id).name if link.user_id else None
+    except DomainError as error:
+        return past(request, error)
     return render(request, "users/link.html", {"token": token, "person": person, "error": None, "name": ""})
+
+
+def past(request: Request, error: DomainError) -> Response:
+    """The link is of no use any more: whoever has an account signs in."""
+    return render(request, "users/sign_in.html", {"next": "/", "error": error, "name": ""}, status=error.status)
 
 
 @router.post("/link/{token}")
@@ -91,6 +99,8 @@ def use_link(request: Request, token: str, name: Entry = "", password: Entry = "
         with session_scope() as session:
             _, session_token = service.use_link(session, token, given)
         return redirect_signed_in(session_token, "/create")
+    except (Conflict, Forbidden) as error:
+        return past(request, error)
     except Invalid as error:
         return render(
             request,

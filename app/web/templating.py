@@ -7,6 +7,7 @@ query), `version`, `base` (the path that the studio is under), `asset` (address 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import cache, partial
@@ -15,6 +16,7 @@ from typing import Any
 from babel.dates import format_timedelta
 from fastapi import Request
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
 from app.database import now
@@ -38,11 +40,18 @@ def environment(language: str) -> Environment:
     made.install_gettext_translations(translations(language), newstyle=True)  # type: ignore[attr-defined]
     made.filters["ago"] = lambda moment: ago(moment, language)
     made.filters["bytes"] = size
+    made.filters["ticked"] = ticked
     made.filters["duration"] = lambda seconds: duration(seconds, language)
     # For texts that come from elsewhere: unlike `_()` it neither formats nor trusts them.
     made.filters["t"] = partial(translate, language)
     made.filters |= {name: make(language) for name, make in filters.items()}
     return made
+
+
+def ticked(text: str) -> Markup:
+    """What stands between backticks is code."""
+    parts = re.split(r"`([^`]*)`", text)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if i % 2 else part for i, part in enumerate(parts))
 
 
 def asset(base: str, path: str) -> str:

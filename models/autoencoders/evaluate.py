@@ -17,7 +17,7 @@ from models.autoencoders.load import load
 from models.autoencoders.spatial import SpatialAutoencoder
 from models.autoencoders.train import reconstruct
 from models.data.pictures import Collection, contact_sheet, spread, to_pixels, to_unit
-from models.measure.effort import Effort
+from models.measure.effort import Effort, held_out
 from models.measure.metrics import psnr
 
 SHOWN, MEASURED = 48, 600
@@ -37,7 +37,7 @@ def evaluate(
     shown = to_unit(data.pictures(spread(data.indices(*splits, recoloured=False), most))) if splits else seen
     rebuilt = reconstruct(network, shown)
     figures = {
-        **({NAMES.get(splits[0], "psnr_held_out_db"): round(psnr(rebuilt, shown), 2)} if splits else {}),
+        **({NAMES.get(splits[0], "psnr_held_out_db"): round(psnr(rebuilt, shown), 2)} if len(held_out(data)) else {}),
         "psnr_seen_db": round(psnr(reconstruct(network, seen), seen), 2),
         **of_the_latent(network, seen),
     }

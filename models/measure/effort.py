@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from models.contract.message import Message
-from models.data.pictures import Collection
+from models.data.pictures import Collection, Indices
 
 FEWEST = 16  # pictures; a figure of fewer says more about them than about the model
 PROBE = 8  # pictures by which one sees how long they take
@@ -47,8 +49,14 @@ class Effort:
 
 
 def effort_for(data: Collection, seconds: float = math.inf) -> Effort:
-    """Compared is with held-out pictures, else with those of the training."""
-    return Effort(len(data.indices(*(data.held_out[:1] or ["train"]), recoloured=False)), seconds)
+    """Compared is with held-out pictures, or where those are too few with those of the training."""
+    return Effort(max(len(data.indices(split, recoloured=False)) for split in ["train", *data.held_out[:1]]), seconds)
+
+
+def held_out(data: Collection) -> Indices:
+    """Of the split that is held out first, if it has enough to compare with; else none."""
+    found = data.indices(*data.held_out[:1], recoloured=False) if data.held_out else np.zeros(0, dtype=np.int64)
+    return found if len(found) >= FEWEST else found[:0]
 
 
 def seconds_after(training: float) -> float:

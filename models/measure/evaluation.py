@@ -47,7 +47,7 @@ def measure(folder: Path, data: Collection, published: Path = ZOO, seconds: floa
         {
             **{key: card[key] for key in card if key != "not_measured"},
             "figures": {**card.get("figures", {}), **figures},
-            **({} if effort.is_worth_it else {"not_measured": TOO_FEW}),
+            **({} if figures else {"not_measured": TOO_FEW}),
         },
         ensure_ascii=False,
         indent=1,

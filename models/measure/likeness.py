@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.data.pictures import Collection, spread
-from models.measure.effort import FEWEST
+from models.measure.effort import FEWEST, held_out
 from models.measure.metrics import FEATURES, IndependentFeatures, coverage, kernel_distance, nearest
 
 MOST = 1000  # pictures of each kind
@@ -20,38 +20,39 @@ MOST = 1000  # pictures of each kind
 def likeness(drawn: Tensor, data: Collection, most: int = MOST) -> dict[str, Any]:
     """Figures of (N, 3, H, W) uint8 pictures beside `most` held-out ones, with the same of real, blurred and noise.
 
-    Kernel distances are times 1,000. Where nothing is held out, half of the training pictures take its place, and
-    it says so; nearest pictures are then looked for in the other half.
+    Kernel distances are times 1,000. Where too few are held out, half of the training pictures take their place, and
+    it says so; nearest pictures are then looked for in the other half. {} where those are too few as well.
     """
-    features = IndependentFeatures()
     training = spread(data.indices("train", recoloured=False), 2 * most)
-    held_out = spread(data.indices(*data.held_out[:1], recoloured=False), most) if data.held_out else training[::2]
+    apart = spread(held_out(data), most)
+    compared = apart if len(apart) else training[::2]
     others = training[1::2]  # real pictures that are not among those compared with
-    real = data.pictures(held_out)
+    count = min(len(drawn), len(compared))
+    if count < FEWEST:
+        return {}
+    features = IndependentFeatures()
+    real = data.pictures(compared)
     theirs, ours = features(real), features(drawn)
-    count = min(len(ours), len(theirs))
     found: dict[str, Any] = {
         "features": FEATURES,
         "pictures": count,
-        "compared_with": "held-out pictures" if data.held_out else "half of the training pictures: nothing is held out",
+        "compared_with": "held-out pictures" if len(apart) else "half of the training pictures: too few are held out",
     }
     if len(others):
         beside = features(data.pictures(others))
-        every = np.concatenate([beside, features(data.pictures(training[::2]))]) if data.held_out else beside
+        every = np.concatenate([beside, features(data.pictures(training[::2]))]) if len(apart) else beside
         found["nearest_training_picture_cosine_distance"] = {
             "among": len(every),
             **near("drawn", nearest(ours, every)),
             **near("real_held_out", nearest(theirs, every)),
         }
-        if min(count, len(beside)) >= FEWEST:
+        if len(beside) >= FEWEST:
             found["kernel_distance_x1000"] = {
                 "drawn": thousandths(ours, theirs),
                 "real": thousandths(beside[spread(np.arange(len(beside)), len(theirs))], theirs),
                 "blurred": thousandths(features(blurred(real)), theirs),
                 "noise": thousandths(features(noise(real.shape)), theirs),
             }
-    if count < FEWEST:
-        return found
     return {**found, **{name: rounded(value) for name, value in coverage(ours[:count], theirs[:count]).items()}}
 
 

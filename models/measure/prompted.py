@@ -14,7 +14,7 @@ from torch import Tensor
 
 from models.contract.sampling import Request, Sampler
 from models.data.pictures import Collection, contact_sheet, spread
-from models.measure.effort import FEWEST, Effort
+from models.measure.effort import FEWEST, Effort, held_out
 from models.measure.likeness import near
 from models.measure.metrics import FEATURES, IndependentFeatures, nearest, retrieval
 
@@ -137,9 +137,12 @@ def retrievals(
     figures: dict[str, Any] = {"features": FEATURES}
     drawn: dict[str, Tensor] = {}
     groups = {name: asked for name, asked in questions.groups.items() if len(asked) >= FEWEST}
-    queries = effort.part(0.5 / max(1, len(groups))).most(QUERIES, lambda n: draw(sampler, requests, [""] * n))
-    shown = effort.part(0.5).most(MOST_SHOWN, lambda n: features(data.pictures(np.zeros(2 * n, dtype=np.int64))))
     if groups:
+        prompt = next(iter(groups.values()))[0][0]
+        each = effort.part(0.5 / len(groups))
+        queries = each.most(QUERIES, lambda count: draw(sampler, requests, [prompt] * count))
+        one = np.array(questions.gallery[:1])
+        shown = effort.part(0.5).most(MOST_SHOWN, lambda count: features(data.pictures(one.repeat(2 * count))))
         gallery = features(data.pictures(np.array(questions.gallery)))
         for name, every in groups.items():
             asked = [every[i] for i in spread(np.arange(len(every)), queries)]
@@ -167,7 +170,6 @@ def distances(data: Collection, features: IndependentFeatures, drawn: dict[str, 
     found = {"among": float(len(training))}
     for name, pictures in drawn.items():
         found |= near(f"drawings_{name}", nearest(features(pictures), training))
-    if data.held_out:
-        held_out = spread(data.indices(*data.held_out[:1], recoloured=False), most)
-        found |= near("real_held_out", nearest(features(data.pictures(held_out)), training))
+    if len(apart := held_out(data)):
+        found |= near("real_held_out", nearest(features(data.pictures(spread(apart, most))), training))
     return found

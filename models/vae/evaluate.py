@@ -13,7 +13,7 @@ from torch import Tensor
 from models.autoencoders.likelihood import divergence
 from models.data.pictures import Collection, Indices, label_names, labels_of, spread, to_unit
 from models.measure.chance import evaluate_chance
-from models.measure.effort import Effort
+from models.measure.effort import Effort, held_out
 from models.measure.likeness import rounded
 from models.measure.metrics import psnr
 from models.parts.sentences import SentenceEncoder
@@ -29,18 +29,17 @@ ACTIVE = 0.01  # variance of the means of a latent in use (Burda et al., 2016)
 def evaluate(
     folder: Path, data: Collection, published: Path, effort: Effort
 ) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
-    """(figures, contact sheet of pictures from chance). Where nothing is held out, training pictures are measured."""
+    """(figures, contact sheet of pictures from chance). Where too few are held out, training pictures are measured."""
     network, _ = load_vae(folder, torch.device("cpu"))
-    splits = data.held_out[:1] or ["train"]
-    chosen = spread(data.indices(*splits, recoloured=False), MEASURED)
-    held_out = to_unit(data.pictures(chosen))
+    apart = held_out(data)
+    chosen = spread(apart if len(apart) else data.indices("train", recoloured=False), MEASURED)
     drawn, sheet = evaluate_chance(
         load(folder, torch.device("cpu")), DrawnFromPrior(temperature=1.0), DrawnFromPrior(), data, effort.part(0.5)
     )
     if not effort.is_worth_it:
         return {}, sheet
-    found = {**bounds(network, held_out, effort.part(0.5)), **drawn}
-    if network.config.text and data.held_out:
+    found = {**bounds(network, to_unit(data.pictures(chosen)), effort.part(0.5)), **drawn}
+    if network.config.text and len(apart):
         found["nats_that_captions_tell"] = captions_tell(network, data, chosen)
     return found, sheet
 

@@ -269,6 +269,7 @@ def test_the_studio_speaks_chinese_by_itself_and_by_the_switch(open_page: Open) 
         "/train/new",
         "/account",
         "/admin",
+        "/docs",
         "/nothing",
     ],
 )
@@ -303,20 +304,61 @@ def test_pages_are_accessible_in_the_light(open_page: Open) -> None:
         assert [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == [], path
 
 
-def test_the_reference_of_the_api_works_offline(open_page: Open) -> None:
-    page = open_page()
+def test_the_reference_of_the_api_is_one_of_the_studios_pages(open_page: Open) -> None:
+    page = open_page(locale="zh-CN", color_scheme="dark", expected="422")
     foreign: list[str] = []
     page.on(
         "request",
-        lambda request: (
-            foreign.append(request.url)
-            if "127.0.0.1" not in request.url and not request.url.startswith("data:")
-            else None
-        ),
+        lambda each: None if each.url.startswith(("http://127.0.0.1", "data:", "blob:")) else foreign.append(each.url),
     )
     page.goto("/docs")
-    expect(page.get_by_text("/api/v1/generations", exact=True).first).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("API")
+    expect(page.get_by_role("navigation", name="主导航")).to_be_visible()
+    page.get_by_label("查找接口").fill("generations 提交")
+    expect(page.locator(".operation:visible").filter(has_text="/api/v1/")).to_have_count(1)
+    submit = page.locator("#generations_submit")
+    submit.locator("summary").click()
+    expect(submit.get_by_text("相同的键和相同的请求返回同一个任务")).to_be_visible()
+    submit.get_by_role("button", name="发送").click()
+    expect(submit.locator("output")).to_contain_text("202")
+    expect(submit.locator("output pre")).to_contain_text("emoji-transformer")
+    page.goto("/docs#artworks_list_artworks")
+    listing = page.locator("#artworks_list_artworks")
+    listing.get_by_label("limit").fill("0")
+    with page.expect_response("**/artworks?limit=0") as answer:
+        listing.get_by_role("button", name="发送").click()
+    assert answer.value.status == 422
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa']})")
+    assert [(v["id"], v["nodes"][0]["html"]) for v in found["violations"]] == []
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
     assert foreign == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/?q=nothing-like-it", "/?trashed=true", "/create", "/models", "/account", "/admin", "/docs"]
+)
+def test_every_page_has_one_heading_of_the_first_level(open_page: Open, path: str) -> None:
+    page = open_page()
+    page.goto(path)
+    expect(page.locator("h1")).to_have_count(1)
+
+
+def test_where_nothing_is_the_menu_stays_and_a_used_link_leads_to_the_sign_in(open_page: Open) -> None:
+    page = open_page(expected="404")
+    page.goto("/no/such/page")
+    expect(page.get_by_role("navigation", name="Main")).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Not found")
+    stranger = open_page(anonymous=True, expected="40")
+    stranger.goto("/no/such/page")
+    expect(stranger.get_by_role("navigation", name="Main")).to_have_count(0)
+    stranger.goto("/link/of-long-ago")
+    expect(stranger.get_by_role("alert")).to_have_text("This link is invalid or has expired")
+    stranger.get_by_label("Name").fill("painter")
+    stranger.get_by_label("Password").fill("correct horse")
+    stranger.get_by_role("button", name="Sign in").click()
+    expect(stranger.get_by_role("navigation", name="Main")).to_be_visible()
 
 
 def test_a_new_user_enters_by_a_link_and_sets_a_password(open_page: Open) -> None:

@@ -68,7 +68,6 @@ def drawn(studio: Studio, job: dict[str, Any]) -> str:
         "tags": "[]",
         "favourite": False,
         "visibility": "private",
-        "text": PROMPT,
         "created_at": when,
     }
     columns, marks = ", ".join(work), ", ".join("?" for _ in work)

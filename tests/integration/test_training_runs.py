@@ -169,7 +169,8 @@ def test_pictures_become_a_model_that_artists_use(training: Studio, boss: httpx.
     artist = training.client("artist")
     answer = boss.post(f"/training-runs/{run}/publication", json={"name": "kites", "title": "Kites of ours"})
     assert answer.status_code == 201 and answer.json()["card"]["trained_on"] == "Kites", answer.text
-    assert {"losses_nats_a_token", "features"} <= answer.json()["card"]["figures"].keys()  # one caption: no retrieval
+    card = answer.json()["card"]
+    assert "held_out_loss_held_out" in card["figures"] and "too few pictures" in card["not_measured"]
     assert artist.get("/models/kites").json()["title"] == "Kites of ours"
     assert boss.post(f"/training-runs/{run}/publication", json={"name": "kites"}).status_code == 409
     assert draws(artist, "kites") == "succeeded"
@@ -512,7 +513,7 @@ def test_an_estimate_says_what_a_run_would_take(boss: httpx.Client, kites: str) 
     for presets in families.values():
         assert {"quick", "good", "best"} <= {preset["name"] for preset in presets}
         assert all(preset["estimate"]["seconds"] > 0 for preset in presets)
-    assert {preset["estimate"]["measured"] for preset in families["prompted-vae"]} == {"speed"}, (
+    assert {preset["estimate"]["measured"] for preset in families["prompted-vae"]} <= {"speed", "runs"}, (
         "no run like it was made"
     )
 

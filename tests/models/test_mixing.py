@@ -13,11 +13,12 @@ import torch
 
 from app.datasets.prepared import Item, write_prepared
 from models.autoencoders.likelihood import normal_log_prob, standard_normal_log_prob
-from models.checkpoint import write_model
+from models.checkpoint import ZOO, write_model
 from models.contract.recipe import remember
 from models.contract.sampling import Request
 from models.contract.tasks import INTERPOLATION, VARIATION
 from models.data.pictures import Collection, label_names, labels_of, open_collection, to_unit
+from models.measure.effort import Effort, effort_for
 from models.measure.features import PerceptualLoss, feature_statistics
 from models.training.run import Run
 from models.vae import bounds
@@ -188,13 +189,13 @@ def test_the_bound_of_content_and_style_together(data: Collection, trained: Path
     one = Whole(MixingVAE(SMALL.model_copy(update={"classes": 1})))
     one.network.priors.data.zero_()
     assert torch.allclose(one.prior(means), standard_normal_log_prob(means), rtol=1e-5), "a mixture of one"
-    found = weighted_bounds(whole, pictures, whole.prior)
+    found = weighted_bounds(whole, pictures, Effort(len(pictures)), whole.prior)
     bits = [found[f"bits_a_number_k{draws}"] for draws in (1, 8, 32)]
     assert bits[2] <= bits[1] < bits[0], "more draws bring it nearer to the truth"
 
 
 def test_the_figures_have_every_rival_and_the_ceiling(data: Collection, trained: Path) -> None:
-    figures, sheet = evaluate(trained, data)
+    figures, sheet = evaluate(trained, data, ZOO, effort_for(data))
     assert figures["pictures"] == 24 and figures["concepts"] == 8
     assert figures["copied_content"]["psnr_to_real_db"] < figures["mixed"]["psnr_to_real_db"]
     assert figures["real_drawing"]["style"] > 0.9 > 0.1 > figures["copied_content"]["style"]
@@ -206,7 +207,7 @@ def test_two_styles_leave_nothing_to_tell_concepts_by(data: Collection, trained:
     """A concept is judged by its drawings in third styles: with two there is no figure, rather than a perfect one."""
     some = [i for i, item in enumerate(data.items) if item["style"] != "night"]
     two = Collection(data.folder, data.images[some], [data.items[i] for i in some], data.card)
-    figures, sheet = evaluate(trained, two)
+    figures, sheet = evaluate(trained, two, ZOO, effort_for(two))
     assert "concept_first" not in figures["mixed"] and figures["mixed"]["style"] > 0.5
     assert len(sheet) == 3 * SIZE
 

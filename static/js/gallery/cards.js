@@ -10,10 +10,17 @@ export const cardOf = (id) => cards.querySelector(`.card[data-id="${CSS.escape(i
 export const shown = () => [...cards.querySelectorAll(".card:not([hidden])")];
 
 export function works() {
+  const known = new Set(shown());
   return {
-    items: shown().map(work),
+    items: [...known].map(work),
     before: async () => [],
-    after: more,
+    async after() {
+      const fresh = () => shown().filter((card) => !known.has(card)); // scrolling may have loaded them already
+      if (!fresh().length) await more();
+      const found = fresh();
+      for (const card of found) known.add(card);
+      return found.map(work);
+    },
     changed(id, { trashed, favourite }) {
       const card = cardOf(id);
       if (trashed !== undefined) card.hidden = trashed;
@@ -28,16 +35,14 @@ function work(card) {
   return slide({ id, medium, width, height, excerpt, alt, href, own: own !== undefined, favourite: !card.querySelector(".star").hidden });
 }
 
-// Loads the next cards, as scrolling does; those that are new.
+// Loads the next cards, as scrolling does.
 async function more() {
   const link = cards.querySelector(".more");
-  if (!link) return [];
-  const known = new Set(shown());
+  if (!link) return;
   const changed = new Promise((resolve) => {
     new MutationObserver((_, observer) => resolve(observer.disconnect())).observe(cards, { childList: true });
     setTimeout(resolve, PATIENCE);
   });
   link.scrollIntoView();
   await changed;
-  return shown().filter((card) => !known.has(card)).map(work);
 }
