@@ -117,15 +117,12 @@ def queue(admin: Admin) -> QueueOut:
 @router.put("/queue/pauses/{queue}", status_code=status.HTTP_204_NO_CONTENT, summary="Begin nothing of a queue (admin)")
 def pause_queue(admin: Admin, queue: QueueName) -> None:
     """Jobs go on to be taken in; those that run go on."""
-    with session_scope() as session:
-        service.set_paused(session, queue, True)
+    set_paused(queue, True)
 
 
 @router.delete("/queue/pauses/{queue}", status_code=status.HTTP_204_NO_CONTENT, summary="Let a queue go on (admin)")
 def resume_queue(admin: Admin, queue: QueueName) -> None:
-    with session_scope() as session:
-        service.set_paused(session, queue, False)
-    ring(queue)
+    set_paused(queue, False)
 
 
 @router.patch(
@@ -133,8 +130,7 @@ def resume_queue(admin: Admin, queue: QueueName) -> None:
 )
 def move_job(admin: Admin, job_id: Id, wanted: PlaceIn) -> None:
     """A job or a training run."""
-    with session_scope() as session:
-        service.move(session, service.get(session, job_id), wanted.place)
+    move(job_id, wanted.place)
 
 
 @router.post(
@@ -171,3 +167,15 @@ def cancel(job_id: str) -> None:
         user = job.user_id if isinstance(job, Generation) else ""
     if event:
         publish(user, event)
+
+
+def move(job_id: str, place: Place) -> None:
+    with session_scope() as session:
+        service.move(session, service.get(session, job_id), place)
+
+
+def set_paused(queue: str, paused: bool) -> None:
+    with session_scope() as session:
+        service.set_paused(session, queue, paused)
+    if not paused:
+        ring(queue)

@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from app.admin import api, overview, queue, storage
+from app.admin import api, overview, storage
+from app.admin.queue import Place
 from app.database import session_scope
 from app.errors import DomainError
 from app.jobs import pauses
-from app.jobs.queue import ring
 from app.jobs.registry import queues
 from app.machines import liveness
 from app.users import service as users
@@ -70,23 +70,13 @@ def cancel_job(request: Request, admin: Admin, job_id: Id) -> Response:
 
 
 @router.post("/queue/{job_id}/place")
-def move_job(request: Request, admin: Admin, job_id: Id, place: Annotated[queue.Place, Form()]) -> Response:
-    def move() -> None:
-        with session_scope() as session:
-            queue.move(session, queue.get(session, job_id), place)
-
-    return done(request, move)
+def move_job(request: Request, admin: Admin, job_id: Id, place: Annotated[Place, Form()]) -> Response:
+    return done(request, lambda: api.move(job_id, place))
 
 
 @router.post("/queue/pauses")
 def pause_queue(request: Request, admin: Admin, name: Entry, paused: Annotated[bool, Form()]) -> Response:
-    def change() -> None:
-        with session_scope() as session:
-            queue.set_paused(session, name, paused)
-        if not paused:
-            ring(name)
-
-    return done(request, change)
+    return done(request, lambda: api.set_paused(name, paused))
 
 
 @router.post("/storage/tidying")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,8 +40,9 @@ def runs(session: Session) -> list[RunStorage]:
 
 def stored(run_id: str, name: str, status: str) -> RunStorage:
     folder = service.folder(run_id).path
-    state = sum(size(each) for each in state_of(folder)) if status in TIDIED else 0
-    return RunStorage(run_id, name, status, size(folder), state)
+    sizes = {each: size(each) for each in folder.iterdir()} if folder.is_dir() else {}
+    state = sum(sizes.get(each, 0) for each in state_of(folder)) if status in TIDIED else 0
+    return RunStorage(run_id, name, status, sum(sizes.values()), state)
 
 
 def checkpoints() -> dict[str, int]:
@@ -55,14 +57,12 @@ def state_of(folder: Path) -> list[Path]:
 
 
 def size(path: Path) -> int:
-    """Of all files beneath; one that goes meanwhile counts nothing."""
+    """Of a file, or of all files beneath a folder; one that goes meanwhile counts nothing."""
+    beneath = (Path(folder) / name for folder, _, names in os.walk(path) for name in names)
     total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            try:
-                total += (Path(folder) / name).lstat().st_size
-            except OSError:
-                continue
+    for each in [path] if path.is_file() else beneath:
+        with suppress(OSError):
+            total += each.lstat().st_size
     return total
 
 

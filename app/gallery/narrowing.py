@@ -24,15 +24,19 @@ class Listed:
     query: dict[str, str]
 
 
+def named(wanted: Filter) -> dict[str, str]:
+    """What pages and API say in the same words: all but days and order."""
+    words = {"q": wanted.q, "model": wanted.model, "task": wanted.task, "tag": wanted.tag}
+    flags = {"favourite": wanted.favourite, "trashed": wanted.trashed, "studio": wanted.studio}
+    said = {name: value for name, value in words.items() if value}
+    return said | {name: "true" for name, value in flags.items() if value}
+
+
 def parameters(wanted: Filter) -> dict[str, str]:
     """The same list in the words of the API."""
-    flags = {"favourite": wanted.favourite, "trashed": wanted.trashed, "studio": wanted.studio}
-    words = {"q": wanted.q, "model": wanted.model, "task": wanted.task, "tag": wanted.tag}
     times = {"since": wanted.since, "until": wanted.until}
-    said = {name: value for name, value in words.items() if value}
-    said |= {name: value.isoformat() for name, value in times.items() if value}
-    said |= {name: "true" for name, value in flags.items() if value}
-    return said | {"order": "oldest" if wanted.oldest_first else "newest"}
+    said = {name: value.isoformat() for name, value in times.items() if value}
+    return named(wanted) | said | {"order": "oldest" if wanted.oldest_first else "newest"}
 
 
 async def narrowing(
@@ -62,13 +66,8 @@ async def narrowing(
         start_of(through + timedelta(days=1), there) if through and through < date.max else None,
         order == "oldest",
     )
-    words = {"q": q, "model": model, "task": task, "tag": tag}
-    flags = {
-        name: "true" for name, value in {"favourite": favourite, "trashed": trashed, "studio": studio}.items() if value
-    }
     days = {name: value.isoformat() for name, value in {"since": since, "through": through}.items() if value}
-    query = {name: value for name, value in words.items() if value} | flags | days
-    query |= {"zone": zone} if days and zone else {}
+    query = named(wanted) | days | ({"zone": zone} if days and zone else {})
     return Listed(wanted, query | ({"order": order} if wanted.oldest_first else {}))
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from functools import partial
 from typing import Annotated, Any
 
@@ -16,7 +15,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 from sqlalchemy.orm import Session
 
 from app.database import session_scope
-from app.errors import Invalid, NotFound
+from app.errors import NotFound
 from app.i18n import language_of, translate
 from app.jobs.following import Listening
 from app.jobs.queue import ring
@@ -42,7 +41,6 @@ from app.web.openapi import events as events_of
 from app.web.paging import Cursor, Limit, decode, encode
 from app.web.parameters import Id
 from app.web.routing import Router
-from models.contract.family import Family, Preset
 
 router = Router(prefix="/training-runs", tags=["training"])
 families_router = Router(prefix="/training-families", tags=["training"])
@@ -74,19 +72,11 @@ def describe_family(session: Session, name: str, over: dict[str, Any] | None = N
                 title=preset.title,
                 steps=preset.steps,
                 params=preset.params,
-                estimate=expected(session, family, preset, over or {}),
+                estimate=planning.expected(session, family, preset.name, over or {}),
             )
             for preset in family.presets
         ],
     )
-
-
-def expected(session: Session, family: Family, preset: Preset, over: dict[str, Any]) -> Estimate | None:
-    """None where it takes more memory than there is."""
-    given = TrainingRunIn(name="?", family=family.name, dataset="?", preset=preset.name, params=over)
-    with suppress(Invalid):
-        return estimate(session, family, *planning.resolve(family, given), None)
-    return None
 
 
 # --- runs -----------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from contextlib import suppress
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -13,6 +14,7 @@ from app.datasets import service as datasets
 from app.datasets.collections import COLLECTIONS
 from app.errors import Invalid
 from app.security import Principal
+from app.training_runs.estimates import estimate
 from app.training_runs.schemas import Estimate, TrainingRunIn
 from app.training_runs.tables import TrainingRun
 from app.validation import invalid_params
@@ -131,6 +133,14 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
     if family.problem and (why := family.problem(params, checkpoints.card_of)):
         raise invalid("params", "network", why=why)
     return params, given.steps or preset.steps
+
+
+def expected(session: Session, family: Family, preset: str, over: dict[str, Any]) -> Estimate | None:
+    """What a preset would take with such parameters over it; None where that is more memory than there is."""
+    given = TrainingRunIn(name="?", family=family.name, dataset="?", preset=preset, params=over)
+    with suppress(Invalid):
+        return estimate(session, family, *resolve(family, given), None)
+    return None
 
 
 def never_flat() -> Invalid:

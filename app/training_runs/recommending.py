@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import uuid
-from contextlib import suppress
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 from urllib.parse import urlencode
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.checkpoints.service import cards
 from app.datasets import service as datasets
 from app.datasets.collections import COLLECTIONS
-from app.errors import DomainError, NotFound
+from app.datasets.tables import DatasetItem
+from app.errors import NotFound
 from app.training_runs import planning
-from app.training_runs.estimates import estimate
-from app.training_runs.schemas import Estimate, TrainingRunIn
+from app.training_runs.schemas import Estimate
 from models.contract.fine_tuning import START
 from models.contract.message import Message
 from models.contract.values import PICTURES
@@ -66,25 +67,24 @@ def holding(session: Session, dataset: str) -> Holding:
         found = datasets.get(session, str(uuid.UUID(dataset)))
     except ValueError as error:
         raise NotFound("There is no such dataset") from error
-    statistics = datasets.statistics(session, found)
-    is_pictures = found.kind == PICTURES
-    side = statistics.median or 0
-    return Holding(
-        statistics.accepted if is_pictures else 0,
-        statistics.captioned,
-        side,
-        is_pictures and datasets.has_pairs(session, found.id),
-    )
+    if found.kind != PICTURES:
+        return Holding(0, 0, 0, False)
+    columns = select(DatasetItem.width, DatasetItem.height, DatasetItem.caption)
+    rows = session.execute(datasets.accepted(columns, found.id)).all()
+    sides = [max(row.width or 0, row.height or 0) for row in rows]
+    captioned = sum(bool(row.caption) for row in rows)
+    return Holding(len(rows), captioned, round(median(sides)) if sides else 0, datasets.has_pairs(session, found.id))
 
 
 def recommendations(session: Session, dataset: str) -> list[Recommendation]:
     """One for each goal. Raises NotFound."""
     has = holding(session, dataset)
     made = [from_words(has), from_chance(has), in_a_style(has), a_part(has)]
-    found = [each for each in made if each.family in planning.trainable()]
+    trainable = planning.trainable()
+    found = [each for each in made if each.family in trainable]
     for each in found:
         if each.problem is None:
-            each.expected = expected(session, each, dataset)
+            each.expected = planning.expected(session, trainable[each.family], each.preset, each.params)
     return found
 
 
@@ -116,7 +116,7 @@ def from_chance(has: Holding) -> Recommendation:
         reasons=[Message("Pictures of {size} px, after the size of yours.", size=size)],
     )
     if has.count < FEW:
-        made.problem = Message("It needs {fewest} pictures at least; there are {count}.", fewest=FEW, count=has.count)
+        made.problem = too_few(has)
     elif has.count < SOME:
         made.reasons.append(Message("With few pictures, each is shown in many variations."))
         start_from(made, size=size)
@@ -143,12 +143,16 @@ def a_part(has: Holding) -> Recommendation:
         preset="good",
     )
     if has.count < FEW:
-        made.problem = Message("It needs {fewest} pictures at least; there are {count}.", fewest=FEW, count=has.count)
+        made.problem = too_few(has)
     elif has.count < MANY:
         made.reasons.append(
             Message("It is the better, the more different pictures it sees; a thousand is a beginning.")
         )
     return made
+
+
+def too_few(has: Holding) -> Message:
+    return Message("It needs {fewest} pictures at least; there are {count}.", fewest=FEW, count=has.count)
 
 
 def start_from(made: Recommendation, size: int | None = None) -> None:
@@ -158,11 +162,3 @@ def start_from(made: Recommendation, size: int | None = None) -> None:
             made.params[START] = name
             made.reasons.append(Message("It begins with what “{name}” knows, which saves most of the time.", name=name))
             return
-
-
-def expected(session: Session, made: Recommendation, dataset: str) -> Estimate | None:
-    given = TrainingRunIn(name="?", family=made.family, dataset=dataset, preset=made.preset, params=made.params)
-    with suppress(DomainError):
-        family, params, steps = planning.planned(given)
-        return estimate(session, family, params, steps, None)
-    return None

@@ -32,4 +32,4 @@ def evaluate_chance(
         lambda count: sampler.pictures(learnt, count),
         lambda count: features(data.pictures(np.zeros(LOOKED_AT * count, dtype=np.int64))),
     )
-    return likeness(sampler.pictures(learnt, most), data, most), sheet
+    return likeness(sampler.pictures(learnt, most), data, most, features), sheet

@@ -17,7 +17,9 @@ from models.measure.metrics import FEATURES, IndependentFeatures, coverage, kern
 MOST = 1000  # pictures of each kind
 
 
-def likeness(drawn: Tensor, data: Collection, most: int = MOST) -> dict[str, Any]:
+def likeness(
+    drawn: Tensor, data: Collection, most: int = MOST, features: IndependentFeatures | None = None
+) -> dict[str, Any]:
     """Figures of (N, 3, H, W) uint8 pictures beside `most` held-out ones, with the same of real, blurred and noise.
 
     Kernel distances are times 1,000. Where too few are held out, half of the training pictures take their place, and
@@ -30,7 +32,7 @@ def likeness(drawn: Tensor, data: Collection, most: int = MOST) -> dict[str, Any
     count = min(len(drawn), len(compared))
     if count < FEWEST:
         return {}
-    features = IndependentFeatures()
+    features = features or IndependentFeatures()
     real = data.pictures(compared)
     theirs, ours = features(real), features(drawn)
     found: dict[str, Any] = {

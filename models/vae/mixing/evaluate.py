@@ -17,7 +17,7 @@ from torch import Tensor
 
 from models.autoencoders.likelihood import standard_normal_log_prob
 from models.data.pictures import Collection, Indices, contact_sheet, label_names, labels_of, spread, to_pixels, to_unit
-from models.measure.effort import FEWEST, Effort
+from models.measure.effort import FEWEST, Effort, held_out
 from models.measure.likeness import rounded
 from models.measure.metrics import FEATURES, IndependentFeatures, psnr
 from models.vae.bounds import weighted_bounds
@@ -46,10 +46,11 @@ def evaluate(
         return {}, shown
     features = IndependentFeatures()
     most = effort.part(0.5).most(len(rows), lambda n: features(data.pictures(np.zeros(LOOKED_AT * n, dtype=np.int64))))
-    held_out = spread(data.indices(*data.held_out[:1], recoloured=False), MEASURED)
+    apart = spread(held_out(data), MEASURED)
     whole = Whole(network)
-    bounds = weighted_bounds(whole, to_unit(data.pictures(held_out)), effort.part(0.5), whole.prior)
-    return {**figures(network, data, train, rows[:most]), **bounds}, shown
+    pictures = to_unit(data.pictures(apart))
+    bounds = weighted_bounds(whole, pictures, effort.part(0.5), whole.prior) if len(apart) else {}
+    return {**figures(network, data, train, rows[:most], features), **bounds}, shown
 
 
 class Whole:
@@ -88,7 +89,13 @@ def mixed(network: MixingVAE, contents: Tensor, styles: Tensor) -> Tensor:
     )
 
 
-def figures(network: MixingVAE, data: Collection, train: Indices, rows: list[tuple[int, int, int]]) -> dict[str, Any]:
+def figures(
+    network: MixingVAE,
+    data: Collection,
+    train: Indices,
+    rows: list[tuple[int, int, int]],
+    features: IndependentFeatures,
+) -> dict[str, Any]:
     """Beside the model's own: copies of either picture, their average, and the artist's own drawing as the ceiling."""
     contents, styles, wanted = (np.array(column) for column in zip(*rows, strict=True))
     content, style, truth = (to_unit(data.pictures(column)) for column in (contents, styles, wanted))
@@ -99,7 +106,6 @@ def figures(network: MixingVAE, data: Collection, train: Indices, rows: list[tup
         "pixel_average": (content + style) / 2,
         "real_drawing": truth,
     }
-    features = IndependentFeatures()
     seen = {name: features(to_pixels(pictures)) for name, pictures in candidates.items()}
     concepts = ConceptJudge(features, data, sorted({*contents.tolist(), *wanted.tolist()}))
     by_style = StyleJudge(features, data, spread(train, LEARNT_FROM * len(rows) // MEASURED))
