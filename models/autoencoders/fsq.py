@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from models.autoencoders.equivariance import Transform
 from models.autoencoders.spatial import SpatialAutoencoder, decoder, encoder
 from models.autoencoders.spec import FSQConfig
 
@@ -61,9 +62,10 @@ class FSQAutoencoder(SpatialAutoencoder):
     def noise(self, count: int, random: torch.Generator) -> Tensor:
         return torch.zeros(count, 0)
 
-    def rebuild(self, pictures: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def rebuild(self, pictures: Tensor, noise: Tensor, transform: Transform) -> tuple[Tensor, Tensor]:
         """(reconstruction, zeros): rounding needs neither noise nor a divergence."""
-        return self(pictures), pictures.new_zeros(len(pictures))
+        latent = self.quantizer(self.encoder(pictures).float())
+        return self.decoder(transform.of_latent(latent)), pictures.new_zeros(len(pictures))
 
     @torch.no_grad()
     def encode(self, pictures: Tensor) -> Tensor:

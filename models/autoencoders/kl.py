@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from models.autoencoders.equivariance import Transform
 from models.autoencoders.likelihood import divergence, reparameterize
 from models.autoencoders.spatial import SpatialAutoencoder, decoder, encoder
 from models.autoencoders.spec import KLConfig
@@ -38,8 +39,9 @@ class KLAutoencoder(SpatialAutoencoder):
         side = self.config.size // 8
         return torch.randn(count, self.config.latent, side, side, generator=random)
 
-    def rebuild(self, pictures: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def rebuild(self, pictures: Tensor, noise: Tensor, transform: Transform) -> tuple[Tensor, Tensor]:
         """(reconstruction from a drawn latent, (B,) KL divergence in nats)."""
         mean, log_variance = self.posterior(pictures)
-        rebuilt: Tensor = self.decoder(reparameterize(mean, log_variance, noise.to(mean)))
+        latent = reparameterize(mean, log_variance, noise.to(mean))
+        rebuilt: Tensor = self.decoder(transform.of_latent(latent))
         return rebuilt, divergence(mean, log_variance).flatten(1).sum(1)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.autoencoders.equivariance import Transform
 from models.autoencoders.spec import SpatialConfig
 
 
@@ -22,8 +23,8 @@ class SpatialAutoencoder(nn.Module, ABC):
         """What `rebuild` takes besides for `count` pictures, drawn on the CPU: (count, ...)."""
 
     @abstractmethod
-    def rebuild(self, pictures: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """(reconstruction, (B,) KL divergence in nats)."""
+    def rebuild(self, pictures: Tensor, noise: Tensor, transform: Transform) -> tuple[Tensor, Tensor]:
+        """(reconstruction of the transformed pictures, (B,) KL divergence in nats)."""
 
 
 class ResBlock(nn.Module):

@@ -66,6 +66,14 @@ class SpatialTraining(SharpenedTraining):
         description=("Keeps the encoder that training starts from, so models that draw with its latents still fit"),
         json_schema_extra={"more": True, "sets_speed": True},
     )
+    equivariance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        title="Equivariance",
+        description="Part of the steps that turn or shrink latents with their pictures: easier to learn to draw with",
+        json_schema_extra=MORE,
+    )
     ema_decay: EMADecay = 0.999
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.autoencoders.critic import Critic
+from models.autoencoders.equivariance import Transform, draw
 from models.autoencoders.fsq import FSQAutoencoder
 from models.autoencoders.kl import KLAutoencoder
 from models.autoencoders.spatial import SpatialAutoencoder
@@ -54,11 +55,13 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
         factor = params.lr_factor(run.progress(k)) * warmup_stable_decay(k, run.progress(k), warmup=200) * run.rate
         set_learning_rate([optimizer], factor)
         weight, rebuilt = critic.weight(run.progress(k)), list[Tensor]()
+        transform = Transform() if weight else draw(params.equivariance, random)
 
         def losses(rows: slice) -> tuple[Tensor, Tensor]:
-            pictures = batch[rows].contiguous(memory_format=torch.channels_last)
+            inputs = batch[rows].contiguous(memory_format=torch.channels_last)
+            pictures = transform.of_pictures(inputs)
             with mixed_precision(run.device):
-                made, divergence = network.rebuild(pictures, noise[rows])
+                made, divergence = network.rebuild(inputs, noise[rows], transform)
                 found = torch.stack(
                     [
                         F.l1_loss(made, pictures),

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from models.autoencoders.kl import KLAutoencoder
 from models.autoencoders.load import load_latents
-from models.checkpoint import loaded, read_text
+from models.checkpoint import loaded
 from models.contract.card import AUTOENCODER, beneath
 from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, as_pictures, padded, requests_of
 from models.contract.values import Picture, Pixels
@@ -20,6 +19,7 @@ from models.data.pictures import to_pixels
 from models.diffusion.flow import heun
 from models.diffusion.network import FlowTransformer
 from models.diffusion.spec import FlowConfig, FlowParams
+from models.parts.captions import prompt_encoder_of
 from models.parts.noise import gaussian
 from models.parts.prompt import drop_prompts
 from models.parts.text import PromptEncoder
@@ -104,5 +104,5 @@ def load(folder: Path, device: torch.device, published: Path | None = None) -> F
     autoencoder = None
     if (named := beneath(card, AUTOENCODER)) is not None:
         autoencoder, _ = load_latents(named["name"], device, named["sha256"], beside=published or folder.parent)
-    tokenizer = Tokenizer.from_str(read_text(folder, "tokenizer.json", card))
-    return FlowSampler(network.to(device), autoencoder, PromptEncoder(tokenizer, network.config.prompt_length))
+    prompts = prompt_encoder_of(folder, network.config.prompt_length)
+    return FlowSampler(network.to(device), autoencoder, prompts)

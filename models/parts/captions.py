@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ from models.data.pictures import Collection, Indices, spread
 from models.parts.prompt import PromptConfig
 from models.parts.sentences import OnProgress, cached, caption_sentences, captions_from, captions_of
 from models.parts.text import PAD, PromptEncoder, train_tokenizer
+from models.parts.words import WORDS, Words, words_of
+
+TOKENIZER = "tokenizer.json"
 
 
 class Captions:
@@ -47,23 +51,40 @@ class Captions:
         )
 
 
+def trained_captions(data: Collection) -> Iterator[str]:
+    return (caption for item in data.items if item["split"] == "train" for caption in item["captions"])
+
+
 def tokenizer_for(data: Collection, vocabulary: int, path: Path) -> Tokenizer:
     """The tokenizer in `path`, trained once on the captions of what is trained on."""
     if not path.exists():
-        texts = (caption for item in data.items if item["split"] == "train" for caption in item["captions"])
-        write_atomically(path, train_tokenizer(texts, vocabulary).to_str().encode(), 0o644)
+        write_atomically(path, train_tokenizer(trained_captions(data), vocabulary).to_str().encode(), 0o644)
     return Tokenizer.from_file(str(path))
 
 
-def tokenizer_of(checkpoint: Path) -> Tokenizer:
-    """That which a checkpoint was trained with. Raises CheckpointError when it is missing or has changed."""
-    return Tokenizer.from_str(read_text(checkpoint, "tokenizer.json", read_card(checkpoint)))
+def prompt_encoder_of(checkpoint: Path, length: int) -> PromptEncoder:
+    """That which a checkpoint was trained with. Raises CheckpointError when a file is missing or has changed."""
+    card = read_card(checkpoint)
+    tokenizer = Tokenizer.from_str(read_text(checkpoint, TOKENIZER, card))
+    words = Words(read_text(checkpoint, WORDS, card).split()) if WORDS in card["files"] else None
+    return PromptEncoder(tokenizer, length, words)
 
 
 def prompt_encoder(config: PromptConfig, data: Collection, own: Path, before: Path | None) -> PromptEncoder:
     """With the tokenizer of the checkpoint before; without one, with that in `own`, of this collection."""
-    tokenizer = tokenizer_of(before) if before else tokenizer_for(data, config.text_vocabulary, own)
-    return PromptEncoder(tokenizer, config.prompt_length)
+    words = words_of(trained_captions(data))
+    if before is None:
+        return PromptEncoder(tokenizer_for(data, config.text_vocabulary, own), config.prompt_length, words)
+    prompts = prompt_encoder_of(before, config.prompt_length)
+    if prompts.words:
+        prompts.words = Words(prompts.words.words | words.words)
+    return prompts
+
+
+def texts_of(prompts: PromptEncoder) -> dict[str, str]:
+    """The files by which `prompt_encoder_of` makes it again."""
+    words = {WORDS: str(prompts.words)} if prompts.words else {}
+    return {TOKENIZER: prompts.tokenizer.to_str(), **words}
 
 
 def watched_captions(data: Collection, count: int = 12) -> list[str]:

@@ -11,8 +11,10 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from models.contract.message import Message
 from models.parts.sentences import SentenceEncoder, normalize
+from models.parts.words import Words
 
 KNOWN_TOKENS = 2  # of an emoji that captions had; its bytes are three and more
+MOST_NAMED, MOST_SHOWN = 6, 24  # words that a remark names, characters of each
 PAD, NULL = 0, 1  # NULL alone stands for "no prompt", which classifier-free guidance contrasts with
 
 
@@ -34,10 +36,10 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
 
 
 class PromptEncoder:
-    """Both views of a prompt: (tokens, sentence)."""
+    """Both views of a prompt: (tokens, sentence). `words` are those of the training, where they are known."""
 
-    def __init__(self, tokenizer: Tokenizer, length: int) -> None:
-        self.tokenizer, self.length, self.sentences = tokenizer, length, SentenceEncoder()
+    def __init__(self, tokenizer: Tokenizer, length: int, words: Words | None = None) -> None:
+        self.tokenizer, self.length, self.words, self.sentences = tokenizer, length, words, SentenceEncoder()
 
     def tokens(self, texts: Sequence[str]) -> npt.NDArray[np.int64]:
         """(N, length), PAD after the end."""
@@ -53,18 +55,27 @@ class PromptEncoder:
         return self.tokens(spelled), self.sentences.encode(spelled)
 
     def spelled(self, text: str) -> str:
-        return replace_emoji(text, lambda found, facts: found if self.knows(found) else f" {name_of(facts)} ")
+        text = replace_emoji(text, lambda found, facts: found if self.knows(found) else f" {name_of(facts)} ")
+        return self.words.respelled(text) if self.words else text
 
     def remark(self, text: str) -> Message | None:
-        """What is to be said of a prompt that is longer than what the model reads."""
-        count = len(self.tokenizer.encode(normalize(self.spelled(text))).ids)
-        if count <= self.length:
+        """What is to be said of a prompt that is longer than what the model reads, or holds words new to it."""
+        spelled = self.spelled(text)
+        count = len(self.tokenizer.encode(normalize(spelled)).ids)
+        if count > self.length:
+            return Message(
+                "The prompt has {count} tokens, and the model reads {most}: its end had little effect",
+                count=count,
+                most=self.length,
+            )
+        unknown = self.words.unknown(spelled) if self.words else []
+        if not unknown:
             return None
-        return Message(
-            "The prompt has {count} tokens, and the model reads {most}: its end had little effect",
-            count=count,
-            most=self.length,
-        )
+        shown = ", ".join(word[:MOST_SHOWN] for word in unknown[:MOST_NAMED])
+        if len(unknown) > MOST_NAMED:
+            more = len(unknown) - MOST_NAMED
+            return Message("Words that the model was not trained on: {words} and {more} more", words=shown, more=more)
+        return Message("Words that the model was not trained on: {words}", words=shown)
 
     def knows(self, emoji: str) -> bool:
         """Whether the tokenizer has learnt to write it: one that it never saw is a token a byte."""

@@ -17,7 +17,7 @@ from models.contract.sampling import Sampler
 from models.contract.training_spec import PromptedTraining
 from models.data.pictures import Collection, EpochOrder, Indices
 from models.measure.prompted import Requests, watched_sheet
-from models.parts.captions import watched_captions
+from models.parts.captions import texts_of, watched_captions
 from models.parts.prompt import PromptReader
 from models.parts.text import PromptEncoder
 from models.training.card import training_card
@@ -104,7 +104,7 @@ def write_prompted(
     before: Path | None,
     more: dict[str, Any],
 ) -> None:
-    """The run's model, with its tokenizer; `more` is of its card. Of several processes the first one writes it."""
+    """The run's model, with what its prompts are read by; `more` is of its card. One process of several writes it."""
     if run.is_first:
         card = training_card(family, params, data.card, run, result, before)
-        write_model(run.folder.model, network, {**card, **more}, {"tokenizer.json": prompts.tokenizer.to_str()})
+        write_model(run.folder.model, network, {**card, **more}, texts_of(prompts))

@@ -6,16 +6,16 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from models.autoencoders.fsq import FSQAutoencoder
 from models.autoencoders.load import load_autoencoder
-from models.checkpoint import loaded, read_text
+from models.checkpoint import loaded
 from models.contract.card import AUTOENCODER, CheckpointError, beneath
 from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, as_pictures, padded, requests_of
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels
+from models.parts.captions import prompt_encoder_of
 from models.parts.noise import gumbel
 from models.parts.prompt import drop_prompts
 from models.parts.text import PromptEncoder
@@ -125,5 +125,5 @@ def load(folder: Path, device: torch.device, published: Path | None = None) -> T
     if named is None:
         raise CheckpointError("the card does not name the autoencoder that it draws with")
     autoencoder, _ = load_autoencoder(named["name"], device, named["sha256"], beside=published or folder.parent)
-    tokenizer = Tokenizer.from_str(read_text(folder, "tokenizer.json", card))
-    return TransformerSampler(network.to(device), autoencoder, PromptEncoder(tokenizer, network.config.prompt_length))
+    prompts = prompt_encoder_of(folder, network.config.prompt_length)
+    return TransformerSampler(network.to(device), autoencoder, prompts)

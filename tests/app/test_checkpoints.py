@@ -100,7 +100,7 @@ def test_what_draws_nothing_is_known_but_not_drawn_with() -> None:
 
 def test_a_card_of_the_first_format_says_what_one_of_now_says() -> None:
     card = read_card(ZOO / "emoji-transformer")
-    assert card["format"] == 1 and set(card["files"]) == {WEIGHTS, "tokenizer.json"}
+    assert card["format"] == 1 and set(card["files"]) == {WEIGHTS, "tokenizer.json", "words.txt"}
     assert card["files"][WEIGHTS] == card["sha256"], "works of before name the weights; they stay the same model"
     assert beneath(card, AUTOENCODER) == {"role": AUTOENCODER, **json_of(ZOO / "emoji-transformer")["autoencoder"]}
 

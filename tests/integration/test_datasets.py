@@ -219,7 +219,8 @@ def test_a_checkpoint_that_is_not_one_is_refused(studio: Studio, tmp_path: Path)
         folder.mkdir()
         (folder / "card.json").write_text(json.dumps(words))
         (folder / "model.safetensors").write_bytes(weights)
-        (folder / "tokenizer.json").write_bytes((zoo / "tokenizer.json").read_bytes())
+        for text in ("tokenizer.json", "words.txt"):
+            (folder / text).write_bytes((zoo / text).read_bytes())
         done = studio.run("checkpoint", "import", str(folder), name, check=False)
         assert done.returncode == 1 and done.stderr.startswith("danqing: "), (name, done)
         assert "Traceback" not in done.stderr

@@ -1,21 +1,26 @@
 """The encoder-decoder transformer: masks, cache, guidance, and pictures that depend on their own seed alone."""
 
 from functools import cache
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from torch import nn
 
 from models.autoencoders.fsq import FSQAutoencoder
 from models.autoencoders.spec import FSQConfig
+from models.checkpoint import write_model
 from models.contract.sampling import BATCHES, Cancelled, Output, Request, padded
 from models.contract.values import Picture
 from models.measure.prompted import watched_sheet
+from models.parts.captions import prompt_encoder_of, texts_of
 from models.parts.prompt import drop_prompts
 from models.parts.sentences import normalize
 from models.parts.text import NULL, PAD, PromptEncoder, train_tokenizer
+from models.parts.words import words_of
 from models.transformer.network import TextToImageTransformer
 from models.transformer.sample import TransformerSampler, requests, sample_tokens
 from models.transformer.spec import TransformerConfig
@@ -183,6 +188,58 @@ def test_an_emoji_is_read_as_its_name_unless_captions_had_it() -> None:
     learnt = PromptEncoder(train_tokenizer([*TEXTS, "🦊", "🦊 noto style"] * 9, 400), 32)
     assert learnt.knows("🦊") and learnt.spelled("a 🦊") == "a 🦊"
     assert plain.spelled("3 * 5 #1") == "3 * 5 #1", "digits and signs are no emoji"
+
+
+CAPTIONS = ["A red fox, noto style", "cats running in the rain", "红色的龙", "an artist’s brush", "naïve café"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "unknown"),
+    [
+        ("two foxes and a cat that ran, please", ["ran"]),  # a form that no rule bends
+        ("Runs, CATS; rains 3 times in 2024!", ["times"]),
+        ("a zebra with a zebra and an okapi", ["zebra", "okapi"]),
+        ("红色的龍和埃菲尔铁塔", ["埃菲尔铁塔"]),
+        ("紅龍", []),  # the same in traditional characters
+        ("un renard naïf au café", ["un", "renard", "naïf", "au"]),
+        ("cafe\u0301", []),
+        ("красная fox", ["красная"]),
+        ("🦊", []),
+        ("🦓", ["zebra"]),
+        ("artist's brushes", []),
+        ("", []),
+        ("!? 12 4k ½ \u202e", []),
+    ],
+)
+def test_a_prompt_is_told_which_words_no_caption_had(prompt: str, unknown: list[str]) -> None:
+    encoder = PromptEncoder(train_tokenizer(CAPTIONS * 9, 400), 200, words_of(CAPTIONS))
+    assert encoder.words and encoder.words.unknown(encoder.spelled(prompt)) == unknown
+    remark = encoder.remark(prompt)
+    assert (remark.values["words"] if remark else "") == ", ".join(unknown)
+
+
+def test_traditional_characters_are_read_as_what_captions_had() -> None:
+    encoder = PromptEncoder(train_tokenizer(CAPTIONS * 9, 400), 32, words_of(CAPTIONS))
+    assert encoder.spelled("紅色的龍") == "红色的龙"
+    taught = PromptEncoder(train_tokenizer(["紅色的龍"] * 9, 400), 32, words_of(["紅色的龍"]))
+    assert taught.spelled("紅色的龍") == "紅色的龍" and taught.words and taught.words.unknown("红") == ["红"]
+
+
+def test_a_remark_stays_short_and_one_on_length_comes_first() -> None:
+    encoder = PromptEncoder(train_tokenizer(CAPTIONS * 9, 400), 2000, words_of(CAPTIONS))
+    remark = encoder.remark(" ".join(f"{letter}zz{'q' * 90}" for letter in "abcdefghi"))
+    assert remark and remark.values["more"] == 3 and len(str(remark)) < 250
+    short = PromptEncoder(encoder.tokenizer, 4, words_of(CAPTIONS))
+    assert (told := short.remark("zebra " * 9)) and told.values["most"] == 4
+
+
+def test_the_words_of_a_model_go_with_its_tokenizer(tmp_path: Path) -> None:
+    encoder = PromptEncoder(train_tokenizer(CAPTIONS * 9, 400), 32, words_of(CAPTIONS))
+    write_model(tmp_path / "new", nn.Linear(1, 1), {"family": "x"}, texts_of(encoder))
+    again = prompt_encoder_of(tmp_path / "new", 32)
+    assert again.words and again.words.words == words_of(CAPTIONS).words
+    write_model(tmp_path / "old", nn.Linear(1, 1), {"family": "x"}, {"tokenizer.json": encoder.tokenizer.to_str()})
+    assert prompt_encoder_of(tmp_path / "old", 32).remark("zebra") is None, "a model of before says nothing of words"
 
 
 def test_close_meanings_lie_close_across_languages() -> None:
