@@ -32,20 +32,25 @@ class Field:
     of: str = ""  # of weights: the role of those inputs
     part: str = ""
     group: str = ""  # the parameter that it is a part of
+    needs: str = ""  # the parameter without which it has no effect
+    most: float | None = None  # where its slider ends, if before the maximum
     placeholder: str = ""  # what it is when nothing is given
 
 
 def fields(params: type[BaseModel], choices: dict[str, list[str]] | None = None) -> list[Field]:
     """In the order of the class, with `seed` and `count` of every task last.
 
-    `choices` are those of one checkpoint (see `Task.choices`); a field that has none to choose from is left out.
+    `choices` are those of one checkpoint (see `Task.choices`); a field that has none to choose from is left out, and so
+    is what needs it.
     """
     schema, own = params.model_json_schema(), choices or {}
     made = [
         field(name, {**entry, "enum": own[name]} if name in own else entry, name in schema.get("required", []))
         for name, entry in schema["properties"].items()
-        if "$ref" not in entry and own.get(name, True)
+        if "$ref" not in entry and own.get(name, True) and entry.get("offered", True)
     ]
+    names = {found.name for found in made}
+    made = [found for found in made if not found.needs or found.needs in names]
     return sorted(made, key=lambda f: f.name in ("seed", "count"))
 
 
@@ -110,4 +115,6 @@ def field(name: str, schema: dict[str, Any], required: bool) -> Field:
         usual=str(merged.get("usual", "")),
         of=str(merged.get("of", "")),
         part=str(merged.get("part", "")),
+        needs=str(merged.get("needs", "")),
+        most=merged.get("most"),
     )

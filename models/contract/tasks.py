@@ -16,19 +16,25 @@ MOST_MIXED = 4  # pictures
 Weights = list[Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]]
 
 
-class SamplingParams(BaseModel):
-    """What every task takes. A job draws `count` pictures; the i-th has the seed `seed + i`."""
-
-    model_config = ConfigDict(extra="forbid", strict=False)
-
-    seed: int | None = Field(
+def seed_field(**extra: Any) -> Any:
+    """`extra` is what its schema declares besides."""
+    return Field(
         None,
         ge=0,
         le=MAX_SEED - 64,
         title="Seed",
         strict=True,
         description="The same seed with the same settings gives the same picture; empty draws one at random",
+        json_schema_extra=extra,
     )
+
+
+class SamplingParams(BaseModel):
+    """What every task takes. A job draws `count` pictures; the i-th has the seed `seed + i`."""
+
+    model_config = ConfigDict(extra="forbid", strict=False)
+
+    seed: int | None = seed_field()
     count: int = Field(1, ge=1, le=16, title="Count", description="How many pictures", strict=True)
 
     @classmethod
@@ -95,7 +101,9 @@ class Task:
 
     A parameter whose schema has `choices_from: KEY` takes one of the strings that the checkpoint's card has under KEY.
     One may declare its part by `part`: `prompt`, or else `subject`, says in words what the work is of; `path` spreads a
-    job's works between its inputs; `weights` has one number for each input in the role `of`.
+    job's works between its inputs; `weights` has one number for each input in the role `of`. One that has no effect
+    while another is empty, 0 or false names that one by `needs`, and one that never has any is not `offered`: no form
+    shows what changes nothing. A slider ends at `most` where what lies beyond hardly differs.
     """
 
     name: str
@@ -135,12 +143,19 @@ class VariationParams(SamplingParams):
         json_schema_extra={"choices_from": "directions"},
     )
     amount: float = Field(
-        2.0, ge=-6, le=6, title="Amount", description="How far along the direction; below 0 goes the other way"
+        2.0,
+        ge=-6,
+        le=6,
+        title="Amount",
+        description="How far along the direction; below 0 goes the other way",
+        json_schema_extra={"needs": "direction"},
     )
 
 
 class InterpolationParams(SamplingParams):
     """A mixture of pictures. With `path`, those of a job lie evenly on the way from the first given to the last."""
+
+    seed: int | None = seed_field(needs="variety")
 
     weights: Weights | None = Field(
         None,

@@ -124,6 +124,7 @@ class UnconditionalImage(SamplingParams):
         le=4,
         title="Variety",
         description="How far the latents may lie from the mean: less gives safer pictures",
+        json_schema_extra={"most": 3},
     )
     label: str | None = label_field()
 

@@ -29,7 +29,7 @@ class TextToImageParams(PromptedParams):
         title="Guidance",
         allow_inf_nan=False,
         description="1 draws freely; higher keeps closer to the prompt",
-        json_schema_extra={"step": 0.5, "more": True},
+        json_schema_extra={"step": 0.5, "more": True, "most": 11},
     )
     temperature: float = Field(
         0.6,
@@ -46,7 +46,7 @@ class TextToImageParams(PromptedParams):
         le=1000,
         title="Top k",
         strict=True,
-        description="Each token is chosen from the k likeliest",
+        description="Each token is chosen from the k likeliest; matters at low guidance and high temperature",
         json_schema_extra=MORE,
     )
 

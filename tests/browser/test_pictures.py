@@ -96,6 +96,32 @@ def test_a_file_that_is_no_picture_and_too_few_pictures_are_said(open_page: Open
     expect(page.locator("[data-error=image]")).to_have_text("This task takes 2 to 4 pictures")
 
 
+def test_a_control_is_shown_once_it_has_an_effect(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/create?model=pixel-faces-vae&task=image-variation")
+    page.evaluate(HAND_OVER, ["drop", list(drawing(1))])
+    amount, direction = page.get_by_label("Amount", exact=True), page.get_by_label("Direction")
+    expect(direction).to_be_visible()
+    expect(amount).to_be_hidden()
+    direction.select_option(index=1)
+    amount.fill("-3")
+    with page.expect_request("**/generations") as asked:
+        page.get_by_role("button", name="Draw", exact=True).click()
+    assert asked.value.post_data_json["params"]["amount"] == -3
+    direction.select_option("")
+    expect(amount).to_be_hidden()
+    with page.expect_request("**/generations") as asked:
+        page.get_by_role("button", name="Draw", exact=True).click()
+    assert "amount" not in asked.value.post_data_json["params"]
+
+    page.goto(f"/create?model={MODEL}&task=image-interpolation")
+    seed, variety = page.get_by_label("Seed", exact=True), page.get_by_label("Variety", exact=True)
+    expect(variety).to_be_visible()
+    expect(seed).to_be_hidden()
+    variety.fill("0.5")
+    expect(seed).to_be_visible()
+
+
 HAND_OVER = """([kind, bytes]) => {
   const carried = new DataTransfer();
   carried.items.add(new File([new Uint8Array(bytes)], "kite.png", { type: "image/png" }));

@@ -10,7 +10,7 @@ from models.autoencoders.shared_spec import BoundTraining, LikelihoodName, Sharp
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import as_called_now, start_field
 from models.contract.latent_spec import label_field
-from models.contract.tasks import IMAGE, INTERPOLATION, MOST_MIXED, VARIATION, SamplingParams, Task, Weights
+from models.contract.tasks import IMAGE, INTERPOLATION, MOST_MIXED, VARIATION, SamplingParams, Task, Weights, seed_field
 from models.contract.training_spec import MORE, OF_COLLECTION, BatchSize, EMADecay
 
 IMAGES_PER_SECOND = 53.0
@@ -85,8 +85,9 @@ class MixingTraining(BoundTraining, SharpenedTraining):
 
 class MixParams(SamplingParams):
     """The contents of some pictures in the styles of some. With `path`, those of a job go from the first's style to
-    the last's."""
+    the last's. Nothing is left to chance."""
 
+    seed: int | None = seed_field(offered=False)
     weights: Weights | None = Field(
         None,
         max_length=MOST_MIXED,
@@ -127,7 +128,11 @@ class RestyleParams(SamplingParams):
         1.0, ge=0, le=1, title="Strength", description="How far from the picture's own style: 0 keeps it"
     )
     variety: float = Field(
-        0.5, ge=0, le=1.5, title="Variety", description="How much drawings in this style differ from each other"
+        2.0,
+        ge=0,
+        le=4,
+        title="Variety",
+        description="How much drawings in this style differ from each other; much of it leaves the style",
     )
 
     @model_validator(mode="after")

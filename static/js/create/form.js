@@ -23,6 +23,7 @@ export class RequestForm {
       hasChanged(form.elements.seed);
     });
     for (const slider of form.querySelectorAll("[data-for]")) tie(slider, document.getElementById(slider.dataset.for));
+    for (const field of form.querySelectorAll("[data-needs]")) appearWith(field, form.elements[field.dataset.needs]);
     for (const text of form.querySelectorAll("[data-longest]")) countCharacters(text);
     if (form.querySelector("[data-style]")) styles(form);
     if (form.querySelector("[data-example]")) examples(form);
@@ -31,7 +32,7 @@ export class RequestForm {
   params() {
     const values = {};
     for (const input of this.form.elements) {
-      if (!input.name || input.closest("[data-role]")) continue;
+      if (!input.name || input.disabled || input.closest("[data-role]")) continue;
       if (input.dataset.type === "boolean") values[input.name] = input.checked;
       else if (input.value === "") continue;
       else values[input.name] = input.dataset.type ? Number(input.value) : input.value;
@@ -129,6 +130,16 @@ function countCharacters(text) {
   };
   text.addEventListener("input", count);
   count();
+}
+
+// What has no effect without another parameter is not shown, nor sent, while that one is empty, 0 or off.
+function appearWith(field, other) {
+  const follow = () => {
+    field.hidden = !(other.type === "checkbox" ? other.checked : other.type === "number" ? Number(other.value) : other.value);
+    for (const input of field.querySelectorAll("[name]")) input.disabled = field.hidden;
+  };
+  for (const event of ["input", "change"]) other.addEventListener(event, follow);
+  follow();
 }
 
 // A slider and its number follow each other.

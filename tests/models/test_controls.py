@@ -1,0 +1,97 @@
+"""Every control that a form offers changes what is drawn, for each model that ships."""
+
+import importlib
+from functools import cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from PIL import Image
+
+from app.web.forms import Field, fields
+from models.contract.card import ZOO, read_card
+from models.contract.registry import families
+from models.contract.sampling import Request, Sampler
+from models.contract.tasks import VARIATION, Task
+from models.contract.values import Picture
+
+LEAST = 1.0  # of 255, that two pictures differ by in the mean
+MODELS = ["emoji-mixing", "emoji-transformer", "open-peeps", "pixel-faces", "pixel-faces-vae"]
+BY_ITSELF = {"seed", "count", "prompt", "path"}  # other tests have them
+
+
+def tasks() -> list[tuple[str, Task]]:
+    return [(name, task) for name in MODELS for task in families()[read_card(ZOO / name)["family"]].tasks]
+
+
+@cache
+def sampler(name: str) -> Sampler:
+    family = families()[read_card(ZOO / name)["family"]]
+    made: Sampler = importlib.import_module(family.sampler).load(ZOO / name, torch.device("cpu"))
+    return made
+
+
+@cache
+def given(name: str) -> list[Picture]:
+    """Three pictures of the model's sheet."""
+    sheet = np.asarray(Image.open(ZOO / name / "samples.png").convert("RGB"))
+    side = read_card(ZOO / name)["config"].get("size", 64)
+    return [Picture(np.ascontiguousarray(sheet[:side, side * i : side * (i + 1)])) for i in (0, 2, 4)]
+
+
+def draw(name: str, task: Task, **params: Any) -> npt.NDArray[np.float64]:
+    if "prompt" in task.params.model_fields:
+        params["prompt"] = "a blue teapot"
+    checked = task.params.model_validate({"seed": 3, **params})
+    inputs = {each.role: given(name)[: max(each.least, min(2, each.most))] for each in task.inputs}
+    assert checked.seed is not None
+    request = Request(task.name, checked, checked.seed, inputs, 0)
+    output = sampler(name).sample([request], lambda *_: None)[0]
+    assert isinstance(output.value, Picture)
+    return output.value.pixels.astype(float)
+
+
+def ends(control: Field) -> list[Any]:
+    """The two ends of what its form offers."""
+    if control.widget == "weights":
+        return [[1, 0], [0, 1]]
+    if control.choices:
+        return [control.choices[0], control.choices[-1]]
+    assert control.minimum is not None and control.maximum is not None, f"{control.name} has no ends"
+    kind = int if control.widget == "integer" else float
+    return [kind(control.minimum), kind(control.maximum if control.most is None else control.most)]
+
+
+def offered(name: str, task: Task) -> list[Field]:
+    return fields(task.params, task.choices(read_card(ZOO / name)))
+
+
+@pytest.mark.parametrize(("name", "task"), tasks(), ids=lambda each: getattr(each, "name", each))
+def test_every_control_has_an_effect(name: str, task: Task) -> None:
+    controls = {control.name: control for control in offered(name, task)}
+    for control in controls.values():
+        if control.name in BY_ITSELF:
+            continue
+        needed = {control.needs: ends(controls[control.needs])[1]} if control.needs else {}
+        first, last = (draw(name, task, **needed, **{control.name: end}) for end in ends(control))
+        assert np.abs(first - last).mean() > LEAST, f"{control.name} changes nothing"
+
+
+@pytest.mark.parametrize(("name", "task"), tasks(), ids=lambda each: getattr(each, "name", each))
+def test_a_seed_is_offered_where_it_has_an_effect(name: str, task: Task) -> None:
+    controls = {control.name: control for control in offered(name, task)}
+    if "seed" not in controls:
+        assert np.array_equal(draw(name, task), draw(name, task, seed=4))
+        return
+    if needed := controls["seed"].needs:
+        assert np.array_equal(draw(name, task, **{needed: 0}), draw(name, task, **{needed: 0}, seed=4))
+    more = {needed: 1} if needed else {}
+    assert np.abs(draw(name, task, **more) - draw(name, task, **more, seed=4)).mean() > LEAST
+
+
+def test_what_needs_a_parameter_that_is_not_offered_is_not_either() -> None:
+    assert not {"direction", "amount"} & {each.name for each in fields(VARIATION.params, {"direction": []})}
+    with_some = fields(VARIATION.params, {"direction": ["a smile"]})
+    assert next(each for each in with_some if each.name == "amount").needs == "direction"
