@@ -1,7 +1,9 @@
 """Races text-to-image candidates at equal minutes: `python -m benchmarks.race data/race --until 60`.
 
-Whoever has trained least has the next turn, so that a race that is cut off leaves all of them equally far, and goes on
-from there. Learning rates stay flat: nobody's end is near. At every mark the averaged weights are written as a
+A minute of a candidate is as many images as it trains on in a minute with nothing beside it, measured once, before the
+race: so other work beside it takes nothing from anyone. Whoever has trained least has the next turn, so that a race that
+is cut off leaves all of them equally far, and goes on from there. Learning rates stay flat: nobody's end is near. At
+every mark the averaged weights are written as a
 checkpoint and asked the questions of `models.measure.questions` with the first seed.
 """
 
@@ -11,9 +13,11 @@ import argparse
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from models.checkpoint import read_card, write_model
@@ -36,17 +40,32 @@ NETWORKS = {
     "masked-transformer": lambda params: MaskedTransformer(params.network),
     "text-to-image-transformer": lambda params: TextToImageTransformer(params.network),
 }
+GAUGED, WARM_UP, BATCH = 250, 2, 64  # steps and measurements left out; images a step, of every candidate
 Training = FlowTraining | MaskedTraining | TransformerTraining
 
 
-def minutes_of(run: Path) -> float:
-    """Of training so far, as the newest whole state says."""
+def steps_of(run: Path) -> int:
+    """Trained so far, as the newest whole state says."""
     found = sorted((run / "checkpoints").glob("step-*/state.json"))
-    return json.loads(found[-1].read_text("utf-8"))["seconds"] / 60 if found else 0.0
+    return json.loads(found[-1].read_text("utf-8"))["step"] if found else 0
 
 
-def train(name: str, folder: Path, datasets: Path, until: float) -> None:
-    """Train a candidate until it has so many minutes; it saves and stops."""
+def speeds(folder: Path, datasets: Path, names: Sequence[str]) -> dict[str, float]:
+    """Steps a minute of each candidate. The machine must be idle while they are measured, which is kept."""
+    kept = folder / "speeds.json"
+    known: dict[str, float] = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+    for name in names:
+        if name not in known:
+            train(name, folder, datasets, GAUGED)
+            lines = [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text("utf-8").splitlines()]
+            rates = [line["images_per_second"] for line in lines if "images_per_second" in line]
+            known[name] = 60 * statistics.median(rates[WARM_UP:]) / BATCH
+            kept.write_text(json.dumps(known, indent=1), "utf-8")
+    return known
+
+
+def train(name: str, folder: Path, datasets: Path, until: int) -> None:
+    """Train a candidate until it has done so many steps; it saves and stops."""
     run = RunFolder(folder / name)
     command = [sys.executable, "-m", "models.training.process", str(RECIPES / f"{name}.toml"), str(run.path)]
     command += ["--datasets", str(datasets), "--checkpoints", str(folder / "checkpoints")]
@@ -55,7 +74,7 @@ def train(name: str, folder: Path, datasets: Path, until: float) -> None:
         try:
             while process.poll() is None:
                 time.sleep(2)
-                if run.progress().get("phase") == "training" and run.progress()["seconds"] >= until * 60:
+                if run.progress().get("phase") == "training" and run.progress()["step"] >= until:
                     process.send_signal(signal.SIGTERM)
                     process.wait()
         finally:
@@ -109,15 +128,17 @@ def main() -> None:
     arguments = parser.parse_args()
     os.nice(10)
     folder = arguments.folder
+    speed = speeds(folder, arguments.datasets, arguments.candidates)
+    print({name: f"{each * BATCH / 60:.0f} images/s" for name, each in speed.items()}, flush=True)
     while True:
-        trained = {name: minutes_of(folder / name) for name in arguments.candidates}
+        trained = {name: steps_of(folder / name) / speed[name] for name in arguments.candidates}
         name = min(arguments.candidates, key=lambda name: round(trained[name], 1))
         if trained[name] >= arguments.until - 0.05:
             break
         marks = [mark for mark in arguments.marks if mark > trained[name] + 0.05]
         until = min([trained[name] + arguments.turn, arguments.until, *marks[:1]])
         print(f"{time.strftime('%H:%M')} {name} {trained[name]:.1f} -> {until:.1f} minutes", flush=True)
-        train(name, folder, arguments.datasets, until)
+        train(name, folder, arguments.datasets, round(until * speed[name]))
         if marks and until >= marks[0]:
             judge(name, folder, arguments.datasets, marks[0], arguments.seeds)
 
