@@ -146,10 +146,10 @@ def cancel_job(admin: Admin, job_id: Id) -> None:
 @router.get("/storage", summary="What takes room on the disk (admin)")
 def get_storage_used(admin: Admin) -> StorageOut:
     with session_scope(writing=False) as session:
-        room, runs = overview.room(session), storage.runs(session)
+        room = overview.room(session)
     return StorageOut(
         **{name: getattr(room, name) for name in ("works", "datasets", "free", "total")},
-        runs=[RunStorageOut.model_validate(run) for run in runs],
+        runs=[RunStorageOut.model_validate(run) for run in storage.runs()],
         checkpoints=storage.checkpoints(),
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Form, Request, Response
 from fastapi.responses import RedirectResponse
@@ -35,7 +35,7 @@ def index(request: Request, admin: Admin) -> Response:
 
 def page(request: Request, error: DomainError | None = None, link: str | None = None) -> Response:
     with session_scope(writing=False) as session:
-        context = {
+        context: dict[str, Any] = {
             "path": "/admin",
             "people": users.all_users(session),
             "jobs": overview.unfinished(session),
@@ -46,13 +46,15 @@ def page(request: Request, error: DomainError | None = None, link: str | None = 
             "runs": overview.training(session),
             "keys": users.all_keys(session),
             "room": overview.room(session),
-            "stored": storage.runs(session),
-            "most_stored": SHOWN,
-            "checkpoints": storage.checkpoints(),
             "queues": list(queues()),
             "paused": pauses.paused(session),
-            "redis": overview.redis_answers(),
         }
+    context |= {
+        "redis": overview.redis_answers(),
+        "stored": storage.runs(),
+        "most_stored": SHOWN,
+        "checkpoints": storage.checkpoints(),
+    }
     return render(request, "admin/index.html", context, status=error.status if error else 200)
 
 

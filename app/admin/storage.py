@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from app.database import session_scope
 from app.errors import Conflict
@@ -32,9 +31,10 @@ class RunStorage:
     state_bytes: int
 
 
-def runs(session: Session) -> list[RunStorage]:
-    """The largest first."""
-    rows = session.execute(select(TrainingRun.id, TrainingRun.name, TrainingRun.status)).all()
+def runs() -> list[RunStorage]:
+    """The largest first. Their folders are walked once the transaction is over."""
+    with session_scope(writing=False) as session:
+        rows = session.execute(select(TrainingRun.id, TrainingRun.name, TrainingRun.status)).all()
     return sorted((stored(*row) for row in rows), key=lambda run: -run.bytes)
 
 
@@ -68,9 +68,7 @@ def size(path: Path) -> int:
 
 def tidy_all() -> int:
     """Returns how many bytes were freed."""
-    with session_scope(writing=False) as session:
-        ids = [run.id for run in runs(session) if run.state_bytes]
-    return sum(tidy(run_id) for run_id in ids)
+    return sum(tidy(run.id) for run in runs() if run.state_bytes)
 
 
 def tidy(run_id: str) -> int:

@@ -1,7 +1,8 @@
 // Cards are chosen one by one by the box in their corner, as a range (Shift), or all (Ctrl A).
 
-// `place` holds the cards; `card` is their selector; `changed(number)` is told whenever others are chosen.
-export function choosing(place, card, changed) {
+// `place` holds the cards; `card` is their selector; `changed(number)` is told whenever others are chosen; `trash()` is
+// what the key Delete does with them.
+export function choosing(place, card, changed, trash = () => {}) {
   let last = null; // where a range begins
   const cards = () => [...place.querySelectorAll(`${card}:not([hidden])`)];
   const boxes = () => cards().map((each) => each.querySelector(".pick input")).filter(Boolean);
@@ -40,6 +41,7 @@ export function choosing(place, card, changed) {
       event.preventDefault();
       choose(boxes(), true);
     } else if (event.key === "Escape") choose(boxes(), false);
+    else if (event.key === "Delete") trash();
   });
   return { chosen, show, all: () => choose(boxes(), true), none: () => choose(boxes(), false) };
 }

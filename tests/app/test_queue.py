@@ -122,8 +122,7 @@ def run_folder(run: str) -> Path:
 def test_tidying_leaves_the_model_and_what_is_looked_at(user: str) -> None:
     done, paused = training(user, status="succeeded", saved=10), training(user, status="paused", saved=5)
     folders = {run: run_folder(run) for run in (done, paused)}
-    with session_scope(writing=False) as session:
-        found = {run.id: run for run in storage.runs(session)}
+    found = {run.id: run for run in storage.runs()}
     assert (found[done].bytes, found[done].state_bytes, found[paused].state_bytes) == (5813, 5700, 0)
     assert storage.tidy_all() == 5700
     assert {each.name for each in folders[done].iterdir()} == {"model", "samples", "metrics.jsonl"}

@@ -9,16 +9,13 @@ const AT_ONCE = 500; // ids that the API takes
 const bar = document.getElementById("selection");
 const tags = document.getElementById("tagging");
 const words = bar.dataset;
-const { chosen, show, all, none } = choosing(cards, ".card", (number) => {
+const changed = (number) => {
   bar.hidden = !number;
   bar.querySelector("output").textContent = words.number.replace("NUMBER", number);
   bar.querySelector("[data-do=compare]")?.toggleAttribute("hidden", number < 2);
   bar.querySelector("[data-do=download]")?.toggleAttribute("disabled", number > AT_ONCE);
-});
-document.addEventListener("keydown", (event) => {
-  if (event.key !== "Delete" || !chosen().length || event.target.closest("input:not([type=checkbox]), textarea") || document.querySelector("dialog[open], .pswp")) return;
-  act(actions.trash ?? actions.delete);
-});
+};
+const { chosen, show, all, none } = choosing(cards, ".card", changed, () => act(actions.trash ?? actions.delete));
 
 // --- what is done to them ---------------------------------------------------------------------------------------------
 
