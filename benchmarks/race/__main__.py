@@ -1,10 +1,10 @@
 """Races text-to-image candidates at equal minutes: `python -m benchmarks.race data/race --until 60`.
 
-A minute of a candidate is as many images as it trains on in a minute with nothing beside it, measured once, before the
-race: so other work beside it takes nothing from anyone. Whoever has trained least has the next turn, so that a race that
-is cut off leaves all of them equally far, and goes on from there. Learning rates stay flat: nobody's end is near. At
-every mark the averaged weights are written as a
-checkpoint and asked the questions of `models.measure.questions` with the first seed.
+A minute of a candidate is as many pictures as it trains on in a minute with nothing beside it, measured once,
+before the race: other work then takes nothing from anyone. Whoever has trained least has the next turn, so that
+a race that is cut off leaves all of them equally far, and goes on from there. Learning rates stay flat:
+nobody's end is near. At every mark the averaged weights are written as a checkpoint and asked the questions of
+`models.measure.questions` with the first seed.
 """
 
 from __future__ import annotations
