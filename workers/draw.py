@@ -23,7 +23,7 @@ from app.media import MEDIA, decoded, encoded, signed, taken
 from app.settings import get_settings
 from models.checkpoint import CheckpointError
 from models.contract.files import write_atomically
-from models.contract.sampling import Inputs, Request
+from models.contract.sampling import Inputs, Request, Unfit
 from models.contract.values import Value
 from workers import model_cache
 from workers.provenance import provenance
@@ -32,7 +32,7 @@ from workers.provenance import provenance
 def draw(model: str, task: str, params: dict[str, Any], folder: Path, given: dict[str, list[Path]]) -> Iterator[Path]:
     """Write `count` files with provenance into `folder`; yields their paths. `given` are inputs by role.
 
-    Raises DomainError (no such model or task, parameters or inputs that do not fit) or CheckpointError.
+    Raises DomainError (no such model or task, parameters or inputs that do not fit), Unfit or CheckpointError.
     """
     found = checkpoints.get(model)
     wanted, checked = fitting(found, task, params, {role: len(paths) for role, paths in given.items()})
@@ -94,7 +94,7 @@ def main(model: str, task: str, params: str, folder: str, *given: str) -> int:
     except DomainError as error:
         print(error.in_full, file=sys.stderr)
         return 2 if isinstance(error, Invalid) else 1
-    except (CheckpointError, OSError) as error:
+    except (CheckpointError, Unfit, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

@@ -14,7 +14,7 @@ from app.jobs.events import client
 from app.media import encoded
 from models.checkpoint import CheckpointError
 from models.contract.message import Message
-from models.contract.sampling import Cancelled, Request
+from models.contract.sampling import Cancelled, Request, Unfit
 from workers import model_cache
 from workers.inputs import InputMissing, read_inputs, reason
 
@@ -45,7 +45,7 @@ def answer(wanted: Exploration) -> None:
         content = OUTDATED
     except CheckpointError as error:
         content = problem(error.message)
-    except InputMissing as error:
+    except (InputMissing, Unfit) as error:
         content = problem(reason(error))
     except Exception as error:
         log.exception("frame_failed", model=wanted.model)

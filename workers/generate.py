@@ -16,7 +16,7 @@ from app.jobs.events import Event, ProgressEvent, StatusEvent, publish
 from app.outages import outage
 from models.checkpoint import CheckpointError
 from models.contract.message import Message
-from models.contract.sampling import Cancelled, Output, Previews, Request, Sampler
+from models.contract.sampling import Cancelled, Output, Previews, Request, Sampler, Unfit
 from models.training.recovery import is_out_of_memory
 from workers import crash_points, lease, loop, model_cache, shutdown
 from workers.explore import explore_forever
@@ -82,7 +82,8 @@ def attempt(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
             loop.patiently(lambda: release(leases))
             raise
         bound.exception("batch_failed")
-        failed = reason(error), isinstance(error, InputMissing | Damaged | StorageFull) or is_out_of_memory(error)
+        final = isinstance(error, InputMissing | Unfit | Damaged | StorageFull) or is_out_of_memory(error)
+        failed = reason(error), final
     if failed is None:
         return
     model_cache.give_memory_back()

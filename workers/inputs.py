@@ -9,7 +9,7 @@ from app.errors import Damaged, StorageFull
 from app.media import decoded
 from app.storage import get_storage
 from models.contract.message import Message
-from models.contract.sampling import Inputs
+from models.contract.sampling import Inputs, Unfit
 from models.contract.values import Value
 from models.training.recovery import is_out_of_memory
 
@@ -34,7 +34,7 @@ def read_input(digest: str, media_type: str) -> Value:
 
 def reason(error: Exception) -> Message:
     """In words for an artist."""
-    if isinstance(error, Damaged):
+    if isinstance(error, Damaged | Unfit):
         return error.message
     if isinstance(error, InputMissing):
         return Message("One of the pictures to work from is no longer there.")

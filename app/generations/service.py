@@ -113,6 +113,8 @@ def checked(session: Session, user: Principal, given: GenerationIn) -> Asked:
     counts = {role: len(found) for role, found in given.inputs.items()}
     task, params = fitting(checkpoint, given.task, given.params, counts)
     kept, sizes = inputs.checked(session, user, task, given.inputs)
+    if found := task.problem(params, sizes):
+        inputs.refuse(*found)
     key = task.batch_key(params, sizes) if task.batch_key else task.name
     return Asked(checkpoint, task, params, kept, max(1, task.cost(params, sizes)) * params.count, key)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, TypeVar
 
-from models.contract.message import Message
+from models.contract.message import Message, MessageError
 from models.contract.tasks import IMAGE, LONGEST_PROMPT, TEXT_TO_IMAGE
 from models.contract.values import Picture, Pixels, Value
 
@@ -16,6 +16,10 @@ Inputs: TypeAlias = "dict[str, list[Value]]"  # by role
 
 class Cancelled(Exception):
     """Raised by `on_step` to leave a sampler: the request is no longer wanted."""
+
+
+class Unfit(MessageError):
+    """Raised by a sampler for a request that it cannot draw, however often it is tried; the message says why."""
 
 
 @dataclass

@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from models.contract.message import Message
 from models.contract.values import PICTURES
 
 IMAGE = "image"  # the role of what most tasks work from
@@ -98,6 +99,7 @@ class Task:
 
     `batch_key(params, sizes)`: jobs with one key may be sampled together; None: those of the task. `cost(params,
     sizes)` is what one work takes, in pictures of a small model; it counts in batches, turns and quotas.
+    `problem(params, sizes)` says in which role something is given that does not fit, and why.
 
     A parameter whose schema has `choices_from: KEY` takes one of the strings that the checkpoint's card has under KEY.
     One may declare its part by `part`: `prompt`, or else `subject`, says in words what the work is of; `path` spreads a
@@ -114,6 +116,7 @@ class Task:
     live: bool = False  # one work takes so little time that it can follow a slider
     batch_key: Callable[[Any, Sizes], str] | None = None
     cost: Callable[[Any, Sizes], int] = lambda params, sizes: 1
+    problem: Callable[[Any, Sizes], tuple[str, Message] | None] = lambda params, sizes: None
 
     def input(self, role: str) -> Input | None:
         return next((given for given in self.inputs if given.role == role), None)

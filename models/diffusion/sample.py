@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.autoencoders.kl import KLAutoencoder
 from models.autoencoders.load import load_latents
 from models.checkpoint import loaded
 from models.contract.card import AUTOENCODER, beneath
+from models.contract.message import Message
 from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, as_pictures, padded, requests_of
+from models.contract.tasks import SamplingParams
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels
-from models.diffusion.flow import heun
+from models.diffusion.flow import mixed, solve, times
 from models.diffusion.network import FlowTransformer
 from models.diffusion.spec import FlowConfig, FlowParams
+from models.diffusion.work import Work, work_of
 from models.parts.captions import prompt_encoder_of
-from models.parts.noise import gaussian
 from models.parts.prompt import drop_prompts
 from models.parts.text import PromptEncoder
 
@@ -37,41 +40,68 @@ class FlowSampler:
         self.device = network.mean.device
         modules = [network, autoencoder] if autoencoder else [network]
         self.memory_bytes = sum(p.numel() * p.element_size() for module in modules for p in module.parameters())
+        self.side = network.config.size * (8 if autoencoder else 1)
 
     @torch.inference_mode()
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
-        """One picture a request. Requests of a batch may differ in guidance; those of other steps go apart."""
-        outputs: dict[int, Output] = {}
-        every = sorted({request.params.steps for request in batch})
-        total, before = sum(every), 0
-        for steps in every:
-            chosen = [i for i, request in enumerate(batch) if request.params.steps == steps]
-            told = partial(self._on_step, on_step, chosen, len(batch), before, total)
-            x = self.walk([batch[i] for i in chosen], steps, told)
-            for i, pixels in zip(chosen, self.draw(x), strict=False):
-                outputs[i] = Output(Picture(pixels), remark=self.prompts.remark(batch[i].params.prompt))
-            before += steps
-        return [outputs[i] for i in range(len(batch))]
+        """One picture a request. Requests of a batch may differ in all but their number of steps; others go apart, and
+        so does each further square of a large picture. Raises Unfit for a mask that marks nothing.
+        """
+        works = [work_of(request, self.side) for request in batch]
+        turns = [
+            (steps, turn, chosen)
+            for steps in sorted({work.params.steps for work in works})
+            for turn in range(max(len(work.squares) for work in works))
+            if (chosen := [w for w in works if w.params.steps == steps and turn < len(w.squares)])
+        ]
+        total, before = sum(steps for steps, _, _ in turns), 0
+        for steps, turn, chosen in turns:
 
-    def walk(self, batch: list[Request], steps: int, on_step: partial[None]) -> Tensor:
-        """(B, C, H, W) normalised data, one of each request; see `heun`."""
-        filled = padded(batch)
-        params: list[FlowParams] = [request.params for request in filled]
-        words, sentences = self.prompts.encode([p.prompt for p in params])
-        tokens, sentence = torch.from_numpy(words).to(self.device), torch.from_numpy(sentences).to(self.device)
-        size = len(filled)
-        dropped = torch.arange(2 * size, device=self.device) >= size  # the second half is the null prompt
-        encoded = self.network.encode(*drop_prompts(tokens.repeat(2, 1), sentence.repeat(2, 1), dropped))
-        scale = torch.tensor([p.guidance_scale for p in params], device=self.device).view(-1, 1, 1, 1)
-        config = self.network.config
-        shape = (config.channels, config.size, config.size)
-        noise = torch.stack([gaussian(request.seed, shape) for request in filled]).to(self.device)
+            def told(step: int, x: Tensor, chosen: list[Work] = chosen, before: int = before, turn: int = turn) -> None:
+                on_step(before + step, total, partial(self._unfinished, works, chosen, turn, x.clone()))
+
+            x = self.walk(chosen, turn, steps, told)
+            for work, drawn in zip(chosen, self.draw(x), strict=False):
+                work.put(turn, drawn)
+            before += steps
+        return [Output(Picture(work.canvas), remark=self.remark(work.params)) for work in works]
+
+    def remark(self, params: SamplingParams) -> Message | None:
+        return self.prompts.remark(params.prompt) if isinstance(params, FlowParams) else None
+
+    def walk(self, works: list[Work], turn: int, steps: int, on_step: Callable[[int, Tensor], None]) -> Tensor:
+        """(B, C, H, W) normalised data, of a square of each work; see `solve`."""
+        filled = padded(works)
+        encoded = self.network.encode(*self.read([work.params for work in filled]))
+        scale = torch.tensor([work.guidance_scale for work in filled], device=self.device).view(-1, 1, 1, 1)
+        known = self.encode(torch.stack([work.known(turn) for work in filled]).to(self.device))
+        noise = torch.stack([work.noise(turn, tuple(known.shape[1:])) for work in filled]).to(self.device)
+        free = torch.stack([work.free(turn) for work in filled]).to(self.device)
+        free = F.max_pool2d(free, free.shape[-1] // known.shape[-1])  # what is drawn in part is drawn
+        schedule = times(steps, torch.tensor([work.start for work in filled], device=self.device))
 
         def denoise(z: Tensor, t: Tensor) -> Tensor:
-            prompted, free = self.network.denoise(z.repeat(2, 1, 1, 1), t.repeat(2), encoded).float().chunk(2)
-            return free + scale * (prompted - free) if float(t[0]) >= UNGUIDED else prompted
+            prompted, other = self.network.denoise(z.repeat(2, 1, 1, 1), t.repeat(2), encoded).float().chunk(2)
+            guided = other + scale * (prompted - other)
+            return torch.where(t.view(-1, 1, 1, 1) >= UNGUIDED, guided, prompted)
 
-        return heun(denoise, noise, steps, lambda step, x: on_step(step, x[: len(batch)]))[: len(batch)]
+        def keep(z: Tensor, t: Tensor) -> Tensor:
+            return torch.where(free > 0, z, mixed(known, noise, t))
+
+        count = len(works)
+        return solve(denoise, mixed(known, noise, schedule[0]), schedule, lambda k, x: on_step(k, x[:count]), keep)
+
+    def read(self, params: list[SamplingParams]) -> tuple[Tensor, Tensor]:
+        """(2 B, T) tokens and (2 B, 512) sentences: of prompts, then of what guidance leads away from."""
+        texts = [getattr(p, "prompt", "") for p in params] + [getattr(p, "negative_prompt", "") for p in params]
+        words, sentences = self.prompts.encode(texts)
+        dropped = torch.tensor([not text.strip() for text in texts])
+        tokens, sentence = drop_prompts(torch.from_numpy(words), torch.from_numpy(sentences), dropped)
+        return tokens.to(self.device), sentence.to(self.device)
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """(B, 3, side, side) in [-1, 1] -> normalised data."""
+        return self.network.normalized(self.autoencoder.posterior(pictures)[0] if self.autoencoder else pictures)
 
     def draw(self, x: Tensor) -> list[Pixels]:
         """Normalised data -> (H, W, 3) uint8 pictures."""
@@ -79,17 +109,11 @@ class FlowSampler:
         pictures = to_pixels(self.autoencoder.decoder(x) if self.autoencoder else x)
         return list(pictures.permute(0, 2, 3, 1).cpu().numpy())
 
-    def _on_step(
-        self, on_step: OnStep, chosen: list[int], count: int, before: int, total: int, step: int, x: Tensor
-    ) -> None:
-        on_step(before + step, total, partial(self._unfinished, chosen, count, x.clone()))
-
     @torch.inference_mode()
-    def _unfinished(self, chosen: list[int], count: int, x: Tensor) -> Previews:
-        """What is foreseen of every picture of a batch; those whose turn has not come stay white."""
-        drawn = dict(zip(chosen, self.draw(x), strict=False))
-        blank = np.full_like(next(iter(drawn.values())), 255)
-        return as_pictures([drawn.get(i, blank) for i in range(count)])
+    def _unfinished(self, works: list[Work], chosen: list[Work], turn: int, x: Tensor) -> Previews:
+        """What is foreseen of every work of a batch; those whose turn has not come are as they were given, or white."""
+        drawn = dict(zip(map(id, chosen), self.draw(x), strict=False))
+        return as_pictures([work.seen(turn, drawn.get(id(work))) for work in works])
 
 
 requests = partial(requests_of, FlowParams)

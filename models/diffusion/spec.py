@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -11,7 +12,17 @@ from models.autoencoders.spec import KLConfig
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.message import Message
-from models.contract.tasks import TEXT_TO_IMAGE, PromptedParams, Task
+from models.contract.tasks import (
+    IMAGE,
+    LONGEST_PROMPT,
+    TEXT_TO_IMAGE,
+    Input,
+    PromptedParams,
+    SamplingParams,
+    Sizes,
+    Task,
+    images,
+)
 from models.contract.training_spec import MORE, PromptedTraining
 from models.parts.trunk_spec import TrunkShape
 
@@ -21,6 +32,13 @@ IMAGES_PER_SECOND = 46.0  # measured: the default network, over the speed of tha
 class FlowParams(PromptedParams):
     """A prompt, and how the way from noise to a picture is walked."""
 
+    negative_prompt: str = Field(
+        "",
+        max_length=LONGEST_PROMPT,
+        title="Negative prompt",
+        description="What it should not look like",
+        json_schema_extra=MORE,
+    )
     guidance_scale: float = Field(
         3.0,
         ge=1,
@@ -31,7 +49,58 @@ class FlowParams(PromptedParams):
         json_schema_extra={"step": 0.5, "more": True},
     )
     steps: int = Field(
-        10,
+        8,
+        ge=2,
+        le=100,
+        title="Steps",
+        strict=True,
+        description="From noise to the picture; more is finer and slower",
+        json_schema_extra=MORE,
+    )
+
+
+class ImageToImageParams(FlowParams):
+    """A picture drawn again, after a prompt."""
+
+    strength: float = Field(
+        0.6, ge=0.05, le=1, title="Strength", description="How far from the picture; 1 draws after the prompt alone"
+    )
+
+
+class InpaintingParams(ImageToImageParams):
+    """What a mask marks, drawn after a prompt; the rest of the picture stays as it is."""
+
+    strength: float = Field(
+        1.0, ge=0.05, le=1, title="Strength", description="How far from what is there; 1 draws after the prompt alone"
+    )
+
+
+Extent = Annotated[int, Field(ge=0, le=512, json_schema_extra={"unit": "px"})]
+
+
+class OutpaintingParams(FlowParams):
+    """A picture that goes on beyond its edges, after a prompt; the picture itself stays as it is."""
+
+    left: Extent = Field(0, title="Left", description="How many pixels are added on this side")
+    top: Extent = Field(0, title="Top", description="How many pixels are added on this side")
+    right: Extent = Field(0, title="Right", description="How many pixels are added on this side")
+    bottom: Extent = Field(0, title="Bottom", description="How many pixels are added on this side")
+
+    @model_validator(mode="after")
+    def something(self) -> OutpaintingParams:
+        if not (self.left or self.top or self.right or self.bottom):
+            raise ValueError("say on which side the picture is to go on, and by how many pixels")
+        return self
+
+
+class FlowVariationParams(SamplingParams):
+    """More like one picture, without words."""
+
+    strength: float = Field(
+        0.6, ge=0.05, le=1, title="Strength", description="How far from the picture; 1 gives a different one"
+    )
+    steps: int = Field(
+        8,
         ge=2,
         le=100,
         title="Steps",
@@ -140,12 +209,38 @@ def cost(params: FlowTraining) -> TrainingCost:
     )
 
 
+MASK = Input("mask", "Mask: white is drawn anew")
+
+
+def other_sizes(params: InpaintingParams, sizes: Sizes) -> tuple[str, Message] | None:
+    """A mask is as large as its picture."""
+    (image,), (mask,) = sizes[IMAGE], sizes[MASK.role]
+    own, marked = (f"{each['width']} x {each['height']}" for each in (image, mask))
+    if own == marked:
+        return None
+    return MASK.role, Message("The mask has {mask} pixels, the picture {picture}", mask=marked, picture=own)
+
+
+def outpainting_cost(params: OutpaintingParams, sizes: Sizes) -> int:
+    """Squares as large as the picture's shorter side that cover what is added."""
+    (image,) = sizes[IMAGE]
+    width, height = int(image["width"]), int(image["height"])
+    whole = (width + params.left + params.right) * (height + params.top + params.bottom)
+    return min(64, math.ceil((whole - width * height) / max(64, min(width, height)) ** 2 * 2))
+
+
 FAMILIES = [
     Family(
         "flow-transformer",
         "Flow transformer",
         "The watched prompts",
-        tasks=(Task(TEXT_TO_IMAGE, "Text to image", FlowParams),),
+        tasks=(
+            Task(TEXT_TO_IMAGE, "Text to image", FlowParams),
+            Task("image-to-image", "Draw a picture again", ImageToImageParams, inputs=images(1, 1)),
+            Task("image-variation", "More like this", FlowVariationParams, inputs=images(1, 1)),
+            Task("inpainting", "Draw a part anew", InpaintingParams, inputs=(*images(1, 1), MASK), problem=other_sizes),
+            Task("outpainting", "Draw beyond the edges", OutpaintingParams, inputs=images(1, 1), cost=outpainting_cost),
+        ),
         sampler="models.diffusion.sample",
         training=FlowTraining,
         trainer="models.diffusion.train",

@@ -6,15 +6,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from app.datasets.prepared import Item, write_prepared
 from models.autoencoders.kl import KLAutoencoder
 from models.autoencoders.spec import KLConfig
-from models.contract.sampling import Request
+from models.contract.registry import families
+from models.contract.sampling import Request, Unfit
+from models.contract.values import Picture, Value
 from models.data.pictures import open_collection
 from models.diffusion import train as training
-from models.diffusion.flow import draw_times, flow_loss, heun, mixed, times, velocity
+from models.diffusion.flow import as_wide, draw_times, flow_loss, mixed, solve, times
 from models.diffusion.network import FlowTransformer
 from models.diffusion.sample import FlowSampler, load, requests
 from models.diffusion.spec import FlowConfig, FlowTraining, problem
@@ -56,9 +59,10 @@ def test_the_line_begins_at_the_noise_and_ends_at_the_picture() -> None:
 
 def test_the_velocity_of_the_true_picture_is_that_of_the_line() -> None:
     x, noise, t = torch.randn(3, 3, 4, 4), torch.randn(3, 3, 4, 4), torch.tensor([0.0, 0.5, 0.9])
-    assert torch.allclose(velocity(x, mixed(x, noise, t), t), x - noise, atol=1e-4)
+    z = mixed(x, noise, t)
+    assert torch.allclose((x - z) / as_wide(1 - t, x), x - noise, atol=1e-4)
     wrong = x + 0.1
-    by_velocity = (velocity(wrong, mixed(x, noise, t), t) - (x - noise)).square().flatten(1).mean(1)
+    by_velocity = ((wrong - z) / as_wide(1 - t, x) - (x - noise)).square().flatten(1).mean(1)
     assert torch.allclose(flow_loss(wrong, x, t), by_velocity, rtol=1e-3)
 
 
@@ -67,8 +71,13 @@ def test_times_have_the_median_that_was_asked_for() -> None:
     assert drawn.min() > 0
     assert drawn.max() < 1
     assert float(drawn.median()) == pytest.approx(1 / (1 + np.exp(0.8)), abs=0.01)
-    assert times(4, 1.0, torch.device("cpu")).tolist() == [0, 0.25, 0.5, 0.75, 1]
-    assert times(4, 0.5, torch.device("cpu"))[2] < 0.5
+
+
+def test_every_way_has_its_own_start_and_ends_at_one() -> None:
+    assert times(4, torch.tensor([0.0, 0.6])).T.tolist() == [
+        pytest.approx([0, 0.25, 0.5, 0.75, 1]),
+        pytest.approx([0.6, 0.7, 0.8, 0.9, 1]),
+    ]
 
 
 def test_the_solver_finds_the_mean_of_a_gaussian_and_is_of_second_order() -> None:
@@ -82,14 +91,38 @@ def test_the_solver_finds_the_mean_of_a_gaussian_and_is_of_second_order() -> Non
         return mean + gain * (z - t * mean)
 
     told: list[int] = []
-    errors = [
-        float((heun(denoise, noise, steps, lambda step, x: told.append(step)) - (mean + std * noise)).abs().mean())
-        for steps in (8, 16, 32)
-    ]
-    assert told[-32:] == list(range(1, 33))
-    assert errors[2] < 0.02
-    assert errors[1] < errors[0] / 1.8
-    assert errors[2] < errors[1] / 1.8
+
+    def error(steps: int, start: float) -> float:
+        """At 0.5 a point that began at `noise` is where its line to the end has come."""
+        schedule = times(steps, torch.full((64,), start))
+        spread = float(np.hypot(start * std, 1 - start))
+        z = start * mean + spread * noise
+        made = solve(denoise, z, schedule, lambda step, x: told.append(step))
+        return float((made - (mean + std * noise)).abs().mean())
+
+    for start in (0.0, 0.5):
+        assert error(8, start) < 0.03
+        few, many = error(64, start), error(256, start)
+        assert told[-256:] == list(range(1, 257))
+        assert many < few / 8, "of first order a quarter is left with four times the steps"
+
+
+def test_what_is_known_is_put_back_at_every_step() -> None:
+    known, noise = torch.full((2, 1, 2, 2), 0.5), torch.randn(2, 1, 2, 2)
+    seen: list[Tensor] = []
+
+    def keep(z: Tensor, t: Tensor) -> Tensor:
+        z = z.clone()
+        z[:, :, 0] = mixed(known, noise, t)[:, :, 0]
+        return z
+
+    def denoise(z: Tensor, t: Tensor) -> Tensor:
+        seen.append(z)
+        return torch.zeros_like(z)
+
+    made = solve(denoise, noise, times(4, torch.zeros(2)), lambda step, x: None, keep)
+    assert torch.equal(made[:, :, 0], known[:, :, 0]) and made[:, :, 1].abs().max() == 0
+    assert torch.allclose(seen[2][:, :, 0], mixed(known, noise, torch.tensor([0.5, 0.5]))[:, :, 0])
 
 
 @pytest.mark.parametrize("outer_blocks", [0, 1])
@@ -127,6 +160,91 @@ def test_a_picture_is_the_same_alone_and_in_a_batch_of_other_settings() -> None:
     alone = np.concatenate([pixels(sampler, [one]) for one in batch])
     assert np.abs(together.astype(int) - alone).max() <= 1
     assert len({picture.tobytes() for picture in together}) == 3
+
+
+def picture(height: int, width: int) -> Picture:
+    return Picture(np.random.default_rng(height).integers(0, 255, (height, width, 3), dtype=np.uint8))
+
+
+def mask(height: int, width: int, rows: slice, columns: slice, value: int = 255) -> Picture:
+    made = np.zeros((height, width, 3), np.uint8)
+    made[rows, columns] = value
+    return Picture(made)
+
+
+def asked(task: str, inputs: dict[str, list[Value]], seed: int = 1, **params: float | str) -> Request:
+    wanted = next(each for each in families()["flow-transformer"].tasks if each.name == task)
+    given = params if task == "image-variation" else {"prompt": "a fox", **params}
+    return Request(task, wanted.params.model_validate(given), seed, inputs)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 16), (16, 50), (90, 40), (9, 13), (200, 16)])
+def test_outside_the_mask_a_picture_stays_bit_for_bit(height: int, width: int) -> None:
+    given, marked = picture(height, width), mask(height, width, slice(2, 8), slice(3, 12))
+    soft = mask(height, width, slice(8, 9), slice(3, 12), 128)
+    whole = Picture(np.maximum(marked.pixels, soft.pixels))
+    made = FlowSampler(network(), None, prompts()).sample(
+        [asked("inpainting", {"image": [given], "mask": [whole]}, steps=3)], lambda *_: None
+    )[0]
+    outside = whole.pixels == 0
+    assert made.pixels.shape == given.pixels.shape and np.array_equal(made.pixels[outside], given.pixels[outside])
+    assert not np.array_equal(made.pixels[~outside], given.pixels[~outside])
+    assert given.pixels.tobytes() == picture(height, width).pixels.tobytes(), "what is given is not drawn on"
+
+
+def test_a_mask_of_another_size_or_of_nothing_is_refused() -> None:
+    sampler = FlowSampler(network(), None, prompts())
+    other, empty = mask(16, 15, slice(3), slice(3)), mask(16, 16, slice(0), slice(0))
+    for marked, words in ((other, "15 x 16 pixels"), (empty, "nothing")):
+        with pytest.raises(Unfit, match=words):
+            sampler.sample([asked("inpainting", {"image": [picture(16, 16)], "mask": [marked]})], lambda *_: None)
+    task = next(each for each in families()["flow-transformer"].tasks if each.name == "inpainting")
+    sizes = {"image": [{"width": 16, "height": 16}], "mask": [{"width": 15, "height": 16}]}
+    assert (found := task.problem(None, sizes)) and found[0] == "mask" and "15 x 16" in found[1]
+    assert task.problem(None, {"image": sizes["image"], "mask": sizes["image"]}) is None
+
+
+def test_a_picture_goes_on_beyond_its_edges_and_stays_itself() -> None:
+    given = picture(16, 24)
+    made = FlowSampler(network(), None, prompts()).sample(
+        [asked("outpainting", {"image": [given]}, left=20, bottom=5, steps=2)], lambda *_: None
+    )[0]
+    assert made.pixels.shape == (21, 44, 3) and np.array_equal(made.pixels[:16, 20:], given.pixels)
+    with pytest.raises(ValidationError, match="on which side"):
+        asked("outpainting", {"image": [given]})
+
+
+@pytest.mark.parametrize("task", ["image-to-image", "image-variation"])
+def test_a_picture_is_drawn_again_the_nearer_the_less_strength(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FlowTransformer, "denoise", lambda self, z, t, prompts: z)  # nothing but where it began
+    sampler, given = FlowSampler(network(), None, prompts()), picture(16, 16)
+    drawn = [pixels(sampler, [asked(task, {"image": [given]}, strength=strength)])[0] for strength in (1.0, 0.4, 0.1)]
+    far, nearer, near = (np.abs(each - given.pixels.astype(float)).mean() for each in drawn)
+    assert far > 1.3 * nearer and nearer > 1.3 * near
+
+
+def test_what_one_leads_away_from_matters() -> None:
+    sampler = FlowSampler(network(), None, prompts())
+    plain, led, blank = (
+        pixels(sampler, requests(["a fox"], seed=1, steps=3, negative_prompt=words)) for words in ("", "火箭", "  ")
+    )
+    assert not np.array_equal(plain, led) and np.array_equal(plain, blank)
+
+
+def test_works_of_several_squares_share_a_batch_and_are_those_of_alone() -> None:
+    sampler = FlowSampler(network(), None, prompts())
+    wide = asked("inpainting", {"image": [picture(16, 64)], "mask": [mask(16, 64, slice(16), slice(8, 60))]}, steps=2)
+    small = asked("inpainting", {"image": [picture(16, 16)], "mask": [mask(16, 16, slice(4), slice(4))]}, 2, steps=2)
+    told: list[tuple[int, int, list[tuple[int, ...]]]] = []
+    made = sampler.sample(
+        [wide, small],
+        lambda step, total, previews: told.append((step, total, [each.pixels.shape for each in previews()])),
+    )
+    assert [step for step, _, _ in told] == list(range(1, told[0][1] + 1)) and told[0][1] > 2
+    assert all(shapes == [(16, 64, 3), (16, 16, 3)] for _, _, shapes in told)
+    for request, together in zip((wide, small), made, strict=True):
+        alone = sampler.sample([request], lambda *_: None)[0]
+        assert np.abs(together.pixels.astype(int) - alone.pixels).max() <= 1
 
 
 def test_progress_is_told_once_a_step_and_previews_are_of_every_request() -> None:
