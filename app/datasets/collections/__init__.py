@@ -21,6 +21,7 @@ class Pictures:
 
 COLLECTIONS = {
     "drawings": Pictures("Emoji and colour icons", 64, "drawings"),
+    "large-drawings": Pictures("Large emoji and colour icons", 256, "drawings"),
     "emoji": Pictures("Emoji", 64, "emoji"),
     "emoji-nine": Pictures("Emoji in nine styles", 64, "emoji"),
     "pixel-faces": Pictures("Pixel faces", 32, "portraits"),

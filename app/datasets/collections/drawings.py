@@ -1,12 +1,13 @@
 """Emoji in nine open styles and colour icons, captioned in English and Chinese: what the default model learns from.
 
 Builds itself from public npm packages, all under licences without share-alike and without conditions on use.
+`large-drawings` are some of them at four times the size, for models that enlarge.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from app.datasets.collections.concepts import (
 )
 from app.datasets.collections.emojibase import EMOJIBASE, group_of, normal
 from app.datasets.collections.iconify import Draw, named_drawings, on_white
-from app.datasets.collections.parts import source
+from app.datasets.collections.parts import fraction, source
 from app.datasets.collections.wording import Style, captions
 from app.datasets.prepared import Item, write_prepared
 from app.packages.npm import NpmPackage, fetch_npm
@@ -122,6 +123,7 @@ PACKAGES = [*six.PACKAGES, six.EMOJITWO, FXEMOJI, CARTOON, *ICONS]
 
 NEAR = 2.5  # of 255: mean difference of two thumbnails that show the same
 THUMBNAIL = 16
+LARGE, LARGE_PART = 256, 0.2  # pixels of a side; of all drawings
 
 
 def split_of(concept: Concept, style: str) -> str:
@@ -168,7 +170,18 @@ def icon_drawings(folders: dict[str, Path], icons: list[Icon]) -> Iterator[tuple
         yield f"{icon.set}/{icon.name}", icon.concept, by_set[icon.set][1], sets[icon.set][icon.name]
 
 
-def items(cache: Path, check_cancelled: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+@dataclass(frozen=True)
+class Found:
+    """A drawing of the collection, as it is drawn and as it looks at its usual size."""
+
+    item: Item
+    words: Concept
+    style: Style
+    draw: Draw
+    pixels: npt.NDArray[np.uint8]
+
+
+def found_in(cache: Path, check_cancelled: Callable[[], None]) -> Iterator[Found]:
     """Every drawing that is not nearly another one, in an order that never changes."""
     folders = {package.name: fetch_npm(package, cache, check_cancelled) for package in PACKAGES}
     concepts = read_emoji(folders[EMOJIBASE.name])
@@ -181,7 +194,7 @@ def items(cache: Path, check_cancelled: Callable[[], None]) -> Iterator[tuple[It
         concept = concepts.get(code)
         if concept is None:
             continue
-        pixels = on_white(draw())
+        pixels = on_white(draw)
         if not near.is_new(pixels, style.name):
             continue
         part = split_of(concept, style.name)
@@ -198,20 +211,36 @@ def items(cache: Path, check_cancelled: Callable[[], None]) -> Iterator[tuple[It
             mirrorable=six.may_be_mirrored(concept.topic, concept.label),
             captions=captions(words, style, colour, six.COLOURED, f"{six.SALT}|{id_}"),
         )
-        yield item, pixels
+        yield Found(item, words, style, draw, pixels)
+
+
+def items(cache: Path, check_cancelled: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+    """Each of them, and some in another colour."""
+    for each in found_in(cache, check_cancelled):
+        yield each.item, each.pixels
+        id_, style, colour = each.item.id, each.style, main_colour(each.pixels)
         if colour and not style.always_named and (new := six.another_colour(id_, colour)):
-            texts = captions(words, style, new, 1.0, f"{six.SALT}|{id_}|{new}")
-            yield replace(item, id=f"{id_}/{new}", recoloured=True, captions=texts), recolour(pixels, colour, new)
+            texts = captions(each.words, style, new, 1.0, f"{six.SALT}|{id_}|{new}")
+            item = replace(each.item, id=f"{id_}/{new}", recoloured=True, captions=texts)
+            yield item, recolour(each.pixels, colour, new)
+
+
+def large_items(cache: Path, check_cancelled: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+    """A fifth of them, large."""
+    for each in found_in(cache, check_cancelled):
+        if fraction("large", each.item.id) < LARGE_PART:
+            yield each.item, on_white(each.draw, LARGE)
 
 
 def build(name: str, folder: Path, cache: Path, check_cancelled: Callable[[], None]) -> dict[str, Any]:
-    """Build `drawings` in `folder`; returns its card."""
+    """Build `drawings` or `large-drawings` in `folder`; returns its card."""
+    is_large = name == "large-drawings"
     return write_prepared(
         folder,
-        items(cache, check_cancelled),
+        (large_items if is_large else items)(cache, check_cancelled),
         {
             "name": name,
-            "title": "Emoji in nine open styles, and colour icons",
+            "title": "Large emoji and colour icons" if is_large else "Emoji in nine open styles, and colour icons",
             "sources": [source(package) for package in PACKAGES],
             "left_out": "skin tones, flags, letters and signs, logos, interface glyphs, near copies",
             "styles": list(STYLES),

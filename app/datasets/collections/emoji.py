@@ -225,7 +225,7 @@ def items(
             if draw is None:
                 continue
             check_cancelled()
-            pixels = on_white(draw())
+            pixels = on_white(draw)
             colour = main_colour(pixels)
             item = Item(
                 id=f"{concept.hexcode}/{style}",

@@ -19,7 +19,7 @@ from app.datasets.collections.emojibase import normal
 SIZE = 64  # pixels; drawings are rendered smaller and padded, so that a shift by two pixels loses nothing
 MARGIN = 2
 
-Draw = Callable[[], Image.Image]
+Draw = Callable[[int], Image.Image]  # at about so many pixels of width
 
 
 def iconify_drawings(folder: Path, names_folder: Path) -> dict[str, Draw]:
@@ -47,26 +47,26 @@ def box_of(icon: dict[str, Any], icons: dict[str, Any]) -> list[int]:
     return [icon.get(k, icons.get(k, d)) for k, d in (("left", 0), ("top", 0), ("width", 16), ("height", 16))]
 
 
-def draw_svg(body: str, box: list[int], flip: bool) -> Image.Image:
+def draw_svg(body: str, box: list[int], flip: bool, width: int) -> Image.Image:
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{" ".join(map(str, box))}">{body}</svg>'
-    png = resvg_py.svg_to_bytes(svg_string=svg, width=SIZE - 2 * MARGIN, skip_system_fonts=True)
+    png = resvg_py.svg_to_bytes(svg_string=svg, width=width, skip_system_fonts=True)
     picture = Image.open(io.BytesIO(bytes(png)))
     return picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if flip else picture
 
 
-def draw_file(path: Path) -> Image.Image:
+def draw_file(path: Path, width: int) -> Image.Image:
     return Image.open(path)
 
 
-def on_white(picture: Image.Image) -> npt.NDArray[np.uint8]:
-    """(SIZE, SIZE, 3) with the drawing centred on white."""
-    picture = picture.convert("RGBA")
-    inner = SIZE - 2 * MARGIN
+def on_white(draw: Draw, size: int = SIZE) -> npt.NDArray[np.uint8]:
+    """(size, size, 3) with the drawing centred on white."""
+    inner = size - 2 * MARGIN * size // SIZE
+    picture = draw(inner).convert("RGBA")
     if max(picture.size) != inner:
         scale = inner / max(picture.size)
         picture = picture.resize(
             (max(1, round(picture.width * scale)), max(1, round(picture.height * scale))), Image.Resampling.LANCZOS
         )
-    page = Image.new("RGBA", (SIZE, SIZE), "white")
-    page.alpha_composite(picture, ((SIZE - picture.width) // 2, (SIZE - picture.height) // 2))
+    page = Image.new("RGBA", (size, size), "white")
+    page.alpha_composite(picture, ((size - picture.width) // 2, (size - picture.height) // 2))
     return np.asarray(page.convert("RGB"), dtype=np.uint8)

@@ -1,0 +1,149 @@
+"""Parameters and task of the upscaler; torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.autoencoders.shared_spec import SharpenedTraining
+from models.contract.family import Family, Preset, TrainingCost
+from models.contract.fine_tuning import start_field
+from models.contract.tasks import IMAGE, SamplingParams, Sizes, Task, images, seed_field
+from models.contract.training_spec import MORE, BatchSize, EMADecay
+
+FACTOR = 4
+TILE = 128  # pixels of a side that are enlarged at once
+LARGEST = 4096  # pixels of a side, enlarged
+ITEMS_PER_SECOND = 12.0  # measured: crops of 32 px by the default network, over the speed of that machine
+
+
+class UpscalingParams(SamplingParams):
+    """A picture with more pixels. Nothing is left to chance."""
+
+    seed: int | None = seed_field(offered=False)
+    factor: Literal[2, 4] = Field(4, title="Factor", description="How many times as wide and as high")
+    pixel_art: bool = Field(
+        False, strict=True, title="Pixel art", description="Every pixel becomes a square, and nothing is added"
+    )
+
+    @model_validator(mode="after")
+    def one(self) -> UpscalingParams:
+        if self.count > 1:
+            raise ValueError("a picture is enlarged in one way only: ask for one")
+        return self
+
+
+class UpscalingConfig(BaseModel):
+    """Shape of the network."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    width: int = Field(64, ge=8, le=512, multiple_of=4, description="Channels at the size that is given")
+    blocks: int = Field(8, ge=1, le=64, description="Residual blocks of two convolutions")
+
+    @property
+    def reach(self) -> int:
+        """Pixels around a pixel that decide what it becomes."""
+        return 2 * self.blocks + 3
+
+
+class UpscalingTraining(SharpenedTraining):
+    """How an upscaler is trained: on large pictures, and what is left of them when they are made small."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    network: UpscalingConfig = UpscalingConfig()
+    start_from: str | None = start_field("image-upscaler")
+    size: int = Field(
+        256,
+        ge=64,
+        le=1024,
+        multiple_of=4,
+        title="Size",
+        description="Side of a picture",
+        json_schema_extra={"unit": "px"},
+    )
+    crop: int = Field(
+        32, ge=16, le=128, title="Crop", description="Side of what is enlarged in training", json_schema_extra=MORE
+    )
+    batch_size: BatchSize = 16
+    learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")
+    perceptual_weight: float = Field(
+        0.05,
+        ge=0,
+        le=10,
+        title="Perceptual weight",
+        description="Weight of the feature loss",
+        json_schema_extra=MORE,
+    )
+    damage: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="Damage",
+        description="Part of the small pictures that are blurred, noisy or compressed, to be mended too",
+        json_schema_extra=MORE,
+    )
+    ema_decay: EMADecay = 0.999
+
+    @model_validator(mode="after")
+    def crop_fits(self) -> UpscalingTraining:
+        if FACTOR * self.crop > self.size:
+            raise ValueError(f"a crop is at most a {FACTOR}th of the size")
+        return self
+
+
+def cost(params: UpscalingTraining) -> TrainingCost:
+    """Every block works at the small size; the feature losses at the large one."""
+    n, usual = params.network, UpscalingTraining()
+    share = n.width**2 * n.blocks * params.crop**2 / (usual.network.width**2 * usual.network.blocks * usual.crop**2)
+    without = TrainingCost(
+        fixed_bytes=480 * 2**20,
+        item_bytes=params.crop**2 * (n.width * n.blocks * 40 + FACTOR**2 * 3000),
+        items_per_second=ITEMS_PER_SECOND / share,
+    )
+    return params.cost_of(FACTOR * params.crop, without)
+
+
+def picture_size(params: UpscalingTraining, card_of: Callable[[str], dict[str, Any]]) -> int:
+    return params.size
+
+
+def upscaling_cost(params: UpscalingParams, sizes: Sizes) -> int:
+    """Tiles, of which one takes about as long as four pictures of a small model."""
+    (image,) = sizes[IMAGE]
+    across, down = (-(-int(image[side]) // TILE) for side in ("width", "height"))
+    return 1 if params.pixel_art else 4 * across * down
+
+
+FAMILIES = [
+    Family(
+        "image-upscaler",
+        "Upscaler",
+        "Held-out pictures made small, enlarged again, and as they were",
+        tasks=(
+            Task(
+                "image-upscaling",
+                "Enlarge",
+                UpscalingParams,
+                inputs=images(1, 1),
+                cost=upscaling_cost,
+                batch_key=lambda params, sizes: "alone",
+            ),
+        ),
+        sampler="models.upscaling.sample",
+        training=UpscalingTraining,
+        trainer="models.upscaling.train",
+        evaluator="models.upscaling.evaluate",
+        presets=(
+            Preset("quick", "Quick look", 500),
+            Preset("good", "Good", 5000),
+            Preset("best", "Best", 40_000, {"adversarial_weight": 0.05}),
+        ),
+        picture_size=picture_size,
+        cost=cost,
+        supports_early_stopping=lambda params: not params.is_sharpened,
+    )
+]

@@ -1,0 +1,119 @@
+"""The upscaler: tiles without seams, pixel art by whole pixels, small pictures as the world makes them."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from app.datasets.prepared import Item, write_prepared
+from models.contract.registry import families
+from models.contract.sampling import Request, Unfit
+from models.contract.values import Picture
+from models.data.pictures import open_collection
+from models.measure.effort import Effort
+from models.training.run import Run
+from models.upscaling import evaluate, sample
+from models.upscaling.degrade import made_small
+from models.upscaling.network import Upscaler, bicubic, shrunk
+from models.upscaling.sample import UpscalingSampler, load
+from models.upscaling.spec import LARGEST, UpscalingConfig, UpscalingParams, UpscalingTraining
+from models.upscaling.train import train
+
+SMALL = UpscalingConfig(width=8, blocks=2)
+
+
+@cache
+def network() -> Upscaler:
+    """A small one with weights that are not zero, so that every path has an effect."""
+    torch.manual_seed(0)
+    made = Upscaler(SMALL).eval()
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.15)
+    return made.requires_grad_(False)
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(width).integers(0, 255, (height, width, 3), dtype=np.uint8)
+
+
+def enlarged(given: np.ndarray, **params: int | bool) -> np.ndarray:
+    request = Request("image-upscaling", UpscalingParams.model_validate(params), 0, {"image": [Picture(given)]})
+    return UpscalingSampler(network()).sample([request], lambda *_: None)[0].pixels
+
+
+def test_a_new_network_enlarges_as_the_filter_does() -> None:
+    x = torch.rand(1, 3, 8, 12) * 2 - 1
+    assert torch.equal(Upscaler(UpscalingConfig())(x), bicubic(x)) and bicubic(x).shape == (1, 3, 32, 48)
+    parameters = sum(weight.numel() for weight in Upscaler(UpscalingConfig()).parameters())
+    assert 550_000 < parameters < 650_000
+
+
+@pytest.mark.parametrize("factor", [2, 4])
+@pytest.mark.parametrize(("height", "width"), [(5, 3), (16, 16), (33, 70), (1, 1)])
+def test_tiles_have_no_seams(factor: int, height: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = picture(height, width)
+    whole = enlarged(given, factor=factor)
+    assert whole.shape == (factor * height, factor * width, 3)
+    monkeypatch.setattr(sample, "TILE", 16)
+    assert np.abs(enlarged(given, factor=factor).astype(int) - whole).max() <= 1
+
+
+def test_pixel_art_is_enlarged_by_whole_pixels() -> None:
+    given = picture(3, 2)
+    made = enlarged(given, factor=4, pixel_art=True)
+    assert all(np.array_equal(made[i::4, j::4], given) for i in range(4) for j in range(4))
+
+
+def test_what_cannot_be_enlarged_is_said() -> None:
+    with pytest.raises(Unfit, match=f"4 x {4 * LARGEST // 4 + 4}"):
+        enlarged(picture(LARGEST // 4 + 1, 1), factor=4)
+    with pytest.raises(ValidationError, match="ask for one"):
+        UpscalingParams(count=2)
+    with pytest.raises(ValidationError):
+        UpscalingParams.model_validate({"factor": 3})
+    task = families()["image-upscaler"].tasks[0]
+    assert task.cost(UpscalingParams(), {"image": [{"width": 300, "height": 20}]}) == 12
+
+
+def test_progress_is_told_after_every_tile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sample, "TILE", 16)
+    request = Request("image-upscaling", UpscalingParams(), 0, {"image": [Picture(picture(20, 40))]})
+    told: list[tuple[int, int, tuple[int, ...]]] = []
+    UpscalingSampler(network()).sample([request], lambda k, n, see: told.append((k, n, see()[0].pixels.shape)))
+    assert told == [(k, 6, (80, 160, 3)) for k in range(1, 7)]
+
+
+def test_pictures_are_made_small_by_their_seed_and_some_suffer() -> None:
+    large = bicubic(torch.rand(24, 3, 8, 8) * 2 - 1).clamp(-1, 1)
+    first, again = (made_small(large, 0.5, torch.Generator().manual_seed(3)) for _ in range(2))
+    assert torch.equal(first, again) and first.shape == (24, 3, 8, 8) and first.abs().max() <= 1
+
+    def lost(damage: float) -> float:
+        small = made_small(large, damage, torch.Generator().manual_seed(3))
+        return float((small - shrunk(large, 4)).abs().mean())
+
+    assert lost(1.0) > 1.5 * lost(0.0) > 0
+
+
+def test_it_learns_and_is_measured_beside_the_filter(tmp_path: Path) -> None:
+    """Pictures of one sharp edge: after a few steps it is nearer to them than the filter is."""
+    random = np.random.default_rng(0)
+    items = []
+    for i in range(40):
+        pixels = np.full((64, 64, 3), 255, np.uint8)
+        pixels[:, random.integers(8, 56) :] = random.integers(0, 120, 3)
+        items.append((Item(str(i), str(i), str(i), "", "train" if i < 20 else "concept", "a", "甲", [""]), pixels))
+    write_prepared(tmp_path / "edges", items, {"name": "edges"})
+    network = UpscalingConfig(width=16, blocks=2)
+    params = UpscalingTraining(network=network, size=64, crop=16, batch_size=4, damage=0, ema_decay=0.98)
+    run = Run(tmp_path / "run", steps=300, echo=False)
+    data = open_collection(tmp_path / "edges")
+    train(params, data, run)
+    assert load(run.folder.model, torch.device("cpu")).network.config == network
+    figures, shown = evaluate.evaluate(run.folder.model, data, tmp_path, Effort(20))
+    assert figures["clean_psnr_db"] > figures["clean_psnr_bicubic_db"] + 0.5
+    assert figures["clean_feature_distance"] < figures["clean_feature_distance_bicubic"]
+    assert shown.shape == (4 * 64, 6 * 64, 3)
