@@ -28,10 +28,11 @@ from models.contract.files import WRITING
 from models.contract.message import Message
 from models.contract.publication import PLAIN, publish
 from models.contract.registry import families
-from models.contract.tasks import Task
+from models.contract.tasks import IMAGE, Task
 
 MAX_FILES, MAX_BYTES = 20, 8 * 2**30  # of an imported checkpoint
 PROOF_SECONDS = 300
+FIRST = ("image-variation", "image-interpolation", "image-upscaling")  # what is offered first on a work's page
 BLOCK = 1 << 20  # bytes that are copied at once
 PACKED = 1100  # times smaller than it is, it may be packed: more than deflate can
 log = structlog.get_logger()
@@ -158,6 +159,18 @@ def model_for_task(task: str, model: str) -> str | None:
     collection = cards().get(model, {}).get("collection")
     able.sort(key=lambda found: (found.name != model, found.card.get("collection") != collection))
     return able[0].name if able else None
+
+
+def tasks_from(medium: str, model: str) -> list[Task]:
+    """What can be done with one work of `model` to begin with, each as the model does it that would be chosen."""
+    names = {
+        task.name
+        for found in catalogue().values()
+        for task in found.family.tasks
+        if (given := task.input(IMAGE)) and given.medium == medium
+    }
+    chosen = [catalogue()[able].task(name) for name in sorted(names) if (able := model_for_task(name, model))]
+    return sorted(chosen, key=lambda task: FIRST.index(task.name) if task.name in FIRST else len(FIRST))
 
 
 def get(name: str) -> Checkpoint:

@@ -15,6 +15,7 @@ from app.database import session_scope
 from app.gallery.narrowing import Narrowed, parameters
 from app.generations import restoring
 from app.generations import service as generations
+from app.media import of_type
 from app.settings import get_settings
 from app.users.deps import User
 from app.web.paging import Cursor, decode, encode
@@ -107,7 +108,7 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
             },  # in places of their own
             "cutout": service.has_cutout(found),
             "there": found.model in checkpoints.cards(),
-            "variation": any(made.family.task("image-variation") for made in catalogue.values()),
+            "tasks": checkpoints.tasks_from(of_type(found.media_type).name, found.model),
             "sisters": [work for work in sisters if work.user_id == user.id],
         },
     )

@@ -179,8 +179,11 @@ def test_what_was_filled_in_goes_along_to_another_model_and_back(open_page: Open
     page.goto("/create")
     page.get_by_label("Prompt").fill("a kite")
     page.get_by_label("Seed", exact=True).fill("7")
-    page.locator(".models a", has_text="Emoji mixing").click()
+    page.locator(".models a", has_text="Pixel faces").first.click()
     expect(page.get_by_label("Seed", exact=True)).to_have_value("7")
+    page.locator(".models a", has_text="Emoji mixing").click()
+    expect(page.get_by_label("Count")).to_be_visible()
+    expect(page.get_by_label("Seed", exact=True)).to_have_count(0)  # nothing of a mixture is left to chance
     page.locator(".models a", has_text="Emoji transformer").click()
     expect(page.get_by_label("Prompt")).to_have_value("a kite")
     page.goto("/create")

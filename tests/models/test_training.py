@@ -254,7 +254,8 @@ def test_larger_networks_are_said_to_take_longer(name: str) -> None:
     assert family.training is not None and family.cost is not None
     usual = family.training.model_validate({"autoencoder": "emoji-fsq"} if "transformer" in name else {})
     shape = usual.network  # type: ignore[attr-defined]
-    larger = shape.model_copy(update={"size": 256} if hasattr(shape, "size") else {"grid": 16})
+    large = {"size": 256, "grid": 16, "width": 128}
+    larger = shape.model_copy(update=dict([next(each for each in large.items() if hasattr(shape, each[0]))]))
     slower = family.cost(usual.model_copy(update={"network": larger}))
     assert slower.items_per_second < family.cost(usual).items_per_second / 3.5
 

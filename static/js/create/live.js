@@ -39,7 +39,7 @@ export class LiveFrame {
   // One request at a time: while a slider moves, the next frame is asked for when the last has come.
   async follow() {
     const { seed, prompt } = this.request.form.elements;
-    const hasSeed = seed.value || this.request.spareSeed !== undefined;
+    const hasSeed = !seed || seed.disabled || seed.value || this.request.spareSeed !== undefined; // or needs none
     if (this.asking || (this.request.inputs.some() ? !this.request.inputs.enough() : !hasSeed)) return;
     if (prompt && !prompt.value.trim()) return;
     if (!hasSeed) this.request.roll(); // so that what is drawn after it is this picture
