@@ -63,7 +63,7 @@ def attachment(name: str) -> dict[str, str]:
 
 
 def wants_json(scope: Scope) -> bool:
-    return str(scope["path"]).startswith(("/api/", "/healthz", "/readyz", "/metrics"))
+    return str(scope["path"]).startswith(("/api/", "/healthz", "/readyz", "/metrics", "/openapi.json"))
 
 
 def error_response(scope: Scope, error: DomainError) -> Response:

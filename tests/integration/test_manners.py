@@ -173,6 +173,9 @@ def test_a_client_is_generated_with_every_operation_and_works(
 ) -> None:
     document = artist.get("/openapi.json").json()
     assert document == studio.signed_in("artist").get("/openapi.json").json()
+    by_key = httpx.get(f"{studio.url}/openapi.json", headers={"Authorization": artist.headers["Authorization"]})
+    assert by_key.json() == document, "a key opens it at the usual place, too"
+    assert httpx.get(f"{studio.url}/openapi.json").status_code == 401
     ids = [operation["operationId"] for item in document["paths"].values() for operation in item.values()]
     assert len(set(ids)) == len(ids)
     (tmp_path / "openapi.json").write_text(json.dumps(document))
