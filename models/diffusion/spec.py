@@ -29,6 +29,19 @@ from models.parts.trunk_spec import TrunkShape
 IMAGES_PER_SECOND = 46.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
 
 
+Steps = Annotated[
+    int,
+    Field(
+        ge=2,
+        le=100,
+        title="Steps",
+        strict=True,
+        description="From noise to the picture; more is finer and slower",
+        json_schema_extra=MORE,
+    ),
+]
+
+
 class FlowParams(PromptedParams):
     """A prompt, and how the way from noise to a picture is walked."""
 
@@ -48,15 +61,7 @@ class FlowParams(PromptedParams):
         description="1 draws freely; higher keeps closer to the prompt",
         json_schema_extra={"step": 0.5, "more": True},
     )
-    steps: int = Field(
-        8,
-        ge=2,
-        le=100,
-        title="Steps",
-        strict=True,
-        description="From noise to the picture; more is finer and slower",
-        json_schema_extra=MORE,
-    )
+    steps: Steps = 8
 
 
 class ImageToImageParams(FlowParams):
@@ -99,15 +104,7 @@ class FlowVariationParams(SamplingParams):
     strength: float = Field(
         0.6, ge=0.05, le=1, title="Strength", description="How far from the picture; 1 gives a different one"
     )
-    steps: int = Field(
-        8,
-        ge=2,
-        le=100,
-        title="Steps",
-        strict=True,
-        description="From noise to the picture; more is finer and slower",
-        json_schema_extra=MORE,
-    )
+    steps: Steps = 8
 
 
 class FlowConfig(TrunkShape):
