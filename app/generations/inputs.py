@@ -83,6 +83,12 @@ def named(kept: Mapping[str, Sequence[Mapping[str, Any]]]) -> Given:
     }
 
 
+def subject(session: Session, kept: KeptInputs) -> str:
+    """What the first of the given works is of, without the model that made it so."""
+    works = (session.get(Artwork, each["artwork"]) for found in kept.values() for each in found if each.get("artwork"))
+    return next((work.subject.partition(" · ")[0] for work in works if work and work.subject), "")
+
+
 def every(kept: Mapping[str, Sequence[Mapping[str, Any]]], key: str) -> set[str]:
     """The ids of all works, or of all uploads."""
     return {each[key] for found in kept.values() for each in found if key in each}

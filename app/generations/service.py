@@ -63,7 +63,7 @@ def submit(
         count=asked.params.count,
         cost=asked.cost,
         batch_key=asked.batch_key,
-        subject=subject(asked.params, asked.checkpoint.title),
+        subject=subject(asked.params, asked.checkpoint.title, inputs.subject(session, asked.inputs)),
         idempotency_key=idempotency_key,
         request_hash=fingerprint,
         request_id=request_id,
@@ -80,9 +80,11 @@ def submit(
     return job, True
 
 
-def subject(params: SamplingParams, title: str) -> str:
-    """What a work is to be of, in words; empty where it is what its model usually makes."""
-    said = params.subject()
+def subject(params: SamplingParams, title: str, source: str = "") -> str:
+    """What a work is to be of, in words, its parameters' or those of the work that it is made from; empty where it is
+    what its model usually makes.
+    """
+    said = params.subject() or source
     return said if params.in_part("prompt") or not said else f"{said} · {title}"
 
 

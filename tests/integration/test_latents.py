@@ -74,6 +74,10 @@ def test_pictures_from_chance_have_a_style_of_the_models_own(artist: httpx.Clien
     assert "ink, oil" in refused.json()["errors"][0]["msg"]
     found = artist.get("/artworks", params={"q": "oil small faces"}).json()["items"]
     assert {work["id"] for work in job["artworks"]} <= {work["id"] for work in found}
+    made = job["artworks"][0]
+    for _ in range(2):  # what is made of a work is found by what that one is of, said once
+        made = draw(artist, "image-variation", [{"artwork": made["id"]}], strength=0.3)["artworks"][0]
+        assert artist.get(f"/artworks/{made['id']}").json()["subject"] == "oil · Small faces"
 
 
 def test_a_work_is_varied_and_mixed_and_says_what_it_was_made_from(
