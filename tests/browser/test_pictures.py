@@ -96,6 +96,24 @@ def test_a_file_that_is_no_picture_and_too_few_pictures_are_said(open_page: Open
     expect(page.locator("[data-error=image]")).to_have_text("This task takes 2 to 4 pictures")
 
 
+def test_a_work_is_enlarged_from_its_page(open_page: Open) -> None:
+    page = open_page()
+    page.goto(f"/create?model={MODEL}")
+    page.get_by_label("Style").select_option("oil")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    follow(page.locator(".job").first.locator(".works a").first)
+    expect(page.locator("dt:text-is('Size') + dd")).to_contain_text("16 × 16")
+    follow(page.get_by_role("link", name="Enlarge"))
+    expect(page.locator(".chosen li")).to_have_count(1)
+    expect(page.get_by_label("Seed", exact=True)).to_have_count(0)
+    page.get_by_label("Factor").select_option("2")
+    page.get_by_role("button", name="Draw", exact=True).click()
+    expect(page.locator(".job").first).to_contain_text("Drawings upscaler")
+    follow(page.locator(".job").first.locator(".works a").first)
+    expect(page.locator("dt:text-is('Size') + dd")).to_contain_text("32 × 32")
+    expect(page.get_by_role("heading", level=1)).to_have_text("oil · Drawings upscaler")
+
+
 def test_a_control_is_shown_once_it_has_an_effect(open_page: Open) -> None:
     page = open_page()
     page.goto("/create?model=pixel-faces-vae&task=image-variation")
