@@ -23,7 +23,7 @@ bar.addEventListener("click", (event) => {
   else if (event.target.closest("button")) bar.hidden = true;
 });
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "z" || !(event.ctrlKey || event.metaKey) || event.target.closest("input, textarea") || bar.hidden || !takeBack) return;
+  if (event.key !== "z" || !(event.ctrlKey || event.metaKey) || event.target.closest("input:not([type=checkbox]), textarea") || bar.hidden || !takeBack) return;
   event.preventDefault();
   undo();
 });

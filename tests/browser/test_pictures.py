@@ -115,7 +115,7 @@ def test_a_work_is_enlarged_from_its_page(open_page: Open) -> None:
 
 
 def test_a_control_is_shown_once_it_has_an_effect(open_page: Open) -> None:
-    page = open_page()
+    page = open_page(expected="422")  # of a live frame
     page.goto("/create?model=pixel-faces-vae&task=image-variation")
     page.evaluate(HAND_OVER, ["drop", list(drawing(1))])
     amount, direction = page.get_by_label("Amount", exact=True), page.get_by_label("Direction")
