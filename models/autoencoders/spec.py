@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.autoencoders.shared_spec import SharpenedTraining, Width, grid_work
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
-from models.contract.training_spec import MORE, BatchSize, EMADecay
+from models.contract.training_spec import MORE, BatchSize, EMADecay, PerceptualWeight
 
 IMAGES_PER_SECOND = 50.0  # measured: the default network at 64 px on two CPU cores
 BYTES_A_CHANNEL = 46  # measured at batches of 8 to 64: peak memory within a tenth
@@ -51,14 +51,7 @@ class SpatialTraining(SharpenedTraining):
 
     batch_size: BatchSize = 32
     learning_rate: float = Field(8e-4, gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")
-    perceptual_weight: float = Field(
-        0.15,
-        ge=0,
-        le=10,
-        title="Perceptual weight",
-        description="Weight of the feature loss",
-        json_schema_extra=MORE,
-    )
+    perceptual_weight: PerceptualWeight = 0.15
     decoder_only: bool = Field(
         False,
         strict=True,

@@ -46,6 +46,16 @@ Watched = Annotated[
         json_schema_extra=OF_COLLECTION,
     ),
 ]
+PerceptualWeight = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=10,
+        title="Perceptual weight",
+        description="Weight of the feature loss",
+        json_schema_extra=MORE,
+    ),
+]
 EMADecay = Annotated[
     float, Field(ge=0, lt=1, title="EMA decay", description="For the weights that are saved", json_schema_extra=MORE)
 ]

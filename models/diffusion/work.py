@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from models.contract.sampling import Request, Unfit
-from models.contract.tasks import TEXT_TO_IMAGE
+from models.contract.tasks import IMAGE, TEXT_TO_IMAGE
 from models.contract.values import Picture, Pixels
-from models.diffusion.spec import MASK, FlowParams, FlowVariationParams, OutpaintingParams
+from models.data.pictures import to_pixels
+from models.diffusion.spec import MASK, FlowParams, FlowVariationParams, OutpaintingParams, other_sizes
 from models.parts.latents import fitted
 from models.parts.noise import gaussian
 from models.parts.regions import Mask, Square, paste, resized, square_mask, squares
@@ -95,15 +97,16 @@ def work_of(request: Request, side: int) -> Work:
         return Work(request, side, np.pad(picture, (*edges, (0, 0)), mode="edge"), mask)
     if request.task == "inpainting":
         picture, mask = request.images[0], mask_of(request)
-        if picture.shape[:2] != mask.shape:
-            raise Unfit(
-                "The mask has {mask} pixels, the picture {picture}",
-                mask=f"{mask.shape[1]} x {mask.shape[0]}",
-                picture=f"{picture.shape[1]} x {picture.shape[0]}",
-            )
+        if found := other_sizes(params, {IMAGE: [size_of(picture)], MASK.role: [size_of(mask)]}):
+            raise Unfit(found[1])
         return Work(request, side, picture.copy(), mask, 1 - params.strength)
-    pixels = np.rint((fitted(request.images[0], side)[0].permute(1, 2, 0).numpy() + 1) * 127.5)
-    return Work(request, side, pixels.clip(0, 255).astype(np.uint8), everywhere, 1 - params.strength)
+    pixels = to_pixels(fitted(request.images[0], side))[0].permute(1, 2, 0).numpy()
+    return Work(request, side, pixels, everywhere, 1 - params.strength)
+
+
+def size_of(picture: npt.NDArray[np.generic]) -> dict[str, int]:
+    """Of (H, W, ...), as tasks are told it."""
+    return {"width": picture.shape[1], "height": picture.shape[0]}
 
 
 def mask_of(request: Request) -> Mask:

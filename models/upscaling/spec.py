@@ -11,7 +11,7 @@ from models.autoencoders.shared_spec import SharpenedTraining
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.tasks import IMAGE, SamplingParams, Sizes, Task, images, seed_field
-from models.contract.training_spec import MORE, BatchSize, EMADecay
+from models.contract.training_spec import MORE, BatchSize, EMADecay, PerceptualWeight
 
 FACTOR = 4
 TILE = 128  # pixels of a side that are enlarged at once
@@ -70,14 +70,7 @@ class UpscalingTraining(SharpenedTraining):
     )
     batch_size: BatchSize = 16
     learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")
-    perceptual_weight: float = Field(
-        0.05,
-        ge=0,
-        le=10,
-        title="Perceptual weight",
-        description="Weight of the feature loss",
-        json_schema_extra=MORE,
-    )
+    perceptual_weight: PerceptualWeight = 0.05
     damage: float = Field(
         0.5,
         ge=0,
