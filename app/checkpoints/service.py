@@ -153,24 +153,28 @@ def catalogue() -> dict[str, Checkpoint]:
     return {name: checkpoint for name, checkpoint in checkpoints().items() if checkpoint.family.tasks}
 
 
-def model_for_task(task: str, model: str) -> str | None:
-    """A model that does this to the works of `model`: that one, one that learnt from the same collection, or any."""
-    able = [found for found in catalogue().values() if found.family.task(task)]
+def nearest_first(model: str) -> list[Checkpoint]:
+    """Those that draw: that one, then such as learnt from the same collection, then the others."""
     collection = cards().get(model, {}).get("collection")
-    able.sort(key=lambda found: (found.name != model, found.card.get("collection") != collection))
-    return able[0].name if able else None
+    return sorted(
+        catalogue().values(), key=lambda found: (found.name != model, found.card.get("collection") != collection)
+    )
+
+
+def model_for_task(task: str, model: str) -> str | None:
+    """A model that does this to the works of `model`, the nearest to it."""
+    return next((found.name for found in nearest_first(model) if found.family.task(task)), None)
 
 
 def tasks_from(medium: str, model: str) -> list[Task]:
     """What can be done with one work of `model` to begin with, each as the model does it that would be chosen."""
-    names = {
-        task.name
-        for found in catalogue().values()
-        for task in found.family.tasks
-        if (given := task.input(IMAGE)) and given.medium == medium
-    }
-    chosen = [catalogue()[able].task(name) for name in sorted(names) if (able := model_for_task(name, model))]
-    return sorted(chosen, key=lambda task: FIRST.index(task.name) if task.name in FIRST else len(FIRST))
+    chosen: dict[str, Task] = {}
+    for found in nearest_first(model):
+        for task in found.family.tasks:
+            if (given := task.input(IMAGE)) and given.medium == medium:
+                chosen.setdefault(task.name, task)
+    order = {name: place for place, name in enumerate(FIRST)}
+    return sorted(chosen.values(), key=lambda task: (order.get(task.name, len(FIRST)), task.name))
 
 
 def get(name: str) -> Checkpoint:
