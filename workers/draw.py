@@ -1,4 +1,6 @@
-"""`python -m workers.draw MODEL TASK PARAMS FOLDER [ROLE=FILE...]`: draws in this process, without server or queue.
+"""`python -m workers.draw MODEL TASK SETTINGS FOLDER [ROLE=FILE...]`: draws in this process, without server or queue.
+
+SETTINGS are `params` and `enlarge` of a request, in JSON.
 
 Prints the names of the files; exit codes 0 done, 1 failed, 2 used wrongly.
 """
@@ -17,6 +19,8 @@ from typing import Any
 
 from app.checkpoints import service as checkpoints
 from app.errors import DomainError, Invalid
+from app.generations.enlarging import resolved
+from app.generations.schemas import Enlarging
 from app.generations.service import fitting
 from app.logs import configure_logging
 from app.media import MEDIA, decoded, encoded, signed, taken
@@ -26,16 +30,25 @@ from models.contract.files import write_atomically
 from models.contract.sampling import Inputs, Request, Unfit
 from models.contract.values import Value
 from workers import model_cache
+from workers.enlarge import enlarged
 from workers.provenance import provenance
 
 
-def draw(model: str, task: str, params: dict[str, Any], folder: Path, given: dict[str, list[Path]]) -> Iterator[Path]:
+def draw(
+    model: str,
+    task: str,
+    params: dict[str, Any],
+    folder: Path,
+    given: dict[str, list[Path]],
+    enlarge: dict[str, Any] | None = None,
+) -> Iterator[Path]:
     """Write `count` files with provenance into `folder`; yields their paths. `given` are inputs by role.
 
     Raises DomainError (no such model or task, parameters or inputs that do not fit), Unfit or CheckpointError.
     """
     found = checkpoints.get(model)
     wanted, checked = fitting(found, task, params, {role: len(paths) for role, paths in given.items()})
+    larger = resolved(wanted, found, Enlarging.model_validate(enlarge) if enlarge else None)
     kept = {role: [input_of(path) for path in paths] for role, paths in given.items()}
     values: Inputs = {role: [each.value for each in files] for role, files in kept.items()}
     inputs = {role: [{"sha256": each.sha256} for each in files] for role, files in kept.items()}
@@ -47,6 +60,7 @@ def draw(model: str, task: str, params: dict[str, Any], folder: Path, given: dic
     medium = MEDIA[wanted.gives]
     assert medium.sign is not None, "what a task gives can be kept"
     for request, output in zip(requests, sampler.sample(requests, lambda step, total, previews: None), strict=True):
+        output = enlarged(output, larger, lambda: None)
         work = encoded(output.value)
         made = provenance(
             model=model,
@@ -54,6 +68,7 @@ def draw(model: str, task: str, params: dict[str, Any], folder: Path, given: dic
             request=request,
             params=checked.model_dump(mode="json"),
             inputs=inputs,
+            enlarge=larger,
             kept=work,
             output=output,
             batch=len(requests),
@@ -82,14 +97,14 @@ def input_of(path: Path) -> InputFile:
     return InputFile(value, hashlib.sha256(kept.content).hexdigest())
 
 
-def main(model: str, task: str, params: str, folder: str, *given: str) -> int:
+def main(model: str, task: str, settings: str, folder: str, *given: str) -> int:
     configure_logging(get_settings().log_format)  # to stderr: stdout is for results
     try:
         inputs: dict[str, list[Path]] = {}
         for each in given:
             role, _, file = each.partition("=")
             inputs.setdefault(role, []).append(Path(file))
-        for path in draw(model, task, json.loads(params), Path(folder), inputs):
+        for path in draw(model, task, folder=Path(folder), given=inputs, **json.loads(settings)):
             print(path, flush=True)
     except DomainError as error:
         print(error.in_full, file=sys.stderr)

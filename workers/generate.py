@@ -19,6 +19,7 @@ from models.contract.message import Message
 from models.contract.sampling import Cancelled, Output, Previews, Request, Sampler, Unfit
 from models.training.recovery import is_out_of_memory
 from workers import crash_points, lease, loop, model_cache, shutdown
+from workers.enlarge import enlarged
 from workers.explore import explore_forever
 from workers.inputs import InputMissing, read_inputs, reason
 from workers.lease import Heartbeat, Lease
@@ -47,8 +48,7 @@ def work_once(queue: str, worker: str) -> bool:
     loop.claimed()
     crash_points.reach("claimed")
     with Heartbeat(leases) as heartbeat:  # until the last of them is settled
-        first = leases[0].row
-        if (missing := model_cache.missing(first.model, first.checkpoint_sha256)) is not None:
+        if (missing := missing_for(leases)) is not None:
             loop.patiently(lambda: release(leases, missing))
             return True
         for user in {taken.row.user_id for taken in leases}:
@@ -56,6 +56,15 @@ def work_once(queue: str, worker: str) -> bool:
             publish(user, *(StatusEvent(generation=taken.job, status="running") for taken in theirs))
         attempt(leases, heartbeat)
     return True
+
+
+def missing_for(leases: list[Lease[Generation]]) -> Message | None:
+    """See `model_cache.missing`, of all models that the jobs need."""
+    wanted = [(taken.row.model, taken.row.checkpoint_sha256) for taken in leases]
+    enlarge = [taken.row.enlarge for taken in leases if taken.row.enlarge]
+    wanted += [(each["model"], each["checkpoint_sha256"]) for each in enlarge]
+    found = (model_cache.missing(*each) for each in dict.fromkeys(wanted))
+    return next((why for why in found if why is not None), None)
 
 
 def attempt(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
@@ -104,7 +113,9 @@ class Wanted:
 
     @property
     def cost(self) -> float:
-        return self.taken.row.cost / self.taken.row.count
+        """What it takes of a batch: it is enlarged by itself."""
+        row = self.taken.row
+        return row.cost / row.count - float(row.enlarge.get("cost", 0))
 
 
 def run(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
@@ -133,7 +144,8 @@ def run(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
         crash_points.reach("sampled")
         wanted = wanted[len(part) :]
         for each, output in zip(part, outputs, strict=True):
-            made[each.taken.job].append(Made(each.request, output, len(part)))
+            finished = enlarged(output, each.taken.row.enlarge, partial(look, each.taken, heartbeat))
+            made[each.taken.job].append(Made(each.request, finished, len(part)))
         for taken in {each.taken.job: each.taken for each in part}.values():
             if len(made[taken.job]) == taken.row.count:
                 loop.patiently(partial(settle, taken, made.pop(taken.job)), go_on)
@@ -178,6 +190,14 @@ def sampled(sampler: Sampler, part: list[Wanted], watch: Watch) -> list[Output] 
         log.warning("out_of_memory", works=len(part), error=str(error)[:200])
     model_cache.give_memory_back()  # only here is the traceback, which holds the tensors of what was tried, gone
     return None
+
+
+def look(taken: Lease[Generation], heartbeat: Heartbeat) -> None:
+    """While a work is finished by itself. Raises Cancelled, Stopping."""
+    shutdown.check()
+    heartbeat.poll()
+    if taken.state != "held":
+        raise Cancelled
 
 
 @dataclass

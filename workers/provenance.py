@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from app.generations import enlarging
 from app.media import Kept
 from app.version import VERSION
 from models.contract.sampling import Output, Request
@@ -20,6 +21,7 @@ def provenance(
     request: Request,
     params: Mapping[str, Any],
     inputs: Mapping[str, Sequence[Mapping[str, Any]]],
+    enlarge: Mapping[str, Any],
     kept: Kept,
     output: Output,
     batch: int = 1,
@@ -34,6 +36,7 @@ def provenance(
         "params": params,
         **({"subject": subject} if (subject := request.params.subject()) else {}),
         **({"inputs": inputs} if inputs else {}),
+        **({"enlarge": enlarging.said(enlarge)} if enlarge else {}),
         "seed": request.seed,
         "position": request.index,
         **({"width": kept.width, "height": kept.height} if kept.width else {}),

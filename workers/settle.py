@@ -85,6 +85,7 @@ def artwork_of(taken: Lease[Generation], work: Made) -> tuple[Artwork, list[byte
         request=work.request,
         params=job.params,
         inputs=job.inputs,
+        enlarge=job.enlarge,
         kept=kept,
         output=work.output,
         batch=work.batch,

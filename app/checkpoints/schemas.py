@@ -24,6 +24,7 @@ class InputOut(BaseModel):
     medium: str
     least: int
     most: int
+    over: str = Field(description="The role of which it marks parts, as large as what is given there; mostly empty")
 
 
 class TaskOut(BaseModel):
@@ -88,7 +89,7 @@ class ModelOut(BaseModel):
                     images=images_of(task),
                     params=task.params.model_json_schema(),
                 )
-                for task in found.family.tasks
+                for task in found.tasks
             ],
         )
 

@@ -56,9 +56,14 @@ class Checkpoint:
         return str(self.card.get("title", self.name))
 
     @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What it does; nothing where others only build on it."""
+        return self.family.tasks_of(self.card) if self.family.tasks_of else self.family.tasks
+
+    @property
     def sort_key(self) -> tuple[bool, bool, str]:
         """Where it stands among others: previews last, what takes a prompt first, then by name."""
-        takes_prompt = any("prompt" in task.params.model_fields for task in self.family.tasks)
+        takes_prompt = any("prompt" in task.params.model_fields for task in self.tasks)
         return bool(self.card.get("preview")), not takes_prompt, self.name
 
     @property
@@ -70,8 +75,12 @@ class Checkpoint:
             seconds, part = seconds + part.get("seconds", 0), part.get("started_from")
         return seconds
 
+    def does(self, name: str) -> Task | None:
+        """The task of this name, if it has it."""
+        return next((task for task in self.tasks if task.name == name), None)
+
     def task(self, name: str) -> Task:
-        found = self.family.task(name)
+        found = self.does(name)
         if found is None:
             raise NotFound("The model {model} has no task {name}", model=self.name, name=name)
         return found
@@ -150,7 +159,7 @@ def catalogue() -> dict[str, Checkpoint]:
     """Those that draw. The first is what the create page opens with: one that draws from a prompt and is no preview,
     where there is one.
     """
-    return {name: checkpoint for name, checkpoint in checkpoints().items() if checkpoint.family.tasks}
+    return {name: checkpoint for name, checkpoint in checkpoints().items() if checkpoint.tasks}
 
 
 def nearest_first(model: str) -> list[Checkpoint]:
@@ -163,14 +172,14 @@ def nearest_first(model: str) -> list[Checkpoint]:
 
 def model_for_task(task: str, model: str) -> str | None:
     """A model that does this to the works of `model`, the nearest to it."""
-    return next((found.name for found in nearest_first(model) if found.family.task(task)), None)
+    return next((found.name for found in nearest_first(model) if found.does(task)), None)
 
 
 def tasks_from(medium: str, model: str) -> list[Task]:
     """What can be done with one work of `model` to begin with, each as the model does it that would be chosen."""
     chosen: dict[str, Task] = {}
     for found in nearest_first(model):
-        for task in found.family.tasks:
+        for task in found.tasks:
             if (given := task.input(IMAGE)) and given.medium == medium:
                 chosen.setdefault(task.name, task)
     order = {name: place for place, name in enumerate(FIRST)}
@@ -180,7 +189,7 @@ def tasks_from(medium: str, model: str) -> list[Task]:
 def get(name: str) -> Checkpoint:
     """One that draws. Raises NotFound."""
     checkpoint = checkpoint_of(name)
-    if not checkpoint.family.tasks:
+    if not checkpoint.tasks:
         raise NotFound("{name} draws nothing by itself; other models may build on it", name=name)
     return checkpoint
 

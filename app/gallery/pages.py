@@ -84,7 +84,7 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
         sisters = generations.artworks_of_job(session, found.generation_id) if found.generation_id else []
     catalogue = checkpoints.catalogue()
     model = catalogue.get(found.model)
-    task = model.family.task(found.task) if model else None
+    task = model.does(found.task) if model else None
     return render(
         request,
         "artworks/show.html",

@@ -12,7 +12,7 @@ from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
 from app.checkpoints.service import Checkpoint
 from app.database import session_scope
-from app.generations import restoring, service
+from app.generations import enlarging, restoring, service
 from app.generations.schemas import LONGEST_REQUEST, MOST_INPUTS, GenerationIn, InputIn, Restoration
 from app.generations.tables import GENERATION
 from app.i18n import language_of, translate
@@ -59,8 +59,9 @@ def create(
     if image and task:
         model = checkpoints.model_for_task(task, model or "") or model
     chosen = catalogue.get(model or "") or next(iter(catalogue.values()), None)
-    wanted = (chosen.family.task(task or "") or chosen.family.tasks[0]) if chosen else None
+    wanted = (chosen.does(task or "") or chosen.tasks[0]) if chosen else None
     made = fields(wanted.params, wanted.choices(chosen.card)) if chosen and wanted else []
+    enlarge = filled.request.enlarge if filled else enlarging.proposed(wanted, chosen) if wanted and chosen else None
     return render(
         request,
         "generations/create.html",
@@ -75,6 +76,11 @@ def create(
             "recent": recent if wanted and wanted.inputs else [],
             "fields": made,
             "values": filled.request.params if filled else {},
+            "enlarge": enlarge,
+            "sizes": enlarging.offered(wanted, chosen, enlarge) if wanted and chosen else [],
+            "painted": next((each for each in wanted.inputs if each.painted), None) if wanted else None,
+            "mask": next((each for each in wanted.inputs if each.over), None) if wanted else None,
+            "sides": {field.side: f"field-{field.name}" for field in made if field.side},
             "differences": filled.differences if filled else [],
             "jobs": described,
             "older": encode(more) if more else None,

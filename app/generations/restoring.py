@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 from sqlalchemy.orm import Session
 
 from app.artworks import service as artworks
@@ -16,6 +16,7 @@ from app.generations.schemas import (
     LONGEST_REQUEST,
     MOST_INPUTS,
     MOST_ROLES,
+    Enlarging,
     GenerationIn,
     InputIn,
     Restoration,
@@ -28,6 +29,7 @@ from app.validation import Slug, Uuid, invalid_params
 from app.version import VERSION
 from models.contract.message import Message
 from models.contract.tasks import Task
+from models.contract.upscaling import IMAGE_UPSCALING
 
 LONGEST_SHOWN = 60
 
@@ -38,6 +40,14 @@ class Source(BaseModel):
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
     artwork: Uuid | None = None
     upload: Uuid | None = None
+
+
+class Enlarged(Enlarging):
+    """By which weights, too; what later versions say besides is not asked for."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    checkpoint_sha256: str = ""
 
 
 class EmbeddedProvenance(BaseModel):
@@ -51,6 +61,7 @@ class EmbeddedProvenance(BaseModel):
     inputs: Annotated[dict[Slug, Annotated[list[Source], Field(max_length=MOST_INPUTS)]], BeforeValidator(by_role)] = (
         Field({}, max_length=MOST_ROLES)
     )
+    enlarge: Enlarged | None = None
 
 
 def restore(session: Session, user: Principal, provenance: dict[str, Any]) -> Restoration:
@@ -62,7 +73,7 @@ def restore(session: Session, user: Principal, provenance: dict[str, Any]) -> Re
     params = artworks.request_params(provenance)
     differences = list[Message]()
     found = checkpoints.catalogue().get(said.model)
-    task = found.family.task(said.task) if found else None
+    task = found.does(said.task) if found else None
     found_of = {role: [known(session, user, each) for each in sources] for role, sources in said.inputs.items()}
     params = without(found_of, params, task)
     if found is None:
@@ -74,6 +85,8 @@ def restore(session: Session, user: Principal, provenance: dict[str, Any]) -> Re
             differences.append(Message("The model has since been replaced: it will draw something else"))
         params, unfit = fitting(task, found.card, params)
         differences += unfit
+    enlarge, otherwise = enlarging_of(said.enlarge)
+    differences += otherwise
     if said.version != VERSION:
         differences.append(Message("It was drawn by version {other}; this is {own}", other=said.version, own=VERSION))
     every = [each for sources in found_of.values() for each in sources]
@@ -82,8 +95,22 @@ def restore(session: Session, user: Principal, provenance: dict[str, Any]) -> Re
             Message("Not among your pictures: {missing} of the {all} it was made from", missing=missing, all=len(every))
         )
     inputs = {role: [each for each in sources if each] for role, sources in found_of.items()}
-    request = GenerationIn(model=said.model, task=said.task, params=params, inputs=inputs)
+    request = GenerationIn(model=said.model, task=said.task, params=params, inputs=inputs, enlarge=enlarge)
     return Restoration(request=sendable(request), differences=differences)
+
+
+def enlarging_of(said: Enlarged | None) -> tuple[Enlarging | None, list[Message]]:
+    """(the same step by a model that is here, why it may not give the same)."""
+    if said is None:
+        return None, []
+    wanted = Enlarging(size=said.size, model=said.model, pixel_art=said.pixel_art)
+    found = checkpoints.catalogue().get(said.model or "")
+    if found is None or not found.does(IMAGE_UPSCALING):
+        different = [Message("The model {name} is not here", name=said.model)] if said.model else []
+        return wanted.model_copy(update={"model": None}), different
+    if found.sha256 != said.checkpoint_sha256:
+        return wanted, [Message("The model that enlarges it has since been replaced")]
+    return wanted, []
 
 
 def fitting(task: Task, card: dict[str, Any], params: dict[str, Any]) -> tuple[dict[str, Any], list[Message]]:

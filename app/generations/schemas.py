@@ -11,6 +11,7 @@ from app.artworks.schemas import ArtworkBrief
 from app.validation import Identifier, Slug, Uuid
 from models.contract.message import Message
 from models.contract.tasks import IMAGE
+from models.contract.upscaling import LARGEST
 
 MOST_INPUTS, MOST_ROLES = 8, 8
 LONGEST_REQUEST = 8000  # characters of JSON that the create page takes in its address
@@ -52,6 +53,22 @@ Inputs = Annotated[
 ]
 
 
+class Enlarging(BaseModel):
+    """Pictures are made larger before they are kept, as often as needed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size: int = Field(
+        ge=64,
+        le=LARGEST,
+        strict=True,
+        title="Size",
+        description="Pixels that the longer side has at least; a picture that has them stays as it is",
+    )
+    model: Slug | None = Field(None, description="One with the task `image-upscaling`; without it the studio chooses")
+    pixel_art: bool = Field(False, strict=True, description="Every pixel becomes a square, and nothing is added")
+
+
 class GenerationIn(BaseModel):
     """`params` are checked against the schema of the model's task (GET /models/{name})."""
 
@@ -68,6 +85,7 @@ class GenerationIn(BaseModel):
     task: Slug
     params: dict[str, Any] = {}
     inputs: Inputs = {}
+    enlarge: Enlarging | None = None
 
 
 class Restoration(BaseModel):
@@ -88,6 +106,7 @@ class GenerationOut(BaseModel):
     subject: str = Field(description="What it is of, in words, where the request says it")
     params: dict[str, Any] = Field(description="Fully resolved, with the seed")
     inputs: Inputs
+    enlarge: Enlarging | None
     cost: int = Field(description="What it takes, in pictures of a small model")
     progress: Progress
     queue_position: int | None = Field(description="Jobs that will be started before this one; none once it runs")
@@ -103,7 +122,13 @@ class GenerationOut(BaseModel):
     @property
     def again(self) -> dict[str, Any]:
         """A request for the same, with another seed."""
-        asked = GenerationIn(model=self.model, task=self.task, params={**self.params, "seed": None}, inputs=self.inputs)
+        asked = GenerationIn(
+            model=self.model,
+            task=self.task,
+            params={**self.params, "seed": None},
+            inputs=self.inputs,
+            enlarge=self.enlarge,
+        )
         return asked.model_dump(exclude_none=True)
 
 

@@ -22,7 +22,7 @@ from app.checkpoints import service as checkpoints
 from app.checkpoints.service import Checkpoint
 from app.database import now
 from app.errors import Conflict, Invalid, NotFound, TooMany
-from app.generations import inputs, turns
+from app.generations import enlarging, inputs, turns
 from app.generations.inputs import KeptInputs, every
 from app.generations.schemas import GenerationIn, GenerationOut, Progress
 from app.generations.tables import FINISHED, UNFINISHED, Generation
@@ -44,8 +44,7 @@ def submit(
 
     Raises NotFound, Invalid with the fields, TooMany over the quota, Conflict for a key used with another body.
     """
-    canonical = json.dumps(given.model_dump(), sort_keys=True, ensure_ascii=True).encode()
-    fingerprint = hashlib.sha256(canonical).hexdigest()
+    fingerprint = fingerprint_of(given)
     if idempotency_key and (earlier := by_key(session, user, idempotency_key, fingerprint)):
         return earlier, False  # also when what it asked for is no longer there
     asked = checked(session, user, given)
@@ -60,6 +59,7 @@ def submit(
         checkpoint_sha256=asked.checkpoint.sha256,
         params=asked.params.model_dump(mode="json"),
         inputs=asked.inputs,
+        enlarge=asked.enlarge,
         count=asked.params.count,
         cost=asked.cost,
         batch_key=asked.batch_key,
@@ -78,6 +78,12 @@ def submit(
         return earlier, False
     uploads.mark_used(session, every(asked.inputs, "upload"))
     return job, True
+
+
+def fingerprint_of(given: GenerationIn) -> str:
+    """The same for the same request, also as versions before read it."""
+    said = given.model_dump(exclude=set() if given.enlarge else {"enlarge"})
+    return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
 def subject(params: SamplingParams, title: str, source: str = "") -> str:
@@ -105,6 +111,7 @@ class Asked:
     task: Task
     params: SamplingParams
     inputs: KeptInputs
+    enlarge: dict[str, Any]
     cost: int
     batch_key: str
 
@@ -118,7 +125,9 @@ def checked(session: Session, user: Principal, given: GenerationIn) -> Asked:
     if found := task.problem(params, sizes):
         inputs.refuse(*found)
     key = task.batch_key(params, sizes) if task.batch_key else task.name
-    return Asked(checkpoint, task, params, kept, max(1, task.cost(params, sizes)) * params.count, key)
+    enlarge = enlarging.resolved(task, checkpoint, given.enlarge)
+    cost = max(1, task.cost(params, sizes)) + enlarge.get("cost", 0)
+    return Asked(checkpoint, task, params, kept, enlarge, cost * params.count, key)
 
 
 def fitting(
@@ -249,6 +258,7 @@ def describe(session: Session, jobs: list[Generation]) -> list[GenerationOut]:
             subject=job.subject,
             params=job.params,
             inputs=inputs.named(job.inputs),
+            enlarge=enlarging.asked(job.enlarge),
             cost=job.cost,
             progress=Progress(step=job.step, total=job.total),
             queue_position=positions.get(job.id),

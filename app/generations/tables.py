@@ -47,6 +47,7 @@ class Generation(Job, Base):
     checkpoint_sha256: Mapped[str]
     params: Mapped[dict[str, Any]]
     inputs: Mapped[dict[str, Any]] = mapped_column(default=dict)  # by role, see `inputs.KeptInputs`
+    enlarge: Mapped[dict[str, Any]] = mapped_column(default=dict)  # see `enlarging.resolved`; empty: as it is drawn
     count: Mapped[int]
     cost: Mapped[int] = mapped_column(default=1)  # of all its works, in pictures of a small model
     batch_key: Mapped[str] = mapped_column(default="")  # jobs of a model with one key are sampled together

@@ -21,6 +21,7 @@ from app.terminal.datasets import dataset_cli
 from app.terminal.output import Json, print_rows
 from app.terminal.users import key_cli, user_cli
 from app.version import VERSION
+from models.contract.upscaling import LARGEST
 
 cli = typer.Typer(
     no_args_is_help=True,
@@ -204,6 +205,9 @@ def generate(
         list[str] | None, typer.Option(help="Anything else to work from, as role=file: mask=sky.png")
     ] = None,
     param: Annotated[list[str] | None, typer.Option(help="Any other parameter, as name=value")] = None,
+    enlarge: Annotated[
+        int | None, typer.Option(min=64, max=LARGEST, help="Pixels that the longer side shall have at least")
+    ] = None,
 ) -> None:
     """Draw with a model in this process, without server or queue; prints the files' names."""
     import subprocess
@@ -218,10 +222,11 @@ def generate(
         except ValueError:
             params[name] = value
     try:
-        chosen = task or service.get(model).family.tasks[0].name
+        chosen = task or service.get(model).tasks[0].name
     except DomainError as error:
         fail(error.message, 2)
-    command = [sys.executable, "-m", "workers.draw", model, chosen, json.dumps(params), str(output.resolve())]
+    settings = json.dumps({"params": params, "enlarge": enlarge and {"size": enlarge}})
+    command = [sys.executable, "-m", "workers.draw", model, chosen, settings, str(output.resolve())]
     for given in [*(f"image={path}" for path in image or []), *(input or [])]:
         role, _, file = given.partition("=")
         if not Path(file).is_file():

@@ -34,6 +34,7 @@ class Field:
     group: str = ""  # the parameter that it is a part of
     needs: str = ""  # the parameter without which it has no effect
     most: float | None = None  # where its slider ends, if before the maximum
+    side: str = ""  # of a picture, where it says how far that goes on beyond
     placeholder: str = ""  # what it is when nothing is given
 
 
@@ -116,5 +117,6 @@ def field(name: str, schema: dict[str, Any], required: bool) -> Field:
         of=str(merged.get("of", "")),
         part=str(merged.get("part", "")),
         needs=str(merged.get("needs", "")),
+        side=str(merged.get("side", "")),
         most=merged.get("most"),
     )

@@ -43,7 +43,8 @@ class Family:
     device)`, `loader` with the same for one that draws nothing by itself, `trainer` with `train(params, data, run)`,
     `evaluator` with `evaluate(folder, data, published, effort)`.
 
-    It `learns` from works of a medium, made ready by its `preparation`. `picture_size(params, card_of)` is the side of
+    `tasks_of(card)` are those of its tasks that a checkpoint does, as its training made it; None: all of them. It
+    `learns` from works of a medium, made ready by its `preparation`. `picture_size(params, card_of)` is the side of
     the pictures that it trains on; `card_of(name)` reads a checkpoint's card. `cost(params)` what its training takes.
     `problem(params, card_of)` says what does not fit together, if anything. `supports_early_stopping(params)`: whether
     a held-out figure says how good a run is, so that it may end when that gets no better. `pairs`: it learns from
@@ -54,6 +55,7 @@ class Family:
     title: str
     sheet: str = ""
     tasks: tuple[Task, ...] = ()
+    tasks_of: Callable[[dict[str, Any]], tuple[Task, ...]] | None = None
     sampler: str | None = None
     loader: str | None = None
     training: type[BaseModel] | None = None

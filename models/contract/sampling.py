@@ -38,7 +38,11 @@ class Request:
     @property
     def images(self) -> list[Pixels]:
         """(H, W, 3) uint8 each, of the role `image`."""
-        return [given.pixels for given in self.inputs.get(IMAGE, []) if isinstance(given, Picture)]
+        return self.pictures(IMAGE)
+
+    def pictures(self, role: str) -> list[Pixels]:
+        """(H, W, 3) uint8 each."""
+        return [given.pixels for given in self.inputs.get(role, []) if isinstance(given, Picture)]
 
 
 def requests_of(params_of: Callable[..., Any], prompts: list[str], seed: int, **params: float) -> list[Request]:

@@ -80,7 +80,8 @@ class PromptedParams(SamplingParams):
 class Input:
     """What a task is given: how many of a medium, at least and at most, in a role such as image, mask, style, melody.
 
-    `title` is what the form calls it.
+    `title` is what the form calls it. One that is `over` another role marks parts of what is given there, and is as
+    large; one that is `painted` may be worked on in a canvas before it is given.
     """
 
     role: str
@@ -88,6 +89,8 @@ class Input:
     medium: str = PICTURES
     least: int = 1
     most: int = 1
+    over: str = ""
+    painted: bool = False
 
 
 Sizes: TypeAlias = "Mapping[str, Sequence[Mapping[str, Any]]]"  # by role: width and height, or what is known else
@@ -101,11 +104,14 @@ class Task:
     sizes)` is what one work takes, in pictures of a small model; it counts in batches, turns and quotas.
     `problem(params, sizes)` says in which role something is given that does not fit, and why.
 
+    `keeps`: parts of what it is given come back as they were.
+
     A parameter whose schema has `choices_from: KEY` takes one of the strings that the checkpoint's card has under KEY.
     One may declare its part by `part`: `prompt`, or else `subject`, says in words what the work is of; `path` spreads a
-    job's works between its inputs; `weights` has one number for each input in the role `of`. One that has no effect
-    while another is empty, 0 or false names that one by `needs`, and one that never has any is not `offered`: no form
-    shows what changes nothing. A slider ends at `most` where what lies beyond hardly differs.
+    job's works between its inputs; `weights` has one number for each input in the role `of`. One says by its `side` by
+    how many pixels a picture goes on beyond its left, top, right or bottom. One that has no effect while another is
+    empty, 0 or false names that one by `needs`, and one that never has any is not `offered`: no form shows what changes
+    nothing. A slider ends at `most` where what lies beyond hardly differs.
     """
 
     name: str
@@ -114,6 +120,7 @@ class Task:
     gives: str = PICTURES
     inputs: tuple[Input, ...] = ()
     live: bool = False  # one work takes so little time that it can follow a slider
+    keeps: bool = False
     batch_key: Callable[[Any, Sizes], str] | None = None
     cost: Callable[[Any, Sizes], int] = lambda params, sizes: 1
     problem: Callable[[Any, Sizes], tuple[str, Message] | None] = lambda params, sizes: None

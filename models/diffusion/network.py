@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.diffusion.spec import FlowConfig
+from models.diffusion.spec import REFERENCE_WIDTH, FlowConfig
 from models.parts.trunk import Prompts, Trunk
 
 
@@ -65,6 +65,13 @@ class FlowTransformer(Trunk):
             self.unfold = nn.PixelShuffle(patch)
         for part in self.out.parameters():  # foresees the mean at first
             nn.init.zeros_(part)
+        if config.reference:
+            self.reference = nn.Linear(REFERENCE_WIDTH, width, bias=False)
+            nn.init.normal_(self.reference.weight, std=0.02 / REFERENCE_WIDTH**0.5)  # an embedding's size, as of words
+            self.register_buffer("reference_mean", torch.zeros(REFERENCE_WIDTH))
+            self.register_buffer("reference_scale", torch.ones(REFERENCE_WIDTH))
+            self.reference_mean: Tensor  # of what is seen in the data
+            self.reference_scale: Tensor
         self.register_buffer("mean", torch.zeros(config.channels))
         self.register_buffer("scale", torch.ones(config.channels))
         self.mean: Tensor  # of each channel of the data, and its standard deviation: noise has 0 and 1
@@ -76,6 +83,16 @@ class FlowTransformer(Trunk):
 
     def denormalized(self, x: Tensor) -> Tensor:
         return x * self.scale.view(-1, 1, 1) + self.mean.view(-1, 1, 1)
+
+    def encode(self, tokens: Tensor, sentence: Tensor, reference: Tensor | None = None) -> Prompts:
+        """Also what is seen of reference pictures (B, REFERENCE_WIDTH), zeros where there is none."""
+        if reference is None or not self.config.reference:
+            return super().encode(tokens, sentence)
+        memory, mask = self.read(tokens, sentence)
+        given = reference.any(1, keepdim=True)
+        token = self.reference((reference - self.reference_mean) / self.reference_scale) * given
+        memory = torch.cat([memory, self.memory_norm(token).unsqueeze(1)], 1)
+        return self.remember(memory, torch.cat([mask, given[:, None, None]], -1), memory[:, 0] + memory[:, -1])
 
     def denoise(self, z: Tensor, t: Tensor, prompts: Prompts) -> Tensor:
         """Noisy z (B, C, H, W) at times t (B,), 0 for noise and 1 for the picture -> the picture."""
@@ -96,5 +113,7 @@ class FlowTransformer(Trunk):
         clean: Tensor = self.unfold(self.out(x))
         return clean
 
-    def forward(self, z: Tensor, t: Tensor, tokens: Tensor, sentence: Tensor) -> Tensor:
-        return self.denoise(z, t, self.encode(tokens, sentence))
+    def forward(
+        self, z: Tensor, t: Tensor, tokens: Tensor, sentence: Tensor, reference: Tensor | None = None
+    ) -> Tensor:
+        return self.denoise(z, t, self.encode(tokens, sentence, reference))

@@ -21,7 +21,8 @@ from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels
 from models.diffusion.flow import mixed, solve, times
 from models.diffusion.network import FlowTransformer
-from models.diffusion.spec import FlowConfig, FlowParams
+from models.diffusion.reference import seen_of
+from models.diffusion.spec import REFERENCE_WIDTH, FlowConfig, FlowParams
 from models.diffusion.work import Work, work_of
 from models.parts.captions import prompt_encoder_of
 from models.parts.prompt import drop_prompts
@@ -72,7 +73,7 @@ class FlowSampler:
     def walk(self, works: list[Work], turn: int, steps: int, on_step: Callable[[int, Tensor], None]) -> Tensor:
         """(B, C, H, W) normalised data, of a square of each work; see `solve`."""
         filled = padded(works)
-        encoded = self.network.encode(*self.read([work.params for work in filled]))
+        encoded = self.network.encode(*self.read([work.params for work in filled]), self.references(filled))
         scale = torch.tensor([work.guidance_scale for work in filled], device=self.device).view(-1, 1, 1, 1)
         known = self.encode(torch.stack([work.known(turn) for work in filled]).to(self.device))
         noise = torch.stack([work.noise(turn, tuple(known.shape[1:])) for work in filled]).to(self.device)
@@ -98,6 +99,15 @@ class FlowSampler:
         dropped = torch.tensor([not text.strip() for text in texts])
         tokens, sentence = drop_prompts(torch.from_numpy(words), torch.from_numpy(sentences), dropped)
         return tokens.to(self.device), sentence.to(self.device)
+
+    def references(self, works: list[Work]) -> Tensor | None:
+        """(2 B, REFERENCE_WIDTH): of the pictures that works go by, then of those that guidance leads away from."""
+        pictures = [work.reference for work in works]
+        if not self.network.config.reference or all(picture is None for picture in pictures):
+            return None
+        none = torch.zeros(REFERENCE_WIDTH)
+        found = [none if picture is None else seen_of(picture) for picture in pictures]
+        return torch.stack(found + [none] * len(found)).to(self.device)
 
     def encode(self, pictures: Tensor) -> Tensor:
         """(B, 3, side, side) in [-1, 1] -> normalised data."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, model_validator
@@ -26,6 +27,7 @@ from models.contract.tasks import (
 from models.contract.training_spec import MORE, PromptedTraining
 from models.parts.trunk_spec import TrunkShape
 
+REFERENCE_WIDTH = 432  # numbers that say what is seen of a reference picture
 IMAGES_PER_SECOND = 46.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
 
 
@@ -80,16 +82,28 @@ class InpaintingParams(ImageToImageParams):
     )
 
 
-Extent = Annotated[int, Field(ge=0, le=512, json_schema_extra={"unit": "px"})]
+Extent = Annotated[int, Field(ge=0, le=512)]
+
+
+def side(name: str) -> dict[str, Any]:
+    return {"unit": "px", "side": name}
 
 
 class OutpaintingParams(FlowParams):
     """A picture that goes on beyond its edges, after a prompt; the picture itself stays as it is."""
 
-    left: Extent = Field(0, title="Left", description="How many pixels are added on this side")
-    top: Extent = Field(0, title="Top", description="How many pixels are added on this side")
-    right: Extent = Field(0, title="Right", description="How many pixels are added on this side")
-    bottom: Extent = Field(0, title="Bottom", description="How many pixels are added on this side")
+    left: Extent = Field(
+        0, title="Left", description="How many pixels are added on this side", json_schema_extra=side("left")
+    )
+    top: Extent = Field(
+        0, title="Top", description="How many pixels are added on this side", json_schema_extra=side("top")
+    )
+    right: Extent = Field(
+        0, title="Right", description="How many pixels are added on this side", json_schema_extra=side("right")
+    )
+    bottom: Extent = Field(
+        0, title="Bottom", description="How many pixels are added on this side", json_schema_extra=side("bottom")
+    )
 
     @model_validator(mode="after")
     def something(self) -> OutpaintingParams:
@@ -114,6 +128,9 @@ class FlowConfig(TrunkShape):
     channels: int = Field(3, ge=1, le=64, description="Of a pixel, or of a cell")
     patch: int = Field(8, ge=1, le=32, description="Side of a patch")
     bottleneck: int = Field(128, ge=8, le=4096, description="Dimensions that a patch is first projected to")
+    reference: bool = Field(
+        False, strict=True, description="Whether a picture can be given to go by, beside the prompt"
+    )
     outer_blocks: int = Field(
         0, ge=0, le=8, description=("Convolutional blocks before and after, on a grid twice as fine")
     )
@@ -144,6 +161,14 @@ class FlowTraining(PromptedTraining):
         json_schema_extra={"checkpoint": "kl-autoencoder", "more": True},
     )
     start_from: str | None = start_field("flow-transformer")
+    reference_share: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        title="Reference share",
+        description="Share trained with a picture to go by, half of it without a prompt",
+        json_schema_extra=MORE,
+    )
     time_mean: float = Field(
         -0.8,
         ge=-5,
@@ -197,7 +222,7 @@ def work(n: FlowConfig) -> int:
 def cost(params: FlowTraining) -> TrainingCost:
     n = params.network
     encoder, layers = weights(n)
-    tables = n.width * (n.text_vocabulary + n.sentence_width + 9 * n.width)
+    tables = n.width * (n.reference * REFERENCE_WIDTH + n.text_vocabulary + n.sentence_width + 9 * n.width)
     outer = 4 * n.grid**2 * n.outer_width * n.outer_blocks * 8 if n.outer_blocks else 0
     return TrainingCost(
         fixed_bytes=520 * 2**20 + 24 * (encoder + layers + tables),
@@ -206,7 +231,9 @@ def cost(params: FlowTraining) -> TrainingCost:
     )
 
 
-MASK = Input("mask", "Mask: white is drawn anew")
+PICTURE = Input(IMAGE, "Picture to work from", painted=True)
+MASK = Input("mask", "Mask: white is drawn anew", over=IMAGE)
+REFERENCE = Input("reference", "Picture to go by", least=0)
 
 
 def other_sizes(params: InpaintingParams, sizes: Sizes) -> tuple[str, Message] | None:
@@ -226,18 +253,34 @@ def outpainting_cost(params: OutpaintingParams, sizes: Sizes) -> int:
     return min(64, math.ceil((whole - width * height) / max(64, min(width, height)) ** 2 * 2))
 
 
+TASKS = (
+    Task(TEXT_TO_IMAGE, "Text to image", FlowParams),
+    Task("image-to-image", "Draw a picture again", ImageToImageParams, inputs=(PICTURE,)),
+    Task("image-variation", "More like this", FlowVariationParams, inputs=images(1, 1)),
+    Task("inpainting", "Draw a part anew", InpaintingParams, inputs=(PICTURE, MASK), problem=other_sizes, keeps=True),
+    Task(
+        "outpainting", "Draw beyond the edges", OutpaintingParams, inputs=(PICTURE,), cost=outpainting_cost, keeps=True
+    ),
+)
+
+
+def tasks_of(card: dict[str, Any]) -> tuple[Task, ...]:
+    """One that was trained with reference pictures takes one wherever it takes words."""
+    if not card["config"].get("reference"):
+        return TASKS
+    return tuple(
+        replace(task, inputs=(*task.inputs, REFERENCE)) if issubclass(task.params, FlowParams) else task
+        for task in TASKS
+    )
+
+
 FAMILIES = [
     Family(
         "flow-transformer",
         "Flow transformer",
         "The watched prompts",
-        tasks=(
-            Task(TEXT_TO_IMAGE, "Text to image", FlowParams),
-            Task("image-to-image", "Draw a picture again", ImageToImageParams, inputs=images(1, 1)),
-            Task("image-variation", "More like this", FlowVariationParams, inputs=images(1, 1)),
-            Task("inpainting", "Draw a part anew", InpaintingParams, inputs=(*images(1, 1), MASK), problem=other_sizes),
-            Task("outpainting", "Draw beyond the edges", OutpaintingParams, inputs=images(1, 1), cost=outpainting_cost),
-        ),
+        tasks=TASKS,
+        tasks_of=tasks_of,
         sampler="models.diffusion.sample",
         training=FlowTraining,
         trainer="models.diffusion.train",

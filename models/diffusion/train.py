@@ -16,6 +16,7 @@ from models.checkpoint import CheckpointError, read_card
 from models.data.pictures import Collection, Indices, augment, spread, to_unit
 from models.diffusion.flow import draw_times, flow_loss, mixed
 from models.diffusion.network import FlowTransformer
+from models.diffusion.reference import seen_of_all
 from models.diffusion.sample import FlowSampler, requests
 from models.diffusion.spec import FlowTraining, problem
 from models.parts.captions import Captions, prompt_encoder
@@ -98,7 +99,12 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
         cache = run.path / "cache"
         captions = Captions(data, prompts, cache, say)
         pictures = Latents(data, autoencoder, params.views, cache, run.device, say) if autoencoder else Pixels(data)
+        references = None
+        if params.network.reference:
+            references = cached(cache / "references.npy", lambda: seen_of_all(data, run.device, say))
     network = FlowTransformer(params.network).to(run.device)
+    if references is not None:
+        fit_reference_scale(network, torch.from_numpy(references[data.indices("train")]).float())
     if autoencoder:
         fit_scale(network, pictures.plain(spread(data.indices("train"), 4096)))
     load_start_weights(network, before)
@@ -108,7 +114,14 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
         tokens, sentences = captions.of(chosen, torch.rand(len(x), generator=random, dtype=torch.float64).numpy())
         dropped = torch.rand(len(x), generator=random) < params.prompt_drop
         t = draw_times(len(x), params.time_mean, params.time_std, random)
-        return x, torch.randn(x.shape, generator=random), t, *drop_prompts(tokens, sentences, dropped)
+        noise = torch.randn(x.shape, generator=random)
+        if references is None:
+            return x, noise, t, *drop_prompts(tokens, sentences, dropped)
+        chance = torch.rand(len(x), generator=random)
+        reference = torch.from_numpy(references[chosen]).float()
+        reference *= (chance < params.reference_share)[:, None]
+        dropped |= chance < params.reference_share / 2
+        return x, noise, t, *drop_prompts(tokens, sentences, dropped), reference
 
     average, result = train_prompted(
         params,
@@ -126,12 +139,10 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
     write_prompted("flow-transformer", average, prompts, params, data, run, result, before, beneath)
 
 
-def flow_losses(
-    network: FlowTransformer, x: Tensor, noise: Tensor, t: Tensor, tokens: Tensor, sentences: Tensor
-) -> Tensor:
-    """(B,) flow losses of data x (B, C, H, W)."""
+def flow_losses(network: FlowTransformer, x: Tensor, noise: Tensor, t: Tensor, *given: Tensor) -> Tensor:
+    """(B,) flow losses of data x (B, C, H, W); `given` are tokens, sentences and, where there are any, references."""
     x = network.normalized(x)
-    return flow_loss(network(mixed(x, noise, t), t, tokens, sentences).float(), x, t)
+    return flow_loss(network(mixed(x, noise, t), t, *given).float(), x, t)
 
 
 @torch.no_grad()
@@ -139,6 +150,13 @@ def fit_scale(network: FlowTransformer, x: Tensor) -> None:
     """Give the network the mean and the spread of each channel of data (N, C, H, W)."""
     network.mean.copy_(x.mean((0, 2, 3)))
     network.scale.copy_(x.std((0, 2, 3)).clamp(min=1e-3))
+
+
+@torch.no_grad()
+def fit_reference_scale(network: FlowTransformer, seen: Tensor) -> None:
+    """Give the network the mean and the spread of what is seen of the data (N, REFERENCE_WIDTH)."""
+    network.reference_mean.copy_(seen.mean(0))
+    network.reference_scale.copy_(seen.std(0).clamp(min=1e-3))
 
 
 @torch.no_grad()

@@ -17,7 +17,9 @@ from models.parts.attention import Attention, KeyValue, Norm, axial_rotary, rota
 from models.parts.prompt import PromptConfig, PromptReader
 
 FREQUENCIES = 128
-Prompts = tuple[list[KeyValue], Tensor, Tensor]  # of each layer; their mask (B, 1, 1, N + T); the sentence (B, D)
+Prompts = tuple[
+    list[KeyValue], Tensor, Tensor
+]  # of each layer; their mask (B, 1, 1, N + M); what it is all about (B, D)
 
 
 def time_features(t: Tensor) -> Tensor:
@@ -76,14 +78,14 @@ class TrunkLayer(nn.Module):
         self.table = nn.Parameter(torch.zeros(6, config.width))
 
     def keys_and_values(self, memory: Tensor) -> KeyValue:
-        """Of the prompt (B, T, D): the same at every step of sampling."""
+        """Of the prompt (B, M, D): the same at every step of sampling."""
         key, value = self.memory(memory).chunk(2, dim=-1)
         return self.attention.key_norm(self.attention.split(key)), self.attention.split(value)
 
     def forward(
         self, x: Tensor, shared: Tensor, rotary: tuple[Tensor, Tensor], prompt: KeyValue, mask: Tensor
     ) -> Tensor:
-        """x (B, N, D), shared (B, 6, D), mask (B, 1, 1, N + T)."""
+        """x (B, N, D), shared (B, 6, D), mask (B, 1, 1, N + M)."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (shared + self.table).unsqueeze(2).unbind(1)
         y = modulate(self.norm1(x), shift1, scale1)
         query = rotate(self.attention.queries(y), *rotary)
@@ -119,14 +121,18 @@ class Trunk(PromptReader):
     def encode(self, tokens: Tensor, sentence: Tensor) -> Prompts:
         """Prompts (B, T) and sentences (B, 512), for `transform`: the same at every step of sampling."""
         memory, mask = self.read(tokens, sentence)
-        mask = F.pad(mask, (self.grid**2, 0), value=True)  # of patches, then of the prompt
+        return self.remember(memory, mask, memory[:, 0])
+
+    def remember(self, memory: Tensor, mask: Tensor, summary: Tensor) -> Prompts:
+        """A memory (B, M, width), its mask (B, 1, 1, M) and its sum (B, width), as each layer reads them."""
+        mask = F.pad(mask, (self.grid**2, 0), value=True)  # of patches, then of the memory
         layers: list[TrunkLayer] = list(self.layers)  # type: ignore[arg-type]
-        return [layer.keys_and_values(memory) for layer in layers], mask, memory[:, 0]
+        return [layer.keys_and_values(memory) for layer in layers], mask, summary
 
     def condition(self, t: Tensor, prompts: Prompts) -> Tensor:
-        """Times (B,) in [0, 1] -> (B, width): what modulates every layer, and knows the sentence too."""
-        sentence = prompts[2]
-        return F.silu(self.time(time_features(t).type_as(sentence)) + sentence)
+        """Times (B,) in [0, 1] -> (B, width): what modulates every layer, and knows what it is all about."""
+        summary = prompts[2]
+        return F.silu(self.time(time_features(t).type_as(summary)) + summary)
 
     def transform(self, x: Tensor, condition: Tensor, prompts: Prompts) -> Tensor:
         """Patches (B, N, width) -> (B, N, width)."""

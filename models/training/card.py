@@ -30,6 +30,7 @@ def training_card(
         "seconds": round(run.budget.seconds),
         "collection": collection["name"],
         "collection_version": collection["version"],
+        **({"pixel_art": True} if collection.get("pixel_art") else {}),
         "figures": figures,
         **origin(before),
     }

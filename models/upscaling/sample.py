@@ -11,11 +11,12 @@ import torch
 from models.checkpoint import loaded
 from models.contract.message import Message
 from models.contract.sampling import OnStep, Output, Previews, Request, Unfit, as_pictures
+from models.contract.upscaling import LARGEST, TILE, UpscalingParams
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels, to_unit
 from models.parts.placed import placed
 from models.upscaling.network import Upscaler, shrunk
-from models.upscaling.spec import FACTOR, LARGEST, TILE, UpscalingConfig, UpscalingParams
+from models.upscaling.spec import FACTOR, UpscalingConfig
 
 
 class UpscalingSampler:

@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.autoencoders.shared_spec import SharpenedTraining
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
-from models.contract.tasks import IMAGE, SamplingParams, Sizes, Task, images, seed_field
+from models.contract.tasks import Task, images
 from models.contract.training_spec import MORE, BatchSize, EMADecay, PerceptualWeight
+from models.contract.upscaling import IMAGE_UPSCALING, UpscalingParams, upscaling_cost
 
 FACTOR = 4
-TILE = 128  # pixels of a side that are enlarged at once
-LARGEST = 4096  # pixels of a side, enlarged
 ITEMS_PER_SECOND = 40.0  # measured: crops of 32 px by the default network, over the speed of that machine
-
-
-class UpscalingParams(SamplingParams):
-    """A picture with more pixels. Nothing is left to chance."""
-
-    seed: int | None = seed_field(offered=False)
-    factor: Literal[2, 4] = Field(4, title="Factor", description="How many times as wide and as high")
-    pixel_art: bool = Field(
-        False, strict=True, title="Pixel art", description="Every pixel becomes a square, and nothing is added"
-    )
-
-    @model_validator(mode="after")
-    def one(self) -> UpscalingParams:
-        if self.count > 1:
-            raise ValueError("a picture is enlarged in one way only: ask for one")
-        return self
 
 
 class UpscalingConfig(BaseModel):
@@ -104,13 +87,6 @@ def picture_size(params: UpscalingTraining, card_of: Callable[[str], dict[str, A
     return params.size
 
 
-def upscaling_cost(params: UpscalingParams, sizes: Sizes) -> int:
-    """Tiles, of which one takes about as long as four pictures of a small model."""
-    (image,) = sizes[IMAGE]
-    across, down = (-(-int(image[side]) // TILE) for side in ("width", "height"))
-    return 1 if params.pixel_art else 4 * across * down
-
-
 FAMILIES = [
     Family(
         "image-upscaler",
@@ -118,7 +94,7 @@ FAMILIES = [
         "Held-out pictures made small, enlarged again, and as they were",
         tasks=(
             Task(
-                "image-upscaling",
+                IMAGE_UPSCALING,
                 "Enlarge",
                 UpscalingParams,
                 inputs=images(1, 1),

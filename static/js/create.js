@@ -1,4 +1,5 @@
 // The create page: submits jobs, shows them while they are drawn, survives a refresh.
+import { Canvas } from "./create/canvas.js";
 import { Inputs } from "./create/inputs.js";
 import { Jobs } from "./create/jobs.js";
 import { LiveFrame } from "./create/live.js";
@@ -18,6 +19,11 @@ if (form) {
   const request = new RequestForm(form, inputs, words.lost, (job) => jobs.add(job.id));
   const jobs = new Jobs(place, document.getElementById("ended"), (error) => request.show(error));
   jobs.onAgain((given) => request.submit(given));
+  const canvas = document.getElementById("canvas");
+  if (canvas) {
+    const painted = new Canvas(canvas, form, inputs);
+    request.alongside = () => painted.given();
+  }
   const live = document.getElementById("live");
   if (live) new LiveFrame(live, request);
   restoring(request, document.getElementById("differences"));

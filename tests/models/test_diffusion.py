@@ -20,7 +20,7 @@ from models.diffusion import train as training
 from models.diffusion.flow import as_wide, draw_times, flow_loss, mixed, solve, times
 from models.diffusion.network import FlowTransformer
 from models.diffusion.sample import FlowSampler, load, requests
-from models.diffusion.spec import FlowConfig, FlowTraining, problem
+from models.diffusion.spec import FlowConfig, FlowTraining, problem, tasks_of
 from models.parts.prompt import drop_prompts
 from models.parts.text import PAD, PromptEncoder, train_tokenizer
 from models.training.run import Run
@@ -31,10 +31,11 @@ SMALL |= {"text_vocabulary": 400, "size": 16, "patch": 4}
 
 
 @cache
-def network(outer_blocks: int = 0) -> FlowTransformer:
+def network(outer_blocks: int = 0, reference: bool = False) -> FlowTransformer:
     """A small one with weights that are not zero, so that every path has an effect."""
     torch.manual_seed(0)
-    made = FlowTransformer(FlowConfig(**SMALL, outer_blocks=outer_blocks, outer_width=16)).eval()
+    config = FlowConfig(**SMALL, outer_blocks=outer_blocks, outer_width=16, reference=reference)
+    made = FlowTransformer(config).eval()
     for parameter in made.parameters():
         if parameter.ndim >= 2:
             torch.nn.init.normal_(parameter, std=0.1)
@@ -221,6 +222,27 @@ def test_a_picture_is_drawn_again_the_nearer_the_less_strength(task: str, monkey
     drawn = [pixels(sampler, [asked(task, {"image": [given]}, strength=strength)])[0] for strength in (1.0, 0.4, 0.1)]
     far, nearer, near = (np.abs(each - given.pixels.astype(float)).mean() for each in drawn)
     assert far > 1.3 * nearer and nearer > 1.3 * near
+
+
+def test_a_picture_to_go_by_matters_by_itself_and_in_a_batch_of_others_without_one() -> None:
+    sampler, given = FlowSampler(network(reference=True), None, prompts()), picture(40, 30)
+    plain = asked("text-to-image", {}, steps=3)
+    led = asked("text-to-image", {"reference": [given]}, steps=3)
+    other = asked("text-to-image", {"reference": [picture(30, 40)]}, steps=3)
+    found = [pixels(sampler, [each])[0] for each in (plain, led, other)]
+    assert len({each.tobytes() for each in found}) == 3
+    assert np.abs(pixels(sampler, [plain, led, other]).astype(int) - np.stack(found)).max() <= 1
+    again = asked("image-variation", {"image": [given]}, strength=1.0, steps=3)
+    elsewhere = asked("image-variation", {"image": [picture(30, 40)]}, strength=1.0, steps=3)
+    assert not np.array_equal(pixels(sampler, [again]), pixels(sampler, [elsewhere])), "it goes by what is given"
+
+
+def test_only_a_checkpoint_that_was_trained_with_references_takes_one() -> None:
+    taking, plain = (tasks_of({"config": {**SMALL, "reference": yes}}) for yes in (True, False))
+    assert [task.name for task in taking if task.input("reference")] == [
+        task.name for task in plain if "prompt" in task.params.model_fields
+    ]
+    assert not any(task.input("reference") for task in plain)
 
 
 def test_what_one_leads_away_from_matters() -> None:

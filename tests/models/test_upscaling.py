@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from app.datasets.prepared import Item, write_prepared
 from models.contract.registry import families
 from models.contract.sampling import Request, Unfit
+from models.contract.upscaling import LARGEST, UpscalingParams
 from models.contract.values import Picture
 from models.data.pictures import open_collection
 from models.measure.effort import Effort
@@ -19,7 +20,7 @@ from models.upscaling import evaluate, sample
 from models.upscaling.degrade import made_small
 from models.upscaling.network import Upscaler, bicubic, shrunk
 from models.upscaling.sample import UpscalingSampler, load
-from models.upscaling.spec import LARGEST, UpscalingConfig, UpscalingParams, UpscalingTraining
+from models.upscaling.spec import UpscalingConfig, UpscalingTraining
 from models.upscaling.train import train
 
 SMALL = UpscalingConfig(width=8, blocks=2)

@@ -24,7 +24,7 @@ from models.contract.values import PICTURES, Picture, Value
 from workers.provenance import provenance
 
 TASKS = [(family, task) for family in families().values() for task in family.tasks]
-SHIPPED = [(model, task) for name, model in catalogue().items() if ships(name) for task in model.family.tasks]
+SHIPPED = [(model, task) for name, model in catalogue().items() if ships(name) for task in model.tasks]
 PROMPT = "a red fox"
 
 
@@ -79,6 +79,7 @@ def test_what_a_form_sends_is_a_request_which_its_work_gives_back(model: Checkpo
         request=request,
         params=params.model_dump(mode="json"),
         inputs={},
+        enlarge={},
         kept=kept(Picture(np.zeros((8, 8, 3), np.uint8))),
         output=Output(Picture(np.zeros((8, 8, 3), np.uint8))),
     )

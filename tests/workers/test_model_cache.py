@@ -44,5 +44,5 @@ def test_a_decoder_that_was_replaced_draws_at_once() -> None:
 
 
 def asked() -> tuple[str, object, int]:
-    task = service.get("emoji-transformer").family.tasks[0]
+    task = service.get("emoji-transformer").tasks[0]
     return task.name, task.params.model_validate({"prompt": "a fox"}), 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,8 +12,6 @@ from typing import Any
 
 import pytest
 import torch
-from fastapi.testclient import TestClient
-from PIL import Image
 from sqlalchemy import select
 
 from app.artworks.tables import Artwork
@@ -25,17 +22,15 @@ from app.datasets.schemas import DatasetIn
 from app.errors import Invalid
 from app.generations.tables import Generation
 from app.jobs.events import Event, PreviewEvent, ProgressEvent
-from app.main import create_app
 from app.media import signed, texts
 from app.settings import get_settings
 from app.storage import get_storage
 from app.training_runs import planning
-from app.users import service as users
-from app.users.schemas import UserIn
 from models.contract.preparation import PicturePreparation, Preparation
 from models.contract.registry import families
 from models.contract.values import MUSIC
 from tests.support import poet
+from tests.support.artist import client, picture, submit, upload, work
 from tests.support.poet import COST, NAME, OPENING, TASK, Poet, asked
 from workers import generate, lease, model_cache, settle
 from workers.training import collection
@@ -59,39 +54,6 @@ def studio(in_process: None, told: EmbeddedProvenance) -> Iterator[Poet]:
     with poet.published(get_settings().data / "checkpoints") as made:
         yield made
     model_cache._loaded.clear()
-
-
-def client(name: str) -> TestClient:
-    """A browser of a new user, in this process."""
-    with session_scope() as session:
-        user = users.create(session, UserIn(name=name, role="artist", password="correct horse"))
-        token = users.start_session(session, user)
-    made = TestClient(create_app(), base_url="http://127.0.0.1", headers={"Origin": "http://127.0.0.1"})
-    made.cookies.set("danqing_session", token)
-    return made
-
-
-def upload(browser: TestClient, name: str, content: bytes) -> str:
-    answer = browser.post("/api/v1/uploads", files={"file": (name, content)})
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()["id"])
-
-
-def picture(shade: int = 255, side: int = 8) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("RGB", (side, side), (shade, shade, shade)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def submit(browser: TestClient, request: dict[str, Any]) -> dict[str, Any]:
-    answer = browser.post("/api/v1/generations", json=request)
-    assert answer.status_code == 202, answer.text
-    return dict(answer.json())
-
-
-def work() -> None:
-    while generate.work_once("generation", "worker"):
-        pass
 
 
 def test_a_model_says_what_it_is_given_in_which_role_and_what_it_gives(studio: Poet) -> None:

@@ -76,6 +76,7 @@ class Style:
     hair: str  # the colour that is the hair's, if one always is
     parts: dict[str, Words]
     options: dict[str, Any] = field(default_factory=dict)
+    is_pixel_art: bool = False
     scale: int = 1  # drawn at so many times its size and averaged down
 
 
@@ -94,6 +95,7 @@ STYLES = {
             "mouth": {"happy": ("a smile", "微笑"), "sad": ("a sad mouth", "难过的嘴")},
         },
         {"glassesProbability": 25, "beardProbability": 15, "hatProbability": 12, "backgroundColor": BACKGROUNDS},
+        is_pixel_art=True,
     ),
     "open-peeps": Style(
         OPEN_PEEPS,
@@ -235,5 +237,6 @@ def build(name: str, folder: Path, cache: Path, check_cancelled: Callable[[], No
             "name": name,
             "title": style.title,
             "sources": [source(package) for package in (CORE, style.package)],
+            **({"pixel_art": True} if style.is_pixel_art else {}),
         },
     )

@@ -10,7 +10,7 @@ export class RequestForm {
       event.preventDefault();
       const button = form.querySelector("#submit");
       button.setAttribute("aria-disabled", "true"); // and not disabled, which would take the focus from it
-      await this.submit(this.withSeed(this.request()));
+      await this.submitWith(this.alongside);
       button.removeAttribute("aria-disabled");
     });
     form.querySelector("textarea")?.addEventListener("keydown", (event) => {
@@ -32,7 +32,7 @@ export class RequestForm {
   params() {
     const values = {};
     for (const input of this.form.elements) {
-      if (!input.name || input.disabled || input.closest("[data-role]")) continue;
+      if (!input.name || input.name.includes(".") || input.disabled || input.closest("[data-role]")) continue;
       if (input.dataset.type === "boolean") values[input.name] = input.checked;
       else if (input.value === "") continue;
       else values[input.name] = input.dataset.type ? Number(input.value) : input.value;
@@ -42,7 +42,9 @@ export class RequestForm {
 
   request() {
     const { model, task } = this.form.dataset;
-    return { model, task, params: { ...this.params(), ...this.inputs.weights() }, inputs: this.inputs.given() };
+    const size = Number(this.form.elements["enlarge.size"]?.value);
+    const enlarge = size ? { enlarge: { size, pixel_art: this.form.elements["enlarge.pixel_art"].checked } } : {};
+    return { model, task, params: { ...this.params(), ...this.inputs.weights() }, inputs: this.inputs.given(), ...enlarge };
   }
 
   // Where nobody gave a seed, that of the live frame is drawn, and the next frame has another.
@@ -51,6 +53,17 @@ export class RequestForm {
     given.params.seed = this.spareSeed;
     this.spareSeed = anySeed();
     return given;
+  }
+
+  // `alongside()` makes what else the request works from, by role.
+  async submitWith(alongside = async () => ({})) {
+    try {
+      const given = this.request();
+      const made = await alongside();
+      await this.submit(this.withSeed({ ...given, inputs: { ...given.inputs, ...made } }));
+    } catch (error) {
+      this.show(error instanceof TypeError ? new Error(this.lost) : error);
+    }
   }
 
   roll() {

@@ -19,6 +19,10 @@ export class Inputs {
     return Object.fromEntries(this.choosers.filter((chooser) => chooser.given().length).map((chooser) => [chooser.role, chooser.given()]));
   }
 
+  of(role) {
+    return this.choosers.find((chooser) => chooser.role === role);
+  }
+
   // These instead of what there is, in the roles that are named.
   take(given) {
     for (const chooser of this.choosers) if (given[chooser.role]?.length) chooser.take(given[chooser.role]);

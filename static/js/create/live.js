@@ -30,7 +30,7 @@ export class LiveFrame {
   }
 
   wanted() {
-    const given = this.request.request();
+    const { enlarge, ...given } = this.request.request(); // a frame is as it is drawn
     const path = this.request.form.dataset.path; // the parameter that spreads a job's works between its inputs
     given.params = { seed: this.request.spareSeed, ...given.params, count: 1, ...(path in given.params ? { [path]: false } : {}) };
     return JSON.stringify(given);
