@@ -1,14 +1,18 @@
 """Makes a checkpoint a model that artists see: `python -m models.import_checkpoint FOLDER CHECKPOINTS NAME`.
 
-The weights are read (safetensors only, hashes held, finite) and loaded into their architecture before anything is kept.
+The weights are read (hashes held, finite) and loaded into their architecture before anything is kept. FOLDER holds a
+checkpoint of ours, or what `models.adopt` makes one of.
 """
 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
+from models.adopt import adopt
 from models.contract.card import CheckpointError, read_card
 from models.contract.publication import publish
 from models.contract.registry import families
@@ -23,7 +27,12 @@ def main() -> int:
     parser.add_argument("--replace", action="store_true")
     arguments = parser.parse_args()
     try:
-        target = publish(arguments.folder, arguments.checkpoints, arguments.name, arguments.replace, prove=prove)
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = arguments.folder
+            if not (folder / "card.json").exists():
+                folder = Path(shutil.copytree(folder, Path(temporary) / "adopted"))
+                adopt(folder)
+            target = publish(folder, arguments.checkpoints, arguments.name, arguments.replace, prove=prove)
         if not families()[read_card(target)["family"]].tasks:
             print("It draws nothing by itself; other models may build on it", file=sys.stderr)
         print(target)

@@ -237,14 +237,20 @@ def read_files(folder: Path) -> list[str]:
     return [str(file) for file in card.get("files", {})]
 
 
-def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool) -> None:
-    """A checkpoint from its files, or from one zip of them. Raises Conflict, Invalid; nothing is kept then."""
+def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool, words: dict[str, str] | None = None) -> None:
+    """A checkpoint from its files, or from one zip of them, or from weights of another program. Raises Conflict,
+    Invalid; nothing is kept then.
+    """
     with tempfile.TemporaryDirectory(dir=get_settings().data, prefix=WRITING) as temporary:
         folder = Path(temporary) / "checkpoint"
         folder.mkdir()
         try:
             collect(folder, files)
-            publish(folder, get_settings().data / "checkpoints", name, replace, prove=prove)
+            if not (folder / "card.json").exists():
+                if not find_spec("torch"):
+                    raise CheckpointError("weights of another program can be imported only where torch is installed")
+                apart("models.adopt", folder)
+            publish(folder, get_settings().data / "checkpoints", name, replace, words, prove=prove)
         except CheckpointError as error:
             raise Invalid(
                 "The checkpoint cannot be imported: {reason}", reason=error.message, errors=[{"loc": ["body", "files"]}]
@@ -252,12 +258,16 @@ def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool) -> None:
 
 
 def prove(folder: Path) -> None:
-    """Load it as a worker would, in a process of its own: this one has no torch. Where none is installed, the first
-    worker that loads it will tell. Raises CheckpointError.
+    """Load it as a worker would. Where no torch is installed, the first worker that loads it will tell. Raises
+    CheckpointError.
     """
-    if find_spec("torch") is None:
-        return
-    command = [sys.executable, "-m", "models.prove", str(folder.resolve())]
+    if find_spec("torch"):
+        apart("models.prove", folder)
+
+
+def apart(module: str, folder: Path) -> None:
+    """Run what needs torch in a process of its own: this one has none. Raises CheckpointError."""
+    command = [sys.executable, "-m", module, str(folder.resolve())]
     try:
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PROOF_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:

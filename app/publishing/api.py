@@ -11,7 +11,7 @@ from app.checkpoints import service as checkpoints
 from app.checkpoints.api import Name
 from app.checkpoints.schemas import CardOut
 from app.errors import Invalid
-from app.publishing import service
+from app.publishing import service, starters
 from app.training_runs.api import CONFLICT, Existing
 from app.training_runs.schemas import PublicationIn
 from app.users.deps import Admin
@@ -35,12 +35,14 @@ FORM = {
     "/checkpoints",
     tags=["checkpoints"],
     status_code=status.HTTP_201_CREATED,
-    summary="Import a checkpoint: card.json, model.safetensors and what the card lists, or one zip of them",
+    summary="Import a checkpoint: its files, one zip of them, or the weights of another program",
     openapi_extra={"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": FORM}}}},
     responses={409: {"description": "The name is taken"}},
 )
 async def import_checkpoint(admin: Admin, request: Request, response: Response) -> CardOut:
-    """Weights are safetensors by content, and never unpickled; a worker that loads them checks the architecture."""
+    """card.json, model.safetensors and what the card lists; or one safetensors file, or `.param` and `.bin` of ncnn, of
+    an upscaler as Real-ESRGAN has them. Nothing is unpickled; all is loaded once before anybody sees it.
+    """
     async with IMPORTING.place(admin.id), request.form(max_files=checkpoints.MAX_FILES, max_fields=10) as form:
         files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
         name, replace = form.get("name"), form.get("replace", "false")
@@ -48,6 +50,21 @@ async def import_checkpoint(admin: Admin, request: Request, response: Response) 
             raise Invalid("The form needs a name and files", errors=[{"loc": ["body", "files" if name else "name"]}])
         opened = [(file.filename or "", file.file) for file in files]
         card = await IMPORTING.in_thread(partial(service.add, name, opened, replace == "true"))
+    response.headers["Location"] = f"/api/v1/checkpoints/{name}"
+    return CardOut.of(name, card)
+
+
+@router.post(
+    "/checkpoints/starters/{name}",
+    tags=["checkpoints"],
+    status_code=status.HTTP_201_CREATED,
+    summary="Fetch a model that others have published",
+    responses={409: {"description": "It is here already"}},
+)
+@lane(IMPORTING)
+def fetch_starter(admin: Admin, response: Response, name: starters.StarterName) -> CardOut:
+    """Answers when artists see it."""
+    card = starters.fetch(name)
     response.headers["Location"] = f"/api/v1/checkpoints/{name}"
     return CardOut.of(name, card)
 

@@ -9,7 +9,7 @@ from app.checkpoints import service as checkpoints
 from app.checkpoints.api import Name
 from app.checkpoints.figures import arranged
 from app.database import session_scope
-from app.publishing import service
+from app.publishing import service, starters
 from app.training_runs import service as training_runs
 from app.users.deps import Admin, User
 from app.web.routing import Router
@@ -20,7 +20,11 @@ router = Router()
 
 @router.get("/models")
 def index(request: Request, user: User) -> Response:
-    return render(request, "checkpoints/index.html", {"models": checkpoints.checkpoints().values()})
+    return render(
+        request,
+        "checkpoints/index.html",
+        {"models": checkpoints.checkpoints().values(), "starters": starters.absent() if user.is_admin else {}},
+    )
 
 
 @router.get("/models/{name}")

@@ -14,9 +14,11 @@ from app.training_runs import service as training_runs
 from app.training_runs.schemas import PublicationIn, TrainingRunOut
 
 
-def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool) -> dict[str, Any]:
-    """From files of a stranger; returns the card. Raises Conflict, Invalid."""
-    checkpoints.add(name, files, replace)
+def add(
+    name: str, files: list[tuple[str, BinaryIO]], replace: bool, words: dict[str, str] | None = None
+) -> dict[str, Any]:
+    """From files of a stranger; returns the card, with these `words`. Raises Conflict, Invalid."""
+    checkpoints.add(name, files, replace, words)
     distribution.announce(name)
     return replaced(name)
 

@@ -341,9 +341,25 @@ def checkpoint_export(name: str, file: Annotated[Path, typer.Argument(help="The 
     typer.echo(file)
 
 
+@checkpoint_cli.command("fetch")
+def checkpoint_fetch(name: Annotated[str, typer.Argument(help="One that others have published")]) -> None:
+    """Fetch a public model and make it one that artists see."""
+    from app.publishing import starters
+
+    if name not in starters.STARTERS:
+        fail(f"NAME is one of {', '.join(starters.STARTERS)}", 2)
+    try:
+        starters.fetch(name)
+    except DomainError as error:
+        fail(error.in_full)
+    typer.echo(get_settings().data / "checkpoints" / name)
+
+
 @checkpoint_cli.command("import")
 def checkpoint_import(
-    folder: Annotated[Path, typer.Argument(exists=True, help="Holds card.json and model.safetensors; or a zip of it")],
+    folder: Annotated[
+        Path, typer.Argument(exists=True, help="Holds a checkpoint; or a zip of it; or the weights of an upscaler")
+    ],
     name: str,
     replace: Annotated[bool, typer.Option(help="Take the place of the checkpoint of this name")] = False,
 ) -> None:
@@ -357,8 +373,8 @@ def checkpoint_import(
     with tempfile.TemporaryDirectory() as temporary:
         if folder.is_file():
             try:
-                with folder.open("rb") as zipped:
-                    service.collect(Path(temporary), [("", zipped)])
+                with folder.open("rb") as file:
+                    service.collect(Path(temporary), [(folder.name, file)])
             except (CheckpointError, DomainError) as error:
                 fail(str(error))
             folder = Path(temporary)

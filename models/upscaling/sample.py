@@ -15,7 +15,7 @@ from models.contract.upscaling import LARGEST, TILE, UpscalingParams
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels, to_unit
 from models.parts.placed import placed
-from models.upscaling.network import Upscaler, shrunk
+from models.upscaling.network import Upscaler, shrunk, upscaler
 from models.upscaling.spec import FACTOR, UpscalingConfig
 
 
@@ -26,7 +26,7 @@ class UpscalingSampler:
 
     def __init__(self, network: Upscaler) -> None:
         self.network = network
-        self.device = network.out.weight.device
+        self.device = network.device
         self.memory_bytes = sum(p.numel() * p.element_size() for p in network.parameters())
 
     @torch.inference_mode()
@@ -74,5 +74,5 @@ def previews(made: Pixels) -> Previews:
 
 def load(folder: Path, device: torch.device, published: Path | None = None) -> UpscalingSampler:
     """Raises CheckpointError when the checkpoint is broken or another one."""
-    network, _ = loaded(folder, lambda config: Upscaler(UpscalingConfig(**config)))
+    network, _ = loaded(folder, lambda config: upscaler(UpscalingConfig(**config)))
     return UpscalingSampler(placed(network, device))

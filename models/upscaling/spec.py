@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -15,6 +15,7 @@ from models.contract.training_spec import MORE, BatchSize, EMADecay, PerceptualW
 from models.contract.upscaling import IMAGE_UPSCALING, UpscalingParams, upscaling_cost
 
 FACTOR = 4
+SEEN = 48  # pixels; a tile of 23 dense blocks then differs from the whole by a 255th at most
 ITEMS_PER_SECOND = 40.0  # measured: crops of 32 px by the default network, over the speed of that machine
 
 
@@ -23,13 +24,26 @@ class UpscalingConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    architecture: Literal["residual", "compact", "rrdb"] = Field(
+        "residual", description="Residual blocks of our own, or as in Real-ESRGAN: plain convolutions, or dense blocks"
+    )
     width: int = Field(64, ge=8, le=512, multiple_of=4, description="Channels at the size that is given")
-    blocks: int = Field(8, ge=1, le=64, description="Residual blocks of two convolutions")
+    blocks: int = Field(8, ge=1, le=64, description="Residual blocks, plain convolutions, or dense blocks")
+    growth: int = Field(32, ge=4, le=128, description="Channels that a convolution of a dense block adds")
 
     @property
     def reach(self) -> int:
-        """Pixels around a pixel that decide what it becomes."""
-        return 2 * self.blocks + 3
+        """Pixels around a pixel that decide what it becomes: of dense blocks those that do so visibly."""
+        return {"residual": 2 * self.blocks + 3, "compact": self.blocks + 3, "rrdb": SEEN}[self.architecture]
+
+    @property
+    def work(self) -> int:
+        """Products that a pixel of the small picture takes."""
+        square = 9 * self.width**2
+        if self.architecture != "rrdb":
+            return square * self.blocks * (2 if self.architecture == "residual" else 1)
+        dense = 9 * sum((self.width + i * self.growth) * (self.growth if i < 4 else self.width) for i in range(5))
+        return 3 * self.blocks * dense + square * (2 + 4 + 16 + 16)
 
 
 class UpscalingTraining(SharpenedTraining):
@@ -74,10 +88,11 @@ class UpscalingTraining(SharpenedTraining):
 def cost(params: UpscalingTraining) -> TrainingCost:
     """Every block works at the small size; the feature losses at the large one."""
     n, usual = params.network, UpscalingTraining()
-    share = n.width**2 * n.blocks * params.crop**2 / (usual.network.width**2 * usual.network.blocks * usual.crop**2)
+    share = n.work * params.crop**2 / (usual.network.work * usual.crop**2)
+    maps = {"residual": 1, "compact": 1, "rrdb": 5}[n.architecture]  # that a block keeps
     without = TrainingCost(
         fixed_bytes=480 * 2**20,
-        item_bytes=params.crop**2 * (n.width * n.blocks * 25 + FACTOR**2 * 1800),
+        item_bytes=params.crop**2 * (n.width * n.blocks * maps * 25 + FACTOR**2 * 1800),
         items_per_second=ITEMS_PER_SECOND / share,
     )
     return params.cost_of(FACTOR * params.crop, without)
@@ -103,6 +118,7 @@ FAMILIES = [
             ),
         ),
         sampler="models.upscaling.sample",
+        adopter="models.upscaling.adopt",
         training=UpscalingTraining,
         trainer="models.upscaling.train",
         evaluator="models.upscaling.evaluate",

@@ -27,7 +27,7 @@ from models.training.schedule import mixed_precision, set_learning_rate, step_ge
 from models.training.start import load_start_weights, start_checkpoint
 from models.training.state import Part
 from models.upscaling.degrade import made_small
-from models.upscaling.network import Upscaler, bicubic
+from models.upscaling.network import bicubic, upscaler
 from models.upscaling.spec import FACTOR, UpscalingTraining
 
 MEASURED, SHOWN = 48, 6  # held-out pictures
@@ -36,7 +36,7 @@ MEASURED, SHOWN = 48, 6  # held-out pictures
 def train(params: UpscalingTraining, data: Collection, run: Run) -> None:
     """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself."""
     torch.manual_seed(run.seed)
-    network = placed(Upscaler(params.network), run.device)
+    network = placed(upscaler(params.network), run.device)
     before = start_checkpoint(params.start_from, run)
     load_start_weights(network, before)
     optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=0)

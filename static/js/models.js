@@ -1,4 +1,4 @@
-// Imports a checkpoint: a zip that another studio has exported, or the files of one.
+// Imports a checkpoint, from files or from those that others have published.
 import { base } from "./base.js";
 import { call, told } from "./api.js";
 
@@ -16,6 +16,24 @@ form?.addEventListener("submit", async (event) => {
   button.textContent = words.busy;
   try {
     const made = await call("POST", "/checkpoints", new FormData(form));
+    location.assign(`${base}/models/${made.name}`);
+  } catch (error) {
+    problem.textContent = told(error, words.lost);
+    button.removeAttribute("aria-disabled");
+    button.textContent = before;
+  }
+});
+
+document.getElementById("starters")?.addEventListener("click", async ({ target }) => {
+  const button = target.closest("[data-starter]");
+  if (!button || button.getAttribute("aria-disabled")) return;
+  const [words, problem] = [target.closest("ul").dataset, target.closest("li").querySelector(".error")];
+  const before = button.textContent;
+  problem.textContent = "";
+  button.setAttribute("aria-disabled", "true");
+  button.textContent = words.busy;
+  try {
+    const made = await call("POST", `/checkpoints/starters/${button.dataset.starter}`);
     location.assign(`${base}/models/${made.name}`);
   } catch (error) {
     problem.textContent = told(error, words.lost);

@@ -1,14 +1,22 @@
 """The upscaler: tiles without seams, pixel art by whole pixels, small pictures as the world makes them."""
 
+import re
+import struct
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import save_file
+from torch import nn
 
 from app.datasets.prepared import Item, write_prepared
+from models.adopt import adopt
+from models.contract.card import CheckpointError
 from models.contract.registry import families
 from models.contract.sampling import Request, Unfit
 from models.contract.upscaling import LARGEST, UpscalingParams
@@ -18,19 +26,20 @@ from models.measure.effort import Effort
 from models.training.run import Run
 from models.upscaling import evaluate, sample
 from models.upscaling.degrade import made_small
-from models.upscaling.network import Upscaler, bicubic, shrunk
+from models.upscaling.network import Upscaler, bicubic, shrunk, upscaler
 from models.upscaling.sample import UpscalingSampler, load
 from models.upscaling.spec import UpscalingConfig, UpscalingTraining
 from models.upscaling.train import train
 
 SMALL = UpscalingConfig(width=8, blocks=2)
+RRDB_NAMES = ("body.0.rdb1.conv1.weight", "conv_last.weight")
 
 
 @cache
 def network() -> Upscaler:
     """A small one with weights that are not zero, so that every path has an effect."""
     torch.manual_seed(0)
-    made = Upscaler(SMALL).eval()
+    made = upscaler(SMALL).eval()
     for parameter in made.parameters():
         torch.nn.init.normal_(parameter, std=0.15)
     return made.requires_grad_(False)
@@ -47,8 +56,8 @@ def enlarged(given: np.ndarray, **params: int | bool) -> np.ndarray:
 
 def test_a_new_network_enlarges_as_the_filter_does() -> None:
     x = torch.rand(1, 3, 8, 12) * 2 - 1
-    assert torch.equal(Upscaler(UpscalingConfig())(x), bicubic(x)) and bicubic(x).shape == (1, 3, 32, 48)
-    parameters = sum(weight.numel() for weight in Upscaler(UpscalingConfig()).parameters())
+    assert torch.equal(upscaler(UpscalingConfig())(x), bicubic(x)) and bicubic(x).shape == (1, 3, 32, 48)
+    parameters = sum(weight.numel() for weight in upscaler(UpscalingConfig()).parameters())
     assert 550_000 < parameters < 650_000
 
 
@@ -118,3 +127,101 @@ def test_it_learns_and_is_measured_beside_the_filter(tmp_path: Path) -> None:
     assert figures["clean_psnr_db"] > figures["clean_psnr_bicubic_db"] + 0.5
     assert figures["clean_feature_distance"] < figures["clean_feature_distance_bicubic"]
     assert shown.shape == (4 * 64, 6 * 64, 3)
+
+
+def of_real_esrgan(architecture: str) -> Upscaler:
+    torch.manual_seed(0)
+    config = {"architecture": architecture, "width": 8, "blocks": 2, "growth": 4}
+    return upscaler(UpscalingConfig.model_validate(config)).eval().requires_grad_(False)
+
+
+def first_names(name: str) -> str:
+    """What ESRGAN called the layers at first."""
+    for now, before in (
+        (r"^body\.(\d)\.rdb(\d)\.conv(\d)\.", r"model.1.sub.\1.RDB\2.conv\3.0."),
+        (r"^conv_body\.", "model.1.sub.2."),
+        *((rf"^{layer}\.", f"model.{i}.") for layer, i in FIRST.items()),
+    ):
+        name = re.sub(now, before, name)
+    return name
+
+
+FIRST = {"conv_first": 0, "conv_up1": 3, "conv_up2": 6, "conv_hr": 8, "conv_last": 10}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "renamed"),
+    [("compact", str), ("compact", "params.{}".format), ("rrdb", "params_ema.{}".format), ("rrdb", first_names)],
+)
+def test_weights_of_real_esrgan_are_known_by_their_names(
+    architecture: str, renamed: Callable[[str], str], tmp_path: Path
+) -> None:
+    made = of_real_esrgan(architecture)
+    tensors = {renamed(name): tensor for name, tensor in made.state_dict().items()}
+    save_file(tensors, tmp_path / "foreign.safetensors")
+    adopt(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["card.json", "model.safetensors", "samples.png"]
+    found = load(tmp_path, torch.device("cpu")).network
+    x = torch.rand(1, 3, 6, 7) * 2 - 1
+    assert found.config.model_dump(exclude={"growth"}) == made.config.model_dump(exclude={"growth"})
+    assert torch.allclose(found(x), made(x), atol=1e-2)
+
+
+@pytest.mark.parametrize("architecture", ["compact", "rrdb"])
+@pytest.mark.parametrize("halves", [True, False])
+def test_networks_of_ncnn_are_read(architecture: str, halves: bool, tmp_path: Path) -> None:
+    made = of_real_esrgan(architecture)
+    lines, numbers = ["7767517", "0 0", "Input in 0 1 data"], b""
+    for name, layer in made.named_modules():
+        if isinstance(layer, nn.Conv2d):
+            weight, bias = layer.weight.numpy(), layer.bias.numpy()  # type: ignore[union-attr]
+            options = f"0={len(weight)} 1=3 4=1 5=1 6={weight.size}"
+            lines.append(f"Convolution {name} 1 1 a b {options} 9=2 -23310=1,2.000000e-01")
+            kept = weight.astype("<f2").tobytes() if halves else weight.astype("<f4").tobytes()
+            numbers += struct.pack("<I", 0x01306B47 if halves else 0) + kept + b"\0" * (-len(kept) % 4)
+            numbers += bias.astype("<f4").tobytes()
+        if isinstance(layer, nn.PReLU):
+            lines.append(f"PReLU {name} 1 1 a b 0={layer.weight.numel()}")
+            numbers += layer.weight.numpy().astype("<f4").tobytes()
+    lines.append("BinaryOp last 2 1 a b output")
+    (tmp_path / "net.param").write_text("\n".join(lines) + "\n")
+    (tmp_path / "net.bin").write_bytes(numbers)
+    adopt(tmp_path)
+    x = torch.rand(1, 3, 6, 7) * 2 - 1
+    assert torch.allclose(load(tmp_path, torch.device("cpu")).network(x), made(x), atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"a.safetensors": {"body.0.weight": (4, 3, 3, 3)}}, "not known here"),
+        ({"a.safetensors": {"conv_first.weight": (8, 12, 3, 3)} | dict.fromkeys(RRDB_NAMES, (4, 8, 3, 3))}, "another"),
+        ({"a.safetensors": {f"body.{i}.weight": (12, 12, 3, 3) for i in range(3)}}, "another factor"),
+        ({"a.safetensors": {f"body.{i}.weight": (48 if i == 4 else 4, 4, 3, 3) for i in range(5)}}, "not known here"),
+        ({"a.safetensors": b"no weights"}, "cannot be read|header|safetensors"),
+        ({"a.pth": b"\x80\x02}q\x00."}, "give card.json"),
+        ({"a.param": b"7767517\n0 0\nLSTM x 1 1 a b 0=1\n", "a.bin": b""}, "a layer LSTM"),
+        ({"a.param": b"7767517\n0 0\nPReLU x 1 1 a b 0=9\n", "a.bin": b"\0"}, "ends too soon"),
+        ({"a.param": b"7767517\n0 0\nPReLU x 1 1 a b 0=1\n", "a.bin": b"\0" * 8}, "more than its graph"),
+        ({"a.param": b"1\n", "a.bin": b""}, "no graph"),
+        ({"a.param": b"\xff", "a.bin": b""}, "cannot be read"),
+    ],
+)
+def test_other_weights_are_refused_with_the_reason(files: dict[str, Any], why: str, tmp_path: Path) -> None:
+    for name, content in files.items():
+        if isinstance(content, bytes):
+            (tmp_path / name).write_bytes(content)
+        else:
+            save_file({key: torch.zeros(shape) for key, shape in content.items()}, tmp_path / name)
+    with pytest.raises(CheckpointError, match=why):
+        adopt(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(files), "what was given stays"
+
+
+@pytest.mark.parametrize("architecture", ["compact", "rrdb"])
+def test_those_of_real_esrgan_have_no_seams_either(architecture: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sampler, given = UpscalingSampler(of_real_esrgan(architecture)), picture(40, 70)
+    request = Request("image-upscaling", UpscalingParams(), 0, {"image": [Picture(given)]})
+    whole = sampler.sample([request], lambda *_: None)[0].pixels.astype(int)
+    monkeypatch.setattr(sample, "TILE", 16)
+    assert np.abs(sampler.sample([request], lambda *_: None)[0].pixels - whole).max() <= 1

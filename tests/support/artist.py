@@ -11,14 +11,14 @@ from PIL import Image
 from app.database import session_scope
 from app.main import create_app
 from app.users import service as users
-from app.users.schemas import UserIn
+from app.users.schemas import Role, UserIn
 from workers import generate
 
 
-def client(name: str) -> TestClient:
+def client(name: str, role: Role = "artist") -> TestClient:
     """A browser of a new user, in this process."""
     with session_scope() as session:
-        user = users.create(session, UserIn(name=name, role="artist", password="correct horse"))
+        user = users.create(session, UserIn(name=name, role=role, password="correct horse"))
         token = users.start_session(session, user)
     made = TestClient(create_app(), base_url="http://127.0.0.1", headers={"Origin": "http://127.0.0.1"})
     made.cookies.set("danqing_session", token)

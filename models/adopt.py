@@ -1,0 +1,69 @@
+"""Makes a checkpoint of the weights of another program: `python -m models.adopt FOLDER`, in place.
+
+The folder holds one safetensors file, or a graph and numbers of ncnn; afterwards our card and weights instead. Says why
+it cannot as JSON. Pickled files are not read.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from models.checkpoint import read_weights, write_model
+from models.contract.card import CheckpointError
+from models.contract.registry import families
+from models.contract.safetensors_header import check_header
+from models.ncnn import read_ncnn
+from models.upscaling.adopt import in_order
+
+
+def adopt(folder: Path) -> None:
+    """Raises CheckpointError."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    tensors = weights_of(files)
+    for family in families().values():
+        adopter = importlib.import_module(family.adopter) if family.adopter else None
+        if adopter and (found := adopter.adopted(tensors)):
+            config, named = found
+            for path in files:
+                path.unlink()
+            write_model(folder, holding(named), {"family": family.name, "config": config})
+            adopter.sheet(folder).save(folder / "samples.png")
+            return
+    raise CheckpointError("these weights are for an architecture that is not known here")
+
+
+def weights_of(files: list[Path]) -> dict[str, Tensor]:
+    suffixes = [path.suffix for path in files]
+    if suffixes == [".safetensors"]:
+        check_header(files[0])
+        return read_weights(files[0])
+    if sorted(suffixes) == [".bin", ".param"]:
+        numbers, param = sorted(files, key=lambda path: path.suffix)
+        return in_order(read_ncnn(param, numbers))
+    raise CheckpointError("give card.json and model.safetensors, one safetensors file, or .param and .bin of ncnn")
+
+
+def holding(tensors: dict[str, Tensor]) -> nn.Module:
+    """A module with these tensors by their dotted names."""
+    whole = nn.Module()
+    for name, tensor in tensors.items():
+        *path, last = name.split(".")
+        place = whole
+        for part in path:
+            if part not in place._modules:
+                place.add_module(part, nn.Module())
+            place = place.get_submodule(part)
+        place.register_parameter(last, nn.Parameter(tensor.float(), requires_grad=False))
+    return whole
+
+
+if __name__ == "__main__":
+    try:
+        adopt(Path(sys.argv[1]))
+    except CheckpointError as error:
+        sys.exit(json.dumps(error.message.to_json()))
