@@ -29,6 +29,7 @@ from benchmarks.latents import sampling, sliding
 from benchmarks.load import load as under_load
 from benchmarks.peers.race import peers
 from benchmarks.training import cancelling, estimating, loop
+from benchmarks.upscaling import upscaling
 from benchmarks.works import add_works, works
 from models.transformer.sample import load, requests, sample_tokens
 from tests.app.test_datasets import drawing
@@ -206,6 +207,7 @@ def main(parts: list[str]) -> None:
                 "works": lambda: works(table),
                 "importing": lambda: importing(studio, table),
                 "sampling": lambda: sampling(table),
+                "upscaling": lambda: upscaling(table),
                 "sliding": lambda: sliding(client, table),
                 "training": lambda: loop(table),
                 "estimating": lambda: estimating(table),
