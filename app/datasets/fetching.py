@@ -230,7 +230,7 @@ def offer(session: Session, name: str) -> StarterOut:
     """One of them. Notes are written before a lock is let go, so the locks are looked at first."""
     if name in COLLECTIONS:
         busy = is_locked(place_of(name)) or is_locked(home_of(name))
-        found = pictures_offered(name)
+        found = prepared_offered(name)
     else:
         busy = is_locked(place_of(name))
         found = works_offered(session, name)
@@ -238,18 +238,18 @@ def offer(session: Session, name: str) -> StarterOut:
     if busy:
         return found.model_copy(update={"status": "fetching", "works": notes.get("works", 0)})
     # A run may have made pictures ready since a click failed; of works a part may be here.
-    if notes.get("error") and not (found.kind == "pictures" and found.status == "here"):
+    if notes.get("error") and not (name in COLLECTIONS and found.status == "here"):
         return found.model_copy(update={"status": "failed", "error": Message.from_json(notes["error"])})
     return found
 
 
-def pictures_offered(name: str) -> StarterOut:
+def prepared_offered(name: str) -> StarterOut:
     known = COLLECTIONS[name]
     return StarterOut(
         name=name,
         title=known.title,
-        kind="pictures",
-        size=known.size,
+        kind=known.medium,
+        size=known.size or None,
         needs_apt=known.needs_apt,
         status="here" if are_here(name) else "absent",
     )

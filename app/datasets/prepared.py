@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.contract.files import whole_folder
+from models.contract.values import TEXTS
 
 FORMAT = 1
 
@@ -33,6 +34,61 @@ class Item:
     mirrorable: bool = False
     recoloured: bool = False  # a variation made by us, left out of what is measured
     tags: list[str] = field(default_factory=list)  # what can be seen in it, one by one
+
+
+@dataclass
+class TextItem:
+    """One text of a collection. `form` is what its makers call its shape, where that is known."""
+
+    id: str
+    split: str
+    title: str
+    author: str
+    text: str
+    form: str = ""
+
+
+def write_texts(
+    folder: Path, items: Iterable[TextItem], card: dict[str, Any], files: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Write `items.jsonl`, `card.json` and what else is given by name; the folder appears whole or not at all.
+
+    Raises ValueError when there is no text.
+    """
+    with whole_folder(folder) as temporary:
+        splits = Counter[str]()
+        with (temporary / "items.jsonl").open("w", encoding="utf-8") as lines:
+            for item in items:
+                splits[item.split] += 1
+                lines.write(
+                    json.dumps({key: value for key, value in asdict(item).items() if value}, ensure_ascii=False)
+                )
+                lines.write("\n")
+        if not splits:
+            raise ValueError("the collection is empty")
+        for name, content in (files or {}).items():
+            (temporary / name).write_text(content, "utf-8")
+        version = digest_of([temporary / name for name in ("items.jsonl", *sorted(files or {}))])
+        card = {
+            "format": FORMAT,
+            "medium": TEXTS,
+            **card,
+            "count": splits.total(),
+            "splits": dict(splits),
+            "version": version,
+        }
+        (temporary / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1), "utf-8")
+    return card
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """SHA-256 of their contents, one after the other."""
+    digest = hashlib.sha256()
+    for path in files:
+        with path.open("rb") as content:
+            while block := content.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def write_prepared(
@@ -60,18 +116,14 @@ def write_prepared(
                 raise ValueError("the collection is empty")
             images.seek(0)
             write_header(images, (splits.total(), *shape))
-        digest = hashlib.sha256()
-        for name in ("images.npy", "items.jsonl"):
-            with (temporary / name).open("rb") as content:
-                while block := content.read(1 << 20):
-                    digest.update(block)
+        version = digest_of(temporary / name for name in ("images.npy", "items.jsonl"))
         card = {
             "format": FORMAT,
             **card,
             "count": splits.total(),
             "size": shape[0],
             "splits": dict(splits),
-            "version": digest.hexdigest(),
+            "version": version,
         }
         (temporary / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1), "utf-8")
     return card

@@ -192,13 +192,14 @@ def list_samples(run: Existing) -> SheetList:
     "/{run_id}/samples/{step}",
     summary="The sample sheet of a step",
     response_class=FileResponse,
-    responses={200: {"content": {"image/png": {}}}},
+    responses={200: {"content": {"image/png": {}, "text/plain": {}}}},
 )
 def get_sample(run: Existing, step: Annotated[int, Path(ge=0)]) -> FileResponse:
     found = dict(service.folder(run.id).sheets()).get(step)
     if found is None:
         raise NotFound("There is no sheet of this step")
-    return FileResponse(found, media_type="image/png", headers={"Cache-Control": "private, no-cache"})
+    media_type = "text/plain" if found.suffix == ".txt" else "image/png"
+    return FileResponse(found, media_type=media_type, headers={"Cache-Control": "private, no-cache"})
 
 
 @router.get("/{run_id}/log", summary="The end of the log", response_class=PlainTextResponse)

@@ -25,7 +25,7 @@ from app.web.parameters import Id, OptionalId, Text
 from app.web.routing import Router
 from app.web.templating import render
 from models.contract.registry import families
-from models.contract.values import PICTURES
+from models.contract.values import PICTURES, TEXTS
 
 router = Router(prefix="/train")
 SHOWN = 24
@@ -39,7 +39,7 @@ def index(request: Request, admin: Admin, cursor: Cursor = None) -> Response:
         found, more = service.page(session, decode(cursor), SHOWN)
         runs = [service.describe(run) for run in found]
         paused = pauses.is_paused(session, TRAINING)
-    covers = {run.id: [step for step, _ in service.folder(run.id).sheets()][-1:] for run in runs}
+    covers = {run.id: service.folder(run.id).covers()[-1:] for run in runs}
     context = {
         "families": families(),
         "runs": runs,
@@ -83,7 +83,7 @@ def new(
         "fields": [*form, *network],
         "preparation": grouped(family_of.preparation, "preparation"),
         "datasets": [each for each in found if each.kind == family_of.learns and each.accepted],
-        "collections": list(COLLECTIONS) if family_of.learns == PICTURES else [],
+        "collections": [name for name, each in COLLECTIONS.items() if each.medium == family_of.learns],
         "dataset": dataset,
         "checkpoints": checkpoints,
         "given": given | (beneath if start else {}),
@@ -130,6 +130,7 @@ def show(request: Request, admin: Admin, run_id: Id, other: OptionalId = None) -
         "caution": caution(described, family, card.get("figures", {})),
         "family": family.title if family else run.family,
         "draws": bool(family and family.tasks),
+        "texts": bool(family and family.learns == TEXTS),
         "sheet": family.sheet if family else "",
         "preparation": fields(family.preparation) if family else [],
         "facts": facts,

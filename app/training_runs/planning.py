@@ -23,7 +23,6 @@ from models.contract.fine_tuning import START, OtherShape, validated
 from models.contract.message import Message
 from models.contract.preparation import Preparation
 from models.contract.registry import families
-from models.contract.values import PICTURES
 
 NO_PAIRS = Message(
     "This family learns from things that are drawn in several styles: put each style in a "
@@ -165,10 +164,10 @@ def usable(family: str) -> list[str]:
 def source(session: Session, family: Family, dataset: str, size: int, fewest: int) -> tuple[str | None, str]:
     """(dataset id or None, name) of what a run is to see. Raises NotFound, Invalid."""
     if dataset in COLLECTIONS:
-        if family.learns != PICTURES:
+        if family.learns != COLLECTIONS[dataset].medium:
             raise invalid("dataset", why=OTHER_MEDIUM)
         own = COLLECTIONS[dataset].size
-        if own != size:
+        if own and own != size:
             why = Message(
                 "The pictures of {dataset} are {own} px; this model needs {size}", dataset=dataset, own=own, size=size
             )

@@ -20,7 +20,7 @@ from app.training_runs import planning
 from app.training_runs.schemas import Estimate
 from models.contract.fine_tuning import START
 from models.contract.message import Message
-from models.contract.values import PICTURES
+from models.contract.values import PICTURES, TEXTS
 
 FEW, SOME, MANY = 10, 300, 1000  # pictures
 SMALL, LARGE = 32, 64  # sides that GANs draw
@@ -31,6 +31,7 @@ PAIRED = ("drawings", "emoji", "emoji-nine")  # starter collections that have th
 class Holding:
     """What a dataset holds: `captioned` of `count` works have a caption, the longer side is `side` pixels."""
 
+    medium: str
     count: int
     captioned: int
     side: int
@@ -62,24 +63,26 @@ class Recommendation:
 def holding(session: Session, dataset: str) -> Holding:
     """Of a dataset by its id, or of a starter collection by its name, which may not be here yet. Raises NotFound."""
     if dataset in COLLECTIONS:
-        return Holding(MANY, MANY, COLLECTIONS[dataset].size, dataset in PAIRED)
+        known = COLLECTIONS[dataset]
+        return Holding(known.medium, MANY, MANY, known.size, dataset in PAIRED)
     try:
         found = datasets.get(session, str(uuid.UUID(dataset)))
     except ValueError as error:
         raise NotFound("There is no such dataset") from error
     if found.kind != PICTURES:
-        return Holding(0, 0, 0, False)
+        return Holding(found.kind, datasets.described(session, found).accepted, 0, 0, False)
     columns = select(DatasetItem.width, DatasetItem.height, DatasetItem.caption)
     rows = session.execute(datasets.accepted(columns, found.id)).all()
     sides = [max(row.width or 0, row.height or 0) for row in rows]
     captioned = sum(bool(row.caption) for row in rows)
-    return Holding(len(rows), captioned, round(median(sides)) if sides else 0, datasets.has_pairs(session, found.id))
+    side = round(median(sides)) if sides else 0
+    return Holding(found.kind, len(rows), captioned, side, datasets.has_pairs(session, found.id))
 
 
 def recommendations(session: Session, dataset: str) -> list[Recommendation]:
     """One for each goal. Raises NotFound."""
     has = holding(session, dataset)
-    made = [from_words(has), from_chance(has), in_a_style(has), a_part(has)]
+    made = [goal(has) for goal in GOALS.get(has.medium, [])]
     trainable = planning.trainable()
     found = [each for each in made if each.family in trainable]
     for each in found:
@@ -149,6 +152,22 @@ def a_part(has: Holding) -> Recommendation:
             Message("It is the better, the more different pictures it sees; a thousand is a beginning.")
         )
     return made
+
+
+def verse(has: Holding) -> Recommendation:
+    made = Recommendation(
+        Message("Chinese verse"),
+        Message("Writes poems in the forms that yours have, with length and rhyme as they are due."),
+        family="verse-transformer",
+        preset="quick" if has.count < SOME else "good",
+    )
+    if has.count < MANY:
+        made.reasons.append(Message("Of few poems it learns few words: begin with a model that has read many."))
+    start_from(made)
+    return made
+
+
+GOALS = {PICTURES: [from_words, from_chance, in_a_style, a_part], TEXTS: [verse]}
 
 
 def too_few(has: Holding) -> Message:

@@ -19,6 +19,12 @@ class Preparation(BaseModel):
         return 2
 
 
+class TextPreparation(Preparation):
+    """Texts stay what they are. With `rhymes` the table of 平水韻 is kept beside them, by which verse is judged."""
+
+    rhymes: bool = False
+
+
 class PicturePreparation(Preparation):
     """Pictures become squares of the size that the family's parameters say."""
 

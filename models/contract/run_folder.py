@@ -58,6 +58,10 @@ class RunFolder:
         picture.save(temporary, "PNG")
         os.replace(temporary, self.samples / f"{step:08d}.png")
 
+    def keep_text(self, step: int, text: str) -> None:
+        """The same of texts."""
+        write_atomically(self.samples / f"{step:08d}.txt", text.encode())
+
     def watch(self, prompts: list[str]) -> None:
         """Keep what the pictures of a sheet are of."""
         write_atomically(self.path / "watched.json", json.dumps(prompts, ensure_ascii=False).encode())
@@ -97,9 +101,14 @@ class RunFolder:
         return curves(line for _, line in self.lines())
 
     def sheets(self) -> list[tuple[int, Path]]:
-        """(step, file) of the sample sheets, by step."""
-        found = self.samples.glob("*.png") if self.samples.is_dir() else []
-        return sorted((int(path.stem), path) for path in found if path.stem.isdigit() and not path.is_symlink())
+        """(step, file) of the sample sheets, pictures or texts, by step."""
+        found = self.samples.iterdir() if self.samples.is_dir() else []
+        named = (path for path in found if path.suffix in (".png", ".txt") and not path.is_symlink())
+        return sorted((int(path.stem), path) for path in named if path.stem.isdigit())
+
+    def covers(self) -> list[int]:
+        """Steps of which there is a picture."""
+        return [step for step, path in self.sheets() if path.suffix == ".png"]
 
     def watched(self) -> list[str]:
         """Prompts of the pictures of a sheet; none where they are from chance, or are not kept."""

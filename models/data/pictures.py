@@ -46,6 +46,10 @@ class Collection:
             dtype=np.int64,
         )
 
+    def count(self, split: str) -> int:
+        """Items that are measured: not the recoloured ones."""
+        return len(self.indices(split, recoloured=False))
+
     @cached_property
     def mirrorable(self) -> Tensor:
         """(N,) bool: which show the same thing from left to right."""

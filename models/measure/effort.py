@@ -11,6 +11,7 @@ import numpy as np
 
 from models.contract.message import Message
 from models.data.pictures import Collection, Indices
+from models.data.prepared import Prepared
 
 FEWEST = 16  # pictures; a figure of fewer says more about them than about the model
 PROBE = 8  # pictures by which one sees how long they take
@@ -48,9 +49,9 @@ class Effort:
         return max(FEWEST, min(wanted, int(self.seconds / max(a_picture, 1e-9))))
 
 
-def effort_for(data: Collection, seconds: float = math.inf) -> Effort:
-    """Compared is with held-out pictures, or where those are too few with those of the training."""
-    return Effort(max(len(data.indices(split, recoloured=False)) for split in ["train", *data.held_out[:1]]), seconds)
+def effort_for(data: Prepared, seconds: float = math.inf) -> Effort:
+    """Compared is with held-out works, or where those are too few with those of the training."""
+    return Effort(max(data.count(split) for split in ["train", *data.held_out[:1]]), seconds)
 
 
 def held_out(data: Collection) -> Indices:

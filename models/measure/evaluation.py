@@ -21,18 +21,20 @@ import torch
 from PIL import Image
 
 from models.checkpoint import ZOO, CheckpointError, find, read_card
+from models.contract.card import SAMPLES_OF_TEXTS
 from models.contract.files import write_atomically
 from models.contract.registry import families
-from models.data.pictures import Collection, open_collection
+from models.data.prepared import Prepared, open_prepared
 from models.measure.effort import TOO_FEW, effort_for
 
 
-def measure(folder: Path, data: Collection, published: Path = ZOO, seconds: float = math.inf) -> dict[str, Any]:
-    """Put figures and a contact sheet into a checkpoint's folder; returns the figures, {} where none are defined.
+def measure(folder: Path, data: Prepared, published: Path = ZOO, seconds: float = math.inf) -> dict[str, Any]:
+    """Put figures and a contact sheet, a picture or a text, into a checkpoint's folder; returns the figures, {} where
+    none are defined.
 
-    `published` is where the checkpoints that it builds on are looked for. In `seconds` fewer pictures are measured, and
-    of too few there are no figures, which the card then says. Raises CheckpointError, ImportError when the
-    packages of the extra `train` are missing.
+    `published` is where the checkpoints that it builds on are looked for. In `seconds` fewer works are measured, and of
+    too few there are no figures, which the card then says. Raises CheckpointError, ImportError when the packages of the
+    extra `train` are missing.
     """
     card = read_card(folder)
     module = families()[card["family"]].evaluator
@@ -40,9 +42,12 @@ def measure(folder: Path, data: Collection, published: Path = ZOO, seconds: floa
         return {}
     effort = effort_for(data, seconds)
     figures, sheet = importlib.import_module(module).evaluate(folder, data, published, effort)
-    buffer = io.BytesIO()
-    Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
-    write_atomically(folder / "samples.png", buffer.getvalue(), 0o644)
+    if isinstance(sheet, str):
+        write_atomically(folder / SAMPLES_OF_TEXTS, sheet.encode(), 0o644)
+    else:
+        buffer = io.BytesIO()
+        Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
+        write_atomically(folder / "samples.png", buffer.getvalue(), 0o644)
     text = json.dumps(
         {
             **{key: card[key] for key in card if key != "not_measured"},
@@ -70,7 +75,7 @@ def main() -> int:
         given = Path(arguments.name)
         folder = given if (given / "card.json").exists() else find(arguments.name, arguments.checkpoints)
         card = read_card(folder)
-        data = open_collection(arguments.datasets / (arguments.collection or card["collection"]))
+        data = open_prepared(arguments.datasets / (arguments.collection or card["collection"]))
         if data.card["version"] != card["collection_version"]:
             print("The collection is of another version than the one of the training", file=sys.stderr)
         with tempfile.TemporaryDirectory() as temporary:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from models.data.pictures import EpochOrder
+from models.data.pictures import Indices
 from models.training import parallel
 from models.training.ema import EMA
 from models.training.run import Run
@@ -52,6 +52,13 @@ def fit(
     return done
 
 
+class Order(Protocol):
+    """Which of `indices` each step sees, `batch` at a time."""
+
+    batch: int
+    indices: Indices
+
+
 def backward(
     run: Run,
     network: nn.Module,
@@ -92,7 +99,7 @@ def learn(
     network: nn.Module,
     optimizers: list[torch.optim.Optimizer],
     ema: EMA[Any],
-    order: EpochOrder,
+    order: Order,
     learning_rate: float,
     loss: Callable[[slice], Tensor],
 ) -> tuple[int, Metrics]:

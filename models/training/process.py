@@ -23,7 +23,8 @@ from models.contract.message import Message, MessageError
 from models.contract.recipe import read_recipe, remember
 from models.contract.registry import families
 from models.contract.run_folder import OUT_OF_MEMORY, describe
-from models.data.pictures import Collection, Unsuitable, open_collection
+from models.data.pictures import Unsuitable
+from models.data.prepared import Prepared, open_prepared
 from models.measure.effort import seconds_after
 from models.measure.evaluation import measure
 from models.training import parallel, signals
@@ -56,7 +57,7 @@ def options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def evaluate(data: Collection, run: Run) -> None:
+def evaluate(data: Prepared, run: Run) -> None:
     """Put what can be measured of the model into its card; the model stays a good one where that fails."""
     run.finish()
     run.beat("evaluating", progress=1.0)
@@ -93,7 +94,7 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
                 recipe.params.pop(name, None)
         if arguments.start_from:
             recipe.params[START] = arguments.start_from
-        data = open_collection(arguments.datasets / recipe.collection)
+        data = open_prepared(arguments.datasets / recipe.collection)
         if arguments.collection:
             recipe.card = {"title": data.card.get("title", data.card["name"])}
         params: Any = validated(family.training, recipe.params, cards(run))

@@ -139,12 +139,24 @@ function cutSheet() {
   });
 }
 
+// A sheet of texts is read, not looked at.
+const place = document.getElementById("samples");
+const text = document.getElementById("sheet-text");
+
+async function showText(address) {
+  [text.hidden, sheet.hidden] = [false, true];
+  const answer = await fetch(address);
+  if (answer.ok) text.textContent = await answer.text();
+}
+
 function showSheet() {
   const step = steps[timeline.value];
   if (step === undefined) return;
-  sheet.src = `${base}/api/v1/training-runs/${id}/samples/${step}`;
+  const address = `${base}/api/v1/training-runs/${id}/samples/${step}`;
+  if (place.dataset.texts !== undefined) showText(address);
+  else sheet.src = address;
   if (watched.children.length) cutSheet();
-  else showPrompts();
+  else if (place.dataset.texts === undefined) showPrompts();
   document.getElementById("sheet-step").textContent = `${words.at} ${new Intl.NumberFormat(language).format(step)}`;
   timeline.setAttribute("aria-valuetext", `${words.at} ${step}`);
 }

@@ -13,10 +13,15 @@ from PIL import Image
 
 from app.database import session_scope
 from app.datasets import prepare, service
+from app.datasets.collections import verse
 from app.datasets.schemas import DatasetIn
 from app.errors import Invalid, UnsupportedMedia
 from app.media import MEDIA, scores, texts
-from models.contract.preparation import PicturePreparation, Preparation
+from models.contract.preparation import PicturePreparation, Preparation, TextPreparation
+from models.data.pictures import Unsuitable
+from models.data.prepared import open_prepared
+from models.data.texts import Texts
+from models.verse.rhymes import Rhymes
 from tests.app.test_datasets import add, drawing, listed, zipped
 
 TUNE = [(60, 1.0), (62, 0.5), (64, 0.5), (67, 2.0)]
@@ -217,3 +222,26 @@ def test_files_and_rows_of_tables_are_works() -> None:
 
 def test_every_kind_says_how_large_its_items_are() -> None:
     assert {medium.unit for medium in MEDIA.values()} == {"px", "frames", "s", "characters"}
+
+
+@pytest.mark.usefixtures("in_process")
+def test_texts_are_prepared_as_they_are_with_rhymes_where_a_family_wants_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [{"text": f"白日依山盡，黃河入海流{i}。", "title": f"詩{i}", "author": "王之渙"} for i in range(12)]
+    with session_scope() as session:
+        dataset = service.create(session, None, DatasetIn(name="Poems", kind="texts")).id
+    lines = "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    assert add(dataset, ("poems.jsonl", lines.encode())).accepted == 12
+    taken = prepare.snapshot(dataset)
+    card = prepare.write(tmp_path / "plain", taken, 0, TextPreparation())
+    assert (card["medium"], card["count"], card["splits"]["held_out"]) == ("texts", 12, 2)
+    found = open_prepared(tmp_path / "plain")
+    assert isinstance(found, Texts) and found.items[0]["author"] == "王之渙" and found.items[0]["title"][0] == "詩"
+    assert {item["text"] for item in found.items} == {row["text"] for row in rows}
+    with pytest.raises(Unsuitable, match="rhymes"):
+        found.file("rhymes.json")
+    monkeypatch.setattr(verse, "table", lambda cache, check_cancelled: Rhymes({"上平聲一東": "東"}))
+    again = prepare.write(tmp_path / "verse", taken, 0, TextPreparation(rhymes=True))
+    other = open_prepared(tmp_path / "verse")
+    assert isinstance(other, Texts) and "東" in other.file("rhymes.json") and again["version"] != card["version"]

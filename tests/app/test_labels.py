@@ -81,11 +81,11 @@ def test_copies_of_a_picture_are_on_one_side_of_the_split() -> None:
     add(dataset, *((f"{number}-{size}.png", drawn(number, size)) for number in range(40) for size in (128, 64)))
     rows = prepare.snapshot(dataset).rows
     assert len(rows) == 80 and len({row.concept for row in rows}) == 40
-    held_out = pictures.kept_from_training(rows)
+    held_out = pictures.held_out(rows)
     assert len(held_out) == 2 and sum(row.concept in held_out for row in rows) == 4
 
 
 @pytest.mark.parametrize(("count", "kept"), [(1, 0), (2, 1), (9, 1), (10, 2), (39, 2), (40, 2), (100, 5)])
 def test_enough_is_held_out_to_be_measured(count: int, kept: int) -> None:
     rows = [Row(str(i), "", "", str(i)) for i in range(count)]
-    assert len(pictures.kept_from_training(rows)) == kept
+    assert len(pictures.held_out(rows)) == kept

@@ -16,7 +16,7 @@ from app.training_runs.schemas import TrainingRunIn
 
 
 def holding(count: int = 500, captioned: int | None = None, side: int = 512, paired: bool = False) -> Holding:
-    return Holding(count, count if captioned is None else captioned, side, paired)
+    return Holding("pictures", count, count if captioned is None else captioned, side, paired)
 
 
 @pytest.mark.parametrize(

@@ -8,28 +8,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.contract.values import PICTURES, TEXTS
+
 
 @dataclass(frozen=True)
-class Pictures:
-    """A collection of pictures whose sides have `size` pixels, and the module here that builds it."""
+class Collection:
+    """What training reads, and the module here that builds it; `size` is the side of pictures."""
 
     title: str
     size: int
     builder: str
     needs_apt: bool = False  # its package is one of Debian
+    medium: str = PICTURES
 
 
 COLLECTIONS = {
-    "drawings": Pictures("Emoji and colour icons", 64, "drawings"),
-    "large-drawings": Pictures("Large emoji and colour icons", 256, "drawings"),
-    "emoji": Pictures("Emoji", 64, "emoji"),
-    "emoji-nine": Pictures("Emoji in nine styles", 64, "emoji"),
-    "pixel-faces": Pictures("Pixel faces", 32, "portraits"),
-    "open-peeps": Pictures("Open peeps", 64, "portraits"),
-    "fashion-mnist": Pictures("Fashion-MNIST", 32, "fashion", needs_apt=True),
-    "clip-art": Pictures("Clip art", 64, "clipart", needs_apt=True),
-    "stamps": Pictures("Stamps", 64, "stamps", needs_apt=True),
-    "paintings": Pictures("Paintings", 64, "paintings", needs_apt=True),
+    "drawings": Collection("Emoji and colour icons", 64, "drawings"),
+    "large-drawings": Collection("Large emoji and colour icons", 256, "drawings"),
+    "emoji": Collection("Emoji", 64, "emoji"),
+    "emoji-nine": Collection("Emoji in nine styles", 64, "emoji"),
+    "pixel-faces": Collection("Pixel faces", 32, "portraits"),
+    "open-peeps": Collection("Open peeps", 64, "portraits"),
+    "fashion-mnist": Collection("Fashion-MNIST", 32, "fashion", needs_apt=True),
+    "clip-art": Collection("Clip art", 64, "clipart", needs_apt=True),
+    "stamps": Collection("Stamps", 64, "stamps", needs_apt=True),
+    "paintings": Collection("Paintings", 64, "paintings", needs_apt=True),
+    "verse": Collection("Chinese verse", 0, "verse", medium=TEXTS),
 }
 
 

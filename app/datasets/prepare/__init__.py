@@ -10,16 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app.datasets.prepare import pictures
+from app.datasets.prepare import pictures, texts
 from app.datasets.prepare.snapshot import Snapshot, snapshot
 from app.errors import Conflict, Invalid
 from models.contract.message import Message
 from models.contract.preparation import PicturePreparation, Preparation
-from models.contract.values import PICTURES
+from models.contract.values import PICTURES, TEXTS
 
 __all__ = ["Snapshot", "prepare", "snapshot", "write"]
 
-WRITERS: dict[str, Callable[..., dict[str, Any]]] = {PICTURES: pictures.write}
+WRITERS: dict[str, Callable[..., dict[str, Any]]] = {PICTURES: pictures.write, TEXTS: texts.write}
 
 
 def write(

@@ -11,12 +11,11 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from app.datasets.captions import tags_of
-from app.datasets.prepare.snapshot import Row, Snapshot, stored
+from app.datasets.prepare.snapshot import HELD_OUT_EVERY, Row, Snapshot, held_out, stored
 from app.datasets.prepared import Item, write_prepared
 from app.media.pixels import on_white
 from models.contract.preparation import Fit, PicturePreparation
 
-HELD_OUT_EVERY, FEWEST_HELD_OUT = 20, 2
 PATCHES = 2000  # in all, at least
 
 
@@ -30,7 +29,7 @@ def write(
     """Write the pictures as squares of `size` pixels; returns the card.
 
     Every 20th picture in the order of content is held out, with all other drawings of the same thing; see
-    `kept_from_training`. `check_cancelled` is called before each and may raise. Raises Conflict when a picture is
+    `held_out`. `check_cancelled` is called before each and may raise. Raises Conflict when a picture is
     gone.
     """
     card = {"name": folder.name, "title": taken.name, "dataset": taken.dataset, "dataset_version": taken.version}
@@ -45,19 +44,11 @@ def items(
     if fit == "patches":
         yield from patches(rows, size, mirror, check_cancelled)
         return
-    held_out = kept_from_training(rows)
+    apart = held_out(rows)
     for row in rows:
         check_cancelled()
-        split = "held_out" if row.concept in held_out else "train"
+        split = "held_out" if row.concept in apart else "train"
         yield described(row, row.digest, row.concept, split, mirror), square(stored(row.digest), size, fit)
-
-
-def kept_from_training(rows: list[Row]) -> set[str]:
-    """Every 20th concept; at least two, which a distance between sets needs, of ten or more, and one of two or more."""
-    concepts = list(dict.fromkeys(row.concept for row in rows))
-    fewest = FEWEST_HELD_OUT if len(concepts) >= 10 else 1
-    every = min(HELD_OUT_EVERY, len(concepts) // fewest)
-    return set(concepts[every - 1 :: every]) if len(concepts) > 1 else set()
 
 
 def described(row: Row, name: str, concept: str, split: str, mirror: bool) -> Item:
@@ -74,7 +65,7 @@ def patches(
     the training touches. No two windows show the same thing, also of drawings of one concept.
     """
     count = max(1, -(-PATCHES // len(rows)))
-    kept = kept_from_training(rows)
+    kept = held_out(rows)
     for row in rows:
         picture = on_white(stored(row.digest))
         width, height = picture.size
@@ -82,8 +73,8 @@ def patches(
             parts = [("held_out" if row.concept in kept else "train", (0, 0, width, height), count)]
         else:
             cut = width - max(1, width // 6)
-            held_out = max(1, count // HELD_OUT_EVERY)
-            parts = [("train", (0, 0, cut, height), count - held_out), ("held_out", (cut, 0, width, height), held_out)]
+            rest = max(1, count // HELD_OUT_EVERY)
+            parts = [("train", (0, 0, cut, height), count - rest), ("held_out", (cut, 0, width, height), rest)]
         random = np.random.default_rng(int(row.digest[:16], 16))
         for split, box, windows in parts:
             part = picture.crop(box)

@@ -13,6 +13,8 @@ from app.datasets.tables import DatasetItem
 from app.errors import Conflict, Invalid
 from app.storage import get_storage
 
+HELD_OUT_EVERY, FEWEST_HELD_OUT = 20, 2
+
 
 @dataclass(frozen=True)
 class Row:
@@ -61,3 +63,11 @@ def stored(digest: str) -> bytes:
         return get_storage().get(digest)
     except FileNotFoundError as error:
         raise Conflict("A work was deleted meanwhile; prepare the dataset again") from error
+
+
+def held_out(rows: list[Row]) -> set[str]:
+    """Every 20th concept; at least two, which a distance between sets needs, of ten or more, and one of two or more."""
+    concepts = list(dict.fromkeys(row.concept for row in rows))
+    fewest = FEWEST_HELD_OUT if len(concepts) >= 10 else 1
+    every = min(HELD_OUT_EVERY, len(concepts) // fewest)
+    return set(concepts[every - 1 :: every]) if len(concepts) > 1 else set()
