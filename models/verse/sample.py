@@ -110,7 +110,7 @@ class Work:
 
     @cached_property
     def opening(self) -> list[int]:
-        title = to_traditional(characters(self.params.title or ""))
+        title = to_traditional(characters(self.params.theme or ""))
         acrostic = to_traditional(characters(self.params.acrostic or ""))
         return opening(self.vocabulary, self.form.title, title, self.group, acrostic)
 
@@ -154,7 +154,7 @@ class Work:
 
     def remark(self) -> Message | None:
         """What of the request had no effect."""
-        asked = (self.params.title, self.params.first_line, self.params.acrostic)
+        asked = (self.params.theme, self.params.first_line, self.params.acrostic)
         given = "".join(to_traditional(characters(each or "")) for each in asked)
         unknown = "".join(dict.fromkeys(c for c in given if c not in self.vocabulary.numbers and not c.isascii()))
         if unknown:
@@ -273,12 +273,12 @@ class VerseSampler:
         """A poem of each form for a title each."""
         forms = self.vocabulary.forms[: 2 * len(titles)]
         asked = [
-            Request(TEXT_GENERATION, VerseParams(form=form, title=titles[i % len(titles)], script="traditional"), i)
+            Request(TEXT_GENERATION, VerseParams(form=form, theme=titles[i % len(titles)], script="traditional"), i)
             for i, form in enumerate(forms)
         ]
         made = self.sample(asked, lambda step, total, previews: None)
         parts = (
-            f"{form} · {request.params.title}\n{text(output)}"
+            f"{form} · {request.params.theme}\n{text(output)}"
             for form, request, output in zip(forms, asked, made, strict=True)
         )
         return "\n\n".join(parts) + "\n"

@@ -24,7 +24,7 @@ Verse = Annotated[PlainText, Field(max_length=500)]
 class VerseParams(SamplingParams):
     """A poem: its form, what it is of, and what is fixed of it before."""
 
-    title: Verse | None = Field(
+    theme: Verse | None = Field(
         None,
         title="Title or theme",
         description="What the poem is of",

@@ -22,6 +22,7 @@ from models.training.start import load_start_weights, start_checkpoint
 from models.training.state import Part
 from models.verse.learnt import FORMS, RHYMES, VOCABULARY, ByLength, Poems, Tables, batch, written
 from models.verse.network import VerseTransformer
+from models.verse.rhymes import Rhymes
 from models.verse.sample import VerseSampler
 from models.verse.spec import VerseTraining
 from models.verse.vocabulary import Vocabulary
@@ -81,12 +82,12 @@ def train(params: VerseTraining, data: Texts, run: Run) -> None:
 
 def poems_of(params: VerseTraining, data: Texts, before: Path | None) -> Poems:
     """With the vocabulary of the checkpoint before, if there is one."""
-    vocabulary = None
-    forms = data.file(FORMS) if (data.folder / FORMS).exists() else "[]"
-    if before is not None:
-        card = read_card(before)
-        vocabulary, forms = Vocabulary.read(read_text(before, VOCABULARY, card)), read_text(before, FORMS, card)
-    tables = Tables.read(forms, data.file(RHYMES))
+    rhymes = Rhymes.read(data.file(RHYMES))
+    if before is None:
+        return Poems(data, Tables.learnt(data, rhymes), params.rarest, None, params.network.vocabulary)
+    card = read_card(before)
+    vocabulary = Vocabulary.read(read_text(before, VOCABULARY, card))
+    tables = Tables.read(read_text(before, FORMS, card), str(rhymes))
     return Poems(data, tables, params.rarest, vocabulary, params.network.vocabulary)
 
 

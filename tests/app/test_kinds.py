@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from app.database import session_scope
-from app.datasets import prepare, service
-from app.datasets.collections import verse
+from app.datasets import prepare, rhymes, service
 from app.datasets.schemas import DatasetIn
 from app.errors import Invalid, UnsupportedMedia
 from app.media import MEDIA, scores, texts
@@ -21,7 +20,6 @@ from models.contract.preparation import PicturePreparation, Preparation, TextPre
 from models.data.pictures import Unsuitable
 from models.data.prepared import open_prepared
 from models.data.texts import Texts
-from models.verse.rhymes import Rhymes
 from tests.app.test_datasets import add, drawing, listed, zipped
 
 TUNE = [(60, 1.0), (62, 0.5), (64, 0.5), (67, 2.0)]
@@ -241,7 +239,7 @@ def test_texts_are_prepared_as_they_are_with_rhymes_where_a_family_wants_them(
     assert {item["text"] for item in found.items} == {row["text"] for row in rows}
     with pytest.raises(Unsuitable, match="rhymes"):
         found.file("rhymes.json")
-    monkeypatch.setattr(verse, "table", lambda cache, check_cancelled: Rhymes({"上平聲一東": "東"}))
+    monkeypatch.setattr(rhymes, "rhyme_table", lambda cache, check_cancelled: {"上平聲一東": "東"})
     again = prepare.write(tmp_path / "verse", taken, 0, TextPreparation(rhymes=True))
     other = open_prepared(tmp_path / "verse")
     assert isinstance(other, Texts) and "東" in other.file("rhymes.json") and again["version"] != card["version"]

@@ -25,6 +25,7 @@ from models.verse.rhymes import Rhymes, cilin
 from models.verse.sample import VerseSampler, load
 from models.verse.spec import VerseConfig, VerseParams, VerseTraining
 from models.verse.train import train
+from models.verse.tunes import learn_forms
 from models.verse.vocabulary import BEGIN, TITLE, UNKNOWN, Vocabulary
 
 QUATRAIN = "白日依山盡，黃河入海流。\n欲窮千里目，更上一層樓。"
@@ -181,8 +182,8 @@ def test_characters_that_nobody_knows_are_kept_and_said() -> None:
         ({"form": "五绝", "first_line": "太長的一句詩"}, "has 5 characters"),
         ({"form": "五绝", "acrostic": "一二三四五"}, "has 4 lines"),
         ({"form": "五绝", "first_line": "白日依山盡", "acrostic": "春"}, "does not begin"),
-        ({"title": "字" * 501}, "500"),
-        ({"title": "a\0b"}, "NUL"),
+        ({"theme": "字" * 501}, "500"),
+        ({"theme": "a\0b"}, "NUL"),
         ({"temperature": 0}, "0.1"),
     ],
 )
@@ -200,7 +201,7 @@ def test_what_does_not_fit_a_learnt_form_is_said() -> None:
 def test_a_poem_is_the_same_alone_and_among_others_and_another_by_another_seed() -> None:
     wanted: list[dict[str, Any]] = [
         {"form": "五绝"},
-        {"form": "七律", "title": "春夜", "tones": True},
+        {"form": "七律", "theme": "春夜", "tones": True},
         {"form": "對句"},
     ]
     wanted = [{"script": "traditional", **each} for each in wanted]
@@ -234,7 +235,7 @@ def collection(folder: Path, count: int = 60) -> Texts:
         text = f"{lines[0]}盡，{lines[1]}{last[0]}。\n{lines[2]}目，{lines[3]}{last[1]}。"
         items.append(TextItem(str(i), "held_out" if i % 10 == 9 else "train", "春夜", "somebody", text))
     items.append(TextItem("prose", "train", "", "", "This is no poem."))
-    files = {"rhymes.json": str(rhymes()), "forms.json": written([COUPLET])}
+    files = {"rhymes.json": str(rhymes())}
     write_texts(folder, items, {"name": "tiny"}, files)
     return open_texts(folder)
 
@@ -296,6 +297,22 @@ def test_a_collection_without_poems_or_rhymes_is_refused(tmp_path: Path) -> None
     write_texts(tmp_path / "prose", [TextItem("1", "train", "", "", "Prose.")], {"name": "prose"}, files)
     with pytest.raises(Unsuitable, match="no poems"):
         train(params, open_texts(tmp_path / "prose"), Run(tmp_path / "b", steps=1, echo=False))
+
+
+def test_the_form_of_a_tune_is_found_in_its_poems() -> None:
+    random, table = np.random.default_rng(0), cilin(rhymes())
+    plain = [c for c in vocabulary().characters if not table.groups_of.get(c)]
+
+    def sung(first: str, second: str, stray: bool) -> str:
+        middle = ["".join(random.choice(plain, 2)) for _ in range(4)]
+        lines = [middle[0] + first[0], middle[1] + first[1], middle[2][:1] + second[0], middle[3][:1] + second[1]]
+        return f"{lines[0]}，{lines[1]}。{lines[2]}{'春' * stray}，{lines[3]}。"
+
+    poems = [("對句", sung("東同" if i % 2 else "流樓", "動孔" if i % 3 else "州愁", i % 10 == 0)) for i in range(80)]
+    (form,) = learn_forms([*poems, ("罕見", "一。" * 5)], table)
+    assert (form.title, form.lines, form.stops) == ("對句", (3, 3, 2, 2), "，。，。")
+    assert form.rhymes == (frozenset({0, 1}), frozenset({2, 3}))
+    assert Tables.read(written([form]), str(rhymes())).forms["對句"] == form
 
 
 def test_words_of_a_vocabulary_come_back() -> None:

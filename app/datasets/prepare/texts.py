@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from app.datasets.collections import verse
+from app.datasets import rhymes
 from app.datasets.prepare.snapshot import Row, Snapshot, held_out, stored
 from app.datasets.prepared import TextItem, write_texts
 from app.media import texts
@@ -29,8 +29,8 @@ def write(
     card = {"name": folder.name, "title": taken.name, "dataset": taken.dataset, "dataset_version": taken.version}
     files = {}
     if wanted.rhymes:
-        files["rhymes.json"] = str(verse.table(get_settings().data / "packages", check_cancelled))
-        files["forms.json"] = json.dumps([])
+        table = rhymes.rhyme_table(get_settings().data / "packages", check_cancelled)
+        files["rhymes.json"] = json.dumps(table, ensure_ascii=False)
     return write_texts(folder, items(taken.rows, check_cancelled), card, files)
 
 
