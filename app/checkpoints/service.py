@@ -22,7 +22,7 @@ from zipstream import ZipStream
 from app.errors import Conflict, Invalid, NotFound
 from app.settings import ROOT, get_settings
 from app.zips import Limits, blocks_of, open_archive
-from models.contract.card import ZOO, CheckpointError, read_card
+from models.contract.card import SAMPLES, SAMPLES_OF_TEXTS, ZOO, CheckpointError, read_card
 from models.contract.family import Family
 from models.contract.files import WRITING
 from models.contract.message import Message
@@ -34,6 +34,7 @@ MAX_FILES, MAX_BYTES = 20, 8 * 2**30  # of an imported checkpoint
 PROOF_SECONDS = 300
 FIRST = ("image-variation", "image-interpolation", "image-upscaling")  # what is offered first on a work's page
 BLOCK = 1 << 20  # bytes that are copied at once
+LONGEST_SHOWN = 4000  # bytes of the texts that show what a model writes
 PACKED = 1100  # times smaller than it is, it may be packed: more than deflate can
 log = structlog.get_logger()
 
@@ -65,6 +66,15 @@ class Checkpoint:
         """Where it stands among others: previews last, what takes a prompt first, then by name."""
         takes_prompt = any("prompt" in task.params.model_fields for task in self.tasks)
         return bool(self.card.get("preview")), not takes_prompt, self.name
+
+    @property
+    def excerpt(self) -> str:
+        """The beginning of what it writes; empty where it makes pictures."""
+        path = self.folder / SAMPLES_OF_TEXTS
+        if not is_plain(path):
+            return ""
+        with path.open("rb") as samples:
+            return samples.read(LONGEST_SHOWN).decode("utf-8", "replace").rstrip("\ufffd")
 
     @property
     def seconds_in_all(self) -> float:
@@ -226,7 +236,7 @@ def archive(name: str) -> Iterator[bytes]:
         if not is_plain(folder / file):
             raise NotFound("The file {file} of {name} is missing: it cannot be exported", file=file, name=name)
     zipped = ZipStream(sized=False)
-    for file in dict.fromkeys([*files, "samples.png"]):
+    for file in dict.fromkeys([*files, SAMPLES, SAMPLES_OF_TEXTS]):
         if is_plain(folder / file):
             zipped.add_path(folder / file, file)
     return iter(zipped)

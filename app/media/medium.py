@@ -68,7 +68,7 @@ class Work(Protocol):
 @dataclass(frozen=True)
 class Words:
     """What people read of a medium: what works of it are called, that one `has_to_be` of it, what may be dropped into a
-    dataset and where captions come from, what its extent is; `item(work)` says what one is.
+    dataset and where captions come from, what its extent is; `item(work)` says what one is; to `make` one.
     """
 
     title: Message
@@ -77,6 +77,7 @@ class Words:
     extent: Message
     item: Callable[[Work], Message]
     captions: Message = CAPTIONS
+    make: Message = Message("Draw")
 
 
 def says_nothing(content: bytes) -> dict[str, Any]:

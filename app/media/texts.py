@@ -115,6 +115,7 @@ MEDIUM = Medium(
         Message(
             "Each file (.txt, .md) is one work, and so is each row of a table (.jsonl, .csv) with a “text” column."
         ),
+        Message("Write"),
     ),
     extent="characters",
     unit=Message("characters"),

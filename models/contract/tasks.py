@@ -25,7 +25,7 @@ def seed_field(**extra: Any) -> Any:
         le=MAX_SEED - 64,
         title="Seed",
         strict=True,
-        description="The same seed with the same settings gives the same picture; empty draws one at random",
+        description="The same seed with the same settings gives the same work; empty takes one at random",
         json_schema_extra=extra,
     )
 
@@ -36,7 +36,7 @@ class SamplingParams(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=False)
 
     seed: int | None = seed_field()
-    count: int = Field(1, ge=1, le=16, title="Count", description="How many pictures", strict=True)
+    count: int = Field(1, ge=1, le=16, title="Count", description="How many works", strict=True)
 
     @classmethod
     def in_part(cls, *parts: str) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from models.checkpoint import ZOO, CheckpointError, find, read_card
-from models.contract.card import SAMPLES_OF_TEXTS
+from models.contract.card import SAMPLES, SAMPLES_OF_TEXTS
 from models.contract.files import write_atomically
 from models.contract.registry import families
 from models.data.prepared import Prepared, open_prepared
@@ -47,7 +47,7 @@ def measure(folder: Path, data: Prepared, published: Path = ZOO, seconds: float 
     else:
         buffer = io.BytesIO()
         Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
-        write_atomically(folder / "samples.png", buffer.getvalue(), 0o644)
+        write_atomically(folder / SAMPLES, buffer.getvalue(), 0o644)
     text = json.dumps(
         {
             **{key: card[key] for key in card if key != "not_measured"},
