@@ -12,6 +12,7 @@ from app.artworks import listing, selection, service
 from app.artworks.schemas import ArtworkBrief, Ids
 from app.checkpoints import service as checkpoints
 from app.database import session_scope
+from app.gallery import reading
 from app.gallery.narrowing import Narrowed, parameters
 from app.generations import restoring
 from app.generations import service as generations
@@ -81,6 +82,7 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
         before, after = listing.neighbours(session, user, wanted, found.id)
         derived = service.made_from(session, user, found)
         request_again = restoring.restore(session, user, service.told(found)).request
+        text = reading.reading(found)
         sisters = generations.artworks_of_job(session, found.generation_id) if found.generation_id else []
     catalogue = checkpoints.catalogue()
     model = catalogue.get(found.model)
@@ -90,6 +92,7 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
         "artworks/show.html",
         {
             "work": found,
+            "text": text,
             "before": before,
             "after": after,
             "query": listed.query,

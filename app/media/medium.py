@@ -57,6 +57,9 @@ CAPTIONS = Message(
 )
 
 
+DRAW = Message("Draw")
+
+
 class Work(Protocol):
     """What is known of a work, an upload or an item without its file."""
 
@@ -77,7 +80,7 @@ class Words:
     extent: Message
     item: Callable[[Work], Message]
     captions: Message = CAPTIONS
-    make: Message = Message("Draw")
+    make: Message = DRAW
 
 
 def says_nothing(content: bytes) -> dict[str, Any]:
