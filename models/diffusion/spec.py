@@ -253,25 +253,36 @@ def outpainting_cost(params: OutpaintingParams, sizes: Sizes) -> int:
     return min(64, math.ceil((whole - width * height) / max(64, min(width, height)) ** 2 * 2))
 
 
+WORDS = (REFERENCE,)  # what a prompt may be given with
+
 TASKS = (
-    Task(TEXT_TO_IMAGE, "Text to image", FlowParams),
-    Task("image-to-image", "Draw a picture again", ImageToImageParams, inputs=(PICTURE,)),
+    Task(TEXT_TO_IMAGE, "Text to image", FlowParams, inputs=WORDS),
+    Task("image-to-image", "Draw a picture again", ImageToImageParams, inputs=(PICTURE, *WORDS)),
     Task("image-variation", "More like this", FlowVariationParams, inputs=images(1, 1)),
-    Task("inpainting", "Draw a part anew", InpaintingParams, inputs=(PICTURE, MASK), problem=other_sizes, keeps=True),
     Task(
-        "outpainting", "Draw beyond the edges", OutpaintingParams, inputs=(PICTURE,), cost=outpainting_cost, keeps=True
+        "inpainting",
+        "Draw a part anew",
+        InpaintingParams,
+        inputs=(PICTURE, MASK, *WORDS),
+        problem=other_sizes,
+        keeps=True,
+    ),
+    Task(
+        "outpainting",
+        "Draw beyond the edges",
+        OutpaintingParams,
+        inputs=(PICTURE, *WORDS),
+        cost=outpainting_cost,
+        keeps=True,
     ),
 )
 
 
 def tasks_of(card: dict[str, Any]) -> tuple[Task, ...]:
-    """One that was trained with reference pictures takes one wherever it takes words."""
-    if not card["config"].get("reference"):
+    """Only one that was trained with reference pictures takes one."""
+    if card["config"].get("reference"):
         return TASKS
-    return tuple(
-        replace(task, inputs=(*task.inputs, REFERENCE)) if issubclass(task.params, FlowParams) else task
-        for task in TASKS
-    )
+    return tuple(replace(task, inputs=tuple(each for each in task.inputs if each != REFERENCE)) for task in TASKS)
 
 
 FAMILIES = [

@@ -27,9 +27,10 @@ def rotary(length: int, head_width: int) -> Rotary:
 class CausalLayer(nn.Module):
     """Self-attention that sees what came before, then feed-forward."""
 
-    def __init__(self, width: int, heads: int, hidden: int) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.heads, self.head_width = heads, width // heads
+        self.dropout = nn.Dropout(dropout)
         self.norm1, self.norm2 = Norm(width), Norm(width)
         self.query_key_value = nn.Linear(width, 3 * width, bias=False)
         self.gain = nn.Parameter(torch.ones(2, 1, heads, 1, self.head_width))  # of queries and keys
@@ -64,8 +65,8 @@ class CausalLayer(nn.Module):
             assert position == 0 or length == 1, "later tokens come one at a time"
             key, value = cache.write(position, key, value)
         mixed = attend(query, key, value, mask, causal=length > 1 and mask is None)
-        x = x + self.out(mixed.transpose(1, 2).reshape(batch, length, width))
-        return x + self.down(F.relu(self.up(self.norm2(x))).square())
+        x = x + self.dropout(self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
+        return x + self.dropout(self.down(F.relu(self.up(self.norm2(x))).square()))
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
@@ -82,10 +83,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, causa
 class CausalTransformer(nn.Module):
     """Embedded tokens (B, N, D) -> what is known at each of them (B, N, D), normalised."""
 
-    def __init__(self, width: int, heads: int, hidden: int, layers: int, length: int) -> None:
+    def __init__(self, width: int, heads: int, hidden: int, layers: int, length: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.width, self.heads, self.length = width, heads, length
-        self.layers = nn.ModuleList(CausalLayer(width, heads, hidden) for _ in range(layers))
+        self.layers = nn.ModuleList(CausalLayer(width, heads, hidden, dropout) for _ in range(layers))
         self.norm = Norm(width)
         cosine, sine = rotary(length, width // heads)
         self.register_buffer("cosine", cosine, persistent=False)

@@ -40,6 +40,11 @@ def mixed_precision(device: torch.device) -> Iterator[None]:
         yield
 
 
+def seed_dropout(seed: int, step: int) -> None:
+    """What layers draw by themselves in a step depends on (seed, step) too."""
+    torch.manual_seed(int(np.random.SeedSequence(seed, spawn_key=(step, 1)).generate_state(1)[0]))
+
+
 def step_generator(seed: int, step: int) -> torch.Generator:
     """The one source of randomness of a step. Torch's CPU generator keeps 32 bits of a seed, so both are hashed."""
     return torch.Generator().manual_seed(int(np.random.SeedSequence(seed, spawn_key=(step,)).generate_state(1)[0]))

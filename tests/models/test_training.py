@@ -252,9 +252,10 @@ def test_a_run_that_diverges_goes_back_once_with_half_the_rate_and_then_stops(tm
 def test_larger_networks_are_said_to_take_longer(name: str) -> None:
     family = families()[name]
     assert family.training is not None and family.cost is not None
-    usual = family.training.model_validate({"autoencoder": "emoji-fsq"} if "transformer" in name else {})
+    builds_on = "autoencoder" in family.training.model_fields
+    usual = family.training.model_validate({"autoencoder": "emoji-fsq"} if builds_on else {})
     shape = usual.network  # type: ignore[attr-defined]
-    large = {"size": 256, "grid": 16, "width": 128}
+    large = {"size": 256, "grid": 16, "layers": 5 * getattr(shape, "layers", 1), "width": 128}
     larger = shape.model_copy(update=dict([next(each for each in large.items() if hasattr(shape, each[0]))]))
     slower = family.cost(usual.model_copy(update={"network": larger}))
     assert slower.items_per_second < family.cost(usual).items_per_second / 3.5

@@ -1,0 +1,41 @@
+"""Plays as a language model reads and writes them: a name in capitals, what is said, an empty line. Torch-free."""
+
+from __future__ import annotations
+
+import re
+
+SPEAKER = re.compile(r"^\*\*(.+?)\*\*\s*$")
+DIRECTION = re.compile(r"^_(.+)_$")
+HEADING = re.compile(r"^#+\s*(.+)$")
+
+
+def plain(text: str) -> str:
+    """Of a play in Markdown: headings between lines of their own, stage directions in brackets, speeches apart."""
+    made: list[str] = []
+    for line in text.splitlines():
+        line = line.strip()
+        if found := SPEAKER.match(line):
+            made += ["", found[1].upper()]
+        elif found := DIRECTION.match(line):
+            made += ["", f"[{found[1]}]"]
+        elif found := HEADING.match(line):
+            made += ["", found[1].upper() if len(found[1]) < 12 else found[1]]
+        elif line:
+            made.append(line.replace("_", ""))
+    return "\n".join(made).strip() + "\n"
+
+
+def speech(speaker: str, words: str) -> str:
+    """As it begins: nothing follows yet."""
+    return f"{speaker.strip().upper()}\n{words.strip()}"
+
+
+def is_name(line: str) -> bool:
+    """A line that says who speaks next."""
+    return bool(line) and line == line.upper() and any(c.isalpha() for c in line) and len(line) <= 40
+
+
+def speeches(text: str) -> int:
+    """How many have begun."""
+    parts = text.split("\n\n")
+    return sum(is_name(part.split("\n", 1)[0]) and "\n" in part for part in parts)

@@ -1,0 +1,178 @@
+"""Parameters and tasks of the language model; torch-free."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.contract.family import Family, Preset, TrainingCost
+from models.contract.fine_tuning import start_field
+from models.contract.preparation import TextPreparation
+from models.contract.tasks import PlainText, SamplingParams, Sizes, Task
+from models.contract.training_spec import MORE, AdamWRate, BatchSize, EMADecay, MuonRate, WeightDecay
+from models.contract.values import TEXTS
+
+TEXT_GENERATION = "text-generation"
+LONGEST_OPENING = 4000  # characters
+WINDOWS_PER_SECOND = 30.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
+TOKENS_A_UNIT = 64  # that cost as much as a picture of a small model
+
+Opening = Annotated[PlainText, Field(max_length=LONGEST_OPENING)]
+Name = Annotated[PlainText, Field(max_length=40)]
+
+
+class Written(SamplingParams):
+    """How freely it is written."""
+
+    temperature: float = Field(
+        0.8,
+        ge=0.1,
+        le=2,
+        allow_inf_nan=False,
+        title="Temperature",
+        description="Lower is more usual, higher more surprising",
+        json_schema_extra=MORE,
+    )
+    top_p: float = Field(
+        0.95,
+        ge=0.05,
+        le=1,
+        allow_inf_nan=False,
+        title="Top p",
+        description="Only the likeliest words that are together so probable",
+        json_schema_extra=MORE,
+    )
+
+
+class ContinuationParams(Written):
+    """A text that goes on from its beginning."""
+
+    opening: Opening | None = Field(
+        None,
+        title="Opening",
+        description="How it begins; the model goes on from there",
+        json_schema_extra={"widget": "prompt", "part": "subject"},
+    )
+    tokens: int = Field(256, ge=8, le=1024, title="Length", description="In tokens, of some four letters each")
+
+
+class DramaParams(Written):
+    """A scene: who speaks first, what is said, and who may answer."""
+
+    speaker: Name = Field(
+        "HAMLET", title="First speaker", description="The name of who begins", json_schema_extra={"part": "subject"}
+    )
+    opening: Opening | None = Field(None, title="Opening", description="The first words that are spoken")
+    others: str = Field(
+        "",
+        max_length=200,
+        title="Other speakers",
+        description="Names of who may answer, separated by commas; empty: as the model likes",
+        json_schema_extra=MORE,
+    )
+    speeches: int = Field(6, ge=1, le=24, title="Speeches", description="How many times somebody speaks")
+
+    @property
+    def answering(self) -> list[str]:
+        return [name.strip() for name in self.others.replace("，", ",").split(",") if name.strip()]
+
+
+class LanguageConfig(BaseModel):
+    """Shape of the network."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    width: int = Field(256, ge=32, le=4096, description="Width of the residual stream")
+    heads: int = Field(8, ge=1, le=128, description="Attention heads")
+    layers: int = Field(4, ge=1, le=64, description="Of the decoder")
+    hidden: int = Field(1024, ge=32, le=16384, description="Width of the feed-forward layers")
+    vocabulary: int = Field(
+        2048, ge=257, le=65536, description="Sub-word tokens at most", json_schema_extra={"of_collection": True}
+    )
+    length: int = Field(256, ge=32, le=4096, description="Tokens that it sees at once")
+
+    @model_validator(mode="after")
+    def heads_fit(self) -> LanguageConfig:
+        if self.width % (2 * self.heads):  # rotary positions turn pairs of numbers
+            raise ValueError("width must be a multiple of twice the heads")
+        return self
+
+    @property
+    def weights(self) -> int:
+        """That a token passes, without the table of tokens."""
+        return self.layers * (4 * self.width**2 + 2 * self.width * self.hidden)
+
+
+class LanguageTraining(BaseModel):
+    """How the language model is trained, by teacher forcing, with Muon and AdamW."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    network: LanguageConfig = LanguageConfig()
+    start_from: str | None = start_field("language-model")
+    kind: Literal["plain", "drama"] = Field(
+        "plain",
+        title="Kind of text",
+        description="plain: any text; drama: plays, whose speakers can then be chosen",
+        json_schema_extra={"titles": {"plain": "any text", "drama": "plays"}},
+    )
+    batch_size: BatchSize = 16
+    muon_learning_rate: MuonRate = 0.02
+    adamw_learning_rate: AdamWRate = 2e-3
+    weight_decay: WeightDecay = 0.05
+    dropout: float = Field(
+        0.1, ge=0, lt=1, title="Dropout", description="Against learning few texts by heart", json_schema_extra=MORE
+    )
+    ema_decay: EMADecay = 0.999
+
+
+def cost(params: LanguageTraining) -> TrainingCost:
+    n, usual = params.network, LanguageConfig()
+    table = n.width * n.vocabulary
+    share = n.length * (n.weights + table) / (usual.length * (usual.weights + usual.width * usual.vocabulary))
+    return TrainingCost(
+        fixed_bytes=480 * 2**20 + 24 * (n.weights + table),
+        item_bytes=4 * n.length * (n.layers * (10 * n.width + 3 * n.hidden) + 3 * n.vocabulary),
+        items_per_second=WINDOWS_PER_SECOND / share,
+    )
+
+
+def continuing_cost(params: ContinuationParams, sizes: Sizes) -> int:
+    return max(1, params.tokens // TOKENS_A_UNIT)
+
+
+def drama_cost(params: DramaParams, sizes: Sizes) -> int:
+    return max(1, params.speeches // 2)
+
+
+CONTINUATION = Task(TEXT_GENERATION, "Continue a text", ContinuationParams, gives=TEXTS, cost=continuing_cost)
+DRAMA = Task(TEXT_GENERATION, "Drama", DramaParams, gives=TEXTS, cost=drama_cost)
+
+
+def tasks_of(card: dict[str, Any]) -> tuple[Task, ...]:
+    """One that has learnt plays writes scenes."""
+    return (DRAMA,) if card.get("kind") == "drama" else (CONTINUATION,)
+
+
+FAMILIES = [
+    Family(
+        "language-model",
+        "Language model",
+        "Texts that it goes on with",
+        tasks=(CONTINUATION, DRAMA),
+        tasks_of=tasks_of,
+        sampler="models.language.sample",
+        training=LanguageTraining,
+        trainer="models.language.train",
+        evaluator="models.language.evaluate",
+        presets=(
+            Preset("quick", "Quick look", 300),
+            Preset("good", "Good", 4000),
+            Preset("best", "Best", 20_000),
+        ),
+        cost=cost,
+        learns=TEXTS,
+        preparation=TextPreparation,
+    )
+]
