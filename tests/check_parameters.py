@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from models.contract import latent_spec, tasks, training_spec, upscaling
+from models.contract import latent_spec, tasks, training_spec, upscaling, writing
 from models.contract.fine_tuning import START, network_of
 from models.contract.registry import families
 
@@ -28,7 +28,7 @@ KNOWN = {
 def names() -> set[str]:
     """Parameters that a family has brought: those of the contract's own classes are everybody's."""
     found, shared = set[str](), set(OF_ALL)
-    for module in (tasks, latent_spec, training_spec, upscaling):
+    for module in (tasks, latent_spec, training_spec, upscaling, writing):
         for kind in vars(module).values():
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 shared |= set(kind.model_fields)

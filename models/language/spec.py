@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.preparation import TextPreparation
-from models.contract.tasks import PlainText, SamplingParams, Sizes, Task
-from models.contract.training_spec import MORE, AdamWRate, BatchSize, EMADecay, MuonRate, WeightDecay
+from models.contract.tasks import PlainText, Sizes, Task
+from models.contract.training_spec import MORE, BatchSize, WeightDecay
 from models.contract.values import TEXTS
+from models.contract.writing import TEXT_GENERATION, WritingParams
+from models.parts.causal_spec import CausalShape, CausalTraining
 
-TEXT_GENERATION = "text-generation"
 LONGEST_OPENING = 4000  # characters
 WINDOWS_PER_SECOND = 30.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
 TOKENS_A_UNIT = 64  # that cost as much as a picture of a small model
@@ -22,30 +23,7 @@ Opening = Annotated[PlainText, Field(max_length=LONGEST_OPENING)]
 Name = Annotated[PlainText, Field(max_length=40)]
 
 
-class Written(SamplingParams):
-    """How freely it is written."""
-
-    temperature: float = Field(
-        0.8,
-        ge=0.1,
-        le=2,
-        allow_inf_nan=False,
-        title="Temperature",
-        description="Lower is more usual, higher more surprising",
-        json_schema_extra=MORE,
-    )
-    top_p: float = Field(
-        0.95,
-        ge=0.05,
-        le=1,
-        allow_inf_nan=False,
-        title="Top p",
-        description="Only the likeliest words that are together so probable",
-        json_schema_extra=MORE,
-    )
-
-
-class ContinuationParams(Written):
+class ContinuationParams(WritingParams):
     """A text that goes on from its beginning."""
 
     opening: Opening | None = Field(
@@ -57,7 +35,7 @@ class ContinuationParams(Written):
     tokens: int = Field(256, ge=8, le=1024, title="Length", description="In tokens, of some four letters each")
 
 
-class DramaParams(Written):
+class DramaParams(WritingParams):
     """A scene: who speaks first, what is said, and who may answer."""
 
     speaker: Name = Field(
@@ -78,36 +56,17 @@ class DramaParams(Written):
         return [name.strip() for name in self.others.replace("，", ",").split(",") if name.strip()]
 
 
-class LanguageConfig(BaseModel):
+class LanguageConfig(CausalShape):
     """Shape of the network."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    width: int = Field(256, ge=32, le=4096, description="Width of the residual stream")
-    heads: int = Field(8, ge=1, le=128, description="Attention heads")
-    layers: int = Field(4, ge=1, le=64, description="Of the decoder")
-    hidden: int = Field(1024, ge=32, le=16384, description="Width of the feed-forward layers")
     vocabulary: int = Field(
         2048, ge=257, le=65536, description="Sub-word tokens at most", json_schema_extra={"of_collection": True}
     )
     length: int = Field(256, ge=32, le=4096, description="Tokens that it sees at once")
 
-    @model_validator(mode="after")
-    def heads_fit(self) -> LanguageConfig:
-        if self.width % (2 * self.heads):  # rotary positions turn pairs of numbers
-            raise ValueError("width must be a multiple of twice the heads")
-        return self
 
-    @property
-    def weights(self) -> int:
-        """That a token passes, without the table of tokens."""
-        return self.layers * (4 * self.width**2 + 2 * self.width * self.hidden)
-
-
-class LanguageTraining(BaseModel):
-    """How the language model is trained, by teacher forcing, with Muon and AdamW."""
-
-    model_config = ConfigDict(extra="forbid")
+class LanguageTraining(CausalTraining):
+    """How the language model is trained, on windows of its texts."""
 
     network: LanguageConfig = LanguageConfig()
     start_from: str | None = start_field("language-model")
@@ -118,13 +77,10 @@ class LanguageTraining(BaseModel):
         json_schema_extra={"titles": {"plain": "any text", "drama": "plays"}},
     )
     batch_size: BatchSize = 16
-    muon_learning_rate: MuonRate = 0.02
-    adamw_learning_rate: AdamWRate = 2e-3
     weight_decay: WeightDecay = 0.05
     dropout: float = Field(
         0.1, ge=0, lt=1, title="Dropout", description="Against learning few texts by heart", json_schema_extra=MORE
     )
-    ema_decay: EMADecay = 0.999
 
 
 def cost(params: LanguageTraining) -> TrainingCost:

@@ -18,10 +18,9 @@ from models.language.network import LanguageModel
 from models.language.sample import LanguageSampler
 from models.language.spec import LanguageTraining
 from models.language.tokens import TOKENIZER, Lines, tokenizer_for
+from models.training.averaged import averaged
 from models.training.card import training_card
-from models.training.ema import EMA
 from models.training.fit import Metrics, fit, learn
-from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import (
     mixed_precision,
@@ -31,7 +30,6 @@ from models.training.schedule import (
     warmup_stable_decay,
 )
 from models.training.start import load_start_weights, start_checkpoint
-from models.training.state import Part
 
 MEASURED, PIECE = 128, 16  # held-out windows, and how many at once
 
@@ -51,14 +49,7 @@ def train(params: LanguageTraining, data: Texts, run: Run) -> None:
     params.network.vocabulary = tokenizer.get_vocab_size()
     network = LanguageModel(params.network, params.dropout).to(run.device)
     load_start_weights(network, before)
-    optimizers = muon_and_adamw(
-        *split_parameters(network, "decoder.layers."),
-        muon_lr=params.muon_learning_rate,
-        adamw_lr=params.adamw_learning_rate,
-        weight_decay=params.weight_decay,
-    )
-    ema = EMA(network, params.ema_decay)
-    parts: dict[str, Part] = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
+    optimizers, ema, parts = averaged(network, params, "decoder.layers.")
     lines = {
         split: Lines(data, split, params.kind, tokenizer, run.path / "cache", params.network.length)
         for split in ("train", *data.held_out)

@@ -20,14 +20,12 @@ from models.measure.prompted import Requests, watched_sheet
 from models.parts.captions import texts_of, watched_captions
 from models.parts.prompt import PromptReader
 from models.parts.text import PromptEncoder
+from models.training.averaged import averaged
 from models.training.card import training_card
-from models.training.ema import EMA
 from models.training.fit import Metrics, fit, learn
 from models.training.held_out import measure_splits
-from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.state import Part
 
 Network = TypeVar("Network", bound=PromptReader)
 
@@ -52,14 +50,7 @@ def train_prompted(
     `decay` of the run. `batch(indices, generator)` draws all that a step has of chance, and `loss(*batch)` is the mean
     over some of its rows. `held_out` is (items of a split at most, their loss).
     """
-    optimizers = muon_and_adamw(
-        *split_parameters(network, "encoder.", layers),
-        muon_lr=params.muon_learning_rate,
-        adamw_lr=params.adamw_learning_rate,
-        weight_decay=params.weight_decay,
-    )
-    ema = EMA(network, params.ema_decay)
-    parts: dict[str, Part] = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
+    optimizers, ema, parts = averaged(network, params, "encoder.", layers)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
     watched = params.watched or watched_captions(data)
     if run.is_first:

@@ -11,6 +11,7 @@ import torch
 
 from models.checkpoint import read_card
 from models.contract.sampling import Output, Request
+from models.contract.writing import TEXT_GENERATION
 from models.data.texts import Texts
 from models.measure.effort import Effort
 from models.verse.forms import EITHER, REGULATED
@@ -18,7 +19,7 @@ from models.verse.learnt import Poems
 from models.verse.poem import ends, lines_of
 from models.verse.rhymes import Rhymes
 from models.verse.sample import VerseSampler, load, text
-from models.verse.spec import TEXT_GENERATION, VerseParams
+from models.verse.spec import VerseParams
 from models.verse.train import held_out_nats
 
 WRITTEN, TOGETHER = 64, 16  # poems of each form, and how many at once

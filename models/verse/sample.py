@@ -17,13 +17,14 @@ from models.checkpoint import loaded, read_text
 from models.contract.message import Message
 from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, Unfit
 from models.contract.values import Text
+from models.contract.writing import TEXT_GENERATION
 from models.parts.noise import gumbel
 from models.verse.forms import EITHER, LEVEL, REGULATED, Form
 from models.verse.learnt import FORMS, RHYMES, VOCABULARY, Tables, opening
 from models.verse.network import VerseTransformer
 from models.verse.poem import NOWHERE, Slot, slots
 from models.verse.rhymes import Rhymes, tone_of
-from models.verse.spec import TEXT_GENERATION, VerseConfig, VerseParams, characters
+from models.verse.spec import VerseConfig, VerseParams, characters
 from models.verse.vocabulary import PAD, Vocabulary
 
 LIKELIEST = 512  # characters that are looked at

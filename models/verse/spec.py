@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.preparation import TextPreparation
-from models.contract.tasks import PlainText, SamplingParams, Sizes, Task
-from models.contract.training_spec import MORE, AdamWRate, BatchSize, EMADecay, MuonRate, WeightDecay
+from models.contract.tasks import PlainText, Sizes, Task
+from models.contract.training_spec import MORE
 from models.contract.values import TEXTS
+from models.contract.writing import TEXT_GENERATION, WritingParams
+from models.parts.causal_spec import CausalShape, CausalTraining
 from models.verse.forms import REGULATED
 
-TEXT_GENERATION = "text-generation"
 LONGEST_TITLE = 24  # characters that are read
 POEMS_PER_SECOND = 120.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
 
 Verse = Annotated[PlainText, Field(max_length=500)]
 
 
-class VerseParams(SamplingParams):
+class VerseParams(WritingParams):
     """A poem: its form, what it is of, and what is fixed of it before."""
 
     theme: Verse | None = Field(
@@ -58,24 +59,6 @@ class VerseParams(SamplingParams):
     script: Literal["simplified", "traditional"] = Field(
         "simplified", title="Script", description="Characters that it is shown in", json_schema_extra=MORE
     )
-    temperature: float = Field(
-        0.9,
-        ge=0.1,
-        le=2,
-        allow_inf_nan=False,
-        title="Temperature",
-        description="Lower is more usual, higher more surprising",
-        json_schema_extra=MORE,
-    )
-    top_p: float = Field(
-        0.9,
-        ge=0.05,
-        le=1,
-        allow_inf_nan=False,
-        title="Top p",
-        description="Only the likeliest characters that are together so probable",
-        json_schema_extra=MORE,
-    )
 
     @model_validator(mode="after")
     def fits(self) -> VerseParams:
@@ -97,15 +80,10 @@ def characters(text: str) -> str:
     return "".join(character for character in text if character.isalnum())
 
 
-class VerseConfig(BaseModel):
+class VerseConfig(CausalShape):
     """Shape of the network."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    width: int = Field(256, ge=32, le=4096, description="Width of the residual stream")
-    heads: int = Field(8, ge=1, le=128, description="Attention heads")
     layers: int = Field(5, ge=1, le=64, description="Of the decoder")
-    hidden: int = Field(1024, ge=32, le=16384, description="Width of the feed-forward layers")
     vocabulary: int = Field(
         8000,
         ge=64,
@@ -121,30 +99,12 @@ class VerseConfig(BaseModel):
         json_schema_extra={"fixed": True},
     )
 
-    @model_validator(mode="after")
-    def heads_fit(self) -> VerseConfig:
-        if self.width % (2 * self.heads):  # rotary positions turn pairs of numbers
-            raise ValueError("width must be a multiple of twice the heads")
-        return self
 
-    @property
-    def weights(self) -> int:
-        """That a character passes, without the table of characters."""
-        return self.layers * (4 * self.width**2 + 2 * self.width * self.hidden)
-
-
-class VerseTraining(BaseModel):
-    """How the verse transformer is trained, by teacher forcing, with Muon and AdamW."""
-
-    model_config = ConfigDict(extra="forbid")
+class VerseTraining(CausalTraining):
+    """How the verse transformer is trained."""
 
     network: VerseConfig = VerseConfig()
     start_from: str | None = start_field("verse-transformer")
-    batch_size: BatchSize = 64
-    muon_learning_rate: MuonRate = 0.02
-    adamw_learning_rate: AdamWRate = 2e-3
-    weight_decay: WeightDecay = 0.01
-    ema_decay: EMADecay = 0.999
     rarest: int = Field(
         8,
         ge=1,

@@ -12,14 +12,12 @@ from torch import Tensor
 from models.checkpoint import read_card, read_text, write_model
 from models.data.pictures import Indices, spread
 from models.data.texts import Texts
+from models.training.averaged import averaged
 from models.training.card import training_card
-from models.training.ema import EMA
 from models.training.fit import Metrics, fit, learn
-from models.training.optimizers import muon_and_adamw, split_parameters
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import load_start_weights, start_checkpoint
-from models.training.state import Part
 from models.verse.learnt import FORMS, RHYMES, VOCABULARY, ByLength, Poems, Tables, batch, written
 from models.verse.network import VerseTransformer
 from models.verse.rhymes import Rhymes
@@ -42,14 +40,7 @@ def train(params: VerseTraining, data: Texts, run: Run) -> None:
     params.network.vocabulary = len(poems.vocabulary)
     network = VerseTransformer(params.network).to(run.device)
     load_start_weights(network, before)
-    optimizers = muon_and_adamw(
-        *split_parameters(network, "decoder.layers."),
-        muon_lr=params.muon_learning_rate,
-        adamw_lr=params.adamw_learning_rate,
-        weight_decay=params.weight_decay,
-    )
-    ema = EMA(network, params.ema_decay)
-    parts: dict[str, Part] = {"network": network, "ema": ema.average, "muon": optimizers[0], "adamw": optimizers[1]}
+    optimizers, ema, parts = averaged(network, params, "decoder.layers.")
     order = ByLength(poems, poems.indices("train"), params.batch_size, run.seed)
 
     def step(k: int) -> tuple[int, Metrics]:

@@ -69,13 +69,13 @@ def drag(page: Page, *points: tuple[float, float]) -> None:
 
 def drawn(page: Page) -> tuple[Pixels, dict[str, Pixels]]:
     """(the work that the form gives, what it was made from by role)."""
-    before = page.request.get("/api/v1/generations").json()["items"]
+    newest = [job["id"] for job in page.request.get("/api/v1/generations").json()["items"][:1]]
     page.get_by_role("textbox", name="Prompt", exact=True).fill("a fox")
     page.get_by_role("button", name="Draw", exact=True).click()
 
     def done() -> Any:
         jobs = page.request.get("/api/v1/generations").json()["items"]
-        return len(jobs) > len(before) and jobs[0]["status"] in ("succeeded", "failed") and jobs[0]
+        return jobs and [jobs[0]["id"]] != newest and jobs[0]["status"] in ("succeeded", "failed") and jobs[0]
 
     job = wait_until("the job", done)
     assert job["status"] == "succeeded", job["error"]

@@ -34,7 +34,7 @@ COLLECTIONS = {
     "stamps": Collection("Stamps", 64, "stamps", needs_apt=True),
     "paintings": Collection("Paintings", 64, "paintings", needs_apt=True),
     "verse": Collection("Chinese verse", 0, "verse", medium=TEXTS),
-    "plays": Collection("Shakespeare's plays", 0, "plays", medium=TEXTS),
+    "plays": Collection("English plays", 0, "plays", medium=TEXTS),
 }
 
 

@@ -14,17 +14,11 @@ from typing import Any
 from opencc import OpenCC
 
 from app.datasets.collections.parts import fraction, source
+from app.datasets.collections.texts import CHINESE_POETRY
 from app.datasets.prepared import TextItem, write_texts
 from app.datasets.rhymes import PINGSHUI, rhyme_table
-from app.packages.npm import NpmPackage, fetch_npm
+from app.packages.npm import fetch_npm
 
-CHINESE_POETRY = NpmPackage(
-    "chinese-poetry",
-    "2.0.1",
-    "25b549e46919c3a0569db6b68ddc96956b04a484ea4518ad2bbd4f137e307e86",
-    "MIT; the poems are in the public domain",
-    "chinese-poetry, JackeyGao and others",
-)
 HELD_OUT = 0.02  # of opening lines
 LINES, WIDTHS = (4, 8), (5, 7)  # of poems that are no ci: how many, and of how many characters
 NAMELESS = "失調名"

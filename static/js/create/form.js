@@ -58,8 +58,8 @@ export class RequestForm {
   // `alongside()` makes what else the request works from, by role.
   async submitWith(alongside = async () => ({})) {
     try {
+      const made = await alongside(); // first: what was chosen may be changed by it
       const given = this.request();
-      const made = await alongside();
       await this.submit(this.withSeed({ ...given, inputs: { ...given.inputs, ...made } }));
     } catch (error) {
       this.show(error instanceof TypeError ? new Error(this.lost) : error);

@@ -1,0 +1,33 @@
+"""What tasks that write texts take. Torch-free."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from models.contract.tasks import SamplingParams
+from models.contract.training_spec import MORE
+
+TEXT_GENERATION = "text-generation"
+
+
+class WritingParams(SamplingParams):
+    """How freely it is written."""
+
+    temperature: float = Field(
+        0.9,
+        ge=0.1,
+        le=2,
+        allow_inf_nan=False,
+        title="Temperature",
+        description="Lower is more usual, higher more surprising",
+        json_schema_extra=MORE,
+    )
+    top_p: float = Field(
+        0.9,
+        ge=0.05,
+        le=1,
+        allow_inf_nan=False,
+        title="Top p",
+        description="Only the likeliest that are together so probable",
+        json_schema_extra=MORE,
+    )
