@@ -17,17 +17,18 @@ from models.checkpoint import read_weights, write_model
 from models.contract.card import CheckpointError
 from models.contract.registry import families
 from models.contract.safetensors_header import check_header
-from models.ncnn import read_ncnn
-from models.upscaling.adopt import in_order
+from models.ncnn import Layer, read_ncnn
 
 
 def adopt(folder: Path) -> None:
     """Raises CheckpointError."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    tensors = weights_of(files)
+    weights = weights_of(files)
     for family in families().values():
         adopter = importlib.import_module(family.adopter) if family.adopter else None
-        if adopter and (found := adopter.adopted(tensors)):
+        if adopter is None:
+            continue
+        if found := adopter.adopted(adopter.in_order(weights) if isinstance(weights, list) else weights):
             config, named = found
             for path in files:
                 path.unlink()
@@ -37,14 +38,15 @@ def adopt(folder: Path) -> None:
     raise CheckpointError("these weights are for an architecture that is not known here")
 
 
-def weights_of(files: list[Path]) -> dict[str, Tensor]:
+def weights_of(files: list[Path]) -> dict[str, Tensor] | list[Layer]:
+    """By name, or of ncnn only in their order."""
     suffixes = [path.suffix for path in files]
     if suffixes == [".safetensors"]:
         check_header(files[0])
         return read_weights(files[0])
     if sorted(suffixes) == [".bin", ".param"]:
         numbers, param = sorted(files, key=lambda path: path.suffix)
-        return in_order(read_ncnn(param, numbers))
+        return read_ncnn(param, numbers)
     raise CheckpointError("give card.json and model.safetensors, one safetensors file, or .param and .bin of ncnn")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 from opencc import OpenCC
 
@@ -14,7 +15,12 @@ from models.contract.values import TEXTS
 
 LONGEST = 20_000  # characters that a page shows
 LONGEST_LINE = 40  # characters of a line of verse
-to_simplified, to_traditional = OpenCC("t2s").convert, OpenCC("s2t").convert
+
+
+@cache
+def converter(to: str) -> OpenCC:
+    """Made when a Chinese text is first read: its tables take a while."""
+    return OpenCC(to)
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,9 @@ def reading(work: Artwork) -> Reading | None:
     text = whole[:LONGEST]
     letters = [c for c in text if c.isalpha()]
     is_chinese = 2 * sum("\u3400" <= c <= "\u9fff" for c in letters) > len(letters)
-    simplified, traditional = (to_simplified(text), to_traditional(text)) if is_chinese else ("", "")
+    simplified, traditional = (
+        (converter("t2s").convert(text), converter("s2t").convert(text)) if is_chinese else ("", "")
+    )
     is_traditional = is_chinese and text != simplified
     other = simplified if is_traditional else traditional
     lines = [line for line in text.split("\n") if line]

@@ -63,8 +63,10 @@ def said(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def proposed(task: Task, checkpoint: Checkpoint) -> Enlarging | None:
-    """What the create page begins with. A task that keeps parts of what it is given keeps its size too."""
-    if task.keeps or not offered(task, checkpoint, None):
+    """What the create page begins with where something can be enlarged. A task that keeps parts of what it is given
+    keeps its size too.
+    """
+    if task.keeps:
         return None
     return Enlarging(size=USUAL, pixel_art=bool(checkpoint.card.get("pixel_art")))
 

@@ -61,7 +61,10 @@ def create(
     chosen = catalogue.get(model or "") or next(iter(catalogue.values()), None)
     wanted = (chosen.does(task or "") or chosen.tasks[0]) if chosen else None
     made = fields(wanted.params, wanted.choices(chosen.card)) if chosen and wanted else []
-    enlarge = filled.request.enlarge if filled else enlarging.proposed(wanted, chosen) if wanted and chosen else None
+    enlarge = filled.request.enlarge if filled else None
+    sizes = enlarging.offered(wanted, chosen, enlarge) if wanted and chosen else []
+    if sizes and wanted and chosen and not filled:
+        enlarge = enlarging.proposed(wanted, chosen)
     return render(
         request,
         "generations/create.html",
@@ -77,7 +80,7 @@ def create(
             "fields": made,
             "values": filled.request.params if filled else {},
             "enlarge": enlarge,
-            "sizes": enlarging.offered(wanted, chosen, enlarge) if wanted and chosen else [],
+            "sizes": sizes,
             "painted": next((each for each in wanted.inputs if each.painted), None) if wanted else None,
             "mask": next((each for each in wanted.inputs if each.over), None) if wanted else None,
             "sides": {field.side: f"field-{field.name}" for field in made if field.side},

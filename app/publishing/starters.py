@@ -46,7 +46,8 @@ class Starter:
             "license": package.license,
             "attribution": package.attribution,
             "source": source,
-        } | (self.words)
+            **self.words,
+        }
 
 
 def real_esrgan(name: str, title: str, description: str, chinese: str) -> Starter:

@@ -21,7 +21,6 @@ from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels
 from models.diffusion.flow import mixed, solve, times
 from models.diffusion.network import FlowTransformer
-from models.diffusion.reference import seen_of
 from models.diffusion.spec import REFERENCE_WIDTH, FlowConfig, FlowParams
 from models.diffusion.work import Work, work_of
 from models.parts.captions import prompt_encoder_of
@@ -102,11 +101,10 @@ class FlowSampler:
 
     def references(self, works: list[Work]) -> Tensor | None:
         """(2 B, REFERENCE_WIDTH): of the pictures that works go by, then of those that guidance leads away from."""
-        pictures = [work.reference for work in works]
-        if not self.network.config.reference or all(picture is None for picture in pictures):
+        if not self.network.config.reference or all(work.reference is None for work in works):
             return None
         none = torch.zeros(REFERENCE_WIDTH)
-        found = [none if picture is None else seen_of(picture) for picture in pictures]
+        found = [none if work.reference is None else work.reference for work in works]
         return torch.stack(found + [none] * len(found)).to(self.device)
 
     def encode(self, pictures: Tensor) -> Tensor:

@@ -278,11 +278,14 @@ TASKS = (
 )
 
 
+WITHOUT_REFERENCE = tuple(
+    replace(task, inputs=tuple(each for each in task.inputs if each != REFERENCE)) for task in TASKS
+)
+
+
 def tasks_of(card: dict[str, Any]) -> tuple[Task, ...]:
     """Only one that was trained with reference pictures takes one."""
-    if card["config"].get("reference"):
-        return TASKS
-    return tuple(replace(task, inputs=tuple(each for each in task.inputs if each != REFERENCE)) for task in TASKS)
+    return TASKS if card["config"].get("reference") else WITHOUT_REFERENCE
 
 
 FAMILIES = [

@@ -14,6 +14,7 @@ from models.contract.sampling import Request, Unfit
 from models.contract.tasks import IMAGE, TEXT_TO_IMAGE
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels
+from models.diffusion.reference import seen_of
 from models.diffusion.spec import MASK, REFERENCE, FlowParams, FlowVariationParams, OutpaintingParams, other_sizes
 from models.parts.latents import fitted
 from models.parts.noise import gaussian
@@ -45,12 +46,14 @@ class Work:
     def guidance_scale(self) -> float:
         return self.params.guidance_scale if isinstance(self.params, FlowParams) else 1.0
 
-    @property
-    def reference(self) -> Pixels | None:
-        """The picture to go by: one that was given as such, or that more like it is wanted of."""
+    @cached_property
+    def reference(self) -> Tensor | None:
+        """(REFERENCE_WIDTH,): what is seen of the picture to go by, one that was given as such, or that more like it is
+        wanted of.
+        """
         is_variation = isinstance(self.params, FlowVariationParams)
         given = self.request.pictures(IMAGE if is_variation else REFERENCE.role)
-        return given[0] if given else None
+        return seen_of(given[0]) if given else None
 
     @cached_property
     def squares(self) -> list[Square]:

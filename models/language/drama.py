@@ -33,9 +33,3 @@ def speech(speaker: str, words: str) -> str:
 def is_name(line: str) -> bool:
     """A line that says who speaks next."""
     return bool(line) and line == line.upper() and any(c.isalpha() for c in line) and len(line) <= 40
-
-
-def speeches(text: str) -> int:
-    """How many have begun."""
-    parts = text.split("\n\n")
-    return sum(is_name(part.split("\n", 1)[0]) and "\n" in part for part in parts)

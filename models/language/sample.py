@@ -22,6 +22,7 @@ from models.language.network import LanguageModel
 from models.language.spec import ContinuationParams, DramaParams, LanguageConfig
 from models.language.tokens import END, TOKENIZER
 from models.parts.noise import gumbel
+from models.parts.nucleus import nucleus
 
 LIKELIEST = 256  # tokens that are looked at
 TOKENS_A_SPEECH = 120  # at most, on the average
@@ -121,7 +122,7 @@ class LanguageSampler:
 
     def write(self, works: list[Work], on_step: Callable[[int], None]) -> None:
         total, length = max(work.most for work in works), self.network.config.length
-        noise = [gumbel(work.seed, work.most, LIKELIEST) for work in works]
+        noise = torch.stack([gumbel(work.seed, total, LIKELIEST) for work in works], 1).to(self.device)
         cache, x = self.network.decoder.empty_cache(len(works)), torch.zeros(0)
         position = length  # of the token that was read last, of so many that it can see
         for step in range(total):
@@ -131,8 +132,7 @@ class LanguageSampler:
                 rows = [[END] * (position - len(row)) + row for row in rows]  # those that are done are shorter
                 cache = self.network.decoder.empty_cache(len(works))
                 x = self.network(torch.tensor(rows, device=self.device), cache)[:, -1]
-            surprise = torch.stack([each[min(step, len(each) - 1)] for each in noise]).to(self.device)
-            chosen = self.choose(self.network.logits(x).float(), works, surprise)
+            chosen = self.choose(self.network.logits(x).float(), works, noise[step])
             is_over = all(work.is_done for work in works)
             on_step(total if is_over else step + 1)
             if is_over:
@@ -142,13 +142,7 @@ class LanguageSampler:
 
     def choose(self, logits: Tensor, works: list[Work], noise: Tensor) -> Tensor:
         """(B,) the next token of each, of (B, vocabulary) logits."""
-        temperature = torch.tensor([work.params.temperature for work in works], device=self.device)[:, None]
-        top_p = torch.tensor([work.params.top_p for work in works], device=self.device)[:, None]
-        likeliest, tokens = (logits / temperature).topk(min(LIKELIEST, logits.size(1)), dim=1)
-        shares = likeliest.softmax(1)
-        beyond = shares.cumsum(1) - shares > top_p  # the first is always left
-        picked = (likeliest.masked_fill(beyond, -torch.inf) + noise[:, : likeliest.size(1)]).argmax(1, keepdim=True)
-        chosen = tokens.gather(1, picked)[:, 0].tolist()
+        chosen = nucleus(logits, [work.params for work in works], noise).tolist()
         for work, token in zip(works, chosen, strict=True):
             if not work.is_done:
                 work.take(work.cue.pop(0) if work.cue else token)

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
 from models.contract.files import write_atomically
-from models.data.pictures import Unsuitable
+from models.data.pictures import Unsuitable, spread
 from models.data.texts import Texts
 from models.language import drama
 from models.parts.sentences import cached
@@ -76,5 +76,4 @@ class Lines:
 
     def every(self, most: int) -> npt.NDArray[np.int64]:
         """Starts of windows one after the other, at most so many, evenly from all."""
-        starts = np.arange(0, len(self.tokens) - self.length, self.length)
-        return starts[np.linspace(0, len(starts) - 1, min(most, len(starts))).astype(int)]
+        return spread(np.arange(0, len(self.tokens) - self.length, self.length), most)

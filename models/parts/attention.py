@@ -36,6 +36,19 @@ class Norm(nn.RMSNorm):
         return F.rms_norm(x, self.normalized_shape, self.weight.type_as(x), self.eps)
 
 
+def dot_product_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None, causal: bool = False
+) -> Tensor:
+    """(B, heads, N, head width). On CPUs the backward pass of this kernel takes 3.6 times as long in bfloat16 as in
+    float32.
+    """
+    if query.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        with torch.autocast("cpu", enabled=False):
+            return dot_product_attention(query.float(), key.float(), value.float(), mask, causal)
+    key, value = key.type_as(query), value.type_as(query)
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
+
+
 class Attention(nn.Module):
     """Multi-head attention with normalised queries and keys; over itself or over a memory."""
 
@@ -60,15 +73,7 @@ class Attention(nn.Module):
         return self.query_norm(self.split(self.query(x)))
 
     def attend(self, query: Tensor, memory: KeyValue, mask: Tensor | None = None, causal: bool = False) -> Tensor:
-        key, value = memory
-        # On CPUs the backward pass of this kernel takes 3.6 times as long in bfloat16 as in float32.
-        on_cpu = query.device.type == "cpu"
-        with torch.autocast(query.device.type, enabled=torch.is_autocast_enabled(query.device.type) and not on_cpu):
-            if on_cpu:
-                query, key, value = query.float(), key.float(), value.float()
-            mixed = F.scaled_dot_product_attention(
-                query, key.type_as(query), value.type_as(query), attn_mask=mask, is_causal=causal
-            )
+        mixed = dot_product_attention(query, *memory, mask, causal)
         return self.out(mixed.transpose(1, 2).flatten(2))
 
 

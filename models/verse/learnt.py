@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.data.pictures import Indices, Unsuitable
+from models.data.pictures import EpochOrder, Indices, Unsuitable
 from models.data.texts import Texts
 from models.verse.forms import EITHER, REGULATED, Form
 from models.verse.poem import NOWHERE, Poem, Slot, read_poem
@@ -184,28 +184,13 @@ class ByLength:
     """Which poems step `k` sees: every epoch in another order, those of about one length together."""
 
     def __init__(self, poems: Poems, indices: Indices, size: int, seed: int) -> None:
-        if len(indices) == 0:
-            raise Unsuitable("there is nothing to train on")
         self.poems, self.indices, self.batch, self.seed = poems, indices, size, seed
-        self._epoch, self._order = -1, indices
+        self.wide = EpochOrder(indices, TOGETHER * size, seed)  # of TOGETHER steps
 
     def at(self, step: int) -> Indices:
         """(batch,) items of a step."""
         group, place = divmod(step, TOGETHER)
-        wide = self._wide(group)
+        wide = self.wide.at(group)
         by_length = wide[np.argsort(self.poems.lengths(wide), kind="stable")].reshape(TOGETHER, self.batch)
         turn = np.random.default_rng((self.seed, 1, group)).permutation(TOGETHER)[place]
         return by_length[turn]
-
-    def _wide(self, group: int) -> Indices:
-        """Those of TOGETHER steps; they may reach from one epoch into the next."""
-        count = TOGETHER * self.batch
-        found: list[np.int64] = []
-        position = group * count
-        while len(found) < count:
-            epoch, offset = divmod(position + len(found), len(self.indices))
-            if epoch != self._epoch:
-                self._epoch = epoch
-                self._order = np.random.default_rng((self.seed, epoch)).permutation(self.indices)
-            found.extend(self._order[offset : offset + count - len(found)])
-        return np.array(found)

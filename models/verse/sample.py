@@ -19,6 +19,7 @@ from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request,
 from models.contract.values import Text
 from models.contract.writing import TEXT_GENERATION
 from models.parts.noise import gumbel
+from models.parts.nucleus import nucleus
 from models.verse.forms import EITHER, LEVEL, REGULATED, Form
 from models.verse.learnt import FORMS, RHYMES, VOCABULARY, Tables, opening
 from models.verse.network import VerseTransformer
@@ -30,6 +31,11 @@ from models.verse.vocabulary import PAD, Vocabulary
 LIKELIEST = 512  # characters that are looked at
 FIRST_RHYMES = {5: 0.3, 7: 0.8}  # how many poems rhyme in their first line too, by its length
 to_traditional, to_simplified = OpenCC("s2t").convert, OpenCC("t2s").convert
+
+
+def traditional(given: str | None) -> str:
+    """What was typed, in the characters that are learnt, without spaces and punctuation."""
+    return to_traditional(characters(given or ""))
 
 
 @dataclass
@@ -55,13 +61,13 @@ class Work:
         places = self.form.places
         found: dict[int, str] = {}
         starts = [i for i, (_, place) in enumerate(places) if place == 0]
-        acrostic = to_traditional(characters(self.params.acrostic or ""))
+        acrostic = traditional(self.params.acrostic)
         if len(acrostic) > len(starts):
             raise Unfit(
                 "{form} has {lines} lines, the acrostic more characters", form=self.form.title, lines=len(starts)
             )
         found |= dict(zip(starts, acrostic, strict=False))
-        first = to_traditional(characters(self.params.first_line or ""))
+        first = traditional(self.params.first_line)
         if first and len(first) != self.form.lines[0]:
             raise Unfit(
                 "The first line of {form} has {count} characters", form=self.form.title, count=self.form.lines[0]
@@ -111,8 +117,8 @@ class Work:
 
     @cached_property
     def opening(self) -> list[int]:
-        title = to_traditional(characters(self.params.theme or ""))
-        acrostic = to_traditional(characters(self.params.acrostic or ""))
+        title = traditional(self.params.theme)
+        acrostic = traditional(self.params.acrostic)
         return opening(self.vocabulary, self.form.title, title, self.group, acrostic)
 
     @cached_property
@@ -156,7 +162,7 @@ class Work:
     def remark(self) -> Message | None:
         """What of the request had no effect."""
         asked = (self.params.theme, self.params.first_line, self.params.acrostic)
-        given = "".join(to_traditional(characters(each or "")) for each in asked)
+        given = "".join(traditional(each) for each in asked)
         unknown = "".join(dict.fromkeys(c for c in given if c not in self.vocabulary.numbers and not c.isascii()))
         if unknown:
             return Message("Characters that the model was not trained on: {characters}", characters=unknown[:24])
@@ -218,18 +224,11 @@ class VerseSampler:
 
     def choose(self, logits: Tensor, works: list[Work], noise: Tensor) -> Tensor:
         """(B,) the next token of each, of (B, vocabulary) logits."""
-        temperature = torch.tensor([work.params.temperature for work in works], device=self.device)[:, None]
-        logits = logits / temperature
         for i, work in enumerate(works):
             if not work.is_done and not work.free_form:
                 logits[i].masked_fill_(~self.mask(work), -torch.inf)
         logits[:, : self.vocabulary.first_character] = -torch.inf
-        likeliest, tokens = logits.topk(min(LIKELIEST, logits.size(1)), dim=1)
-        shares = likeliest.softmax(1)
-        top_p = torch.tensor([work.params.top_p for work in works], device=self.device)[:, None]
-        beyond = shares.cumsum(1) - shares > top_p  # the first is always left
-        picked = (likeliest.masked_fill(beyond, -torch.inf) + noise[:, : likeliest.size(1)]).argmax(1, keepdim=True)
-        chosen = tokens.gather(1, picked)[:, 0].tolist()
+        chosen = nucleus(logits, [work.params for work in works], noise).tolist()
         for i, work in enumerate(works):
             if work.is_done:
                 chosen[i] = PAD

@@ -26,7 +26,6 @@ from models.verse.spec import VerseTraining
 from models.verse.vocabulary import Vocabulary
 
 MEASURED, PIECE = 1024, 128  # held-out poems, and how many at once
-SHEET_TITLES = ("春日", "秋夜", "送友人", "登樓")
 
 
 def train(params: VerseTraining, data: Texts, run: Run) -> None:

@@ -14,6 +14,16 @@ export async function call(method, path, body, headers = {}) {
   return result;
 }
 
+// Keeps a file to work from; what the studio knows of it then.
+export function upload(file) {
+  const form = new FormData();
+  form.append("file", file);
+  return call("POST", "/uploads", form);
+}
+
+// Where what is given to work from lies.
+export const placeOf = (input) => (input.artwork ? `/artworks/${input.artwork}` : `/uploads/${input.upload}`);
+
 // What an error means to a reader; `lost` is for an answer that never came.
 export const told = (error, lost) => (error instanceof ApiError ? (error.message || error.fields[0]?.msg) : lost);
 

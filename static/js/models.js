@@ -3,41 +3,32 @@ import { base } from "./base.js";
 import { call, told } from "./api.js";
 
 const form = document.getElementById("import");
-const words = form?.dataset;
-
-form?.addEventListener("submit", async (event) => {
+form?.addEventListener("submit", (event) => {
   event.preventDefault();
-  const problem = document.getElementById("problem");
   const button = event.submitter ?? form.querySelector("button");
-  if (button.getAttribute("aria-disabled")) return;
-  problem.textContent = "";
-  button.setAttribute("aria-disabled", "true");
-  const before = button.textContent;
-  button.textContent = words.busy;
-  try {
-    const made = await call("POST", "/checkpoints", new FormData(form));
-    location.assign(`${base}/models/${made.name}`);
-  } catch (error) {
-    problem.textContent = told(error, words.lost);
-    button.removeAttribute("aria-disabled");
-    button.textContent = before;
-  }
+  bring(button, form.dataset, document.getElementById("problem"), () => call("POST", "/checkpoints", new FormData(form)));
 });
 
-document.getElementById("starters")?.addEventListener("click", async ({ target }) => {
+document.getElementById("starters")?.addEventListener("click", ({ target }) => {
   const button = target.closest("[data-starter]");
-  if (!button || button.getAttribute("aria-disabled")) return;
+  if (!button) return;
   const [words, problem] = [target.closest("ul").dataset, target.closest("li").querySelector(".error")];
+  bring(button, words, problem, () => call("POST", `/checkpoints/starters/${button.dataset.starter}`));
+});
+
+// Goes to the model's page once it is here; its button says meanwhile that it comes.
+async function bring(button, words, problem, work) {
+  if (button.getAttribute("aria-disabled")) return;
   const before = button.textContent;
   problem.textContent = "";
   button.setAttribute("aria-disabled", "true");
   button.textContent = words.busy;
   try {
-    const made = await call("POST", `/checkpoints/starters/${button.dataset.starter}`);
+    const made = await work();
     location.assign(`${base}/models/${made.name}`);
   } catch (error) {
     problem.textContent = told(error, words.lost);
     button.removeAttribute("aria-disabled");
     button.textContent = before;
   }
-});
+}

@@ -2,7 +2,7 @@
 // draws its frame out. What it makes goes along with the request.
 import { Frame } from "./frame.js";
 import { History } from "./history.js";
-import { Coverage, Mask, Paint, isEmpty, surface, whole } from "./layers.js";
+import { Coverage, Mask, Paint, isEmpty, joined, surface, whole } from "./layers.js";
 import { Pointer } from "./tools.js";
 import { View } from "./view.js";
 
@@ -229,5 +229,3 @@ function outline(context, path) {
     context.stroke();
   }
 }
-
-const joined = (a, b) => (isEmpty(b) ? a : isEmpty(a) ? b : { left: Math.min(a.left, b.left), top: Math.min(a.top, b.top), right: Math.max(a.right, b.right), bottom: Math.max(a.bottom, b.bottom) });

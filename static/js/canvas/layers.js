@@ -3,7 +3,7 @@
 // A box of pixels: left, top, right, bottom, the last two outside of it.
 export const whole = ({ width, height }) => ({ left: 0, top: 0, right: width, bottom: height });
 export const isEmpty = (box) => box.right <= box.left || box.bottom <= box.top;
-const around = (a, b) => ({ left: Math.min(a.left, b.left), top: Math.min(a.top, b.top), right: Math.max(a.right, b.right), bottom: Math.max(a.bottom, b.bottom) });
+export const joined = (a, b) => (isEmpty(b) ? a : isEmpty(a) ? b : { left: Math.min(a.left, b.left), top: Math.min(a.top, b.top), right: Math.max(a.right, b.right), bottom: Math.max(a.bottom, b.bottom) });
 
 // How much of each pixel one stroke covers, 0 to 255: where it crosses itself it covers no more.
 export class Coverage {
@@ -14,7 +14,7 @@ export class Coverage {
   // Pixels of a box that are in the picture; they count as touched.
   touch(left, top, right, bottom) {
     const box = { left: Math.max(0, Math.floor(left)), top: Math.max(0, Math.floor(top)), right: Math.min(this.width, Math.ceil(right)), bottom: Math.min(this.height, Math.ceil(bottom)) };
-    if (!isEmpty(box)) this.box = around(this.box, box);
+    this.box = joined(this.box, box);
     return box;
   }
 

@@ -1,5 +1,5 @@
 // The canvas beside the form: it follows the picture that is chosen, and what is painted in it goes along with the request.
-import { call, told } from "../api.js";
+import { call, placeOf, told, upload } from "../api.js";
 import { Editor } from "../canvas/editor.js";
 import { Mask, Paint, surface } from "../canvas/layers.js";
 
@@ -253,7 +253,7 @@ const at = (size) => (100 * Math.log(size / LEAST)) / Math.log(MOST / LEAST);
 const idOf = (input) => input?.artwork ?? input?.upload ?? "";
 
 async function pictureOf(input) {
-  const blob = await call("GET", input.artwork ? `/artworks/${input.artwork}/file` : `/uploads/${input.upload}/file`);
+  const blob = await call("GET", `${placeOf(input)}/file`);
   return surfaceOf(await createImageBitmap(blob));
 }
 
@@ -271,7 +271,6 @@ function surfaceOf(image) {
 }
 
 async function uploaded(canvas) {
-  const form = new FormData();
-  form.append("file", await new Promise((resolve) => canvas.toBlob(resolve)), "canvas.png");
-  return { upload: (await call("POST", "/uploads", form)).id };
+  const blob = await new Promise((resolve) => canvas.toBlob(resolve));
+  return { upload: (await upload(new File([blob], "canvas.png", { type: blob.type }))).id };
 }

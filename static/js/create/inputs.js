@@ -1,7 +1,7 @@
 // What a request works from, in each role: dropped, pasted, chosen, or taken from one's works; with weights where they are
 // mixed.
 import { base } from "../base.js";
-import { call, told } from "../api.js";
+import { call, placeOf, told, upload } from "../api.js";
 import { onChoice, onDrop } from "../files.js";
 
 const OFFERED = 12; // works to take, at a time
@@ -94,7 +94,7 @@ class Chooser {
     const item = document.createElement("li");
     item.input = input;
     const shown = document.createElement("img");
-    shown.src = `${base}/api/v1/${input.artwork ? `artworks/${input.artwork}` : `uploads/${input.upload}`}/preview?size=128`;
+    shown.src = `${base}/api/v1${placeOf(input)}/preview?size=128`;
     shown.alt = this.place.dataset.name;
     shown.width = shown.height = 96;
     shown.addEventListener("error", () => shown.replaceWith(this.place.dataset.name)); // there is no picture of a text
@@ -138,10 +138,8 @@ class Chooser {
     const problem = this.place.querySelector("[data-error]");
     problem.textContent = "";
     for (const file of files) {
-      const form = new FormData();
-      form.append("file", file);
       try {
-        this.add({ upload: (await call("POST", "/uploads", form)).id });
+        this.add({ upload: (await upload(file)).id });
       } catch (error) {
         problem.textContent = told(error, this.place.dataset.lost);
       }
