@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.contract.files import whole_folder
-from models.contract.values import TEXTS
+from models.contract.values import MUSIC, TEXTS, Score
 
 FORMAT = 1
 
@@ -48,12 +48,46 @@ class TextItem:
     form: str = ""
 
 
+@dataclass
+class ScoreItem:
+    """One piece of a collection; see `models.contract.values.Score`. `notes` are (start, duration, pitch, part) each,
+    in beats; `form` is what kind of piece it is, where that is known.
+    """
+
+    id: str
+    split: str
+    title: str
+    notes: list[tuple[float, float, int, int]]
+    metre: tuple[int, int]
+    pickup: float
+    tempo: float
+    form: str = ""
+    author: str = ""
+
+    @classmethod
+    def of(cls, id: str, split: str, score: Score, title: str = "", form: str = "", author: str = "") -> ScoreItem:
+        notes = [(round(n.start, 4), round(n.duration, 4), n.pitch, n.part) for n in score.notes]
+        return cls(id, split, title, notes, score.metre, round(score.pickup, 4), round(score.tempo, 1), form, author)
+
+
 def write_texts(
     folder: Path, items: Iterable[TextItem], card: dict[str, Any], files: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
+    """See `write_lines`."""
+    return write_lines(folder, items, {"medium": TEXTS, **card}, files or {})
+
+
+def write_scores(folder: Path, items: Iterable[ScoreItem], card: dict[str, Any]) -> dict[str, Any]:
+    """See `write_lines`."""
+    return write_lines(folder, items, {"medium": MUSIC, **card}, {})
+
+
+def write_lines(
+    folder: Path, items: Iterable[TextItem | ScoreItem], card: dict[str, Any], files: Mapping[str, str]
+) -> dict[str, Any]:
     """Write `items.jsonl`, `card.json` and what else is given by name; the folder appears whole or not at all.
 
-    Raises ValueError when there is no text.
+    Raises ValueError when there is no item.
     """
     with whole_folder(folder) as temporary:
         splits = Counter[str]()
@@ -66,12 +100,11 @@ def write_texts(
                 lines.write("\n")
         if not splits:
             raise ValueError("the collection is empty")
-        for name, content in (files or {}).items():
+        for name, content in files.items():
             (temporary / name).write_text(content, "utf-8")
-        version = digest_of([temporary / name for name in ("items.jsonl", *sorted(files or {}))])
+        version = digest_of([temporary / name for name in ("items.jsonl", *sorted(files))])
         card = {
             "format": FORMAT,
-            "medium": TEXTS,
             **card,
             "count": splits.total(),
             "splits": dict(splits),

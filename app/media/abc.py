@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from app.errors import Invalid
 from app.media.medium import Row
 from app.media.score import STEPS, Piece, few, in_order
-from models.contract.values import Note
+from models.contract.values import Note, bar_of
 
 MOST = 1 << 20
 ACCIDENTALS = {"^^": 2, "^": 1, "=": 0, "_": -1, "__": -2}
@@ -61,6 +61,12 @@ def tunes(content: bytes, suffix: str) -> Iterator[Row]:
         yield Row(whole.encode(), title[1].strip() if title else "")
 
 
+def rhythm(content: bytes) -> str:
+    """What kind of tune it says that it is, such as a reel; "" for nothing."""
+    field = re.search(r"(?m)^R:(.*)$", decoded(content))
+    return field[1].strip().lower() if field else ""
+
+
 def read(content: bytes) -> Piece:
     """One tune. Raises Invalid for what is none."""
     text = decoded(content)
@@ -69,7 +75,11 @@ def read(content: bytes) -> Piece:
     tune = Tune()
     notes = few(tune.play(text))
     end = max((note.start + note.duration for note in notes), default=0.0)
-    return Piece(in_order(notes), 60 * end / tune.tempo)
+    title = re.search(r"(?m)^T:[ \t]*(.*)$", text)
+    pickup = tune.pickup if 0 < tune.pickup < tune.metre else 0.0
+    return Piece(
+        in_order(notes), 60 * end / tune.tempo, tune.signature, pickup, title=title[1].strip() if title else ""
+    )
 
 
 def length(text: str) -> float:
@@ -115,6 +125,7 @@ class Tune:
         self.voices = {"": Voice(0)}
         self.voice = self.voices[""]
         self.compound = False
+        self.signature, self.pickup = (4, 4), -1.0  # beats before the first bar line; less than 0: not there yet
 
     def play(self, text: str) -> Iterator[Note]:
         for raw in text.splitlines():
@@ -130,11 +141,10 @@ class Tune:
         """A field of the head, of a line or within one."""
         if name == "K":
             self.key = signature(value)
-        elif name == "M" and (metre := re.match(r"\s*\(?(\d+)(?:\+\d+)*\)?/(\d+)", value)):
-            self.metre = 4 * int(metre[1]) / int(metre[2])
-            self.compound = int(metre[1]) in (6, 9, 12)
+        elif name == "M" and (metre := re.match(r"\s*\(?(\d+(?:\+\d+)*)\)?/(\d+)", value)):
+            self.set_metre((sum(map(int, metre[1].split("+"))), int(metre[2])))
         elif name == "M":
-            self.metre, self.compound = 4.0, False  # C, C| and none
+            self.set_metre((2, 2) if value.strip() == "C|" else (4, 4))  # C, C| and none
         elif name == "L" and (unit := re.match(r"\s*(\d+)/(\d+)", value)):
             self.unit = 4 * int(unit[1]) / int(unit[2])
         elif name == "Q" and (tempo := re.search(r"(?:(\d+)/(\d+)\s*=\s*)?(\d+)\s*$", value.split('"')[-1] or value)):
@@ -146,6 +156,11 @@ class Tune:
                 self.voices = {key: self.voice}
             self.voice = self.voices.setdefault(key, Voice(len(self.voices)))
 
+    def set_metre(self, signature: tuple[int, int]) -> None:
+        self.metre, self.compound = bar_of(signature), signature[0] in (6, 9, 12)
+        if self.pickup < 0:
+            self.signature = signature
+
     def music(self, line: str) -> Iterator[Note]:
         for token in TOKEN.finditer(line):
             kind, voice = token.lastgroup, self.voice
@@ -154,6 +169,8 @@ class Tune:
                 self.set(text[1], text[3:-1])
             elif kind == "bar":
                 voice.altered = {}
+                if self.pickup < 0 and voice.now:
+                    self.pickup = voice.now
             elif kind == "tuplet":
                 voice.tuplet = self.tuplet(token["tuplet"])
             elif kind == "tie":

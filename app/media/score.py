@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from app.errors import Invalid
@@ -15,10 +15,16 @@ STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}  # semitones a
 
 @dataclass(frozen=True)
 class Piece:
-    """As it was read: `notes` by start, then from the top; how long it takes in seconds."""
+    """As it was read: `notes` by start, then from the top; how long it takes in seconds; names of parts by their
+    numbers. See `Score` for the rest.
+    """
 
     notes: list[Note]
     seconds: float
+    metre: tuple[int, int] = (4, 4)
+    pickup: float = 0.0
+    parts: dict[int, str] = field(default_factory=dict)
+    title: str = ""
 
 
 def few(notes: Iterator[Note]) -> list[Note]:

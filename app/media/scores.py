@@ -9,6 +9,7 @@ import math
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 from xml.etree.ElementTree import Element
@@ -22,7 +23,7 @@ from app.media import abc
 from app.media.medium import SAYS_NOTHING, Kept, Medium, Tables, Words, Work
 from app.media.score import STEPS, Piece, few, in_order
 from models.contract.message import Message
-from models.contract.values import MUSIC, Note, Score
+from models.contract.values import MUSIC, Note, Score, bar_of
 
 MOST = 8 << 20
 MOST_MIDI = 1 << 20  # each byte may become a message of half a kilobyte
@@ -53,9 +54,16 @@ def facts_of(score: Piece) -> dict[str, Any]:
         "notes": len(pitches),
         "parts": len({note.part for note in score.notes}),
         "seconds": round(score.seconds, 1),
+        "bars": bars_of(score),
         "lowest": min(pitches),
         "highest": max(pitches),
     }
+
+
+def bars_of(score: Piece) -> int:
+    """From the first bar line on; what comes before it is bar 0."""
+    end = max(note.start + note.duration for note in score.notes)
+    return max(1, math.ceil(round((end - score.pickup) / bar_of(score.metre), 3)))
 
 
 def unpacked(content: bytes, name: str) -> tuple[bytes, str]:
@@ -66,6 +74,13 @@ def unpacked(content: bytes, name: str) -> tuple[bytes, str]:
     if suffix == ".mxl":
         return from_mxl(content), MUSICXML
     return content, SUFFIXES[suffix]
+
+
+def guessed_type(content: bytes) -> str:
+    """Of a file that is kept, whose name is not known."""
+    if content.startswith(b"MThd"):
+        return MIDI
+    return MUSICXML if content.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<") else ABC
 
 
 def from_mxl(content: bytes) -> bytes:
@@ -117,7 +132,27 @@ def from_midi(content: bytes) -> Piece:
     notes = few(
         note for number, track in enumerate(file.tracks) for note in track_notes(track, number, file.ticks_per_beat)
     )
-    return Piece(in_order(notes), file.length if file.type < 2 else 0.0)
+    metre, pickup = metre_of(file)
+    names = {16 * number + channel: track.name for number, track in enumerate(file.tracks) for channel in range(16)}
+    return Piece(in_order(notes), file.length if file.type < 2 else 0.0, metre, pickup, names)
+
+
+def metre_of(file: mido.MidiFile) -> tuple[tuple[int, int], float]:
+    """(the first metre that lasts, beats before its first bar line): of what is written as a first, shorter bar."""
+    found: list[tuple[int, tuple[int, int]]] = []
+    for track in file.tracks[:1]:
+        now = 0
+        for message in track:
+            now += message.time
+            if message.type == "time_signature":
+                found.append((now, (message.numerator, message.denominator)))
+    if not found:
+        return (4, 4), 0.0
+    (start, first), *rest = found
+    length = bar_of(first)
+    if rest and start == 0 and rest[0][0] == length * file.ticks_per_beat and length < bar_of(rest[0][1]):
+        return rest[0][1], length
+    return first, 0.0
 
 
 def track_notes(track: mido.MidiTrack, number: int, ticks_per_beat: int) -> Iterator[Note]:
@@ -143,16 +178,42 @@ def from_musicxml(content: bytes) -> Piece:
     root = defusedxml.ElementTree.fromstring(content)
     if root.tag != "score-partwise":
         raise Invalid("It is not a partwise MusicXML score")
-    notes = few(note for number, part in enumerate(root.iter("part")) for note in part_notes(part, number))
+    parts = list(root.iter("part"))
+    notes = few(note for number, part in enumerate(parts) for note in part_notes(part, number))
+    named = {part.get("id"): part.findtext("part-name") or "" for part in root.iter("score-part")}
+    names = {number: named.get(part.get("id"), "") for number, part in enumerate(parts)}
+    title = root.findtext("work/work-title") or root.findtext("movement-title") or ""
+    metre, pickup = written_metre(parts[0]) if parts else ((4, 4), 0.0)
     tempo, end = 120.0, max((note.start + note.duration for note in notes), default=0.0)
     if (sound := next((s for s in root.iter("sound") if s.get("tempo")), None)) is not None:
         tempo = float(sound.get("tempo") or tempo)
-    return Piece(in_order(notes), 60 * end / tempo if tempo > 0 else math.nan)
+    return Piece(in_order(notes), 60 * end / tempo if tempo > 0 else math.nan, metre, pickup, names, title)
+
+
+def written_metre(part: Element) -> tuple[tuple[int, int], float]:
+    """(the first metre, beats before the first bar line), which a first measure has that is shorter."""
+    measure = part.find("measure")
+    if measure is None or (time := measure.find("attributes/time")) is None:
+        return (4, 4), 0.0
+    metre = int(time.findtext("beats") or 4), int(time.findtext("beat-type") or 4)
+    if min(metre) < 1:
+        raise Invalid("Its metre is impossible")
+    lengths = [note.start + note.duration for note in part_notes(alone(part, measure), 0)]
+    length = max(lengths, default=0.0)
+    return metre, length if length < bar_of(metre) else 0.0
+
+
+def alone(part: Element, measure: Element) -> Element:
+    """A part that is this measure."""
+    made = Element(part.tag)
+    made.append(measure)
+    return made
 
 
 def part_notes(part: Element, number: int) -> Iterator[Note]:
-    """Notes of a part, repeats and grace notes left out, tied notes one by one."""
+    """Notes of a part, repeats and grace notes left out; tied notes are one."""
     divisions, now, last = 1.0, 0.0, 0.0
+    tied: dict[int, Note] = {}  # by pitch: they go on
     for measure in part.iter("measure"):
         for event in measure:
             if event.tag == "attributes":
@@ -168,7 +229,15 @@ def part_notes(part: Element, number: int) -> Iterator[Note]:
                     last, now = now, now + length
                 pitch = event.find("pitch")
                 if pitch is not None and event.find("grace") is None:
-                    yield Note(last, length, midi_pitch(pitch), number)
+                    note = Note(last, length, midi_pitch(pitch), number)
+                    ties = {tie.get("type") for tie in event.iter("tie")}
+                    if "stop" in ties and (before := tied.pop(note.pitch, None)):
+                        note = replace(before, duration=last + length - before.start)
+                    if "start" in ties:
+                        tied[note.pitch] = note
+                    else:
+                        yield note
+    yield from tied.values()
 
 
 def midi_pitch(pitch: Element) -> int:
@@ -207,7 +276,8 @@ def piano_roll(content: bytes, media_type: str) -> bytes:
 def encode(score: Score) -> Kept:
     """MIDI of type 1: a track that says the tempo, and one for each part."""
     file = mido.MidiFile(type=1, ticks_per_beat=TICKS)
-    file.tracks.append(mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(score.tempo))]))
+    tempo = mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(score.tempo))
+    file.tracks.append(mido.MidiTrack([tempo, *metres(score)]))
     named = dict(enumerate(score.parts))
     for channel, part in zip(CHANNELS, sorted({note.part for note in score.notes}), strict=False):
         notes = [note for note in score.notes if note.part == part]
@@ -218,13 +288,29 @@ def encode(score: Score) -> Kept:
     return Kept(content, MIDI, facts=facts_of(parse(content, MIDI)))
 
 
+def metres(score: Score) -> Iterator[mido.MetaMessage]:
+    """What comes before the first bar line is a bar of its own, as notation programs write it."""
+    if score.pickup:
+        short = Fraction(score.pickup / 4).limit_denominator(64)
+        above = short.numerator * (64 // short.denominator) if 64 % short.denominator == 0 else 0
+        if above:
+            shrink = math.gcd(above, 16)
+            yield mido.MetaMessage("time_signature", numerator=above // shrink, denominator=64 // shrink)
+            time = round(score.pickup * TICKS)
+            yield mido.MetaMessage("time_signature", numerator=score.metre[0], denominator=score.metre[1], time=time)
+            return
+    yield mido.MetaMessage("time_signature", numerator=score.metre[0], denominator=score.metre[1])
+
+
 def decode(content: bytes, media_type: str) -> Score:
     """Its tempo is the mean one; drums are left out."""
     piece = parse(content, media_type)
     beats = max(note.start + note.duration for note in piece.notes)
     numbers = {part: number for number, part in enumerate(sorted({note.part for note in piece.notes}))}
     notes = [replace(note, part=numbers[note.part]) for note in piece.notes]
-    return Score(notes, 60 * beats / piece.seconds if piece.seconds > 0 else 120.0)
+    tempo = 60 * beats / piece.seconds if piece.seconds > 0 else 120.0
+    names = [piece.parts.get(part, "") for part in numbers]
+    return Score(notes, tempo, names, piece.metre, piece.pickup, piece.title)
 
 
 def track_of(notes: list[Note], channel: int, name: str) -> mido.MidiTrack:

@@ -25,6 +25,10 @@ class TextPreparation(Preparation):
     rhymes: bool = False
 
 
+class ScorePreparation(Preparation):
+    """Pieces become notes in time."""
+
+
 class PicturePreparation(Preparation):
     """Pictures become squares of the size that the family's parameters say."""
 

@@ -45,15 +45,32 @@ class Note:
     velocity: int = 80
 
 
+def bar_of(metre: tuple[int, int]) -> float:
+    """In quarters."""
+    return 4 * metre[0] / metre[1]
+
+
 @dataclass(frozen=True)
 class Score:
-    """`notes` by start, then from the top; `tempo` in beats a minute; `parts` are names of voices or instruments."""
+    """`notes` by start, then from the top; `tempo` in beats a minute; `parts` are names of voices or instruments.
+
+    A beat is a quarter. `metre` is written above and below in a time signature; the first bar line stands after
+    `pickup` beats. `title` is what the file calls the piece.
+    """
 
     medium: ClassVar[str] = MUSIC
 
     notes: list[Note]
     tempo: float = 120.0
     parts: list[str] = field(default_factory=list)
+    metre: tuple[int, int] = (4, 4)
+    pickup: float = 0.0
+    title: str = ""
+
+    @property
+    def bar(self) -> float:
+        """Beats from bar line to bar line."""
+        return bar_of(self.metre)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from models.contract.sampling import Request
 from models.contract.values import Text
 from models.contract.writing import TEXT_GENERATION, WritingParams
-from models.data.texts import Texts
+from models.data.items import Texts
 from models.language.sample import load
 from models.language.spec import ContinuationParams, DramaParams
 from models.language.tokens import Lines, text_of

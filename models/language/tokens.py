@@ -12,8 +12,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
 from models.contract.files import write_atomically
+from models.data.items import Texts
 from models.data.pictures import Unsuitable, spread
-from models.data.texts import Texts
 from models.language import drama
 from models.parts.sentences import cached
 

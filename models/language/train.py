@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from models.checkpoint import read_card, read_text, write_model
-from models.data.texts import Texts
+from models.data.items import Texts
 from models.language.network import LanguageModel
 from models.language.sample import LanguageSampler
 from models.language.spec import LanguageTraining

@@ -24,12 +24,19 @@ def rotary(length: int, head_width: int) -> Rotary:
     return angles.cos(), angles.sin()
 
 
-class CausalLayer(nn.Module):
-    """Self-attention that sees what came before, then feed-forward."""
+def turned(x: Tensor, turns: Rotary) -> Tensor:
+    """Pairs of a head's channels turned by where each token stands; x is (..., N, head width)."""
+    cosine, sine = turns
+    a, b = x.chunk(2, dim=-1)
+    return torch.cat([a * cosine - b * sine, a * sine + b * cosine], dim=-1)
 
-    def __init__(self, width: int, heads: int, hidden: int, dropout: float = 0.0) -> None:
+
+class CausalLayer(nn.Module):
+    """Self-attention that sees what came before, or with `causal` false everything, then feed-forward."""
+
+    def __init__(self, width: int, heads: int, hidden: int, dropout: float = 0.0, causal: bool = True) -> None:
         super().__init__()
-        self.heads, self.head_width = heads, width // heads
+        self.heads, self.head_width, self.causal = heads, width // heads, causal
         self.dropout = nn.Dropout(dropout)
         self.norm1, self.norm2 = Norm(width), Norm(width)
         self.query_key_value = nn.Linear(width, 3 * width, bias=False)
@@ -47,26 +54,31 @@ class CausalLayer(nn.Module):
         cache: KeyValueCache | None = None,
         position: int = 0,
     ) -> Tensor:
-        """x (B, N, D), the rotations of its positions (N, head width / 2), and what each may see (B, 1, N, M), where
-        that is less than all before it.
+        """x (B, N, D), the rotations of its positions (N or B, 1, N, head width / 2), and what each may see (B, 1, 1
+        or N, M), where that is less than all before it.
 
         Whole sequences without `cache`; with it the tokens from `position` on, which see those before them: one at a
         time, or at first several at once.
         """
+        return self.feed_forward(self.attend(x, rotary, mask, cache, position))
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        return x + self.dropout(self.down(F.relu(self.up(self.norm2(x))).square()))
+
+    def attend(
+        self, x: Tensor, rotary: Rotary, mask: Tensor | None, cache: KeyValueCache | None, position: int
+    ) -> Tensor:
         batch, length, width = x.shape
         three = self.query_key_value(self.norm1(x)).view(batch, length, 3, self.heads, self.head_width)
         three = three.permute(2, 0, 3, 1, 4)  # (3, B, heads, N, head width)
         normed = F.rms_norm(three[:2], (self.head_width,)) * self.gain.type_as(x)
-        a, b = normed.chunk(2, dim=-1)
-        cosine, sine = rotary
-        query, key = torch.cat([a * cosine - b * sine, a * sine + b * cosine], dim=-1).type_as(three).unbind()
+        query, key = turned(normed, rotary).type_as(three).unbind()
         value = three[2]
         if cache is not None:
             assert position == 0 or length == 1, "later tokens come one at a time"
             key, value = cache.write(position, key, value)
-        mixed = dot_product_attention(query, key, value, mask, causal=length > 1 and mask is None)
-        x = x + self.dropout(self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
-        return x + self.dropout(self.down(F.relu(self.up(self.norm2(x))).square()))
+        mixed = dot_product_attention(query, key, value, mask, causal=self.causal and length > 1 and mask is None)
+        return x + self.dropout(self.out(mixed.transpose(1, 2).reshape(batch, length, width)))
 
 
 class CausalTransformer(nn.Module):

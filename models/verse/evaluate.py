@@ -12,7 +12,7 @@ import torch
 from models.checkpoint import read_card
 from models.contract.sampling import Output, Request
 from models.contract.writing import TEXT_GENERATION
-from models.data.texts import Texts
+from models.data.items import Texts
 from models.measure.effort import Effort
 from models.verse.forms import EITHER, REGULATED
 from models.verse.learnt import Poems

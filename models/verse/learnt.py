@@ -13,8 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.data.pictures import EpochOrder, Indices, Unsuitable
-from models.data.texts import Texts
+from models.data.items import Texts
+from models.data.pictures import Indices, Unsuitable
 from models.verse.forms import EITHER, REGULATED, Form
 from models.verse.poem import NOWHERE, Poem, Slot, read_poem
 from models.verse.rhymes import Rhymes, cilin
@@ -26,7 +26,6 @@ FEWEST_OF_FORM = 20  # poems that a form needs to be learnt
 RHYMES, FORMS, VOCABULARY = "rhymes.json", "forms.json", "vocabulary.json"
 # How often something is said of a poem in training, so that it may be left out when one is asked for.
 SAID_TITLE, SAID_GROUP, SAID_ACROSTIC, SAID_TONES, SAID_TONE = 0.8, 0.5, 0.15, 0.5, 0.8
-TOGETHER = 8  # batches whose poems are put together by length
 
 
 @dataclass(frozen=True)
@@ -178,19 +177,3 @@ def batch(poems: Poems, chosen: Indices, random: torch.Generator) -> tuple[Tenso
         targets[i, begins - 1 : len(row) - 1] = row[begins:]
     targets[targets == UNKNOWN] = -1
     return torch.from_numpy(tokens), torch.from_numpy(slots), torch.from_numpy(targets)
-
-
-class ByLength:
-    """Which poems step `k` sees: every epoch in another order, those of about one length together."""
-
-    def __init__(self, poems: Poems, indices: Indices, size: int, seed: int) -> None:
-        self.poems, self.indices, self.batch, self.seed = poems, indices, size, seed
-        self.wide = EpochOrder(indices, TOGETHER * size, seed)  # of TOGETHER steps
-
-    def at(self, step: int) -> Indices:
-        """(batch,) items of a step."""
-        group, place = divmod(step, TOGETHER)
-        wide = self.wide.at(group)
-        by_length = wide[np.argsort(self.poems.lengths(wide), kind="stable")].reshape(TOGETHER, self.batch)
-        turn = np.random.default_rng((self.seed, 1, group)).permutation(TOGETHER)[place]
-        return by_length[turn]

@@ -10,15 +10,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.checkpoint import read_card, read_text, write_model
+from models.data.items import Texts
+from models.data.order import ByLength
 from models.data.pictures import Indices, spread
-from models.data.texts import Texts
 from models.training.averaged import averaged
 from models.training.card import training_card
 from models.training.fit import Metrics, fit, learn
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import load_start_weights, start_checkpoint
-from models.verse.learnt import FORMS, RHYMES, VOCABULARY, ByLength, Poems, Tables, batch, written
+from models.verse.learnt import FORMS, RHYMES, VOCABULARY, Poems, Tables, batch, written
 from models.verse.network import VerseTransformer
 from models.verse.rhymes import Rhymes
 from models.verse.sample import VerseSampler
@@ -40,7 +41,7 @@ def train(params: VerseTraining, data: Texts, run: Run) -> None:
     network = VerseTransformer(params.network).to(run.device)
     load_start_weights(network, before)
     optimizers, ema, parts = averaged(network, params, "decoder.layers.")
-    order = ByLength(poems, poems.indices("train"), params.batch_size, run.seed)
+    order = ByLength(poems.lengths, poems.indices("train"), params.batch_size, run.seed)
 
     def step(k: int) -> tuple[int, Metrics]:
         with run.log.spend("data"):

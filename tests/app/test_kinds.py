@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import mido
@@ -15,11 +16,12 @@ from app.database import session_scope
 from app.datasets import prepare, rhymes, service
 from app.datasets.schemas import DatasetIn
 from app.errors import Invalid, UnsupportedMedia
-from app.media import MEDIA, scores, texts
-from models.contract.preparation import PicturePreparation, Preparation, TextPreparation
+from app.media import MEDIA, abc, scores, texts
+from models.contract.preparation import PicturePreparation, Preparation, ScorePreparation, TextPreparation
+from models.contract.values import Note, Score
+from models.data.items import Scores, Texts
 from models.data.pictures import Unsuitable
 from models.data.prepared import open_prepared
-from models.data.texts import Texts
 from tests.app.test_datasets import add, drawing, listed, zipped
 
 TUNE = [(60, 1.0), (62, 0.5), (64, 0.5), (67, 2.0)]
@@ -73,7 +75,7 @@ def versions(*datasets: str) -> set[str]:
 
 def test_midi_and_musicxml_are_read_into_the_same_kind_of_notes() -> None:
     found = scores.read(midi(TUNE, bpm=60, tail=3), "a.mid")
-    assert found.facts == {"notes": 4, "parts": 1, "seconds": 4.0, "lowest": 60, "highest": 67}
+    assert found.facts == {"notes": 4, "parts": 1, "seconds": 4.0, "bars": 1, "lowest": 60, "highest": 67}
     score = scores.parse(SCORE.encode(), scores.MUSICXML)
     notes = [(note.start, note.duration, note.pitch) for note in score.notes]
     assert notes == [(0, 1, 63), (0, 1, 60), (0, 2, 48), (1.5, 0.5, 67)] and score.seconds == 2.0
@@ -136,8 +138,29 @@ def test_a_collection_of_music_has_captions_look_alikes_sums_and_an_export(tmp_p
         found = service.statistics(session, service.get(session, dataset))
     assert found.unit == "s" and found.totals["notes"] == 16 and found.largest == 2 and found.colours == []
     assert len(versions(dataset, copy_of(dataset, "music"))) == 1
-    with pytest.raises(Invalid, match="No family trains on music"):
-        prepare.write(tmp_path / "prepared", prepare.snapshot(dataset), 0, Preparation())
+    taken = prepare.snapshot(dataset)
+    card = prepare.write(tmp_path / "prepared", taken, 0, ScorePreparation())
+    prepared = open_prepared(tmp_path / "prepared")
+    assert isinstance(prepared, Scores) and (card["medium"], card["count"]) == ("music", 4)
+    jig = next(i for i, item in enumerate(prepared.items) if item["title"] == "a slow jig")
+    assert [note.pitch for note in prepared.score(jig).notes] == [pitch for pitch, _ in TUNE]
+    with pytest.raises(Invalid, match="No family trains on films"):
+        prepare.write(tmp_path / "films", replace(taken, medium="films"), 0, Preparation())
+
+
+def test_metres_and_upbeats_are_read_and_written() -> None:
+    notes = [Note(0, 1, 60, 0), Note(1, 3, 64, 0), Note(4, 1, 65, 1)]
+    for metre, pickup in (((3, 4), 1.0), ((6, 8), 0.5), ((4, 4), 0.0), ((2, 2), 1.5)):
+        again = scores.decode(scores.encode(Score(notes, 90.0, ["Air", "Bass"], metre, pickup)).content, scores.MIDI)
+        assert (again.metre, again.pickup, again.parts, round(again.tempo)) == (metre, pickup, ["Air", "Bass"], 90)
+        assert [(n.start, n.duration, n.pitch, n.part) for n in again.notes] == [
+            (n.start, n.duration, n.pitch, n.part) for n in notes
+        ]
+    tune = scores.decode(b"X:1\nT:Up\nM:6/8\nL:1/8\nR:Jig\nK:D\nA|dAF dAF|\n", scores.ABC)
+    assert (tune.metre, tune.pickup, tune.title) == ((6, 8), 0.5, "Up") and abc.rhythm(b"R: Slip Jig\n") == "slip jig"
+    time = "<time><beats>3</beats><beat-type>4</beat-type></time>"
+    upbeat = scores.decode(SCORE.replace("2</divisions>", f"2</divisions>{time}").encode(), scores.MUSICXML)
+    assert (upbeat.metre, upbeat.pickup) == ((3, 4), 2.0)
 
 
 @pytest.mark.usefixtures("in_process")

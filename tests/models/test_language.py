@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from app.datasets.prepared import TextItem, write_texts
 from models.contract.sampling import Request
 from models.contract.values import Text
+from models.data.items import Texts, open_items
 from models.data.pictures import Unsuitable
-from models.data.texts import Texts, open_texts
 from models.language import drama, evaluate
 from models.language.network import LanguageModel
 from models.language.sample import LanguageSampler, load
@@ -157,7 +157,7 @@ def collection(folder: Path) -> Texts:
         for i in range(15)
     ]
     write_texts(folder, items, {"name": "tiny"})
-    return open_texts(folder)
+    return open_items(folder)
 
 
 class StopsAt13(Run):
@@ -209,7 +209,7 @@ def test_texts_that_are_too_short_are_refused(tmp_path: Path) -> None:
     write_texts(tmp_path / "short", [TextItem("1", "train", "", "", "")], {"name": "short"})
     params = LanguageTraining(network=LanguageConfig.model_validate(SMALL), batch_size=2)
     with pytest.raises(Unsuitable, match="too short"):
-        train(params, open_texts(tmp_path / "short"), Run(tmp_path / "run", steps=1, echo=False))
+        train(params, open_items(tmp_path / "short"), Run(tmp_path / "run", steps=1, echo=False))
 
 
 def test_the_longest_run_is_found() -> None:

@@ -12,13 +12,14 @@ from pydantic import ValidationError
 from app.datasets.prepared import TextItem, write_texts
 from models.contract.sampling import Request, Unfit
 from models.contract.values import Text
+from models.data.items import Texts, open_items
+from models.data.order import ByLength
 from models.data.pictures import Unsuitable
-from models.data.texts import Texts, open_texts
 from models.measure.effort import Effort
 from models.training.run import Run
 from models.verse import evaluate
 from models.verse.forms import EITHER, REGULATED, Form
-from models.verse.learnt import ByLength, Poems, Tables, batch, opening, written
+from models.verse.learnt import Poems, Tables, batch, opening, written
 from models.verse.network import VerseTransformer
 from models.verse.poem import PLAIN, RHYMING, ends, lines_of, read_poem, slots
 from models.verse.rhymes import Rhymes, cilin
@@ -237,7 +238,7 @@ def collection(folder: Path, count: int = 60) -> Texts:
     items.append(TextItem("prose", "train", "", "", "This is no poem."))
     files = {"rhymes.json": str(rhymes())}
     write_texts(folder, items, {"name": "tiny"}, files)
-    return open_texts(folder)
+    return open_items(folder)
 
 
 SMALL: dict[str, Any] = {"width": 32, "heads": 2, "layers": 1, "hidden": 64}
@@ -259,10 +260,10 @@ def test_what_is_said_of_a_poem_stands_before_it_and_only_the_poem_is_learnt(tmp
 def test_every_poem_is_seen_once_an_epoch(tmp_path: Path) -> None:
     found = Poems(collection(tmp_path / "tiny", 90), tables(), 1, None, 4000)
     indices = found.indices("train")
-    order = ByLength(found, indices[:64], 8, seed=0)
+    order = ByLength(found.lengths, indices[:64], 8, seed=0)
     seen = np.concatenate([order.at(k) for k in range(8)])
     assert sorted(seen) == sorted(indices[:64])
-    again = ByLength(found, indices[:64], 8, seed=0)
+    again = ByLength(found.lengths, indices[:64], 8, seed=0)
     assert np.array_equal(again.at(11), order.at(11)), "whatever was asked for before"
 
 
@@ -292,11 +293,11 @@ def test_a_collection_without_poems_or_rhymes_is_refused(tmp_path: Path) -> None
     write_texts(tmp_path / "prose", [TextItem("1", "train", "", "", "Prose.")], {"name": "prose"})
     params = VerseTraining(network=VerseConfig(**SMALL), batch_size=8)
     with pytest.raises(Unsuitable, match=r"rhymes\.json"):
-        train(params, open_texts(tmp_path / "prose"), Run(tmp_path / "a", steps=1, echo=False))
+        train(params, open_items(tmp_path / "prose"), Run(tmp_path / "a", steps=1, echo=False))
     files = {"rhymes.json": str(rhymes())}
     write_texts(tmp_path / "prose", [TextItem("1", "train", "", "", "Prose.")], {"name": "prose"}, files)
     with pytest.raises(Unsuitable, match="no poems"):
-        train(params, open_texts(tmp_path / "prose"), Run(tmp_path / "b", steps=1, echo=False))
+        train(params, open_items(tmp_path / "prose"), Run(tmp_path / "b", steps=1, echo=False))
 
 
 def test_the_form_of_a_tune_is_found_in_its_poems() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.contract.values import PICTURES, TEXTS
+from models.contract.values import MUSIC, PICTURES, TEXTS
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,8 @@ COLLECTIONS = {
     "paintings": Collection("Paintings", 64, "paintings", needs_apt=True),
     "verse": Collection("Chinese verse", 0, "verse", medium=TEXTS),
     "plays": Collection("English plays", 0, "plays", medium=TEXTS),
+    "chorales": Collection("Bach chorales", 0, "music", medium=MUSIC),
+    "tunes": Collection("Fiddle tunes", 0, "music", medium=MUSIC),
 }
 
 

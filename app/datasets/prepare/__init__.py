@@ -10,16 +10,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app.datasets.prepare import pictures, texts
+from app.datasets.prepare import pictures, scores, texts
 from app.datasets.prepare.snapshot import Snapshot, snapshot
 from app.errors import Conflict, Invalid
 from models.contract.message import Message
 from models.contract.preparation import PicturePreparation, Preparation
-from models.contract.values import PICTURES, TEXTS
+from models.contract.values import MUSIC, PICTURES, TEXTS
 
 __all__ = ["Snapshot", "prepare", "snapshot", "write"]
 
-WRITERS: dict[str, Callable[..., dict[str, Any]]] = {PICTURES: pictures.write, TEXTS: texts.write}
+WRITERS: dict[str, Callable[..., dict[str, Any]]] = {
+    PICTURES: pictures.write,
+    TEXTS: texts.write,
+    MUSIC: scores.write,
+}
 
 
 def write(

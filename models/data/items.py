@@ -1,4 +1,4 @@
-"""Reads a prepared collection of texts for training: one JSON line a text, and what else is kept beside them."""
+"""Reads a prepared collection of texts or music: one JSON line an item, and what else is kept beside them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from models.contract.values import MUSIC, Note, Score
 from models.data.pictures import Indices, Unsuitable
 
 
 @dataclass
-class Texts:
-    """`items[i]` has `id`, `split`, `text` and, where they are known, `title`, `author` and `form`."""
+class Items:
+    """`items[i]` has `id` and `split`, and what its medium has."""
 
     folder: Path
     items: list[dict[str, Any]]
@@ -32,15 +33,34 @@ class Texts:
         return sorted({item["split"] for item in self.items} - {"train"})
 
     def file(self, name: str) -> str:
-        """What is kept beside the texts. Raises Unsuitable."""
+        """What is kept beside the items. Raises Unsuitable."""
         try:
             return (self.folder / name).read_text("utf-8")
         except FileNotFoundError as error:
             raise Unsuitable("the collection has no {name}", name=name) from error
 
 
-def open_texts(folder: Path) -> Texts:
+class Texts(Items):
+    """Items have a `text` and, where they are known, `title`, `author` and `form`."""
+
+
+class Scores(Items):
+    """Items have `notes` and `metre` and, where they are known, `pickup`, `tempo`, `title` and `form`."""
+
+    def score(self, index: int) -> Score:
+        item = self.items[index]
+        return Score(
+            [Note(*note) for note in item["notes"]],
+            item.get("tempo", 120.0),
+            metre=tuple(item["metre"]),
+            pickup=item.get("pickup", 0.0),
+            title=item.get("title", ""),
+        )
+
+
+def open_items(folder: Path) -> Texts | Scores:
     """Raises FileNotFoundError when the folder holds no prepared collection."""
     card = json.loads((folder / "card.json").read_text("utf-8"))
     lines = (folder / "items.jsonl").read_text("utf-8").split("\n")
-    return Texts(folder, [json.loads(line) for line in lines if line], card)
+    kind = Scores if card.get("medium") == MUSIC else Texts
+    return kind(folder, [json.loads(line) for line in lines if line], card)

@@ -1,0 +1,85 @@
+"""Figures of a music transformer: what held-out pieces cost it, how like them it composes, and what it copies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from models.contract.composing import GENERATION, HARMONIZATION, MELODY
+from models.contract.sampling import Request
+from models.contract.values import Score
+from models.data.items import Scores
+from models.measure.effort import Effort
+from models.music.figures import Runs, Voices, beats, histograms, of_scores, overlap, parallels
+from models.music.pieces import Pieces
+from models.music.sample import MusicSampler, load
+from models.music.spec import GenerationParams, HarmonizationParams
+from models.music.train import held_out_nats
+
+WRITTEN, TOGETHER, BARS = 32, 8, 12  # pieces, how many at once, and how long
+
+
+def evaluate(folder: Path, data: Scores, published: Path, effort: Effort) -> tuple[dict[str, Any], Image.Image]:
+    """(figures, pieces as rolls)."""
+    sampler = load(folder, torch.device("cpu"))
+    pieces = Pieces(data, sampler.known, sampler.network.config.length)
+    figures: dict[str, Any] = {}
+    for split in data.held_out:
+        if len(indices := pieces.indices(split)):
+            figures[f"held_out_nats_{split}"] = round(held_out_nats(sampler.network, pieces, indices), 4)
+    real = of_scores(data.score(i) for split in data.held_out for i in pieces.indices(split))
+    learnt = Runs(of_scores(data.score(i) for i in pieces.indices("train")))
+    count = effort.most(WRITTEN, lambda n: compose(sampler, n))
+    made = of_scores(compose(sampler, count))
+    figures["composed"] = said_of(made, real, learnt)
+    figures["real"] = said_of(real[1::2], real[::2], learnt)
+    if len(sampler.known.voices) > 1 and real:
+        figures["harmonised"] = said_of(of_scores(harmonise(sampler, data, pieces)), real, learnt)
+    return figures if effort.is_worth_it else {}, sampler.sheet()
+
+
+def compose(sampler: MusicSampler, count: int) -> list[Score]:
+    kinds: list[str | None] = [*sampler.known.kinds] or [None]
+    asked = [
+        Request(GENERATION, GenerationParams(kind=kinds[seed % len(kinds)], bars=BARS), seed) for seed in range(count)
+    ]
+    return answered(sampler, asked)
+
+
+def harmonise(sampler: MusicSampler, data: Scores, pieces: Pieces) -> list[Score]:
+    """The melodies of held-out pieces."""
+    asked = []
+    for split in data.held_out:
+        for i in pieces.indices(split)[:WRITTEN]:
+            score = data.score(int(i))
+            melody = [note for note in score.notes if note.part == 0]
+            given = Score(melody, score.tempo, metre=score.metre, pickup=score.pickup)
+            asked.append(Request(HARMONIZATION, HarmonizationParams(), int(i), {MELODY: [given]}))
+    return answered(sampler, asked)
+
+
+def answered(sampler: MusicSampler, asked: list[Request]) -> list[Score]:
+    made = []
+    for start in range(0, len(asked), TOGETHER):
+        outputs = sampler.sample(asked[start : start + TOGETHER], lambda *_: None)
+        made += [output.value for output in outputs if isinstance(output.value, Score)]
+    return made
+
+
+def said_of(made: list[Voices], real: list[Voices], learnt: Runs) -> dict[str, Any]:
+    """Overlaps of histograms with real pieces, parallel fifths and octaves in 100 beats, runs that are copied."""
+    if not made or not real:
+        return {}
+    ours, theirs = histograms(made), histograms(real)
+    runs = [learnt.longest(voices) for voices in made]
+    return {
+        **{f"{name}_overlap": round(overlap(ours[name], theirs[name]), 4) for name in ours},
+        "parallels_per_100_beats": round(
+            100 * sum(parallels(voices) for voices in made) / max(1.0, sum(beats(voices) for voices in made)), 2
+        ),
+        "longest_copied_run": {"median": float(np.median(runs)), "most": max(runs)},
+    }

@@ -1,0 +1,99 @@
+"""What can be counted of music in voices: how like a corpus it is, faults of voice leading, what it copies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import combinations, pairwise
+
+from models.contract.values import Score
+from models.parts.keys import TONICS, key_of
+from models.parts.voices import SILENCE, TICKS, Sung, in_order, voices_of
+
+Voices = list[list[Sung]]
+PERFECT = {0, 7}  # semitones within an octave: octaves and fifths
+
+
+def histograms(pieces: Iterable[Voices]) -> dict[str, Counter[Hashable]]:
+    """Of pitch classes above the tonic, durations in ticks, and intervals of each voice in semitones."""
+    found: dict[str, Counter[Hashable]] = {name: Counter() for name in ("pitch_class", "duration", "interval")}
+    for voices in pieces:
+        tonic = key_of(note for line in voices for note in line) % len(TONICS)
+        for line in voices:
+            sung = [note for note in line if note.pitch != SILENCE]
+            found["pitch_class"].update((note.pitch - tonic) % 12 for note in sung)
+            found["duration"].update(note.duration for note in sung)
+            found["interval"].update(max(-12, min(12, b.pitch - a.pitch)) for a, b in pairwise(sung))
+    return found
+
+
+def overlap(ours: Counter[Hashable], theirs: Counter[Hashable]) -> float:
+    """Of two histograms, as shares: 1 where they are the same, 0 where they have nothing in common."""
+    a, b = max(1, ours.total()), max(1, theirs.total())
+    return sum(min(ours[key] / a, theirs[key] / b) for key in ours.keys() | theirs.keys())
+
+
+def parallels(voices: Voices) -> int:
+    """Pairs of voices that move in the same direction from one octave or fifth to another of its kind."""
+    found = 0
+    for a, b in combinations(voices, 2):
+        before: tuple[int, int] | None = None
+        for high, low in together(a, b):
+            if before and before[0] != high and before[1] != low:
+                apart, was = (high - low) % 12, (before[0] - before[1]) % 12
+                found += apart == was and apart in PERFECT and (high > before[0]) == (low > before[1])
+            before = high, low
+    return found
+
+
+def together(a: Sequence[Sung], b: Sequence[Sung]) -> list[tuple[int, int]]:
+    """The pitches that two voices sing at once, at each change of either; silences break it off."""
+    made, at = [], 0
+    for note in a:
+        while at < len(b) and b[at].end <= note.start:
+            at += 1
+        i = at
+        while i < len(b) and b[i].start < note.end:
+            if note.pitch != SILENCE and b[i].pitch != SILENCE:
+                made.append((note.pitch, b[i].pitch))
+            i += 1
+    return made
+
+
+def beats(voices: Voices) -> float:
+    return max((line[-1].end for line in voices if line), default=0) / TICKS
+
+
+def steps_of(voices: Voices) -> list[tuple[int, int, int]]:
+    """A piece in whatever key: what each note adds to the one before it, in the order of writing."""
+    order = [note for note in in_order(voices) if note.pitch != SILENCE]
+    return [(b.pitch - a.pitch, b.start - a.start, b.duration) for a, b in pairwise(order)]
+
+
+class Runs:
+    """All runs of a corpus, by which copies are found."""
+
+    def __init__(self, pieces: Iterable[Voices], least: int = 8) -> None:
+        self.least = least
+        self.pieces = [steps_of(voices) for voices in pieces]
+        self.places: dict[Hashable, list[tuple[int, int]]] = {}
+        for number, steps in enumerate(self.pieces):
+            for i in range(len(steps) - least + 1):
+                self.places.setdefault(tuple(steps[i : i + least]), []).append((number, i))
+
+    def longest(self, voices: Voices) -> int:
+        """Notes of the longest run of a piece that stands in the corpus too, in whatever key; 0 for less than
+        `least`.
+        """
+        steps, best = steps_of(voices), 0
+        for i in range(len(steps) - self.least + 1):
+            for number, at in self.places.get(tuple(steps[i : i + self.least]), []):
+                theirs, n = self.pieces[number], self.least
+                while i + n < len(steps) and at + n < len(theirs) and steps[i + n] == theirs[at + n]:
+                    n += 1
+                best = max(best, n + 1)
+        return best
+
+
+def of_scores(scores: Iterable[Score]) -> list[Voices]:
+    return [voices_of(score) for score in scores if score.notes]

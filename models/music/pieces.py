@@ -1,0 +1,265 @@
+"""Pieces of a collection as numbers, and what a step of training sees of them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from models.contract.values import Score, bar_of
+from models.data.items import Scores
+from models.data.pictures import Indices, Unsuitable
+from models.music.network import BEATS, PLACES, QUARTERS, SOUNDING, Batch
+from models.parts.keys import key_of, transposed
+from models.parts.voices import SILENCE, TICKS, Sung, in_order, ticks, voices_of
+
+KNOWN = "known.json"
+FEWEST = 4  # notes of a duration, or pieces of a metre or kind, that are enough to learn it
+# How often something is said of a piece in training, so that it may be left out when one is asked for.
+SAID = (0.6, 0.9, 0.7)  # key, metre, kind
+NOTHING, VOICES, SPAN = 0.3, 0.6, 0.8  # what is given: nothing, some voices, all but a span of bars, an opening
+LONGEST_SPAN = 8  # bars
+CHOIR = ["Soprano", "Alto", "Tenor", "Bass"]
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass
+class Known:
+    """What a collection teaches before a note is learnt: its voices with the pitches that they sing, the durations in
+    ticks, the metres and kinds. By kind, "" being any: the tempo in quarters a minute, and the usual metre.
+    """
+
+    voices: list[str]
+    ranges: list[tuple[int, int]]
+    durations: list[int]
+    metres: list[str]
+    kinds: list[str]
+    tempos: dict[str, float]
+    usual: dict[str, str]
+
+    @classmethod
+    def read(cls, text: str) -> Known:
+        return cls(**json.loads(text))
+
+    def __str__(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    def conditions(self, key: int | None, metre: str | None, kind: str | None) -> list[int]:
+        """0 for what is not said or not known."""
+        return [
+            0 if key is None else 1 + key,
+            1 + self.metres.index(metre) if metre in self.metres else 0,
+            1 + self.kinds.index(kind) if kind in self.kinds else 0,
+        ]
+
+    def split(self, note: Sung) -> list[Sung] | None:
+        """A note of a known duration as it is, a silence in parts of known ones; None for what cannot be written."""
+        if note.duration in self.durations:
+            return [note]
+        if note.pitch != SILENCE:
+            return None
+        made, now = list[Sung](), note.start
+        while now < note.end:
+            fits = [duration for duration in self.durations if duration <= note.end - now]
+            if not fits:
+                return None
+            made.append(note._replace(start=now, duration=max(fits)))
+            now += max(fits)
+        return made
+
+
+def named(metre: tuple[int, int]) -> str:
+    return f"{metre[0]}/{metre[1]}"
+
+
+def numbers_of(metre: str) -> tuple[int, int]:
+    above, _, below = metre.partition("/")
+    return int(above), int(below)
+
+
+@dataclass
+class Frame:
+    """The bars of a piece, in ticks: how long they are, where the first bar line stands, where the piece ends."""
+
+    bar: int
+    pickup: int
+    end: int
+
+    @classmethod
+    def of(cls, score: Score, end: int) -> Frame:
+        return cls(round(TICKS * bar_of(score.metre)), ticks(score.pickup), end)
+
+    def slot(self, start: int, voice: int, sounding: Sequence[int]) -> list[int]:
+        """What is known of a note before it is written."""
+        beat, place = divmod((start - self.pickup) % self.bar, TICKS)
+        left = (self.end - start) // TICKS
+        return [voice, min(beat, BEATS - 1), min(place, PLACES - 1), min(left, QUARTERS - 1), *sounding]
+
+
+class Piece:
+    """`sung` in the order of writing, as columns: pitch, duration in ticks, start, and a slot each."""
+
+    def __init__(self, sung: list[Sung], score: Score, kind: str) -> None:
+        self.sung, self.kind, self.metre = sung, kind, named(score.metre)
+        self.frame = Frame.of(score, max(note.end for note in sung))
+        self.key = key_of(sung)
+        self.start = np.array([note.start for note in sung], np.int64)
+        self.voice = np.array([note.voice for note in sung], np.int64)
+        self.pitch = np.array([note.pitch for note in sung], np.int64)
+        self.duration = np.array([note.duration for note in sung], np.int64)
+        sounding = [SILENCE] * (1 + int(self.voice.max()))
+        slots = []
+        for note in sung:
+            slots.append(self.frame.slot(note.start, note.voice, sounding))
+            sounding[note.voice] = note.pitch
+        self.slots = np.array(slots, np.int64)
+
+
+class Pieces:
+    """Those of a collection that have the voices of most, and only durations that occur often enough."""
+
+    def __init__(self, data: Scores, known: Known | None, longest: int) -> None:
+        read = [(item, data.score(i)) for i, item in enumerate(data.items)]
+        voices = [voices_of(score) for _, score in read]
+        self.known = known or learn(read, voices)
+        self.longest = longest
+        self.pieces: dict[int, Piece] = {}
+        for i, ((item, score), lines) in enumerate(zip(read, voices, strict=True)):
+            if (sung := self.written(lines)) is not None:
+                self.pieces[i] = Piece(sung, score, item.get("form", ""))
+        self.splits = {i: read[i][0]["split"] for i in self.pieces}
+        if not self.pieces:
+            raise Unsuitable("the collection has no pieces in voices of a few durations")
+        at = {duration: i for i, duration in enumerate(self.known.durations)}
+        self.ids = {i: np.array([at[int(d)] for d in piece.duration]) for i, piece in self.pieces.items()}
+
+    def written(self, lines: list[list[Sung]]) -> list[Sung] | None:
+        if len(lines) != len(self.known.voices):
+            return None
+        parts = [self.known.split(note) for note in in_order(lines)]
+        if not parts or any(part is None for part in parts):
+            return None
+        return sorted(note for part in parts if part for note in part)
+
+    def indices(self, split: str) -> Indices:
+        return np.array([i for i, found in self.splits.items() if found == split], dtype=np.int64)
+
+    def lengths(self, indices: Indices) -> Numbers:
+        return np.array([min(self.longest, len(self.pieces[int(i)].pitch)) for i in indices])
+
+    def room(self, piece: Piece) -> tuple[int, int]:
+        """By how many semitones at least and at most it may be moved, so that all voices can sing it."""
+        down, up = -6, 6
+        for voice, (low, high) in enumerate(self.known.ranges):
+            own = piece.pitch[(piece.voice == voice) & (piece.pitch != SILENCE)]
+            if len(own):
+                down, up = max(down, low - int(own.min())), min(up, high - int(own.max()))
+        return min(down, 0), max(up, 0)
+
+
+def learn(read: Sequence[tuple[dict[str, object], Score]], voices: Sequence[list[list[Sung]]]) -> Known:
+    """Of the training pieces that have as many voices as most."""
+    train = [i for i, (item, _) in enumerate(read) if item["split"] == "train"]
+    if not train:
+        raise Unsuitable("the collection has nothing to learn from")
+    (most, _), *_ = Counter(len(voices[i]) for i in train).most_common()
+    chosen = [i for i in train if len(voices[i]) == most]
+    heard = [note for i in chosen for line in voices[i] for note in line if note.pitch != SILENCE]
+    ranges = []
+    for voice in range(most):
+        own = [note.pitch for note in heard if note.voice == voice]
+        ranges.append((min(own), max(own)))
+    durations = often(note.duration for note in heard)[:64]
+    metres = often(named(read[i][1].metre) for i in chosen)[:8]
+    kinds = [kind for kind in often(str(read[i][0].get("form", "")) for i in chosen) if kind][:16]
+    tempos, usual = dict[str, float](), dict[str, str]()
+    for name, of in (("", chosen), *((kind, [i for i in chosen if read[i][0].get("form") == kind]) for kind in kinds)):
+        tempos[name] = float(np.median([read[i][1].tempo for i in of]))
+        usual[name] = often(named(read[i][1].metre) for i in of)[0]
+    names = next((score.parts for _, score in (read[i] for i in chosen) if len(score.parts) == most), [])
+    if not names:
+        names = CHOIR if most == len(CHOIR) else [f"Voice {i + 1}" for i in range(most)]
+    return Known(list(names), ranges, sorted(durations), metres, kinds, tempos, usual)
+
+
+def often(values: Iterable[object]) -> list:  # type: ignore[type-arg]
+    """Those that occur often enough, the most usual first; the most usual in any case."""
+    found = Counter(values).most_common()
+    return [value for i, (value, count) in enumerate(found) if count >= FEWEST or i == 0]
+
+
+def given_of(piece: Piece, random: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Which notes the encoder reads; the others are learnt."""
+    count, voices, frame = len(piece.pitch), 1 + int(piece.voice.max()), piece.frame
+    chance = random.random()
+    if chance < NOTHING or (chance < VOICES and voices == 1):
+        return np.zeros(count, np.bool_)
+    if chance < VOICES:
+        if random.random() < 0.6:
+            return piece.voice == 0  # a melody to be harmonised
+        chosen = random.random(voices) < 0.5
+        chosen[random.integers(voices)] = False
+        return np.asarray(chosen[piece.voice])
+    bars = max(1, (frame.end - frame.pickup) // frame.bar)
+    if chance < SPAN:
+        first = int(random.integers(bars))
+        last = first + int(random.integers(1, LONGEST_SPAN + 1))
+        start, end = frame.pickup + first * frame.bar, frame.pickup + last * frame.bar
+        return (piece.start < start) | (piece.start >= end)
+    return np.asarray(piece.start < frame.pickup + int(random.integers(1, bars + 1)) * frame.bar)
+
+
+def batch(pieces: Pieces, chosen: Indices, random: np.random.Generator, moved: bool = True) -> Batch:
+    """Pieces in keys at random, where they are `moved`; something of each is given. A long one is cut at bar lines."""
+    rows = []
+    for i in chosen:
+        piece = pieces.pieces[int(i)]
+        low, high = pieces.room(piece)
+        by = int(random.integers(low, high + 1)) if moved else 0
+        said = random.random(3) < SAID
+        key = transposed(piece.key, by) if said[0] else None
+        conditions = pieces.known.conditions(
+            key, piece.metre if said[1] else None, piece.kind if said[2] and piece.kind else None
+        )
+        rows.append((int(i), by, conditions, given_of(piece, random), window(piece, pieces.longest, random)))
+    longest = max(cut.stop - cut.start for *_, cut in rows)
+    voices = len(pieces.known.voices)
+    shape = (len(rows), longest)
+    made = {name: np.zeros(shape, np.int64) for name in ("pitch", "duration", "start")}
+    slots = np.zeros((*shape, SOUNDING + voices), np.int64)
+    given, real = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
+    for row, (i, by, _, is_given, cut) in enumerate(rows):
+        piece, count = pieces.pieces[i], cut.stop - cut.start
+        pitch = np.where(piece.pitch == SILENCE, SILENCE, piece.pitch + by)
+        made["pitch"][row, :count] = pitch[cut]
+        made["duration"][row, :count] = pieces.ids[i][cut]
+        made["start"][row, :count] = piece.start[cut]
+        own = piece.slots[cut].copy()
+        own[:, SOUNDING:] = np.where(own[:, SOUNDING:] == SILENCE, SILENCE, own[:, SOUNDING:] + by)
+        slots[row, :count] = own
+        given[row, :count], real[row, :count] = is_given[cut], True
+    return Batch(
+        torch.from_numpy(made["pitch"]),
+        torch.from_numpy(made["duration"]),
+        slots=torch.from_numpy(slots),
+        start=torch.from_numpy(made["start"]),
+        conditions=torch.tensor([conditions for _, _, conditions, _, _ in rows]),
+        given=torch.from_numpy(given),
+        real=torch.from_numpy(real),
+    )
+
+
+def window(piece: Piece, longest: int, random: np.random.Generator) -> slice:
+    """So many notes from a bar line on, of a piece that has more."""
+    count = len(piece.pitch)
+    if count <= longest:
+        return slice(0, count)
+    lines = np.flatnonzero((piece.slots[:, 1] == 0) & (piece.slots[:, 2] == 0) & (piece.voice == 0))
+    able = lines[lines <= count - longest]
+    first = int(able[random.integers(len(able))]) if len(able) else 0
+    return slice(first, first + longest)

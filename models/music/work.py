@@ -1,0 +1,229 @@
+"""A piece that is being written: its bars, what is given of it, and what was chosen so far."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from models.contract.composing import CONTINUATION, GENERATION, HARMONIZATION, MELODY, OPENING, SCORE, ComposingParams
+from models.contract.message import Message
+from models.contract.sampling import Request, Unfit
+from models.contract.values import Score
+from models.music.pieces import Frame, Known, named, numbers_of
+from models.music.spec import ContinuationParams, GenerationParams, InpaintingParams
+from models.parts.keys import KEYS, key_of
+from models.parts.voices import SILENCE, TICKS, Sung, notes_of, voices_of
+
+MOST_GIVEN = 4000  # notes
+OCTAVE = 12
+
+
+@dataclass
+class Work:
+    """`given` are notes by voice and start, `sung` what is written. The network has read `read`: once the piece is done
+    that goes on with its last note, beside others; `slots` and `starts` are of each of these and of the next.
+    """
+
+    params: ComposingParams
+    seed: int
+    known: Known
+    frame: Frame
+    conditions: list[int]
+    metre: tuple[int, int]
+    tempo: float
+    given: dict[tuple[int, int], Sung] = field(default_factory=dict)
+    title: str = ""
+    remark: Message | None = None
+    sung: list[Sung] = field(default_factory=list)
+    read: list[Sung] = field(default_factory=list)
+    slots: list[list[int]] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        voices = len(self.known.voices)
+        self.ends, self.sounding = [0] * voices, [SILENCE] * voices
+        self.go_on()
+
+    @property
+    def is_done(self) -> bool:
+        return min(self.ends) >= self.frame.end
+
+    @property
+    def voice(self) -> int:
+        """Who goes on: the one that ends first."""
+        return self.ends.index(min(self.ends))
+
+    @property
+    def start(self) -> int:
+        return min(self.ends)
+
+    @property
+    def forced(self) -> Sung | None:
+        """The next note, where it is given."""
+        return self.given.get((self.voice, self.start))
+
+    @cached_property
+    def begins(self) -> list[np.ndarray[Any, Any]]:
+        """Where each voice has notes that are given."""
+        found: list[list[int]] = [[] for _ in self.known.voices]
+        for voice, start in self.given:
+            found[voice].append(start)
+        return [np.sort(np.array(starts, np.int64)) for starts in found]
+
+    @property
+    def room(self) -> int:
+        """How long the next note may be: until the next that is given, or the end."""
+        begins = self.begins[self.voice]
+        after = int(np.searchsorted(begins, self.start, "right"))
+        return (int(begins[after]) if after < len(begins) else self.frame.end) - self.start
+
+    def go_on(self) -> None:
+        """To the next note."""
+        self.slots.append(self.frame.slot(self.start, self.voice, self.sounding))
+        self.starts.append(self.start)
+
+    def write(self, note: Sung) -> None:
+        """The next note; of a piece that is done nothing but that the network reads on."""
+        if not self.is_done:
+            self.sung.append(note)
+            self.ends[note.voice], self.sounding[note.voice] = note.end, note.pitch
+        self.read.append(note)
+        self.go_on()
+
+    @property
+    def most(self) -> int:
+        """Notes that it may have at most."""
+        return len(self.given) + len(self.ends) * (self.frame.end // min(self.known.durations) + 1)
+
+    def score(self) -> Score:
+        names = self.known.voices
+        pickup = self.frame.pickup / TICKS
+        return Score(notes_of(self.sung), self.tempo, list(names), self.metre, pickup, self.title)
+
+
+def work_of(request: Request, known: Known) -> Work:
+    """Raises Unfit."""
+    params = request.params
+    if request.task == GENERATION:
+        assert isinstance(params, GenerationParams)
+        return from_nothing(params, request.seed, known)
+    role = {CONTINUATION: OPENING, HARMONIZATION: MELODY}.get(request.task, SCORE)
+    (score,) = request.inputs[role]
+    assert isinstance(score, Score)
+    if len(score.notes) > MOST_GIVEN:
+        raise Unfit("It has {count} notes; the model reads at most {most}", count=len(score.notes), most=MOST_GIVEN)
+    if request.task == HARMONIZATION:
+        return harmonised(params, request.seed, known, score)
+    if request.task == CONTINUATION:
+        return continued(params, request.seed, known, score)
+    return mended(params, request.seed, known, score)
+
+
+def from_nothing(params: GenerationParams, seed: int, known: Known) -> Work:
+    if params.key is not None and params.key not in KEYS:
+        raise Unfit("{key} is not a key that the model knows", key=params.key)
+    metre = params.metre or usual_metre(known, params.kind)
+    above, below = numbers_of(metre)
+    bar = 4 * TICKS * above // below
+    pickup = 4 * TICKS // max(4, below) if params.upbeat else 0
+    frame = Frame(bar, pickup, params.bars * bar)
+    key = KEYS.index(params.key) if params.key else None
+    tempo = params.tempo or known.tempos.get(params.kind or "", known.tempos[""])
+    return Work(params, seed, known, frame, known.conditions(key, metre, params.kind), (above, below), tempo)
+
+
+def usual_metre(known: Known, kind: str | None) -> str:
+    return known.usual.get(kind or "", known.metres[0])
+
+
+def work_from(
+    params: ComposingParams, seed: int, known: Known, score: Score, voices: Iterable[list[Sung]], end: int
+) -> Work:
+    """With these voices given."""
+    given = {(note.voice, note.start): note for line in voices for note in line}
+    frame = Frame.of(score, end)
+    if frame.bar < TICKS // 2:
+        raise Unfit("Its metre is impossible")
+    key = key_of(given.values())
+    tempo = params.tempo or min(300.0, max(20.0, score.tempo))
+    conditions = known.conditions(key, named(score.metre), None)
+    return Work(params, seed, known, frame, conditions, score.metre, tempo, given, score.title)
+
+
+def harmonised(params: ComposingParams, seed: int, known: Known, score: Score) -> Work:
+    """The highest part is the melody; it is sung by the first voice, in its octave."""
+    parts = voices_of(score)
+    melody = max(parts, key=mean_pitch)
+    moved, by = in_range([note._replace(voice=0) for note in melody], known.ranges[0])
+    work = work_from(params, seed, known, score, [moved], melody[-1].end)
+    if len(parts) > 1:
+        work.remark = Message("It has {count} parts; the highest was taken for the melody", count=len(parts))
+    elif by:
+        work.remark = Message("The melody was moved by {count} octaves, to where it can be sung", count=by // OCTAVE)
+    return work
+
+
+def mean_pitch(line: list[Sung]) -> float:
+    sung = [(note.pitch, note.duration) for note in line if note.pitch != SILENCE]
+    return sum(pitch * duration for pitch, duration in sung) / max(1, sum(duration for _, duration in sung))
+
+
+def in_range(line: list[Sung], allowed: tuple[int, int]) -> tuple[list[Sung], int]:
+    """(a voice moved by octaves so that as much as possible of it can be sung, by how many semitones)."""
+
+    def outside(by: int) -> tuple[int, int]:
+        low, high = allowed
+        missed = sum(not low <= note.pitch + by <= high for note in line if note.pitch != SILENCE)
+        return missed, abs(by)
+
+    by = min(range(-4 * OCTAVE, 5 * OCTAVE, OCTAVE), key=outside)
+    moved = [note if note.pitch == SILENCE else note._replace(pitch=note.pitch + by) for note in line]
+    return moved, by
+
+
+def continued(params: ContinuationParams, seed: int, known: Known, score: Score) -> Work:
+    """The opening is given whole; voices that it lacks are written beside it too."""
+    parts = sorted(voices_of(score), key=mean_pitch, reverse=True)
+    voices = [[note._replace(voice=voice) for note in line] for voice, line in enumerate(parts[: len(known.voices)])]
+    opening_end = voices[0][-1].end
+    frame = Frame.of(score, opening_end)
+    whole = (opening_end - frame.pickup) // max(1, frame.bar)
+    end = frame.pickup + (whole + params.bars) * frame.bar
+    work = work_from(params, seed, known, score, voices, max(end, opening_end))
+    count, most = len(parts), len(known.voices)
+    if count > most:
+        work.remark = Message("It has {count} parts; the {most} highest were read", count=count, most=most)
+    elif count < most:
+        work.remark = Message("It has {count} parts; the others were written too", count=count)
+    return work
+
+
+def without(note: Sung, before: int) -> Sung:
+    """What is left of a note from there on."""
+    start = max(note.start, before)
+    return note._replace(start=start, duration=note.end - start)
+
+
+def mended(params: InpaintingParams, seed: int, known: Known, score: Score) -> Work:
+    """All is given but what begins in some bars; of notes that go on behind them the rest is."""
+    parts = voices_of(score)
+    if len(parts) != len(known.voices):
+        raise Unfit("It has {count} parts; this model writes {most}", count=len(parts), most=len(known.voices))
+    frame = Frame.of(score, parts[0][-1].end)
+    first = frame.pickup + (params.first_bar - 1) * frame.bar
+    last = frame.pickup + params.last_bar * frame.bar
+    if first >= frame.end:
+        raise Unfit("It has fewer than {count} bars", count=params.first_bar)
+    kept = [
+        [
+            without(note, last) if first <= note.start else note
+            for note in line
+            if not first <= note.start < note.end <= last
+        ]
+        for line in parts
+    ]
+    return work_from(params, seed, known, score, kept, frame.end)

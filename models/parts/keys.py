@@ -1,0 +1,34 @@
+"""Which key music is in. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from models.parts.voices import SILENCE, Sung
+
+TONICS = ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"]
+KEYS = [*(f"{tonic} major" for tonic in TONICS), *(f"{tonic} minor" for tonic in TONICS)]
+# How well each step above the tonic was found to fit (Krumhansl & Kessler, 1982).
+MAJOR = np.array([6.35, 2.23, 3.48, 2.33, 4.38, 4.09, 2.52, 5.19, 2.39, 3.66, 2.29, 2.88])
+MINOR = np.array([6.33, 2.68, 3.52, 5.38, 2.60, 3.53, 2.54, 4.75, 3.98, 2.69, 3.34, 3.17])
+LAST = 0.25  # of correlation: how much more likely the key is whose tonic the lowest voice ends on
+
+
+def key_of(sung: Iterable[Sung]) -> int:
+    """Index into KEYS."""
+    heard = [note for note in sung if note.pitch != SILENCE]
+    weights = np.zeros(12)
+    for note in heard:
+        weights[note.pitch % 12] += note.duration
+    last = max(heard, key=lambda note: (note.end, note.voice), default=None)
+    fits = [np.corrcoef(weights, np.roll(profile, tonic))[0, 1] for profile in (MAJOR, MINOR) for tonic in range(12)]
+    if last is not None:
+        for key in (last.pitch % 12, 12 + last.pitch % 12):
+            fits[key] += LAST
+    return int(np.nanargmax(np.nan_to_num(fits, nan=-1.0)))
+
+
+def transposed(key: int, semitones: int) -> int:
+    return key // 12 * 12 + (key + semitones) % 12
