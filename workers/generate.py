@@ -228,7 +228,8 @@ class Watch:
             job: [ProgressEvent(generation=job, step=taken.step, total=taken.total)] for job, taken in leases.items()
         }
         for each, value in zip(self.part, previews(), strict=False):
-            events[each.taken.job].append(preview(each.taken.job, each.request.index, value))
+            if shown := preview(each.taken.job, each.request.index, value):
+                events[each.taken.job].append(shown)
         for job, told in events.items():
             publish(leases[job].row.user_id, *told)
         ended = time.monotonic()

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Query, Request, Response, status
 from fastapi.responses import StreamingResponse
 
-from app.artworks import listing, selection, service
+from app.artworks import listing, renderings, selection, service
 from app.artworks.listing import Filter, Order
 from app.artworks.schemas import ArtworkChange, ArtworkList, ArtworkOut, Selection, SelectionOut, TrashOut
 from app.database import session_scope
 from app.media import TYPES, suffix_of
+from app.media.listening import Listening, listening
 from app.media.pictures import PNG
 from app.users.deps import User
 from app.web.files import ANSWERS, FOREVER, PREVIEW, Size, file_response, preview_response
@@ -124,6 +125,40 @@ def get_cutout(user: User, artwork_id: Id) -> Response:
         artwork = service.get(session, user, artwork_id)
     headers = {"Cache-Control": FOREVER, **attachment(f"danqing-{artwork.id}-cutout.png")}
     return Response(service.cutout(artwork), media_type=PNG, headers=headers)
+
+
+@router.get(
+    "/{artwork_id}/notes",
+    summary="A piece of music note by note",
+    responses={409: {"description": "The work is no music"}},
+)
+def get_notes(user: User, artwork_id: Id) -> Listening:
+    with session_scope(writing=False) as session:
+        artwork = service.get(session, user, artwork_id)
+    return listening(renderings.score_of(artwork))
+
+
+@router.get(
+    "/{artwork_id}/as/{form}",
+    summary="A piece of music as notation, for other programs, or to be heard",
+    response_class=Response,
+    responses={
+        200: {"content": {media_type: {} for media_type in renderings.FORMATS.values()}},
+        409: {"description": "The work is no music"},
+        503: {"description": "Without a soundfont nothing is played"},
+    },
+)
+def get_rendering(
+    user: User,
+    artwork_id: Id,
+    form: Literal["svg", "musicxml", "wav"],
+    download: Annotated[Flag, Query(description="Answer as an attachment")] = False,
+) -> Response:
+    with session_scope(writing=False) as session:
+        artwork = service.get(session, user, artwork_id)
+    headers = attachment(f"danqing-{artwork.id}.{form}") if download else {}
+    headers |= {"Cache-Control": FOREVER}
+    return Response(renderings.rendered(artwork, form), media_type=renderings.FORMATS[form], headers=headers)
 
 
 @router.get("/{artwork_id}/preview", summary="A WebP of about this size", **PREVIEW)

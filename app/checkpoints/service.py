@@ -28,7 +28,7 @@ from models.contract.files import WRITING
 from models.contract.message import Message
 from models.contract.publication import PLAIN, publish
 from models.contract.registry import families
-from models.contract.tasks import IMAGE, Task
+from models.contract.tasks import Task
 
 MAX_FILES, MAX_BYTES = 20, 8 * 2**30  # of an imported checkpoint
 PROOF_SECONDS = 300
@@ -75,6 +75,11 @@ class Checkpoint:
             return ""
         with path.open("rb") as samples:
             return samples.read(LONGEST_SHOWN).decode("utf-8", "replace").rstrip("\ufffd")
+
+    @property
+    def has_sheet(self) -> bool:
+        """Whether a picture shows what it makes."""
+        return is_plain(self.folder / SAMPLES)
 
     @property
     def seconds_in_all(self) -> float:
@@ -190,7 +195,7 @@ def tasks_from(medium: str, model: str) -> list[Task]:
     chosen: dict[str, Task] = {}
     for found in nearest_first(model):
         for task in found.tasks:
-            if (given := task.input(IMAGE)) and given.medium == medium:
+            if (given := task.source) and given.medium == medium:
                 chosen.setdefault(task.name, task)
     order = {name: place for place, name in enumerate(FIRST)}
     return sorted(chosen.values(), key=lambda task: (order.get(task.name, len(FIRST)), task.name))

@@ -8,15 +8,19 @@ from urllib.parse import urlencode
 from fastapi import Form, Query, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
-from app.artworks import listing, selection, service
+from app.artworks import listing, renderings, selection, service
 from app.artworks.schemas import ArtworkBrief, Ids
+from app.artworks.tables import Artwork
 from app.checkpoints import service as checkpoints
 from app.database import session_scope
+from app.errors import Damaged, NotFound
 from app.gallery import reading
 from app.gallery.narrowing import Narrowed, parameters
 from app.generations import restoring
 from app.generations import service as generations
 from app.media import of_type
+from app.media.listening import Listening, listening
+from app.media.sound import can_play
 from app.settings import get_settings
 from app.users.deps import User
 from app.web.paging import Cursor, decode, encode
@@ -26,6 +30,7 @@ from app.web.routing import Router
 from app.web.templating import render
 from models.contract.registry import families
 from models.contract.tasks import Task
+from models.contract.values import MUSIC
 
 router = Router()
 PAGE, MOST = 48, 2000  # the second when somebody comes back to a place far down
@@ -82,7 +87,7 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
         before, after = listing.neighbours(session, user, wanted, found.id)
         derived = service.made_from(session, user, found)
         request_again = restoring.restore(session, user, service.told(found)).request
-        text = reading.reading(found)
+        text, music = reading.reading(found), heard(found)
         sisters = generations.artworks_of_job(session, found.generation_id) if found.generation_id else []
     catalogue = checkpoints.catalogue()
     model = catalogue.get(found.model)
@@ -93,6 +98,8 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
         {
             "work": found,
             "text": text,
+            "music": music,
+            "can_play": can_play(),
             "before": before,
             "after": after,
             "query": listed.query,
@@ -115,6 +122,16 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
             "sisters": [work for work in sisters if work.user_id == user.id],
         },
     )
+
+
+def heard(work: Artwork) -> Listening | None:
+    """None for a work that is no music, or whose file is gone."""
+    if of_type(work.media_type).name != MUSIC:
+        return None
+    try:
+        return listening(renderings.score_of(work))
+    except (NotFound, Damaged):
+        return None
 
 
 def titles_of(task: Task | None) -> dict[str, str]:

@@ -25,7 +25,6 @@ from app.web.paging import Cursor, decode, encode
 from app.web.parameters import Id, OptionalId, Text
 from app.web.routing import Router
 from app.web.templating import render
-from models.contract.tasks import IMAGE
 
 router = Router()
 RECENT, EXAMPLES = 12, 6
@@ -38,12 +37,12 @@ def create(
     model: Text = None,
     task: Text = None,
     artwork: OptionalId = None,
-    image: Annotated[list[Uuid] | None, Query(max_length=MOST_INPUTS)] = None,
+    source: Annotated[list[Uuid] | None, Query(max_length=MOST_INPUTS)] = None,
     older: Cursor = None,
     wanted_request: Annotated[str | None, Query(alias="request", max_length=LONGEST_REQUEST)] = None,
 ) -> Response:
     """A form from the model's schema, filled in by a `request` as the API takes it, or by the one that made `artwork`;
-    `image` are works to work from.
+    `source` are works to work from.
     """
     catalogue = checkpoints.catalogue()
     with session_scope(writing=False) as session:
@@ -53,13 +52,15 @@ def create(
         described = service.describe(session, sorted(shown.values(), key=lambda job: job.id, reverse=True))
         paused = pauses.is_paused(session, GENERATION)
         recent, _ = listing.page(session, user, listing.Filter(), None, RECENT)
-    given = {IMAGE: [InputIn(artwork=each) for each in image]} if image else {}
+    given: dict[str, list[InputIn]] = {}
     if filled:
         model, task, given = filled.request.model, filled.request.task, filled.request.inputs
-    if image and task:
+    if source and task:
         model = checkpoints.model_for_task(task, model or "") or model
     chosen = catalogue.get(model or "") or next(iter(catalogue.values()), None)
     wanted = (chosen.does(task or "") or chosen.tasks[0]) if chosen else None
+    if source and wanted and wanted.source:
+        given = {wanted.source.role: [InputIn(artwork=each) for each in source]}
     made = fields(wanted.params, wanted.choices(chosen.card)) if chosen and wanted else []
     enlarge = filled.request.enlarge if filled else None
     sizes = enlarging.offered(wanted, chosen, enlarge) if wanted and chosen else []
@@ -83,6 +84,7 @@ def create(
             "sizes": sizes,
             "painted": next((each for each in wanted.inputs if each.painted), None) if wanted else None,
             "mask": next((each for each in wanted.inputs if each.over), None) if wanted else None,
+            "bars": {field.bar: f"field-{field.name}" for field in made if field.bar},
             "sides": {field.side: f"field-{field.name}" for field in made if field.side},
             "differences": filled.differences if filled else [],
             "jobs": described,

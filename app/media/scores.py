@@ -18,7 +18,7 @@ import defusedxml.ElementTree
 import mido
 from PIL import Image, ImageDraw
 
-from app.errors import Invalid, UnsupportedMedia
+from app.errors import Conflict, Invalid, UnsupportedMedia
 from app.media import abc
 from app.media.medium import SAYS_NOTHING, Kept, Medium, Tables, Words, Work
 from app.media.score import STEPS, Piece, few, in_order
@@ -31,10 +31,12 @@ LONGEST = 100_000.0  # beats
 MIDI, MUSICXML, ABC = "audio/midi", "application/vnd.recordare.musicxml+xml", "text/vnd.abc"
 SUFFIXES = {".mid": MIDI, ".midi": MIDI, ".musicxml": MUSICXML, ".xml": MUSICXML, ".mxl": MUSICXML, ".abc": ABC}
 DRUMS = 9  # channel
+# What parts are played by, in General MIDI, by their names; all others by a piano.
+PROGRAMS = {"soprano": 52, "alto": 52, "tenor": 52, "bass": 52, "choir": 52, "melody": 40, "violin": 40, "flute": 73}
 CHANNELS = [channel for channel in range(16) if channel != DRUMS]
 TICKS = 480  # a beat
 SIGNATURE = "danqing:"
-ROLL = (512, 192)  # pixels
+ROLL = (512, 512)  # pixels
 PAPER, INKS = "#faf8f4", ("#b5402f", "#2f5d8a", "#4f7d4a", "#8a6a2f", "#6b4a8a", "#3f8a86")
 
 
@@ -288,6 +290,13 @@ def encode(score: Score) -> Kept:
     return Kept(content, MIDI, facts=facts_of(parse(content, MIDI)))
 
 
+def score_in(content: bytes, media_type: str) -> Score:
+    """Of a file of whatever medium. Raises Conflict for what is no music."""
+    if media_type not in READERS:
+        raise Conflict("This is no music")
+    return decode(content, media_type)
+
+
 def metres(score: Score) -> Iterator[mido.MetaMessage]:
     """What comes before the first bar line is a bar of its own, as notation programs write it."""
     if score.pickup:
@@ -314,7 +323,8 @@ def decode(content: bytes, media_type: str) -> Score:
 
 
 def track_of(notes: list[Note], channel: int, name: str) -> mido.MidiTrack:
-    track, now = mido.MidiTrack([mido.MetaMessage("track_name", name=ascii_of(name))]), 0
+    program = mido.Message("program_change", channel=channel, program=PROGRAMS.get(name.lower(), 0))
+    track, now = mido.MidiTrack([mido.MetaMessage("track_name", name=ascii_of(name)), program]), 0
     events = [(round(note.start * TICKS), 1, note.pitch, note.velocity) for note in notes]
     events += [(round((note.start + note.duration) * TICKS), 0, note.pitch, 0) for note in notes]
     for tick, on, pitch, velocity in sorted(events):  # at one time a note ends before the next begins
@@ -371,6 +381,7 @@ MEDIUM = Medium(
         Message("Drop MIDI, MusicXML or ABC, a folder or a zip here"),
         Message("Length"),
         described,
+        make=Message("Compose"),
     ),
     extent="seconds",
     unit=Message("s"),

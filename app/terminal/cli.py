@@ -135,14 +135,19 @@ def migrate() -> None:
 
 @cli.command()
 def vendor() -> None:
-    """Fetch the front-end libraries from npm into static/vendor."""
+    """Fetch the front-end libraries from npm and the soundfont from Debian into static/vendor."""
     from app.packages.package import FetchError
-    from app.terminal.vendor import fetch
+    from app.terminal.vendor import fetch, fetch_soundfont
 
+    cache = ROOT / ".cache" / "packages"
     try:
-        fetch(ROOT / ".cache" / "packages")
+        fetch(cache)
     except FetchError as error:
         fail(str(error))
+    try:
+        fetch_soundfont(cache)
+    except FetchError as error:
+        say(f"Scores cannot be heard, all else works: {error}")
 
 
 @cli.command()

@@ -7,7 +7,8 @@ from functools import partial
 from fastapi import Request, Response, status
 
 from app.database import session_scope
-from app.media import TYPES
+from app.media import TYPES, scores
+from app.media.listening import Listening, listening
 from app.security import Principal
 from app.uploads import quota, service
 from app.uploads.form import OPENAPI, received
@@ -70,6 +71,17 @@ def get_upload_preview(request: Request, user: User, upload_id: Id, size: Size =
     with session_scope(writing=False) as session:
         found = service.get(session, user, upload_id)
     return preview_response(request, found.sha256, size, lambda: service.preview(found, size))
+
+
+@router.get(
+    "/{upload_id}/notes",
+    summary="A piece of music note by note",
+    responses={409: {"description": "The upload is no music"}},
+)
+def get_upload_notes(user: User, upload_id: Id) -> Listening:
+    with session_scope(writing=False) as session:
+        found = service.get(session, user, upload_id)
+    return listening(scores.score_in(service.content(found), found.media_type))
 
 
 @router.delete("/{upload_id}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete an upload")

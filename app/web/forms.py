@@ -35,6 +35,7 @@ class Field:
     needs: str = ""  # the parameter without which it has no effect
     most: float | None = None  # where its slider ends, if before the maximum
     side: str = ""  # of a picture, where it says how far that goes on beyond
+    bar: str = ""  # of a piece, where it says which is the first or the last that is chosen
     placeholder: str = ""  # what it is when nothing is given
 
 
@@ -118,5 +119,6 @@ def field(name: str, schema: dict[str, Any], required: bool) -> Field:
         part=str(merged.get("part", "")),
         needs=str(merged.get("needs", "")),
         side=str(merged.get("side", "")),
+        bar=str(merged.get("bar", "")),
         most=merged.get("most"),
     )

@@ -109,9 +109,10 @@ class Task:
     A parameter whose schema has `choices_from: KEY` takes one of the strings that the checkpoint's card has under KEY.
     One may declare its part by `part`: `prompt`, or else `subject`, says in words what the work is of; `path` spreads a
     job's works between its inputs; `weights` has one number for each input in the role `of`. One says by its `side` by
-    how many pixels a picture goes on beyond its left, top, right or bottom. One that has no effect while another is
-    empty, 0 or false names that one by `needs`, and one that never has any is not `offered`: no form shows what changes
-    nothing. A slider ends at `most` where what lies beyond hardly differs.
+    how many pixels a picture goes on beyond its left, top, right or bottom, and by its `bar` that it is the first or
+    the last bar that is chosen of a piece. One that has no effect while another is empty, 0 or false names that one by
+    `needs`, and one that never has any is not `offered`: no form shows what changes nothing. A slider ends at `most`
+    where what lies beyond hardly differs.
     """
 
     name: str
@@ -127,6 +128,11 @@ class Task:
 
     def input(self, role: str) -> Input | None:
         return next((given for given in self.inputs if given.role == role), None)
+
+    @property
+    def source(self) -> Input | None:
+        """What it works from, where it cannot do without."""
+        return next((given for given in self.inputs if given.least), None)
 
     def choices(self, card: dict[str, Any]) -> dict[str, list[str]]:
         """What this checkpoint allows for such parameters; nothing where its card has none."""

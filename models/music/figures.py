@@ -7,8 +7,8 @@ from collections.abc import Hashable, Iterable, Sequence
 from itertools import combinations, pairwise
 
 from models.contract.values import Score
+from models.contract.voices import SILENCE, TICKS, Sung, in_order, voices_of
 from models.parts.keys import TONICS, key_of
-from models.parts.voices import SILENCE, TICKS, Sung, in_order, voices_of
 
 Voices = list[list[Sung]]
 PERFECT = {0, 7}  # semitones within an octave: octaves and fifths

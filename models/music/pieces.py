@@ -12,11 +12,11 @@ import numpy.typing as npt
 import torch
 
 from models.contract.values import Score, bar_of
+from models.contract.voices import SILENCE, TICKS, Sung, in_order, ticks, voices_of
 from models.data.items import Scores
 from models.data.pictures import Indices, Unsuitable
 from models.music.network import BEATS, PLACES, QUARTERS, SOUNDING, Batch
 from models.parts.keys import key_of, transposed
-from models.parts.voices import SILENCE, TICKS, Sung, in_order, ticks, voices_of
 
 KNOWN = "known.json"
 FEWEST = 4  # notes of a duration, or pieces of a metre or kind, that are enough to learn it
@@ -183,7 +183,8 @@ def learn(read: Sequence[tuple[dict[str, object], Score]], voices: Sequence[list
         usual[name] = often(named(read[i][1].metre) for i in of)[0]
     names = next((score.parts for _, score in (read[i] for i in chosen) if len(score.parts) == most), [])
     if not names:
-        names = CHOIR if most == len(CHOIR) else [f"Voice {i + 1}" for i in range(most)]
+        usual_names = {1: ["Melody"], len(CHOIR): CHOIR}
+        names = usual_names.get(most, [f"Voice {i + 1}" for i in range(most)])
     return Known(list(names), ranges, sorted(durations), metres, kinds, tempos, usual)
 
 

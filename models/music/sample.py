@@ -15,6 +15,7 @@ from models.checkpoint import loaded, read_text
 from models.contract.composing import GENERATION
 from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request
 from models.contract.values import Score
+from models.contract.voices import SILENCE, TICKS, Sung
 from models.music.network import PITCHES, Batch, Memory, MusicTransformer
 from models.music.pieces import KNOWN, Known
 from models.music.spec import GenerationParams, MusicConfig
@@ -22,7 +23,6 @@ from models.music.work import Work, work_of
 from models.parts.noise import gumbel
 from models.parts.nucleus import nucleus
 from models.parts.transformer import KeyValueCache
-from models.parts.voices import SILENCE, TICKS, Sung
 
 SHEET, ROLL = 6, (384, 96)  # pieces of a sheet, and pixels of each
 PAPER, INKS = "#faf8f4", ("#b5402f", "#2f5d8a", "#4f7d4a", "#8a6a2f", "#6b4a8a", "#3f8a86")

@@ -69,8 +69,17 @@ class HarmonizationParams(ComposingParams):
 class InpaintingParams(ComposingParams):
     """Some bars of a piece are written anew."""
 
-    first_bar: int = Field(1, ge=1, le=999, title="From bar", description="The first that is written anew")
-    last_bar: int = Field(4, ge=1, le=999, title="To bar", description="The last that is written anew")
+    first_bar: int = Field(
+        1,
+        ge=1,
+        le=999,
+        title="From bar",
+        description="The first that is written anew",
+        json_schema_extra={"bar": "first"},
+    )
+    last_bar: int = Field(
+        4, ge=1, le=999, title="To bar", description="The last that is written anew", json_schema_extra={"bar": "last"}
+    )
 
     @model_validator(mode="after")
     def forwards(self) -> InpaintingParams:

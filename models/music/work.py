@@ -13,10 +13,10 @@ from models.contract.composing import CONTINUATION, GENERATION, HARMONIZATION, M
 from models.contract.message import Message
 from models.contract.sampling import Request, Unfit
 from models.contract.values import Score
+from models.contract.voices import SILENCE, TICKS, Sung, notes_of, voices_of
 from models.music.pieces import Frame, Known, named, numbers_of
 from models.music.spec import ContinuationParams, GenerationParams, InpaintingParams
 from models.parts.keys import KEYS, key_of
-from models.parts.voices import SILENCE, TICKS, Sung, notes_of, voices_of
 
 MOST_GIVEN = 4000  # notes
 OCTAVE = 12

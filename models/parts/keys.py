@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from models.parts.voices import SILENCE, Sung
+from models.contract.voices import SILENCE, Sung
 
 TONICS = ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"]
 KEYS = [*(f"{tonic} major" for tonic in TONICS), *(f"{tonic} minor" for tonic in TONICS)]

@@ -1,4 +1,5 @@
 // The create page: submits jobs, shows them while they are drawn, survives a refresh.
+import { Bars } from "./create/bars.js";
 import { Canvas } from "./create/canvas.js";
 import { Inputs } from "./create/inputs.js";
 import { Jobs } from "./create/jobs.js";
@@ -24,6 +25,8 @@ if (form) {
     const painted = new Canvas(canvas, form, inputs);
     request.alongside = () => painted.given();
   }
+  const bars = document.getElementById("bars");
+  if (bars) new Bars(bars, form, inputs);
   const live = document.getElementById("live");
   if (live) new LiveFrame(live, request);
   restoring(request, document.getElementById("differences"));

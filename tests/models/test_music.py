@@ -16,13 +16,14 @@ from app.datasets.prepared import ScoreItem, write_scores
 from models.contract.message import Message
 from models.contract.sampling import Request, Unfit
 from models.contract.values import Note, Score
+from models.contract.voices import SILENCE, TICKS, Sung, in_order, line, notes_of, ticks, voices_of
 from models.data.items import Scores, open_items
 from models.data.pictures import Unsuitable
 from models.measure.effort import Effort
 from models.music import evaluate
 from models.music.figures import Runs, histograms, overlap, parallels, steps_of
-from models.music.network import SOUNDING, MusicTransformer, ReadingLayer
-from models.music.pieces import Known, Pieces, batch, given_of
+from models.music.network import SOUNDING, ReadingLayer
+from models.music.pieces import Pieces, batch, given_of
 from models.music.sample import MusicSampler, load
 from models.music.spec import (
     TASKS,
@@ -37,28 +38,16 @@ from models.music.spec import (
 )
 from models.music.train import train
 from models.parts.keys import KEYS, key_of, transposed
-from models.parts.voices import SILENCE, TICKS, Sung, in_order, line, notes_of, ticks, voices_of
 from models.training.run import Run, Stopped
+from tests.support import composer
+from tests.support.composer import known
 
-SMALL: dict[str, Any] = {"width": 32, "heads": 2, "layers": 2, "encoder_layers": 1, "hidden": 64, "length": 96}
-DURATIONS = [6, 12, 24, 36, 48]
-
-
-def known(voices: int = 4) -> Known:
-    ranges = [(60, 79), (55, 74), (48, 67), (40, 60)][:voices]
-    tempos, usual = {"": 90.0, "reel": 200.0}, {"": "4/4", "reel": "2/2"}
-    return Known(["S", "A", "T", "B"][:voices], ranges, DURATIONS, ["4/4", "2/2"], ["reel"], tempos, usual)
+SMALL: dict[str, Any] = {**composer.SMALL, "length": 96}
 
 
 @cache
 def sampler(voices: int = 4) -> MusicSampler:
-    torch.manual_seed(0)
-    config = MusicConfig.model_validate({**SMALL, "voices": voices, "durations": 5, "metres": 2, "kinds": 1})
-    network = MusicTransformer(config).eval()
-    for parameter in network.parameters():
-        if parameter.ndim >= 2:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return MusicSampler(network.requires_grad_(False), known(voices))
+    return MusicSampler(composer.network(voices, length=96), known(voices))
 
 
 def chorale(bars: int = 4, seed: int = 0, pickup: float = 0.0) -> Score:

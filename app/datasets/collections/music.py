@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
@@ -21,18 +22,20 @@ HELD_OUT = {"chorales": 0.08, "tunes": 0.04}  # of melodies
 ALLOWED = b"used by permission"  # what the files say whose encoder allowed it; the others stay out
 VOICES = ["Soprano", "Alto", "Tenor", "Bass"]
 BEGINNING = 8  # intervals by which melodies are told apart
+# By what a tune's own field says, and how many quarters a minute it is danced to: the files do not say.
 KINDS = {
-    "reel": "reel",
-    "hornpipe": "hornpipe",
-    "slip ?jig": "slip jig",
-    "jig": "jig",
-    "strathspey": "strathspey",
-    "clog": "clog",
-    "fling": "fling",
-    "waltz": "waltz",
-    "march": "march",
-    "air": "air",
-}  # by what a tune's own field says
+    "reel": ("reel", 200),
+    "hornpipe": ("hornpipe", 160),
+    "slip ?jig": ("slip jig", 165),
+    "jig": ("jig", 170),
+    "strathspey": ("strathspey", 120),
+    "clog": ("clog", 140),
+    "fling": ("fling", 150),
+    "waltz": ("waltz", 140),
+    "march": ("march", 110),
+    "air": ("air", 90),
+}
+UNNAMED, SUNG = ("", 120), 80  # a tune of no kind, and quarters a minute of a chorale
 TITLES = re.compile(r"\s*--.*$|\s+\d+\.?$")
 
 
@@ -49,7 +52,7 @@ def chorales(place: Path) -> Iterator[tuple[str, Score, str]]:
             continue
         score = scores.decode(content, scores.MUSICXML)
         if len(score.parts) == len(VOICES):
-            yield path.stem.upper().replace("BWV", "BWV "), score, ""
+            yield path.stem.upper().replace("BWV", "BWV "), replace(score, tempo=SUNG), ""
 
 
 def tunes(place: Path) -> Iterator[tuple[str, Score, str]]:
@@ -61,8 +64,8 @@ def tunes(place: Path) -> Iterator[tuple[str, Score, str]]:
                 continue
             if len(score.parts) == 1:
                 said = abc.rhythm(row.content)
-                kind = next((kind for pattern, kind in KINDS.items() if re.search(pattern, said)), "")
-                yield TITLES.sub("", row.title), score, kind
+                kind, tempo = next((found for pattern, found in KINDS.items() if re.search(pattern, said)), UNNAMED)
+                yield TITLES.sub("", row.title), replace(score, tempo=tempo), kind
 
 
 def items(name: str, place: Path, check_cancelled: Callable[[], None]) -> Iterator[ScoreItem]:

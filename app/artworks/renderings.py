@@ -1,0 +1,32 @@
+"""What a score can be made into when somebody asks: notation, files of other programs, sound. None of it is kept."""
+
+from __future__ import annotations
+
+from app.artworks import service
+from app.artworks.tables import Artwork
+from app.errors import Invalid
+from app.media import scores
+from app.media.engraving import engraved
+from app.media.musicxml import musicxml
+from app.media.sound import LONGEST, wav
+from models.contract.values import Score
+
+MOST_ENGRAVED = 20_000  # notes: their page takes a second or two
+FORMATS = {"svg": "image/svg+xml", "musicxml": scores.MUSICXML, "wav": "audio/wav"}
+
+
+def score_of(work: Artwork) -> Score:
+    """Raises Conflict for a work that is no music, NotFound where its file is gone."""
+    return scores.score_in(service.content(work), work.media_type)
+
+
+def rendered(work: Artwork, form: str) -> bytes:
+    """In one of FORMATS. Raises what `score_of` does, Invalid for a piece that is too long, Unavailable."""
+    score = score_of(work)
+    if form == "wav":
+        if work.facts.get("seconds", 0) > LONGEST:
+            raise Invalid("Pieces of more than {minutes} minutes are not played here", minutes=int(LONGEST // 60))
+        return wav(scores.encode(score).content)
+    if len(score.notes) > MOST_ENGRAVED:
+        raise Invalid("Pieces of more than {most} notes are not engraved here", most=MOST_ENGRAVED)
+    return engraved(score) if form == "svg" else musicxml(score)

@@ -1,0 +1,186 @@
+"""MusicXML of a score, so that it can be engraved and opened in notation programs: MusicXML 4.0, partwise."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from models.contract.values import Score
+from models.contract.voices import SILENCE, TICKS, Sung, ticks, voices_of
+
+HEAD = (
+    b'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE score-partwise PUBLIC "-//Recordare//DTD MusicXML 4.0 '
+    b'Partwise//EN" "http://www.musicxml.org/dtds/partwise.dtd">\n'
+)
+# Lengths that one sign can have, in ticks: its name, its dots, and whether it is one of three in the time of two.
+PLAIN = {96: "whole", 48: "half", 24: "quarter", 12: "eighth", 6: "16th", 3: "32nd"}
+SIGNS = {
+    **{length: (name, 0, False) for length, name in PLAIN.items()},
+    **{length * 3 // 2: (name, 1, False) for length, name in PLAIN.items() if length % 2 == 0},
+    **{length * 2 // 3: (name, 0, True) for length, name in PLAIN.items()},
+}
+BEAMED = {"eighth", "16th", "32nd"}
+LETTERS, NATURAL = "FCGDAEB", 1  # by fifths; C is the second of them
+STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+MAJOR = (0, 2, 4, 5, 7, 9, 11)
+# Signs, lines and octaves of clefs, by the pitch that a voice has at least on the average.
+CLEFS = ((62, ("G", "2", 0)), (55, ("G", "2", -1)), (0, ("F", "4", 0)))
+
+
+def musicxml(score: Score) -> bytes:
+    """Each part is one voice on a staff of its own; notes are set on the grid of `models.contract.voices`."""
+    root = Element("score-partwise", version="4.0")
+    if score.title:
+        SubElement(SubElement(root, "work"), "work-title").text = score.title
+    voices = voices_of(score)
+    listed = SubElement(root, "part-list")
+    if len(voices) > 1:
+        group = SubElement(listed, "part-group", type="start", number="1")
+        SubElement(group, "group-symbol").text = "bracket"
+        SubElement(group, "group-barline").text = "yes"
+    for number, _ in enumerate(voices):
+        part = SubElement(listed, "score-part", id=f"P{number + 1}")
+        SubElement(part, "part-name").text = score.parts[number] if number < len(score.parts) else ""
+    if len(voices) > 1:
+        SubElement(listed, "part-group", type="stop", number="1")
+    fifths = signature(note for voice in voices for note in voice)
+    for number, voice in enumerate(voices):
+        part = SubElement(root, "part", id=f"P{number + 1}")
+        for measure in measures(score, voice, fifths):
+            part.append(measure)
+        if number == 0 and (first := part.find("measure")) is not None:
+            tempo(first, score.tempo)
+    return HEAD + tostring(root)
+
+
+def tempo(measure: Element, quarters: float) -> None:
+    """Said above the first measure."""
+    direction = Element("direction", placement="above")
+    metronome = SubElement(SubElement(direction, "direction-type"), "metronome")
+    SubElement(metronome, "beat-unit").text = "quarter"
+    SubElement(metronome, "per-minute").text = f"{quarters:.0f}"
+    SubElement(direction, "sound", tempo=f"{quarters:g}")
+    measure.insert(1, direction)
+
+
+def signature(notes: Iterable[Sung]) -> int:
+    """Sharps, or flats below 0, of the key signature that leaves the fewest accidentals."""
+    found = Counter[int]()
+    for note in notes:
+        if note.pitch != SILENCE:
+            found[note.pitch % 12] += note.duration
+
+    def strangers(fifths: int) -> tuple[int, int]:
+        own = {(7 * fifths + step) % 12 for step in MAJOR}
+        return sum(count for pitch, count in found.items() if pitch not in own), abs(fifths)
+
+    return min(range(-6, 7), key=strangers)
+
+
+def spelled(pitch: int, fifths: int) -> tuple[str, int, int]:
+    """(letter, semitones that it is altered by, octave): as near to the key as can be in the line of fifths."""
+    lowest = fifths - 3
+    place = lowest + (7 * pitch - lowest) % 12
+    letter, alter = LETTERS[(place + NATURAL) % 7], (place + NATURAL) // 7
+    return letter, alter, (pitch - alter - STEPS[letter]) // 12 - 1
+
+
+def measures(score: Score, voice: list[Sung], fifths: int) -> Iterator[Element]:
+    """Of a voice; notes that reach over a bar line are tied."""
+    bar, pickup = max(1, round(TICKS * score.bar)), ticks(score.pickup)
+    end = voice[-1].end if voice else 0
+    starts = [0, *range(pickup, end, bar)] if pickup else list(range(0, end, bar))
+    for number, start in enumerate(starts):
+        after = starts[number + 1] if number + 1 < len(starts) else end
+        measure = Element("measure", number=str(number + (0 if pickup else 1)))
+        if pickup and number == 0:
+            measure.set("implicit", "yes")
+        if number == 0:
+            measure.append(attributes(score, voice, fifths))
+        inside = [note for note in voice if note.start < after and note.end > start]
+        found = [sign for note in inside for sign in signs(note, start, after, pickup)]
+        beamed(measure, found, fifths, pickup, beat_of(score.metre))
+        yield measure
+
+
+def attributes(score: Score, voice: list[Sung], fifths: int) -> Element:
+    made = Element("attributes")
+    SubElement(made, "divisions").text = str(TICKS)
+    SubElement(SubElement(made, "key"), "fifths").text = str(fifths)
+    time = SubElement(made, "time")
+    SubElement(time, "beats").text, SubElement(time, "beat-type").text = map(str, score.metre)
+    sung = [note.pitch for note in voice if note.pitch != SILENCE]
+    mean = sum(sung) / len(sung) if sung else CLEFS[0][0]
+    sign, line, octaves = next(clef for least, clef in CLEFS if mean >= least)
+    clef = SubElement(made, "clef")
+    SubElement(clef, "sign").text, SubElement(clef, "line").text = sign, line
+    if octaves:
+        SubElement(clef, "clef-octave-change").text = str(octaves)
+    return made
+
+
+Sign = tuple[Sung, bool, bool]  # what one sign can show, and whether it is tied to the one before and after
+
+
+def signs(note: Sung, start: int, after: int, pickup: int) -> Iterator[Sign]:
+    """A note within a measure, in as few signs as show it; the first is as long as the beat allows."""
+    now, end = max(note.start, start), min(note.end, after)
+    while now < end:
+        left, into = end - now, (now - pickup) % TICKS
+        fits = [length for length in SIGNS if length <= left and (not into or length <= TICKS - into or length == left)]
+        length = max(fits, default=left)
+        yield Sung(now, note.voice, length, note.pitch), now > note.start, now + length < note.end
+        now += length
+
+
+def beat_of(metre: tuple[int, int]) -> int:
+    """In ticks: three eighths where these are counted by threes."""
+    return 3 * TICKS // 2 if metre[1] == 8 and metre[0] % 3 == 0 else TICKS
+
+
+def beamed(measure: Element, found: list[Sign], fifths: int, pickup: int, beat: int) -> None:
+    """Signs of a measure; short ones of one beat are beamed."""
+
+    def in_beat(sign: Sign) -> int | None:
+        name = SIGNS.get(sign[0].duration, ("", 0, False))[0]
+        return (sign[0].start - pickup) // beat if name in BEAMED and sign[0].pitch != SILENCE else None
+
+    beats = [None, *(in_beat(sign) for sign in found), None]
+    for i, sign in enumerate(found, 1):
+        joins, goes_on = (beats[i] is not None and beats[j] == beats[i] for j in (i - 1, i + 1))
+        beam = {(False, True): "begin", (True, True): "continue", (True, False): "end"}.get((joins, goes_on))
+        measure.append(element(sign, fifths, beam))
+
+
+def element(sign: Sign, fifths: int, beam: str | None) -> Element:
+    note, from_before, goes_on = sign
+    made = Element("note")
+    if note.pitch == SILENCE:
+        SubElement(made, "rest")
+    else:
+        letter, alter, octave = spelled(note.pitch, fifths)
+        pitch = SubElement(made, "pitch")
+        SubElement(pitch, "step").text = letter
+        if alter:
+            SubElement(pitch, "alter").text = str(alter)
+        SubElement(pitch, "octave").text = str(octave)
+    SubElement(made, "duration").text = str(note.duration)
+    ties = [kind for kind, yes in (("stop", from_before), ("start", goes_on)) if yes and note.pitch != SILENCE]
+    for kind in ties:
+        SubElement(made, "tie", type=kind)
+    SubElement(made, "voice").text = "1"
+    name, dots, is_triplet = SIGNS.get(note.duration, ("32nd", 0, False))
+    SubElement(made, "type").text = name
+    for _ in range(dots):
+        SubElement(made, "dot")
+    if is_triplet:
+        modification = SubElement(made, "time-modification")
+        SubElement(modification, "actual-notes").text, SubElement(modification, "normal-notes").text = "3", "2"
+    if beam:
+        SubElement(made, "beam", number="1").text = beam
+    if ties:
+        notations = SubElement(made, "notations")
+        for kind in ties:
+            SubElement(notations, "tied", type=kind)
+    return made

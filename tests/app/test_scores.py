@@ -1,0 +1,115 @@
+"""Scores as files of other programs, as notation and as sound."""
+
+from __future__ import annotations
+
+import io
+import threading
+import wave
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from app.artworks import renderings, service
+from app.artworks.tables import Artwork
+from app.errors import Conflict, Invalid, Unavailable
+from app.media import scores, sound
+from app.media.engraving import engraved
+from app.media.listening import listening
+from app.media.musicxml import STEPS, musicxml, spelled
+from models.contract.values import Note, Score
+
+CHOIR = ["Soprano", "Bass"]
+
+
+def piece(**facts: object) -> Score:
+    """Two voices in G minor with an upbeat, a tie over a bar line, triplets and a silence."""
+    triplet = [(5 + i / 3, 1 / 3, pitch) for i, pitch in enumerate((66, 67, 69))]
+    upper = [(0, 1, 67), (1, 1, 70), (2, 3, 69), *triplet, (7, 2, 67)]
+    lower = [(0, 1, 43), (1, 4, 50), (5, 0.5, 38), (5.5, 0.25, 40), (5.75, 0.25, 42), (6, 3, 43)]
+    notes = [Note(*note, part) for part, voice in enumerate((upper, lower)) for note in voice]
+    return Score(sorted(notes, key=lambda n: (n.start, -n.pitch)), 72.0, CHOIR, (4, 4), 1.0, **facts)  # type: ignore[arg-type]
+
+
+def test_musicxml_says_the_same_when_it_is_read_again() -> None:
+    again = scores.decode(musicxml(piece(title="Étude")), scores.MUSICXML)
+    assert (again.metre, again.pickup, again.parts, again.title) == ((4, 4), 1.0, CHOIR, "Étude")
+    assert round(again.tempo) == 72
+
+    def in_ticks(score: Score) -> list[tuple[int, int, int, int]]:
+        return sorted((round(24 * n.start), round(24 * n.duration), n.pitch, n.part) for n in score.notes)
+
+    assert in_ticks(again) == in_ticks(piece())
+
+
+def test_notes_are_spelled_as_the_key_has_them() -> None:
+    assert spelled(60, 0) == ("C", 0, 4) and spelled(59, 0) == ("B", 0, 3)
+    assert spelled(66, -2)[:2] == ("F", 1), "the leading note of G minor"
+    assert spelled(70, -2)[:2] == ("B", -1) and spelled(61, 2)[:2] == ("C", 1)
+    assert spelled(71, -6) == ("C", -1, 5) and spelled(60, 6) == ("B", 1, 3)
+    for fifths in range(-6, 7):
+        for pitch in range(21, 109):
+            letter, alter, octave = spelled(pitch, fifths)
+            assert 12 * (octave + 1) + STEPS[letter] + alter == pitch
+
+
+def test_a_score_is_engraved_in_whatever_thread() -> None:
+    pages: list[bytes] = []
+    threads = [threading.Thread(target=lambda: pages.append(engraved(piece()))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(pages) == 4 and all(page.startswith(b"<svg") and b"Soprano" in page for page in pages)
+
+
+def test_programs_of_a_choir_are_in_its_midi() -> None:
+    midi = scores.encode(piece()).content
+    assert midi.count(b"\xc0\x34") == 1 and midi.count(b"\xc1\x34") == 1, "choir on both channels"
+    found = listening(scores.decode(midi, scores.MIDI))
+    assert (found.parts, found.programs, found.bar, found.pickup) == (CHOIR, [52, 52], 4.0, 1.0)
+    assert found.notes[0] == (0.0, 1.0, 67, 0) and not found.is_cut
+
+
+@pytest.mark.skipif(not sound.can_play(), reason="set-up could fetch no soundfont here")
+def test_a_score_is_heard() -> None:
+    with wave.open(io.BytesIO(sound.wav(scores.encode(piece()).content))) as played:
+        assert (played.getframerate(), played.getnchannels(), played.getsampwidth()) == (44100, 2, 2)
+        assert played.getnframes() / 44100 == pytest.approx(9 * 60 / 72 + 2, abs=0.5)
+        samples = np.frombuffer(played.readframes(44100 * 3), np.int16)
+    assert np.abs(samples).max() > 1000
+
+
+def test_what_cannot_be_rendered_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    midi = scores.encode(piece()).content
+    monkeypatch.setattr(service, "content", lambda work: midi)
+    work = Artwork(media_type=scores.MIDI, facts={"seconds": 7.5})
+    assert renderings.rendered(work, "svg").startswith(b"<svg") and b"score-partwise" in renderings.rendered(
+        work, "musicxml"
+    )
+    with pytest.raises(Conflict, match="no music"):
+        renderings.rendered(Artwork(media_type="image/png", facts={}), "svg")
+    with pytest.raises(Invalid, match="minutes"):
+        renderings.rendered(Artwork(media_type=scores.MIDI, facts={"seconds": 5000}), "wav")
+    monkeypatch.setattr(renderings, "MOST_ENGRAVED", 3)
+    with pytest.raises(Invalid, match="3 notes"):
+        renderings.rendered(work, "svg")
+    monkeypatch.setattr(sound, "SOUNDFONT_FILE", "nothing.sf3")
+    with pytest.raises(Unavailable, match="soundfont"):
+        renderings.rendered(work, "wav")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda n: Note(n.start * 1.013, n.duration * 0.97, n.pitch, n.part),
+        lambda n: Note(n.start / 7, n.duration / 7, n.pitch, n.part),
+        lambda n: Note(n.start * 100, n.duration, n.pitch, n.part),
+        lambda n: Note(n.start, n.duration, 127, n.part),
+    ],
+    ids=["played freely", "very short", "with long silences", "very high"],
+)
+def test_whatever_is_played_can_be_engraved(change: Callable[[Note], Note]) -> None:
+    notes = [change(note) for note in piece().notes]
+    for metre in ((4, 4), (7, 8), (3, 2), (1, 16)):
+        assert engraved(Score(notes, 72.0, CHOIR, metre, 0.3)).startswith(b"<svg")

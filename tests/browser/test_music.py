@@ -1,0 +1,136 @@
+"""Music in the browser: composed, heard with a cursor over its roll, read as notation; bars of it are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from app.media.sound import can_play
+from tests.browser.test_datasets import violations
+from tests.studio import Studio
+from tests.support import composer
+
+pytestmark = pytest.mark.browser
+Open = Callable[..., Page]
+LOUDNESS = """async () => {
+  const { sounds } = await import("/static/js/player/sounds.js");
+  const { loudness } = await sounds();
+  const wave = new Float32Array(loudness.fftSize);
+  let most = 0;
+  for (let i = 0; i < 60 && most < 0.001; i++) {
+    loudness.getFloatTimeDomainData(wave);
+    most = Math.max(most, ...wave.map(Math.abs));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  return most;
+}"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def a_composer(studio: Studio) -> None:
+    composer.publish(studio.folder / "data" / "checkpoints")
+
+
+def composed(page: Page, bars: int = 4) -> dict[str, Any]:
+    """A piece that is there, as the API tells it."""
+    body = {"model": composer.NAME, "task": "music-generation", "params": {"bars": bars, "seed": 1}}
+    answer = page.request.post("/api/v1/generations", data=body)
+    assert answer.status == 202, answer.text()
+    job = answer.json()["id"]
+    for _ in range(240):
+        found = page.request.get(f"/api/v1/generations/{job}").json()
+        if found["status"] in ("succeeded", "failed"):
+            break
+        page.wait_for_timeout(250)
+    assert found["status"] == "succeeded", found
+    work: dict[str, Any] = page.request.get(f"/api/v1/artworks/{found['artworks'][0]['id']}").json()
+    return work
+
+
+def test_a_piece_is_read_and_its_parts_are_chosen(open_page: Open) -> None:
+    page = open_page(viewport={"width": 1366, "height": 900})
+    work = composed(page)
+    assert work["facts"]["parts"] == 4 and work["facts"]["bars"] == 4
+    page.goto(f"/artworks/{work['id']}")
+    sheet = page.get_by_role("img", name="Engraved score")
+    sheet.scroll_into_view_if_needed()
+    expect(sheet).to_have_js_property("complete", True)
+    assert sheet.evaluate("image => image.naturalWidth") > 100
+    alto = page.get_by_role("button", name="Alto")
+    alto.click()
+    expect(alto).to_have_attribute("aria-pressed", "false")
+    roll = page.get_by_role("slider", name="Place in the piece")
+    roll.press("ArrowRight")
+    expect(roll).to_have_attribute("aria-valuenow", "1.00")
+    roll.press("PageDown")
+    expect(roll).to_have_attribute("aria-valuenow", "5.00")
+    roll.press("End")
+    expect(roll).to_have_attribute("aria-valuenow", "16.00")
+    assert violations(page) == []
+
+
+def test_other_forms_of_a_piece(open_page: Open) -> None:
+    page = open_page()
+    work = composed(page)
+    place = f"/api/v1/artworks/{work['id']}"
+    notes = page.request.get(f"{place}/notes").json()
+    assert notes["parts"] == composer.CHOIR and len(notes["notes"]) == work["facts"]["notes"]
+    xml = page.request.get(f"{place}/as/musicxml?download=true")
+    assert "attachment" in xml.headers["content-disposition"] and "score-partwise" in xml.text()
+    assert page.request.get(f"{place}/as/svg").headers["content-type"].startswith("image/svg")
+    assert page.request.get(f"{place}/as/wav").status == (200 if can_play() else 503)
+    assert page.request.get(f"{place}/as/mp3").status == 422
+    again = page.request.post("/api/v1/generations", data={"model": composer.NAME, "task": "music-harmonization"})
+    assert again.status == 422, "without a melody"
+
+
+@pytest.mark.skipif(not can_play(), reason="set-up could fetch no soundfont here")
+def test_a_piece_is_heard_and_stops(open_page: Open) -> None:
+    page = open_page()
+    page.goto(f"/artworks/{composed(page)['id']}")
+    page.get_by_role("button", name="Play").click()
+    pause = page.get_by_role("button", name="Pause")
+    expect(pause).to_be_enabled()
+    assert page.evaluate(LOUDNESS) > 0.001
+    roll = page.get_by_role("slider", name="Place in the piece")
+    expect(roll).not_to_have_attribute("aria-valuenow", "0.00")
+    page.get_by_role("slider", name="Tempo").fill("240")
+    pause.click()
+    stopped = roll.get_attribute("aria-valuenow")
+    page.wait_for_timeout(300)
+    assert roll.get_attribute("aria-valuenow") == stopped
+    roll.press("End")
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_enabled()
+    page.get_by_role("slider", name="Tempo").fill("240")
+    expect(page.get_by_role("button", name="Play")).to_be_enabled()  # after four seconds it ends by itself
+
+
+@pytest.mark.parametrize("width", [1366, 360])
+def test_bars_are_chosen_on_the_roll_and_written_anew(open_page: Open, width: int) -> None:
+    page = open_page(viewport={"width": width, "height": 800})
+    work = composed(page, bars=8)
+    page.goto(f"/artworks/{work['id']}")
+    page.get_by_role("link", name="Write bars anew").click()
+    canvas = page.locator("#bars canvas")
+    canvas.scroll_into_view_if_needed()
+    expect(canvas).to_be_visible()
+    box = canvas.bounding_box()
+    assert box
+    page.mouse.move(box["x"] + box["width"] * 4.5 / 8, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 2.5 / 8, box["y"] + 60, steps=4)
+    page.mouse.up()
+    expect(page.get_by_label("From bar")).to_have_value("3")
+    expect(page.get_by_label("To bar")).to_have_value("5")
+    with page.expect_response(
+        lambda answer: answer.url.endswith("/generations") and answer.request.method == "POST"
+    ) as asked:
+        page.get_by_role("button", name="Compose", exact=True).click()
+    job = asked.value.json()
+    assert job["params"]["first_bar"] == 3 and job["inputs"]["score"][0]["artwork"] == work["id"]
+    expect(page.locator(f'[data-job="{job["id"]}"]')).to_have_attribute("data-status", "succeeded")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width

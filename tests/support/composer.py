@@ -1,0 +1,41 @@
+"""A music transformer of four voices that has learnt nothing: it composes by chance, and at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from models.checkpoint import write_model
+from models.music.network import MusicTransformer
+from models.music.pieces import KNOWN, Known
+from models.music.spec import MusicConfig
+from models.music.train import said_of
+
+NAME = "composer"
+CHOIR = ["Soprano", "Alto", "Tenor", "Bass"]
+SMALL = {"width": 32, "heads": 2, "layers": 2, "encoder_layers": 1, "hidden": 64, "length": 128}
+DURATIONS = [6, 12, 24, 36, 48]
+
+
+def known(voices: int = 4) -> Known:
+    ranges = [(60, 79), (55, 74), (48, 67), (40, 60)][:voices]
+    tempos, usual = {"": 90.0, "reel": 200.0}, {"": "4/4", "reel": "2/2"}
+    return Known(CHOIR[:voices], ranges, DURATIONS, ["4/4", "2/2"], ["reel"], tempos, usual)
+
+
+def network(voices: int = 4, **shape: int) -> MusicTransformer:
+    torch.manual_seed(0)
+    wanted = {**SMALL, "voices": voices, "durations": len(DURATIONS), "metres": 2, "kinds": 1, **shape}
+    made = MusicTransformer(MusicConfig.model_validate(wanted)).eval()
+    for parameter in made.parameters():
+        if parameter.ndim >= 2:
+            torch.nn.init.normal_(parameter, std=0.3)
+    return made.requires_grad_(False)
+
+
+def publish(checkpoints: Path) -> None:
+    """Put the checkpoint where a studio finds it."""
+    made = network()
+    card = {"family": "music-transformer", "title": "Composer", "config": made.config.model_dump(), **said_of(known())}
+    write_model(checkpoints / NAME, made, card, {KNOWN: str(known())})
