@@ -24,6 +24,7 @@ from app.database.migrate import known_problem
 from app.datasets.tables import DatasetItem
 from app.errors import Damaged
 from app.jobs.events import client
+from app.media.sound import can_play
 from app.settings import Settings, get_settings
 from app.storage import get_storage
 from app.terminal import vendor
@@ -54,6 +55,11 @@ def examine() -> Iterator[tuple[str, bool, str]]:
     yield storage(settings)
     lost = vendor.missing()
     yield "front-end libraries", not lost, "there" if not lost else "run `danqing vendor`, which fetches them from npm"
+    yield (
+        "soundfont",
+        True,
+        "there" if can_play() else "none, scores are not heard: run `danqing vendor`, with apt",
+    )
     has_torch = importlib.util.find_spec("torch") is not None
     yield "torch", has_torch, "there" if has_torch else "workers need it: pip install torch (the web process does not)"
     yield device(settings)

@@ -20,7 +20,7 @@ from app.training_runs import planning
 from app.training_runs.schemas import Estimate
 from models.contract.fine_tuning import START
 from models.contract.message import Message
-from models.contract.values import PICTURES, TEXTS
+from models.contract.values import MUSIC, PICTURES, TEXTS
 
 FEW, SOME, MANY = 10, 300, 1000  # pictures
 SMALL, LARGE = 32, 64  # sides that GANs draw
@@ -178,7 +178,20 @@ def more_of_it(has: Holding) -> Recommendation:
     return made
 
 
-GOALS = {PICTURES: [from_words, from_chance, in_a_style, a_part], TEXTS: [verse, more_of_it]}
+def music(has: Holding) -> Recommendation:
+    made = Recommendation(
+        Message("Music in voices"),
+        Message("Composes in the manner of yours, goes on from an opening, harmonises a melody, writes bars anew."),
+        family="music-transformer",
+        preset="quick" if has.count < FEW else "good",
+    )
+    made.reasons.append(
+        Message("It learns from the pieces that have as many parts as most; of chords it takes the top.")
+    )
+    return made
+
+
+GOALS = {PICTURES: [from_words, from_chance, in_a_style, a_part], TEXTS: [verse, more_of_it], MUSIC: [music]}
 
 
 def too_few(has: Holding) -> Message:
