@@ -9,7 +9,8 @@ from models.contract.values import MUSIC
 from models.contract.writing import WritingParams
 
 GENERATION, CONTINUATION = "music-generation", "music-continuation"
-HARMONIZATION, INPAINTING, INTERPOLATION = "music-harmonization", "music-inpainting", "music-interpolation"
+HARMONIZATION, INPAINTING = "music-harmonization", "music-inpainting"
+INTERPOLATION, VARIATION = "music-interpolation", "music-variation"
 OPENING, MELODY, SCORE = "opening", "melody", "score"  # roles
 MOST_BARS = 64
 

@@ -12,6 +12,14 @@ SILENCE = 0  # as a pitch
 STEPS = sorted({step for step in range(TICKS + 1) if step % 3 == 0 or step % 4 == 0})  # of a beat that notes begin at
 
 
+NAMES = {1: ["Melody"], 4: ["Soprano", "Alto", "Tenor", "Bass"]}
+
+
+def names_of(voices: int) -> list[str]:
+    """What so many voices are usually called."""
+    return NAMES.get(voices, [f"Voice {i + 1}" for i in range(voices)])
+
+
 class Sung(NamedTuple):
     """One note of a voice, or its silence. A piece is written in the order of these: by start, then by voice."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -14,7 +13,7 @@ from models.contract.sampling import Request
 from models.contract.values import Score
 from models.data.items import Scores
 from models.measure.effort import Effort
-from models.music.figures import Runs, Voices, beats, histograms, of_scores, overlap, parallels
+from models.measure.music import Runs, of_scores, said_of
 from models.music.pieces import Pieces
 from models.music.sample import MusicSampler, load
 from models.music.spec import GenerationParams, HarmonizationParams
@@ -68,18 +67,3 @@ def answered(sampler: MusicSampler, asked: list[Request]) -> list[Score]:
         outputs = sampler.sample(asked[start : start + TOGETHER], lambda *_: None)
         made += [output.value for output in outputs if isinstance(output.value, Score)]
     return made
-
-
-def said_of(made: list[Voices], real: list[Voices], learnt: Runs) -> dict[str, Any]:
-    """Overlaps of histograms with real pieces, parallel fifths and octaves in 100 beats, runs that are copied."""
-    if not made or not real:
-        return {}
-    ours, theirs = histograms(made), histograms(real)
-    runs = [learnt.longest(voices) for voices in made]
-    return {
-        **{f"{name}_overlap": round(overlap(ours[name], theirs[name]), 4) for name in ours},
-        "parallels_per_100_beats": round(
-            100 * sum(parallels(voices) for voices in made) / max(1.0, sum(beats(voices) for voices in made)), 2
-        ),
-        "longest_copied_run": {"median": float(np.median(runs)), "most": max(runs)},
-    }

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from models.contract.values import Score, bar_of
-from models.contract.voices import SILENCE, TICKS, Sung, in_order, ticks, voices_of
+from models.contract.voices import SILENCE, TICKS, Sung, in_order, names_of, ticks, voices_of
 from models.data.items import Scores
 from models.data.pictures import Indices, Unsuitable
 from models.music.network import BEATS, PLACES, QUARTERS, SOUNDING, Batch
@@ -24,7 +24,6 @@ FEWEST = 4  # notes of a duration, or pieces of a metre or kind, that are enough
 SAID = (0.6, 0.9, 0.7)  # key, metre, kind
 NOTHING, VOICES, SPAN = 0.3, 0.6, 0.8  # what is given: nothing, some voices, all but a span of bars, an opening
 LONGEST_SPAN = 8  # bars
-CHOIR = ["Soprano", "Alto", "Tenor", "Bass"]
 Numbers = npt.NDArray[np.int64]
 
 
@@ -182,9 +181,7 @@ def learn(read: Sequence[tuple[dict[str, object], Score]], voices: Sequence[list
         tempos[name] = float(np.median([read[i][1].tempo for i in of]))
         usual[name] = often(named(read[i][1].metre) for i in of)[0]
     names = next((score.parts for _, score in (read[i] for i in chosen) if len(score.parts) == most), [])
-    if not names:
-        usual_names = {1: ["Melody"], len(CHOIR): CHOIR}
-        names = usual_names.get(most, [f"Voice {i + 1}" for i in range(most)])
+    names = names or names_of(most)
     return Known(list(names), ranges, sorted(durations), metres, kinds, tempos, usual)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image
 from torch import Tensor
 
 from models.checkpoint import loaded, read_text
@@ -22,10 +22,10 @@ from models.music.spec import GenerationParams, MusicConfig
 from models.music.work import Work, work_of
 from models.parts.noise import gumbel
 from models.parts.nucleus import nucleus
+from models.parts.piano_roll import roll_sheet
 from models.parts.transformer import KeyValueCache
 
-SHEET, ROLL = 6, (384, 96)  # pieces of a sheet, and pixels of each
-PAPER, INKS = "#faf8f4", ("#b5402f", "#2f5d8a", "#4f7d4a", "#8a6a2f", "#6b4a8a", "#3f8a86")
+SHEET = 6  # pieces
 
 
 class MusicSampler:
@@ -146,11 +146,7 @@ class MusicSampler:
         kinds = (self.known.kinds or [None]) * SHEET  # type: ignore[list-item]
         asked = [Request(GENERATION, GenerationParams(kind=kinds[i], bars=8), i) for i in range(SHEET)]
         made = self.sample(asked, lambda step, total, previews: None)
-        page = Image.new("RGB", (ROLL[0], SHEET * ROLL[1]), PAPER)
-        for i, output in enumerate(made):
-            assert isinstance(output.value, Score)
-            page.paste(roll(output.value), (0, i * ROLL[1]))
-        return page
+        return roll_sheet([output.value for output in made if isinstance(output.value, Score)])
 
 
 def as_given(work: Work) -> Sung:
@@ -158,21 +154,6 @@ def as_given(work: Work) -> Sung:
     note = work.forced
     assert note is not None
     return note._replace(duration=min(note.duration, work.room))
-
-
-def roll(score: Score) -> Image.Image:
-    """Time to the right, pitch upwards, a colour a voice."""
-    page = Image.new("RGB", ROLL, PAPER)
-    pen, (width, height) = ImageDraw.Draw(page), ROLL
-    end = max((note.start + note.duration for note in score.notes), default=1.0)
-    pitches = [note.pitch for note in score.notes] or [60]
-    low, high = min(pitches) - 1, max(pitches) + 1
-    row = height / (high - low + 1)
-    for note in score.notes:
-        left, top = note.start / end * width, (high - note.pitch) * row
-        box = (left, top, left + max(1.0, note.duration / end * width - 2), top + max(1.0, row - 1))
-        pen.rectangle(box, fill=INKS[note.part % len(INKS)])
-    return page
 
 
 def previews(works: list[Work]) -> Previews:

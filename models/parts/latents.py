@@ -6,7 +6,6 @@ Pictures from chance, more like one, and mixtures of some.
 from __future__ import annotations
 
 import hashlib
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from models.contract.sampling import BATCHES, OnStep, Output, Request, padded
 from models.contract.tasks import INTERPOLATION, TEXT_TO_IMAGE, VARIATION
 from models.contract.values import Picture
 from models.data.pictures import to_pixels, to_unit
+from models.parts.interpolation import mixing_weights, mixture, slerp
 
 TASK = "unconditional-image-generation"
 REMEMBERED = 256  # given pictures
@@ -110,7 +110,10 @@ class LatentSampler:
             facts = {"label": self.labels[label]} if self.labels else {}
             alone: dict[str, Any] = {}
             if request.task == INTERPOLATION.name:
-                alone = {"weights": [round(weight, 6) for weight in mixing_weights(request)], "path": False}
+                alone = {
+                    "weights": [round(weight, 6) for weight in mixing_weights(request, len(request.images))],
+                    "path": False,
+                }
             found.append(Output(Picture(each), facts, alone))
         return found
 
@@ -125,7 +128,7 @@ class LatentSampler:
                 varied = varied + request.params.amount * direction
             return varied, label
         if request.task == INTERPOLATION.name:
-            weights = mixing_weights(request)
+            weights = mixing_weights(request, len(request.images))
             mixed, label = mixture([latent for latent, _ in given], weights), given[int(np.argmax(weights))][1]
             chance = torch.from_numpy(random.standard_normal(mixed.shape)).float()
             return slerp(mixed, chance, request.params.variety), label
@@ -162,49 +165,6 @@ class LatentSampler:
             seeds = range(len(found), len(found) + self.batch_size)
             found += self.sample([Request(TASK, params, seed) for seed in seeds], lambda *_: None)
         return torch.from_numpy(np.stack([output.pixels for output in found[:count]])).permute(0, 3, 1, 2)
-
-
-def on_the_way(request: Request) -> list[float]:
-    """Weights of a job's picture along a chain: from the first picture to the second, to the third ..."""
-    count = len(request.images)
-    place = request.index / (request.params.count - 1) * (count - 1)
-    return [max(0.0, 1 - abs(place - i)) for i in range(count)]
-
-
-def mixing_weights(request: Request) -> list[float]:
-    """How much of each picture a request takes; they sum to one."""
-    count = len(request.images)
-    if request.params.path and request.params.count > 1:
-        return on_the_way(request)
-    weights = request.params.weights or [1.0] * count
-    return [weight / sum(weights) for weight in weights]
-
-
-def slerp(a: Tensor, b: Tensor, t: float) -> Tensor:
-    """From (D,) `a` at t = 0 to `b` at t = 1 over the sphere that normal latents lie near.
-
-    A straight line would pass nearer to the middle, where latents are unlike any that were learnt.
-    Shoemake, "Animating Rotation with Quaternion Curves", 1985; White, "Sampling Generative Networks", 2016.
-    """
-    length = (1 - t) * a.norm() + t * b.norm()
-    one, other = a / a.norm().clamp(min=1e-8), b / b.norm().clamp(min=1e-8)
-    angle = torch.acos((one @ other).clamp(-1, 1)).item()
-    if math.sin(angle) < 1e-4:  # the same direction, or opposite ones: no arc is shortest
-        return a + t * (b - a)
-    mixed = (math.sin((1 - t) * angle) * one + math.sin(t * angle) * other) / math.sin(angle)
-    return length * mixed
-
-
-def mixture(latents: list[Tensor], weights: list[float]) -> Tensor:
-    """(D,) of some; of two by `slerp`, of more by their weighted mean at their weighted length."""
-    used = [(latent, weight) for latent, weight in zip(latents, weights, strict=True) if weight > 0]
-    if len(used) == 1:
-        return used[0][0]
-    if len(used) == 2:
-        return slerp(used[0][0], used[1][0], used[1][1])
-    mean = sum((weight * latent for latent, weight in used), start=torch.zeros_like(used[0][0]))
-    length = sum(weight * float(latent.norm()) for latent, weight in used)
-    return mean * length / mean.norm().clamp(min=1e-8)
 
 
 def label_list(card: dict[str, Any], classes: int) -> list[str]:

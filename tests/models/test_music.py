@@ -20,8 +20,8 @@ from models.contract.voices import SILENCE, TICKS, Sung, in_order, line, notes_o
 from models.data.items import Scores, open_items
 from models.data.pictures import Unsuitable
 from models.measure.effort import Effort
+from models.measure.music import Runs, histograms, overlap, parallels, steps_of
 from models.music import evaluate
-from models.music.figures import Runs, histograms, overlap, parallels, steps_of
 from models.music.network import SOUNDING, ReadingLayer
 from models.music.pieces import Pieces, batch, given_of
 from models.music.sample import MusicSampler, load

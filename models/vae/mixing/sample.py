@@ -15,7 +15,8 @@ from models.contract.sampling import BATCHES, OnStep, Output, Request, padded
 from models.contract.tasks import INTERPOLATION
 from models.contract.values import Picture
 from models.data.pictures import to_pixels
-from models.parts.latents import Remembered, fitted, label_list, on_the_way
+from models.parts.interpolation import on_the_way
+from models.parts.latents import Remembered, fitted, label_list
 from models.parts.placed import placed
 from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.spec import MixingConfig
@@ -83,7 +84,7 @@ def style_weights(request: Request) -> list[float]:
     """How much of each picture's style; without any word of it, the last one's. On a way, from first to last."""
     count = len(request.images)
     if request.params.path and request.params.count > 1:
-        return on_the_way(request)
+        return on_the_way(request, len(request.images))
     return shares(request.params.style_weights or one(count - 1, count))
 
 

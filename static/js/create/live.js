@@ -1,8 +1,8 @@
 // The live frame: what the form asks for, at once; it follows every change.
 import { ApiError, call } from "../api.js";
 import { anySeed } from "./form.js";
+import { LiveMusic, LivePicture } from "./live_works.js";
 
-const PIXEL_ART = 32;
 const SLOW = 1500; // milliseconds after which somebody wonders whether anything comes
 const BUSY = 2000; // milliseconds until a frame that nobody could draw is asked for again
 
@@ -10,13 +10,12 @@ export class LiveFrame {
   constructor(place, request) {
     this.place = place;
     this.request = request; // a RequestForm
-    this.image = place.querySelector("img");
+    const canvas = place.querySelector("canvas");
+    this.shown = canvas ? new LiveMusic(place, canvas) : new LivePicture(place.querySelector("img"));
     this.caption = place.querySelector("figcaption");
     this.usual = this.caption.textContent;
     this.asking = false;
     this.asked = "";
-    // Tiny works are looked at by their pixels, as in their previews.
-    this.image.addEventListener("load", () => this.image.classList.toggle("pixels", this.image.naturalWidth <= PIXEL_ART));
     if (!request.form.querySelector("[data-role]")) request.spareSeed = anySeed(); // from chance alone: shown at once
     request.form.addEventListener("submit", () => this.follow());
     for (const kind of ["input", "change"]) request.form.addEventListener(kind, () => this.follow());
@@ -25,7 +24,6 @@ export class LiveFrame {
 
   say(text) {
     this.caption.textContent = text;
-    this.image.hidden = !this.image.src;
     this.place.hidden = false;
   }
 
@@ -51,10 +49,8 @@ export class LiveFrame {
     try {
       const frame = await call("POST", "/explorations", JSON.parse(text));
       if (frame) { // none: another tab has asked since
-        const old = this.image.src;
-        this.image.src = URL.createObjectURL(frame);
-        URL.revokeObjectURL(old);
         this.say(this.usual);
+        this.shown.show(frame);
       }
     } catch (error) {
       if (error.status === 503) {

@@ -7,7 +7,9 @@ export class Roll {
     [this.canvas, this.score, this.end] = [canvas, score, end || 1];
     const pitches = score.notes.map((note) => note[2]);
     [this.low, this.high] = [Math.min(...pitches) - MARGIN, Math.max(...pitches) + MARGIN];
-    new ResizeObserver(() => this.resize()).observe(canvas);
+    canvas.sizes?.disconnect(); // it may have shown another piece
+    canvas.sizes = new ResizeObserver(() => this.resize());
+    canvas.sizes.observe(canvas);
     this.muted = new Set();
     this.at = 0;
   }

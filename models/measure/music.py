@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from itertools import combinations, pairwise
+from statistics import median
+from typing import Any
 
 from models.contract.values import Score
 from models.contract.voices import SILENCE, TICKS, Sung, in_order, voices_of
@@ -97,3 +99,18 @@ class Runs:
 
 def of_scores(scores: Iterable[Score]) -> list[Voices]:
     return [voices_of(score) for score in scores if score.notes]
+
+
+def said_of(made: list[Voices], real: list[Voices], learnt: Runs) -> dict[str, Any]:
+    """Overlaps of histograms with real pieces, parallel fifths and octaves in 100 beats, runs that are copied."""
+    if not made or not real:
+        return {}
+    ours, theirs = histograms(made), histograms(real)
+    runs = [learnt.longest(voices) for voices in made]
+    return {
+        **{f"{name}_overlap": round(overlap(ours[name], theirs[name]), 4) for name in ours},
+        "parallels_per_100_beats": round(
+            100 * sum(parallels(voices) for voices in made) / max(1.0, sum(beats(voices) for voices in made)), 2
+        ),
+        "longest_copied_run": {"median": float(median(runs)), "most": max(runs)},
+    }

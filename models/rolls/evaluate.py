@@ -1,0 +1,64 @@
+"""Figures of a VAE of music: its bound on held-out pieces, what it repeats, and how like music its pieces are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from models.contract.composing import GENERATION
+from models.contract.sampling import Request
+from models.contract.values import Score
+from models.data.items import Scores
+from models.data.pictures import spread
+from models.measure.effort import Effort
+from models.measure.music import Runs, of_scores, said_of
+from models.rolls.network import RollVAE
+from models.rolls.roll import Rolls, score_of
+from models.rolls.sample import RollSampler, load
+from models.rolls.spec import RollGenerationParams
+from models.rolls.train import SHOWN, held_out_bound
+
+WRITTEN, TOGETHER = 32, 8  # pieces, and how many at once
+
+
+def evaluate(folder: Path, data: Scores, published: Path, effort: Effort) -> tuple[dict[str, Any], Image.Image]:
+    """(figures, held-out pieces and below each what comes of it)."""
+    sampler = load(folder, torch.device("cpu"))
+    rolls = Rolls(data, sampler.network.config.bars, sampler.network.config.voices)
+    windows = torch.from_numpy(np.stack(rolls.windows))
+    figures: dict[str, Any] = {}
+    for split in data.held_out:
+        if len(indices := rolls.indices(split)):
+            figures[f"held_out_nats_{split}"] = round(held_out_bound(sampler.network, windows, indices), 4)
+            figures[f"repeated_{split}"] = round(repeated(sampler.network, windows[spread(indices, WRITTEN)]), 4)
+    held_out = np.concatenate([rolls.indices(split) for split in data.held_out] or [rolls.indices("train")])
+    real = of_scores(score_of(rolls.windows[int(i)], 0, 120, sampler.parts) for i in spread(held_out, 4 * WRITTEN))
+    learnt = Runs(of_scores(data.score(i) for i in {rolls.pieces[int(i)] for i in rolls.indices("train")}))
+    made = of_scores(compose(sampler, effort.most(WRITTEN, lambda count: compose(sampler, count))))
+    figures["composed"] = said_of(made, real, learnt)
+    figures["real"] = said_of(real[1::2], real[::2], learnt)
+    sheet = sampler.sheet([rolls.windows[int(i)] for i in spread(held_out, SHOWN)])
+    return figures if effort.is_worth_it else {}, sheet
+
+
+def compose(sampler: RollSampler, count: int) -> list[Score]:
+    made = []
+    for start in range(0, count, TOGETHER):
+        asked = [
+            Request(GENERATION, RollGenerationParams(), seed) for seed in range(start, min(count, start + TOGETHER))
+        ]
+        outputs = sampler.sample(asked, lambda *_: None)
+        made += [output.value for output in outputs if isinstance(output.value, Score)]
+    return made
+
+
+@torch.no_grad()
+def repeated(network: RollVAE, windows: torch.Tensor) -> float:
+    """Share of tokens that are the likeliest after the true ones before them and the latents of the whole."""
+    mean, _ = network.encode(windows)
+    likeliest = network.decode(mean, windows).argmax(-1)
+    return float((likeliest == windows.flatten(2)).float().mean())

@@ -1,0 +1,189 @@
+"""Parameters and tasks of the VAE of music; torch-free."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.contract.composing import GENERATION, INTERPOLATION, SCORE, VARIATION, ComposingParams, music
+from models.contract.family import Family, Preset, TrainingCost
+from models.contract.fine_tuning import start_field
+from models.contract.preparation import ScorePreparation
+from models.contract.tasks import MOST_MIXED, Task, Weights
+from models.contract.training_spec import MORE, BatchSize, EMADecay
+from models.contract.values import MUSIC
+
+ROLLS_PER_SECOND = 45.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
+
+
+class RollGenerationParams(ComposingParams):
+    """A piece from chance."""
+
+    key: str | None = Field(
+        None,
+        title="Key",
+        description="Empty: C major or A minor",
+        json_schema_extra={"choices_from": "keys", "part": "subject"},
+    )
+    variety: float = Field(
+        0.8, ge=0, le=1.5, title="Variety", description="Spread of the latents: less gives safer pieces"
+    )
+
+
+class RollVariationParams(ComposingParams):
+    """More like one piece."""
+
+    strength: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="Strength",
+        description="How far from the piece: 0 repeats it as the model hears it, 1 gives a different one",
+    )
+
+
+class RollInterpolationParams(ComposingParams):
+    """A mixture of pieces. With `path`, those of a job lie evenly on the way from the first given to the last."""
+
+    weights: Weights | None = Field(
+        None,
+        max_length=MOST_MIXED,
+        title="Weight",
+        description="How much of each piece; empty takes equal amounts",
+        json_schema_extra={"widget": "weights", "usual": "all", "part": "weights", "of": SCORE},
+    )
+    path: bool = Field(
+        False,
+        strict=True,
+        title="Interpolate",
+        description="Spread the pieces from the first to the last",
+        json_schema_extra={"part": "path"},
+    )
+
+    @model_validator(mode="after")
+    def something(self) -> RollInterpolationParams:
+        if self.weights is not None and sum(self.weights) <= 0:
+            raise ValueError("at least one weight must be more than 0")
+        return self
+
+
+class RollConfig(BaseModel):
+    """Shape of the network."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    bars: int = Field(8, ge=1, le=32, description="Of four quarters that it hears and writes at once")
+    voices: int = Field(4, ge=1, le=8, description="That sing at once", json_schema_extra={"of_collection": True})
+    latent: int = Field(128, ge=2, le=1024, description="Latent dimensions of a piece")
+    width: int = Field(160, ge=32, le=2048, multiple_of=8, description="Width of the residual streams")
+    heads: int = Field(5, ge=1, le=64, description="Attention heads")
+    hidden: int = Field(640, ge=32, le=8192, description="Width of the feed-forward layers")
+    bar_layers: int = Field(2, ge=1, le=32, description="That look from bar to bar, on either side")
+    layers: int = Field(2, ge=1, le=32, description="That write a bar")
+
+    @model_validator(mode="after")
+    def heads_fit(self) -> RollConfig:
+        if self.width % (2 * self.heads):  # rotary positions turn pairs of numbers
+            raise ValueError("width must be a multiple of twice the heads")
+        return self
+
+    @property
+    def weights(self) -> int:
+        """Of the layers."""
+        return (2 * self.bar_layers + self.layers) * (4 * self.width**2 + 2 * self.width * self.hidden)
+
+
+class RollTraining(BaseModel):
+    """How it is trained, on the evidence lower bound."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    network: RollConfig = RollConfig()
+    start_from: str | None = start_field("roll-vae")
+    batch_size: BatchSize = 32
+    learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")
+    beta: float = Field(
+        0.2,
+        ge=0,
+        le=100,
+        title="Beta",
+        description="Weight of the KL divergence: more gives smoother ways, vaguer bars",
+    )
+    schedule: Literal["constant", "warm-up", "cyclical"] = Field(
+        "cyclical",
+        title="Schedule of beta",
+        description="How beta reaches its weight",
+        json_schema_extra=MORE,
+    )
+    free_bits: float = Field(
+        0.1,
+        ge=0,
+        le=10,
+        title="Free bits",
+        description="Nats that each latent dimension may carry at no cost",
+        json_schema_extra=MORE,
+    )
+    hidden_share: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        title="Hidden tokens",
+        description="Share of what was written that a bar is not told, so that it asks the latents",
+        json_schema_extra=MORE,
+    )
+    dropout: float = Field(
+        0.1, ge=0, lt=1, title="Dropout", description="Against learning few pieces by heart", json_schema_extra=MORE
+    )
+    ema_decay: EMADecay = 0.999
+
+
+def cost(params: RollTraining) -> TrainingCost:
+    n, usual = params.network, RollConfig()
+    tokens = n.bars * n.voices * 16
+    share = tokens * n.weights / (usual.bars * usual.voices * 16 * usual.weights)
+    return TrainingCost(
+        fixed_bytes=480 * 2**20 + 16 * n.weights,
+        item_bytes=4 * tokens * (n.layers * (10 * n.width + 3 * n.hidden) + 300),
+        items_per_second=ROLLS_PER_SECOND / share,
+    )
+
+
+FAMILIES = [
+    Family(
+        "roll-vae",
+        "VAE of music",
+        "Held-out pieces above, as the model repeats them below",
+        tasks=(
+            Task(GENERATION, "Compose", RollGenerationParams, gives=MUSIC, live=True),
+            Task(
+                VARIATION,
+                "More like this piece",
+                RollVariationParams,
+                gives=MUSIC,
+                inputs=music(SCORE, "Piece"),
+                live=True,
+            ),
+            Task(
+                INTERPOLATION,
+                "Mix pieces",
+                RollInterpolationParams,
+                gives=MUSIC,
+                inputs=music(SCORE, "Piece", 2, MOST_MIXED),
+                live=True,
+            ),
+        ),
+        sampler="models.rolls.sample",
+        training=RollTraining,
+        trainer="models.rolls.train",
+        evaluator="models.rolls.evaluate",
+        presets=(
+            Preset("quick", "Quick look", 300),
+            Preset("good", "Good", 4000),
+            Preset("best", "Best", 20_000),
+        ),
+        cost=cost,
+        learns=MUSIC,
+        preparation=ScorePreparation,
+    )
+]
