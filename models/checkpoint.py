@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,9 +21,9 @@ __all__ = ["ZOO", "CheckpointError", "find", "read_card"]
 
 
 def write_model(
-    folder: Path, network: nn.Module, card: dict[str, Any], texts: dict[str, str] | None = None
+    folder: Path, network: nn.Module, card: dict[str, Any], others: Mapping[str, str | bytes] | None = None
 ) -> dict[str, Any]:
-    """Write a network, its card and the text files that it needs; the folder appears whole or not at all.
+    """Write a network, its card and the other files that it needs; the folder appears whole or not at all.
 
     Returns the card, with the SHA-256 of every file. Raises CheckpointError for a weight beyond float16.
     """
@@ -33,9 +33,11 @@ def write_model(
     with whole_folder(folder) as temporary:
         weights = temporary / WEIGHTS
         save_file(weights_of, weights)
-        for name, text in (texts or {}).items():
-            (temporary / name).write_text(text, "utf-8")
-        files = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in (texts or {}).items()}
+        files = {}
+        for name, given in (others or {}).items():
+            content = given.encode() if isinstance(given, str) else given
+            (temporary / name).write_bytes(content)
+            files[name] = hashlib.sha256(content).hexdigest()
         files[WEIGHTS] = hashlib.sha256(weights.read_bytes()).hexdigest()
         card = {
             **card,
@@ -57,15 +59,23 @@ def half(tensor: Tensor) -> Tensor:
     return (tensor.half() if tensor.is_floating_point() else tensor).contiguous().cpu()
 
 
-def read_text(folder: Path, name: str, card: dict[str, Any]) -> str:
-    """A text file that the card lists. Raises CheckpointError when it is missing or has changed."""
+def read_bytes(folder: Path, name: str, card: dict[str, Any]) -> bytes:
+    """A file that the card lists. Raises CheckpointError when it is missing or has changed."""
     try:
-        text = (folder / name).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        content = (folder / name).read_bytes()
+    except OSError as error:
         raise CheckpointError("{name} cannot be read ({reason})", name=name, reason=error) from error
-    if hashlib.sha256(text.encode()).hexdigest() != card.get("files", {}).get(name):
+    if hashlib.sha256(content).hexdigest() != card.get("files", {}).get(name):
         raise CheckpointError("{name} has changed since it was written", name=name)
-    return text
+    return content
+
+
+def read_text(folder: Path, name: str, card: dict[str, Any]) -> str:
+    """The same of a text file."""
+    try:
+        return read_bytes(folder, name, card).decode()
+    except UnicodeDecodeError as error:
+        raise CheckpointError("{name} cannot be read ({reason})", name=name, reason=error) from error
 
 
 def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:

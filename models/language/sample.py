@@ -20,10 +20,12 @@ from models.contract.writing import TEXT_GENERATION, WritingParams
 from models.language import drama
 from models.language.network import LanguageModel
 from models.language.spec import ContinuationParams, DramaParams, LanguageConfig
-from models.language.tokens import END, TOKENIZER
+from models.language.tokens import END, TOKENIZER, pieces_of
+from models.parts.copies import Copies, read_copies
 from models.parts.noise import gumbel
 from models.parts.nucleus import nucleus
 
+MOST_NAMED = 3  # copies
 LIKELIEST = 256  # tokens that are looked at
 TOKENS_A_SPEECH = 120  # at most, on the average
 
@@ -82,8 +84,8 @@ class LanguageSampler:
 
     batch_size = BATCHES[-1]
 
-    def __init__(self, network: LanguageModel, tokenizer: Tokenizer, kind: str) -> None:
-        self.network, self.tokenizer, self.kind = network, tokenizer, kind
+    def __init__(self, network: LanguageModel, tokenizer: Tokenizer, kind: str, copies: Copies | None = None) -> None:
+        self.network, self.tokenizer, self.kind, self.copies = network, tokenizer, kind, copies
         self.device = network.embedding.weight.device
         self.memory_bytes = sum(p.numel() * p.element_size() for p in network.parameters())
 
@@ -118,7 +120,11 @@ class LanguageSampler:
         if len(work.given) > seen:
             count = len(work.given)
             return Message("The opening has {count} tokens; the model read the last {most}", count=count, most=seen)
-        return None
+        if self.copies is None:
+            return None
+        opening = pieces_of(getattr(work.params, "opening", None) or "")
+        found = self.copies.among(pieces_of(work.text()), opening)
+        return Message("It learnt this by heart: {pieces}", pieces=" / ".join(found[:MOST_NAMED])) if found else None
 
     def write(self, works: list[Work], on_step: Callable[[int], None]) -> None:
         total, length = max(work.most for work in works), self.network.config.length
@@ -169,4 +175,5 @@ def load(folder: Path, device: torch.device, published: Path | None = None) -> L
     """Raises CheckpointError when the checkpoint is broken or another one."""
     network, card = loaded(folder, lambda config: LanguageModel(LanguageConfig(**config)))
     tokenizer = Tokenizer.from_str(read_text(folder, TOKENIZER, card))
-    return LanguageSampler(network.to(device), tokenizer, str(card.get("kind", "plain")))
+    kind = str(card.get("kind", "plain"))
+    return LanguageSampler(network.to(device), tokenizer, kind, read_copies(folder, card))

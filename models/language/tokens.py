@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from models.language import drama
 from models.parts.sentences import cached
 
 TOKENIZER = "tokenizer.json"
+WHOLE_LINE = 24  # characters of a line that says something
 SHORTEST = 8  # tokens to learn from
 END = 0  # of a text: what is before says nothing of what comes
 
@@ -40,6 +41,14 @@ def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
 def text_of(item: dict[str, str], kind: str) -> str:
     text = item.get("text", "")
     return drama.plain(text) if kind == "drama" else text.strip() + "\n"
+
+
+def pieces_of(text: str) -> Iterator[str]:
+    """By which a copy is known: whole lines of some length, whatever their case and spaces."""
+    for line in text.splitlines():
+        bare = " ".join(line.casefold().split())
+        if len(bare) >= WHOLE_LINE:
+            yield bare
 
 
 def tokenizer_for(data: Texts, kind: str, vocabulary: int, path: Path) -> Tokenizer:

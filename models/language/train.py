@@ -17,7 +17,8 @@ from models.data.items import Texts
 from models.language.network import LanguageModel
 from models.language.sample import LanguageSampler
 from models.language.spec import LanguageTraining
-from models.language.tokens import TOKENIZER, Lines, tokenizer_for
+from models.language.tokens import TOKENIZER, Lines, pieces_of, text_of, tokenizer_for
+from models.parts.copies import COPIES, Copies
 from models.training.averaged import averaged
 from models.training.card import training_card
 from models.training.fit import Metrics, fit, learn
@@ -81,7 +82,10 @@ def train(params: LanguageTraining, data: Texts, run: Run) -> None:
     result = run.result(done, ema.average)
     if run.is_first:
         card = training_card("language-model", params, data.card, run, result, before)
-        write_model(run.folder.model, ema.average, {**card, **known(params)}, {TOKENIZER: tokenizer.to_str()})
+        learnt = (text_of(data.items[int(i)], params.kind) for i in data.indices("train"))
+        copies = Copies.of(piece for text in learnt for piece in pieces_of(text))
+        files: dict[str, str | bytes] = {TOKENIZER: tokenizer.to_str(), COPIES: copies.packed()}
+        write_model(run.folder.model, ema.average, {**card, **known(params)}, files)
 
 
 def tokenizer_of(params: LanguageTraining, data: Texts, run: Run, before: Path | None) -> Tokenizer:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from models.verse.forms import EITHER, Form
@@ -14,6 +14,7 @@ LINES = re.compile(r"[，。？！；、,.?!;\s]+")
 Slot = tuple[int, int, int, int]
 NOWHERE: Slot = (0, 0, 0, 0)
 PLAIN, RHYMING = 1, 2
+WHOLE_LINE, RUN = 5, 12  # characters that a line, or any others in a row, have at least to be copied
 TONES = {EITHER: 1, "p": 2, "z": 3}
 
 
@@ -46,6 +47,20 @@ def slots(form: Form, first_rhymes: bool, tones: Iterable[str]) -> list[Slot]:
 
 def lines_of(text: str) -> list[str]:
     return [line for line in LINES.split(text) if line]
+
+
+def pieces_of(text: str) -> Iterator[str]:
+    """By which a copy is known: lines of five characters and more, and twelve in a row that hold no such line."""
+    lines, places, now = lines_of(text), list[tuple[int, int]](), 0
+    for line in lines:
+        if len(line) >= WHOLE_LINE:
+            places.append((now, now + len(line)))
+            yield line
+        now += len(line)
+    whole = "".join(lines)
+    for start in range(len(whole) - RUN + 1):
+        if not any(start <= first and last <= start + RUN for first, last in places):
+            yield whole[start : start + RUN]
 
 
 def stops_of(text: str) -> str:

@@ -18,12 +18,13 @@ from models.contract.message import Message
 from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, Unfit
 from models.contract.values import Text
 from models.contract.writing import TEXT_GENERATION
+from models.parts.copies import Copies, read_copies
 from models.parts.noise import gumbel
 from models.parts.nucleus import nucleus
 from models.verse.forms import EITHER, LEVEL, REGULATED, Form
 from models.verse.learnt import FORMS, RHYMES, VOCABULARY, Tables, opening
 from models.verse.network import VerseTransformer
-from models.verse.poem import NOWHERE, Slot, slots
+from models.verse.poem import NOWHERE, Slot, pieces_of, slots
 from models.verse.rhymes import Rhymes, tone_of
 from models.verse.spec import VerseConfig, VerseParams, characters
 from models.verse.vocabulary import PAD, Vocabulary
@@ -176,8 +177,10 @@ class VerseSampler:
 
     batch_size = BATCHES[-1]
 
-    def __init__(self, network: VerseTransformer, vocabulary: Vocabulary, tables: Tables) -> None:
-        self.network, self.vocabulary, self.tables = network, vocabulary, tables
+    def __init__(
+        self, network: VerseTransformer, vocabulary: Vocabulary, tables: Tables, copies: Copies | None = None
+    ) -> None:
+        self.network, self.vocabulary, self.tables, self.copies = network, vocabulary, tables, copies
         self.device = network.embedding.weight.device
         self.memory_bytes = sum(p.numel() * p.element_size() for p in network.parameters())
         self.masks: dict[tuple[int, str, str], Tensor] = {}
@@ -190,7 +193,15 @@ class VerseSampler:
         """
         works = [self.work(request, free_form) for request in batch]
         self.write(works, on_step)
-        return [Output(Text(work.text()), {"form": work.form.title}, remark=work.remark()) for work in works]
+        return [Output(Text(w.text()), {"form": w.form.title}, remark=w.remark() or self.copied(w)) for w in works]
+
+    def copied(self, work: Work) -> Message | None:
+        """What of a poem stands in one that was learnt, but what was asked for."""
+        if self.copies is None:
+            return None
+        written = work.form.written(work.written)
+        found = self.copies.among(pieces_of(written), [traditional(work.params.first_line)])
+        return Message("It learnt this by heart: {pieces}", pieces="、".join(found)) if found else None
 
     def work(self, request: Request, free_form: bool = False) -> Work:
         params: VerseParams = request.params
@@ -298,4 +309,4 @@ def load(folder: Path, device: torch.device, published: Path | None = None) -> V
     network, card = loaded(folder, lambda config: VerseTransformer(VerseConfig(**config)))
     read: Any = partial(read_text, folder, card=card)
     vocabulary, tables = Vocabulary.read(read(VOCABULARY)), Tables.read(read(FORMS), read(RHYMES))
-    return VerseSampler(network.to(device), vocabulary, tables)
+    return VerseSampler(network.to(device), vocabulary, tables, read_copies(folder, card))

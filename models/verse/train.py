@@ -13,6 +13,7 @@ from models.checkpoint import read_card, read_text, write_model
 from models.data.items import Texts
 from models.data.order import ByLength
 from models.data.pictures import Indices, spread
+from models.parts.copies import COPIES, Copies
 from models.training.averaged import averaged
 from models.training.card import training_card
 from models.training.fit import Metrics, fit, learn
@@ -21,6 +22,7 @@ from models.training.schedule import mixed_precision, set_learning_rate, step_ge
 from models.training.start import load_start_weights, start_checkpoint
 from models.verse.learnt import FORMS, RHYMES, VOCABULARY, Poems, Tables, batch, written
 from models.verse.network import VerseTransformer
+from models.verse.poem import pieces_of
 from models.verse.rhymes import Rhymes
 from models.verse.sample import VerseSampler
 from models.verse.spec import VerseTraining
@@ -68,7 +70,9 @@ def train(params: VerseTraining, data: Texts, run: Run) -> None:
     result = run.result(done, ema.average)
     if run.is_first:
         card = training_card("verse-transformer", params, data.card, run, result, before)
-        write_model(run.folder.model, ema.average, {**card, **known(poems)}, texts_of(poems))
+        copies = Copies.of(piece for i in data.indices("train") for piece in pieces_of(data.items[int(i)]["text"]))
+        files: dict[str, str | bytes] = {**texts_of(poems), COPIES: copies.packed()}
+        write_model(run.folder.model, ema.average, {**card, **known(poems)}, files)
 
 
 def poems_of(params: VerseTraining, data: Texts, before: Path | None) -> Poems:

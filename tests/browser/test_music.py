@@ -134,3 +134,26 @@ def test_bars_are_chosen_on_the_roll_and_written_anew(open_page: Open, width: in
     assert job["params"]["first_bar"] == 3 and job["inputs"]["score"][0]["artwork"] == work["id"]
     expect(page.locator(f'[data-job="{job["id"]}"]')).to_have_attribute("data-status", "succeeded")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_mixture_is_shown_and_heard_while_sliders_move(open_page: Open) -> None:
+    page = open_page(viewport={"width": 1366, "height": 900})
+    works = [composed(page, bars=2) for _ in range(2)]
+    sources = "&".join(f"source={work['id']}" for work in works)
+    page.goto(f"/create?model={composer.MIXER}&task=music-interpolation&{sources}")
+    roll = page.get_by_role("img", name="Live preview")
+    expect(roll).to_be_visible()
+    weight = page.locator("[data-weight]").first
+    with page.expect_response(lambda answer: "explorations" in answer.url and answer.status == 200) as asked:
+        weight.fill("0.2")
+    frame = asked.value.json()
+    assert frame["parts"] == composer.CHOIR and frame["notes"]
+    listen = page.get_by_role("button", name="Listen")
+    if can_play():
+        listen.click()
+        assert page.evaluate(LOUDNESS) > 0.001
+        weight.fill("0.9")  # another piece goes on from there
+        expect(listen).to_have_attribute("aria-pressed", "true")
+        listen.click()
+    expect(listen).to_have_attribute("aria-pressed", "false")
+    assert violations(page) == []

@@ -30,18 +30,14 @@ from models.rolls.spec import (
 )
 from models.rolls.train import fit_prior, train
 from models.training.run import Run, Stopped
+from tests.support import composer
 
 SMALL: dict[str, Any] = {"bars": 2, "voices": 2, "latent": 8, "width": 32, "heads": 2, "hidden": 64, "layers": 1}
 
 
 @cache
 def sampler() -> RollSampler:
-    torch.manual_seed(0)
-    network = RollVAE(RollConfig.model_validate({**SMALL, "bar_layers": 1})).eval()
-    for parameter in network.parameters():
-        if parameter.ndim >= 2:
-            torch.nn.init.normal_(parameter, std=0.2)
-    return RollSampler(network.requires_grad_(False), ["Upper", "Lower"], 90.0)
+    return RollSampler(composer.mixer(voices=2), ["Upper", "Lower"], 90.0)
 
 
 def duet(seed: int = 0, bars: int = 2, up: int = 0) -> Score:

@@ -16,12 +16,13 @@ from models.data.items import Texts, open_items
 from models.data.order import ByLength
 from models.data.pictures import Unsuitable
 from models.measure.effort import Effort
+from models.parts.copies import Copies
 from models.training.run import Run
 from models.verse import evaluate
 from models.verse.forms import EITHER, REGULATED, Form
 from models.verse.learnt import Poems, Tables, batch, opening, written
 from models.verse.network import VerseTransformer
-from models.verse.poem import PLAIN, RHYMING, ends, lines_of, read_poem, slots
+from models.verse.poem import PLAIN, RHYMING, ends, lines_of, pieces_of, read_poem, slots
 from models.verse.rhymes import Rhymes, cilin
 from models.verse.sample import VerseSampler, load
 from models.verse.spec import VerseConfig, VerseParams, VerseTraining
@@ -320,3 +321,32 @@ def test_words_of_a_vocabulary_come_back() -> None:
     made = Vocabulary.read(str(vocabulary()))
     assert len(made) == len(vocabulary()) and made.encode("春龘") == [vocabulary().numbers["春"], UNKNOWN]
     assert opening(made, "五绝", "", None, "") == [made.form("五绝"), BEGIN]
+
+
+def test_what_was_learnt_by_heart_is_known_again() -> None:
+    pieces = list(pieces_of(QUATRAIN))
+    assert pieces[:4] == ["白日依山盡", "黃河入海流", "欲窮千里目", "更上一層樓"] and len(pieces) == 4
+    seven = "一二三四五六七，甲乙丙丁戊己庚。"
+    assert list(pieces_of(seven)) == ["一二三四五六七", "甲乙丙丁戊己庚", "二三四五六七甲乙丙丁戊己"]
+    assert list(pieces_of("一二三四，甲乙丙丁，子丑寅卯。")) == ["一二三四甲乙丙丁子丑寅卯"], "twelve in short lines"
+    copies = Copies.read(Copies.of([*pieces, *(str(i) for i in range(5000))]).packed())
+    assert len(copies) == 5004 and all(piece in copies for piece in pieces)
+    assert sum(f"another {i}" in copies for i in range(20_000)) < 5
+    assert copies.among(["黃河入海流", "nothing", "更上一層樓"], ["更上一層樓"]) == ["黃河入海流"]
+    with pytest.raises(ValueError, match="broken"):
+        Copies.read(b"no list")
+    assert "x" not in Copies.of([])
+
+
+def test_a_poem_that_is_copied_says_so() -> None:
+    request = Request("text-generation", VerseParams(form="五绝", script="traditional"), 3)
+    (fresh,) = sampler().sample([request], lambda *_: None)
+    assert fresh.remark is None
+    network, vocabulary, tables = sampler().network, sampler().vocabulary, sampler().tables
+    written = "".join(lines_of(fresh.value.text)) if isinstance(fresh.value, Text) else ""
+    knowing = VerseSampler(network, vocabulary, tables, Copies.of([written[5:10]]))
+    (known,) = knowing.sample([request], lambda *_: None)
+    assert known.value == fresh.value and known.remark is not None and written[5:10] in str(known.remark)
+    asked = Request("text-generation", VerseParams(form="五绝", first_line=written[:5]), 3)
+    (output,) = VerseSampler(network, vocabulary, tables, Copies.of([written[:5]])).sample([asked], lambda *_: None)
+    assert output.remark is None, "what was asked for is no copy"

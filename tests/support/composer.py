@@ -1,4 +1,4 @@
-"""A music transformer of four voices that has learnt nothing: it composes by chance, and at once."""
+"""Models of music that have learnt nothing: they compose by chance, and at once."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from models.music.network import MusicTransformer
 from models.music.pieces import KNOWN, Known
 from models.music.spec import MusicConfig
 from models.music.train import said_of
+from models.parts.keys import KEYS
+from models.rolls.network import RollVAE
+from models.rolls.spec import RollConfig
 
-NAME = "composer"
+NAME, MIXER = "composer", "mixer"
 CHOIR = ["Soprano", "Alto", "Tenor", "Bass"]
 SMALL = {"width": 32, "heads": 2, "layers": 2, "encoder_layers": 1, "hidden": 64, "length": 128}
 DURATIONS = [6, 12, 24, 36, 48]
@@ -34,8 +37,22 @@ def network(voices: int = 4, **shape: int) -> MusicTransformer:
     return made.requires_grad_(False)
 
 
+def mixer(**shape: int) -> RollVAE:
+    """A VAE of music of four voices."""
+    torch.manual_seed(0)
+    config = {"bars": 2, "latent": 8, "width": 32, "heads": 2, "hidden": 64, "layers": 1, "bar_layers": 1, **shape}
+    made = RollVAE(RollConfig.model_validate(config)).eval()
+    for parameter in made.parameters():
+        if parameter.ndim >= 2:
+            torch.nn.init.normal_(parameter, std=0.2)
+    return made.requires_grad_(False)
+
+
 def publish(checkpoints: Path) -> None:
-    """Put the checkpoint where a studio finds it."""
+    """Put the checkpoints where a studio finds them."""
+    vae = mixer()
+    card = {"family": "roll-vae", "title": "Mixer", "config": vae.config.model_dump(), "voices": CHOIR, "keys": KEYS}
+    write_model(checkpoints / MIXER, vae, card)
     made = network()
     card = {"family": "music-transformer", "title": "Composer", "config": made.config.model_dump(), **said_of(known())}
     write_model(checkpoints / NAME, made, card, {KNOWN: str(known())})
