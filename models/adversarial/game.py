@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from models.adversarial.objective import OBJECTIVES, GameOf, gradient_penalty
+from models.adversarial.objective import OBJECTIVES, GameOf, divergence_bound, gradient_penalty
 
 Augmentation = Callable[[Tensor], Tensor]  # what the discriminator sees of pictures
 
@@ -77,3 +77,14 @@ class Game:
         else:
             beside = scores
         return self.rules.generator(beside, scores).mean()
+
+
+def diagnostics(game: Game, sums: list[float], generator_loss: float) -> dict[str, float]:
+    """What the two players' losses mean, in the objective's own terms."""
+    loss, real, fake, signs = sums[:4]
+    found = {"loss_discriminator": loss, "loss_generator": generator_loss, "sign_real": signs}
+    if game.rules.probability:
+        found |= {"d_real": real, "d_fake": fake, "jsd_bound": divergence_bound(loss)}
+    else:
+        found["margin"] = real - fake
+    return found

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from models.contract.tasks import Input
+from models.contract.tasks import MOST_MIXED, Input, Weights
 from models.contract.values import MUSIC
 from models.contract.writing import WritingParams
 
@@ -30,3 +30,74 @@ class ComposingParams(WritingParams):
 def music(role: str, title: str, least: int = 1, most: int = 1) -> tuple[Input, ...]:
     """Scores to work from."""
     return (Input(role, title, MUSIC, least, most),)
+
+
+class RollGenerationParams(ComposingParams):
+    """A piece from chance."""
+
+    key: str | None = Field(
+        None,
+        title="Key",
+        description="Empty: C major or A minor",
+        json_schema_extra={"choices_from": "keys", "part": "subject"},
+    )
+    variety: float = Field(
+        0.8, ge=0, le=1.5, title="Variety", description="Spread of the latents: less gives safer pieces"
+    )
+
+
+class RollVariationParams(ComposingParams):
+    """More like one piece."""
+
+    strength: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        title="Strength",
+        description="How far from the piece: 0 repeats it as the model hears it, 1 gives a different one",
+    )
+
+
+class RollInterpolationParams(ComposingParams):
+    """A mixture of pieces. With `path`, those of a job lie evenly on the way from the first given to the last."""
+
+    weights: Weights | None = Field(
+        None,
+        max_length=MOST_MIXED,
+        title="Weight",
+        description="How much of each piece; empty takes equal amounts",
+        json_schema_extra={"widget": "weights", "usual": "all", "part": "weights", "of": SCORE},
+    )
+    path: bool = Field(
+        False,
+        strict=True,
+        title="Interpolate",
+        description="Spread the pieces from the first to the last",
+        json_schema_extra={"part": "path"},
+    )
+
+    @model_validator(mode="after")
+    def something(self) -> RollInterpolationParams:
+        if self.weights is not None and sum(self.weights) <= 0:
+            raise ValueError("at least one weight must be more than 0")
+        return self
+
+
+class DirectedParams(RollGenerationParams):
+    """A piece from chance that has more or less of something."""
+
+    direction: str | None = Field(
+        None,
+        max_length=80,
+        title="Direction",
+        description="What the piece has more or less of",
+        json_schema_extra={"choices_from": "directions"},
+    )
+    amount: float = Field(
+        2.0,
+        ge=-6,
+        le=6,
+        title="Amount",
+        description="How far along the direction; below 0 goes the other way",
+        json_schema_extra={"needs": "direction"},
+    )

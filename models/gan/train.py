@@ -12,8 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models.adversarial import augment
-from models.adversarial.game import Augmentation, Game, identity, learn
-from models.adversarial.objective import divergence_bound
+from models.adversarial.game import Augmentation, Game, diagnostics, identity, learn
 from models.adversarial.projected import ProjectedDiscriminator
 from models.checkpoint import write_model
 from models.data.pictures import (
@@ -195,17 +194,6 @@ def labels_for(known: int, labels: list[str], wanted: bool = True) -> list[str]:
     if known and not labels:
         raise Unsuitable("this model draws in styles, and the pictures of this collection have none")
     return labels if known else []
-
-
-def diagnostics(game: Game, sums: list[float], generator_loss: float) -> dict[str, float]:
-    """What the two players' losses mean, in the objective's own terms."""
-    loss, real, fake, signs = sums[:4]
-    found = {"loss_discriminator": loss, "loss_generator": generator_loss, "sign_real": signs}
-    if game.rules.probability:
-        found |= {"d_real": real, "d_fake": fake, "jsd_bound": divergence_bound(loss)}
-    else:
-        found["margin"] = real - fake
-    return found
 
 
 class Watched:

@@ -12,8 +12,8 @@ from models.music.pieces import KNOWN, Known
 from models.music.spec import MusicConfig
 from models.music.train import said_of
 from models.parts.keys import KEYS
-from models.rolls.network import RollVAE
-from models.rolls.spec import RollConfig
+from models.roll_vae.network import RollVAE
+from models.roll_vae.spec import RollConfig
 
 NAME, MIXER = "composer", "mixer"
 CHOIR = ["Soprano", "Alto", "Tenor", "Bass"]

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from models.parts.attention import Norm
 from models.parts.causal import CausalLayer, CausalTransformer, rotary
+from models.parts.rolls import STEPS, TOKENS
 from models.parts.transformer import KeyValueCache
-from models.rolls.roll import STEPS, TOKENS
-from models.rolls.spec import RollConfig
+from models.roll_vae.spec import RollConfig
 
 LARGEST_LOG_VARIANCE = 8.0
 UNKNOWN = TOKENS  # stands for a token before, where that is hidden in training

@@ -9,18 +9,17 @@ import numpy as np
 import torch
 from PIL import Image
 
-from models.contract.composing import GENERATION
+from models.contract.composing import GENERATION, RollGenerationParams
 from models.contract.sampling import Request
 from models.contract.values import Score
 from models.data.items import Scores
 from models.data.pictures import spread
 from models.measure.effort import Effort
 from models.measure.music import Runs, of_scores, said_of
-from models.rolls.network import RollVAE
-from models.rolls.roll import Rolls, score_of
-from models.rolls.sample import RollSampler, load
-from models.rolls.spec import RollGenerationParams
-from models.rolls.train import SHOWN, held_out_bound
+from models.parts.rolls import Rolls, score_of
+from models.roll_vae.network import RollVAE
+from models.roll_vae.sample import RollSampler, load
+from models.roll_vae.train import SHOWN, held_out_bound
 
 WRITTEN, TOGETHER = 32, 8  # pieces, and how many at once
 

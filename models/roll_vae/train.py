@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from PIL import Image
@@ -11,14 +9,12 @@ from torch import Tensor
 
 from models.autoencoders.likelihood import beta_at, divergence, reparameterize, with_free_bits
 from models.checkpoint import write_model
-from models.contract.voices import names_of
 from models.data.items import Scores
 from models.data.pictures import EpochOrder, Indices, Unsuitable, spread
-from models.parts.keys import KEYS
-from models.rolls.network import RollVAE, nats
-from models.rolls.roll import Rolls
-from models.rolls.sample import RollSampler
-from models.rolls.spec import RollTraining
+from models.parts.rolls import Rolls
+from models.roll_vae.network import RollVAE, nats
+from models.roll_vae.sample import RollSampler
+from models.roll_vae.spec import RollTraining
 from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.fit import Metrics, backward, descend, fit
@@ -106,11 +102,7 @@ def train(params: RollTraining, data: Scores, run: Run) -> None:
     fit_prior(ema.average, windows[torch.from_numpy(rolls.indices("train")).to(run.device)])
     if run.is_first:
         card = training_card("roll-vae", params, data.card, run, result, before)
-        write_model(run.folder.model, ema.average, {**card, **said_of(rolls)})
-
-
-def said_of(rolls: Rolls) -> dict[str, Any]:
-    return {"voices": names_of(rolls.voices), "keys": KEYS, "tempo": round(rolls.tempo)}
+        write_model(run.folder.model, ema.average, {**card, **rolls.said})
 
 
 @torch.no_grad()
@@ -144,7 +136,7 @@ def fit_prior(network: RollVAE, windows: Tensor) -> None:
 
 def sheet(network: RollVAE, rolls: Rolls, held_out: list[str]) -> Image.Image:
     """Held-out pieces, and below each what the model makes of it."""
-    sampler = RollSampler(network, list(said_of(rolls)["voices"]), rolls.tempo)
+    sampler = RollSampler(network, rolls.parts, rolls.tempo)
     indices = np.concatenate([rolls.indices(split) for split in held_out or ["train"]])
     chosen = spread(indices, SHOWN) if len(indices) else rolls.indices("train")[:SHOWN]
     return sampler.sheet([rolls.windows[int(i)] for i in chosen])

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from models.contract.values import Score
-from models.contract.voices import SILENCE, TICKS, Sung, in_order, notes_of, voices_of
+from models.contract.voices import SILENCE, TICKS, Sung, in_order, names_of, notes_of, voices_of
 from models.data.items import Scores
-from models.parts.keys import TONICS, key_of
+from models.parts.keys import KEYS, TONICS, key_of
 
 STEPS, STEP = 16, TICKS // 4  # of a bar of four quarters, and ticks of each
 REST, HOLD, FIRST = 0, 1, 2  # tokens; from the third on a note begins
@@ -85,6 +86,16 @@ class Rolls:
                     self.windows.append(filled(whole[start : start + bars], bars))
                     self.splits.append(data.items[i]["split"])
                     self.pieces.append(i)
+
+    @property
+    def parts(self) -> list[str]:
+        """What the voices are called."""
+        return names_of(self.voices)
+
+    @property
+    def said(self) -> dict[str, Any]:
+        """What a card says of them: the form offers the keys to choose from."""
+        return {"voices": self.parts, "keys": KEYS, "tempo": round(self.tempo)}
 
     def indices(self, split: str) -> npt.NDArray[np.int64]:
         return np.array([i for i, found in enumerate(self.splits) if found == split], dtype=np.int64)

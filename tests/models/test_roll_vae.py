@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from app.datasets.prepared import ScoreItem, write_scores
+from models.contract.composing import RollGenerationParams, RollInterpolationParams, RollVariationParams
 from models.contract.message import Message
 from models.contract.sampling import Request, Unfit
 from models.contract.values import Note, Score
@@ -17,18 +18,12 @@ from models.contract.voices import names_of, voices_of
 from models.data.items import Scores, open_items
 from models.data.pictures import Unsuitable
 from models.measure.effort import Effort
-from models.rolls import evaluate
-from models.rolls.network import RollVAE, nats
-from models.rolls.roll import FIRST, HOLD, LOWEST, REST, STEPS, TOKENS, Rolls, given_roll, roll_of, score_of, tonic_of
-from models.rolls.sample import RollSampler, load
-from models.rolls.spec import (
-    RollConfig,
-    RollGenerationParams,
-    RollInterpolationParams,
-    RollTraining,
-    RollVariationParams,
-)
-from models.rolls.train import fit_prior, train
+from models.parts.rolls import FIRST, HOLD, LOWEST, REST, STEPS, TOKENS, Rolls, given_roll, roll_of, score_of, tonic_of
+from models.roll_vae import evaluate
+from models.roll_vae.network import RollVAE, nats
+from models.roll_vae.sample import RollSampler, load
+from models.roll_vae.spec import RollConfig, RollTraining
+from models.roll_vae.train import fit_prior, train
 from models.training.run import Run, Stopped
 from tests.support import composer
 

@@ -6,66 +6,24 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.contract.composing import GENERATION, INTERPOLATION, SCORE, VARIATION, ComposingParams, music
+from models.contract.composing import (
+    GENERATION,
+    INTERPOLATION,
+    SCORE,
+    VARIATION,
+    RollGenerationParams,
+    RollInterpolationParams,
+    RollVariationParams,
+    music,
+)
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.preparation import ScorePreparation
-from models.contract.tasks import MOST_MIXED, Task, Weights
+from models.contract.tasks import MOST_MIXED, Task
 from models.contract.training_spec import MORE, BatchSize, EMADecay
 from models.contract.values import MUSIC
 
 ROLLS_PER_SECOND = 45.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
-
-
-class RollGenerationParams(ComposingParams):
-    """A piece from chance."""
-
-    key: str | None = Field(
-        None,
-        title="Key",
-        description="Empty: C major or A minor",
-        json_schema_extra={"choices_from": "keys", "part": "subject"},
-    )
-    variety: float = Field(
-        0.8, ge=0, le=1.5, title="Variety", description="Spread of the latents: less gives safer pieces"
-    )
-
-
-class RollVariationParams(ComposingParams):
-    """More like one piece."""
-
-    strength: float = Field(
-        0.5,
-        ge=0,
-        le=1,
-        title="Strength",
-        description="How far from the piece: 0 repeats it as the model hears it, 1 gives a different one",
-    )
-
-
-class RollInterpolationParams(ComposingParams):
-    """A mixture of pieces. With `path`, those of a job lie evenly on the way from the first given to the last."""
-
-    weights: Weights | None = Field(
-        None,
-        max_length=MOST_MIXED,
-        title="Weight",
-        description="How much of each piece; empty takes equal amounts",
-        json_schema_extra={"widget": "weights", "usual": "all", "part": "weights", "of": SCORE},
-    )
-    path: bool = Field(
-        False,
-        strict=True,
-        title="Interpolate",
-        description="Spread the pieces from the first to the last",
-        json_schema_extra={"part": "path"},
-    )
-
-    @model_validator(mode="after")
-    def something(self) -> RollInterpolationParams:
-        if self.weights is not None and sum(self.weights) <= 0:
-            raise ValueError("at least one weight must be more than 0")
-        return self
 
 
 class RollConfig(BaseModel):
@@ -173,10 +131,10 @@ FAMILIES = [
                 live=True,
             ),
         ),
-        sampler="models.rolls.sample",
+        sampler="models.roll_vae.sample",
         training=RollTraining,
-        trainer="models.rolls.train",
-        evaluator="models.rolls.evaluate",
+        trainer="models.roll_vae.train",
+        evaluator="models.roll_vae.evaluate",
         presets=(
             Preset("quick", "Quick look", 300),
             Preset("good", "Good", 4000),
@@ -185,5 +143,5 @@ FAMILIES = [
         cost=cost,
         learns=MUSIC,
         preparation=ScorePreparation,
-    )
+    ),
 ]

@@ -1,0 +1,66 @@
+"""Figures of a GAN of music: how like music its pieces are, how many kinds of it they cover, and what they copy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from models.contract.composing import GENERATION, DirectedParams
+from models.contract.sampling import Request
+from models.contract.values import Score
+from models.data.items import Scores
+from models.data.pictures import spread
+from models.measure.effort import Effort
+from models.measure.metrics import coverage, nearest
+from models.measure.music import Runs, of_scores, said_of
+from models.parts.rolls import Roll, Rolls, given_roll, score_of
+from models.roll_gan.network import one_hot
+from models.roll_gan.sample import RollGANSampler, load
+
+WRITTEN, TOGETHER = 128, 16  # pieces, and how many at once
+
+
+def evaluate(folder: Path, data: Scores, published: Path, effort: Effort) -> tuple[dict[str, Any], Image.Image]:
+    """(figures, pieces as rolls)."""
+    sampler = load(folder, torch.device("cpu"))
+    rolls = Rolls(data, sampler.bars, len(sampler.parts))
+    held_out = np.concatenate([rolls.indices(split) for split in data.held_out] or [rolls.indices("train")])
+    train = [rolls.windows[int(i)] for i in rolls.indices("train")]
+    real = [rolls.windows[int(i)] for i in spread(held_out, WRITTEN)]
+    made = [given_roll(score, sampler.bars, len(sampler.parts))[0] for score in compose(sampler, WRITTEN)]
+    figures: dict[str, Any] = {}
+    learnt = Runs(of_scores(data.score(i) for i in {rolls.pieces[int(i)] for i in rolls.indices("train")}))
+    figures["composed"] = said_of(music(made, sampler), music(real, sampler), learnt)
+    figures["real"] = said_of(music(real[1::2], sampler), music(real[::2], sampler), learnt)
+    ours, theirs, known = unit(made), unit(real), unit(train)
+    figures["composed"] |= {**coverage(ours, theirs), "nearest_training": apart(ours, known)}
+    figures["real"] |= {**coverage(theirs[1::2], theirs[::2]), "nearest_training": apart(theirs, known)}
+    return figures if effort.is_worth_it else {}, sampler.sheet()
+
+
+def compose(sampler: RollGANSampler, count: int) -> list[Score]:
+    made = []
+    for start in range(0, count, TOGETHER):
+        asked = [Request(GENERATION, DirectedParams(variety=1), seed) for seed in range(start, start + TOGETHER)]
+        made += [o.value for o in sampler.sample(asked, lambda *_: None) if isinstance(o.value, Score)]
+    return made
+
+
+def music(rolls: list[Roll], sampler: RollGANSampler) -> list[Any]:
+    return of_scores(score_of(roll, 0, 120, sampler.parts) for roll in rolls)
+
+
+def unit(rolls: list[Roll]) -> npt.NDArray[np.float32]:
+    """(N, D) of unit length: what each voice does at each step; one less the cosine is the share that differs."""
+    flat = one_hot(torch.from_numpy(np.stack(rolls))).flatten(1).numpy()
+    return np.asarray(flat / np.linalg.norm(flat, axis=1, keepdims=True), dtype=np.float32)
+
+
+def apart(queries: npt.NDArray[np.float32], known: npt.NDArray[np.float32]) -> float:
+    """Median share of steps in which a piece differs from the nearest of these."""
+    return round(float(np.median(nearest(queries, known))), 4)

@@ -1,0 +1,53 @@
+"""Writes music in one pass of a generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from models.checkpoint import loaded
+from models.contract.sampling import OnStep, Request, padded
+from models.parts.latent_rolls import LatentRolls
+from models.parts.noise import gaussian
+from models.parts.piano_roll import roll_sheet
+from models.parts.rolls import Roll, score_of
+from models.roll_gan.network import DIRECTIONS, RollGenerator, one_hot
+from models.roll_gan.spec import RollGANConfig
+
+SHEET = 6  # pieces
+
+
+class RollGANSampler(LatentRolls):
+    """A generator of music."""
+
+    network: RollGenerator
+
+    def __init__(self, network: RollGenerator, parts: list[str], tempo: float) -> None:
+        super().__init__(network, network.config.bars, network.config.latent, parts, tempo)
+        self.directions = dict(zip(DIRECTIONS, network.directions.cpu(), strict=True))  # type: ignore[misc]
+
+    def heard(self, roll: Roll) -> Tensor:
+        found: Tensor = self.network.encoder(one_hot(torch.from_numpy(roll)[None].to(self.device)))[0].cpu()
+        return found
+
+    def write(self, batch: list[Request], latents: Tensor, on_step: OnStep, ups: Sequence[int]) -> list[Roll]:
+        """The likeliest note of each voice and step: what chance there is, is in the latents."""
+        rolls = self.network(torch.stack(padded(list(latents)))).argmax(-1)[: len(latents)].cpu().numpy()
+        on_step(1, 1, list)
+        return list(rolls)
+
+    @torch.inference_mode()
+    def sheet(self) -> Image.Image:
+        latents = torch.stack([gaussian(seed, (self.width,)) for seed in range(SHEET)]).to(self.device)
+        rolls = self.write([], latents, lambda *_: None, [])
+        return roll_sheet([score_of(roll, 0, self.tempo, self.parts) for roll in rolls])
+
+
+def load(folder: Path, device: torch.device, published: Path | None = None) -> RollGANSampler:
+    """Raises CheckpointError when the checkpoint is broken or another one."""
+    network, card = loaded(folder, lambda config: RollGenerator(RollGANConfig(**config)))
+    return RollGANSampler(network.to(device), list(card["voices"]), float(card.get("tempo", 120)))

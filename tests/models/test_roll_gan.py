@@ -1,0 +1,129 @@
+"""The GAN of music: choices with gradients, penalties, directions, an encoder, training that resumes."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from models.adversarial.game import Game
+from models.contract.composing import DirectedParams, RollInterpolationParams, RollVariationParams
+from models.contract.sampling import Request
+from models.contract.values import Score
+from models.measure.effort import Effort
+from models.parts.rolls import FIRST, REST, STEPS, TOKENS
+from models.roll_gan import evaluate
+from models.roll_gan.network import DIRECTIONS, RollDiscriminator, RollGenerator, chosen, one_hot
+from models.roll_gan.sample import RollGANSampler, load
+from models.roll_gan.spec import RollGANConfig, RollGANTraining
+from models.roll_gan.train import find_directions, train
+from models.training.run import Run, Stopped
+from tests.models.test_roll_vae import collection, duet
+
+SMALL: dict[str, Any] = {"bars": 2, "voices": 2, "latent": 8, "width": 16, "blocks": 1}
+
+
+@cache
+def generator() -> RollGenerator:
+    torch.manual_seed(0)
+    made = RollGenerator(RollGANConfig.model_validate(SMALL)).eval()
+    for parameter in made.parameters():
+        if parameter.ndim >= 2:
+            torch.nn.init.normal_(parameter, std=0.3)
+    with torch.no_grad():
+        made.out.bias.view(2, TOKENS)[:, :FIRST] += 300  # type: ignore[operator]
+    find_directions(made)
+    return made.requires_grad_(False)
+
+
+def sampler() -> RollGANSampler:
+    return RollGANSampler(generator(), ["Upper", "Lower"], 90.0)
+
+
+def made(task: str, params: Any, *given: Score, seed: int = 0) -> Score:
+    (output,) = sampler().sample([Request(task, params, seed, {"score": list(given)})], lambda *_: None)
+    assert isinstance(output.value, Score)
+    return output.value
+
+
+def test_what_is_heard_is_one_note_and_what_gradients_see_is_soft() -> None:
+    logits = torch.randn(2, 1, STEPS, 2, TOKENS, requires_grad=True)
+    choices = chosen(logits, 1.0)
+    assert torch.allclose(choices.detach(), one_hot(logits.argmax(-1)), atol=1e-6)
+    weights = torch.randn(choices.shape)
+    (ours,) = torch.autograd.grad((choices * weights).sum(), logits)
+    (theirs,) = torch.autograd.grad((logits.softmax(-1) * weights).sum(), logits)
+    assert torch.allclose(ours, theirs, atol=1e-6)
+
+
+def test_the_discriminator_is_penalised_for_its_slope() -> None:
+    torch.manual_seed(0)
+    discriminator = RollDiscriminator(RollGANConfig.model_validate(SMALL))
+    real = one_hot(torch.randint(0, TOKENS, (4, 2, STEPS, 2)))
+    fake = one_hot(torch.randint(0, TOKENS, (4, 2, STEPS, 2)))
+    total, figures = Game(discriminator, "relativistic", 1.0).discriminator_losses(real, fake, (), 0)
+    assert figures[4] > 0 and figures[5] > 0
+    assert float(total.detach()) == pytest.approx(float(figures[0] + 0.5 * (figures[4] + figures[5])), rel=1e-4)
+
+
+def test_pieces_depend_on_their_own_seed_and_can_be_mixed() -> None:
+    asked = [DirectedParams(), DirectedParams(variety=0.5, key="D major")]
+    requests = [Request("music-generation", params, seed) for seed, params in enumerate(asked)]
+    together = [output.value for output in sampler().sample(requests, lambda *_: None)]
+    assert together == [made("music-generation", params, seed=seed) for seed, params in enumerate(asked)]
+    first, second = duet(1), duet(2)
+    only = made("music-interpolation", RollInterpolationParams(weights=[0, 1]), first, second)
+    assert only == made("music-variation", RollVariationParams(strength=0), second)
+    assert only != made("music-variation", RollVariationParams(strength=1), second)
+
+
+@pytest.mark.parametrize("name", DIRECTIONS)
+def test_directions_lead_to_more_of_it(name: str) -> None:
+    network = generator()
+
+    def amount(step: float) -> float:
+        latents = torch.randn(256, 8, generator=torch.Generator().manual_seed(5))
+        rolls = network(latents + step * network.directions[DIRECTIONS.index(name)]).argmax(-1)
+        begins = rolls >= FIRST
+        return float(begins.float().mean()) if name == "denser" else float(rolls[begins].float().mean())
+
+    assert amount(-2) < amount(0) < amount(2)
+    lower = made("music-generation", DirectedParams(direction=name, amount=-3), seed=4)
+    assert lower != made("music-generation", DirectedParams(direction=name, amount=3), seed=4)
+
+
+class StopsAt13(Run):
+    """Somebody stops it there."""
+
+    def watch(self, done: int, loss: Tensor) -> None:
+        super().watch(done, loss)
+        if done == 13:
+            self.stop()
+
+
+def test_it_learns_resumes_and_is_measured(tmp_path: Path) -> None:
+    data = collection(tmp_path / "tiny")
+    params = RollGANTraining(network=RollGANConfig.model_validate(SMALL), batch_size=8)
+
+    def run(folder: str, kind: type[Run] = Run) -> Run:
+        run = kind(tmp_path / folder, steps=40, echo=False, checkpoint_seconds=0.0)
+        train(params.model_copy(deep=True), data, run)
+        return run
+
+    with pytest.raises(Stopped):
+        run("again", StopsAt13)
+    whole, again = run("whole"), run("again")
+    curves = whole.folder.curves()
+    assert {"loss_discriminator", "loss_generator", "r1", "held_out_histogram_distance"} <= curves.keys()
+    ours, theirs = (load(each.folder.model, torch.device("cpu")) for each in (whole, again))
+    for a, b in zip(ours.network.state_dict().values(), theirs.network.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert set(ours.directions) == set(DIRECTIONS)
+    figures, sheet = evaluate.evaluate(whole.folder.model, data, tmp_path, Effort(16, 5.0))
+    assert 0 <= figures["composed"]["coverage"] <= 1 and figures["real"]["nearest_training"] < 0.01
+    assert sheet.height > 100
+    roll = np.full((2, STEPS, 2), REST, np.int64)
+    assert ours.heard(roll).shape == (8,)
