@@ -45,7 +45,7 @@ class RollGenerator(nn.Module):
             levels += [Block(width) for _ in range(config.blocks)]
         self.body = nn.Sequential(*levels)
         self.out = nn.Conv1d(width, config.voices * TOKENS, 1)
-        # By name, the step in the latents that is a standard deviation more of something; filled when it has learnt.
+        # The step in the latents, of length 1, that leads to more of each of DIRECTIONS; found when it has learnt.
         self.register_buffer("directions", torch.zeros(len(DIRECTIONS), config.latent))
         self.directions: Tensor
         self.encoder = RollEncoder(config)

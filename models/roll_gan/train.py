@@ -161,7 +161,9 @@ def fit_encoder(network: RollGenerator, run: Run) -> None:
 
 @torch.no_grad()
 def find_directions(network: RollGenerator) -> None:
-    """By least squares over many pieces: which way notes become more, or higher, by a standard deviation."""
+    """By least squares over many pieces: which way notes become more, or higher; a step has length 1, so that pieces
+    stay among those that are likely.
+    """
     random = torch.Generator().manual_seed(0)
     latents = torch.randn(DIRECTED, network.config.latent, generator=random)
     device = network.directions.device
@@ -172,4 +174,4 @@ def find_directions(network: RollGenerator) -> None:
     for row, values in enumerate((density, height)):
         standard = (values - values.mean()) / values.std().clamp(min=LEAST_SPREAD)
         slope = torch.linalg.lstsq(latents, standard[:, None]).solution[:, 0]
-        network.directions[row] = slope / slope.square().sum().clamp(min=LEAST_SPREAD)
+        network.directions[row] = slope / slope.norm().clamp(min=LEAST_SPREAD)

@@ -90,7 +90,8 @@ def test_directions_lead_to_more_of_it(name: str) -> None:
         begins = rolls >= FIRST
         return float(begins.float().mean()) if name == "denser" else float(rolls[begins].float().mean())
 
-    assert amount(-2) < amount(0) < amount(2)
+    assert amount(-1) < amount(0) < amount(1)
+    assert float(network.directions[DIRECTIONS.index(name)].norm()) == pytest.approx(1, abs=1e-5)
     lower = made("music-generation", DirectedParams(direction=name, amount=-3), seed=4)
     assert lower != made("music-generation", DirectedParams(direction=name, amount=3), seed=4)
 
