@@ -16,7 +16,8 @@ from models.gan.encoder import fit_encoder, seen
 from models.gan.project import project
 from models.gan.sample import load as load_gan
 from models.measure.features import PerceptualLoss
-from models.parts.latents import LatentSampler, mixing_weights, mixture, slerp
+from models.parts.interpolation import mixing_weights, mixture, slerp
+from models.parts.latents import LatentSampler
 from models.vae.network import VAE
 from models.vae.sample import load as load_vae
 from tests.models.pictures import from_pictures
@@ -64,9 +65,9 @@ def test_a_mixture_of_more_is_nearest_to_what_weighs_most() -> None:
 
 def test_weights_sum_to_one_and_a_way_visits_every_picture() -> None:
     images = [picture(i) for i in range(3)]
-    assert mixing_weights(mix(images)[0]) == pytest.approx([1 / 3] * 3)
-    assert mixing_weights(mix(images, weights=[1, 0, 1])[0]) == [0.5, 0, 0.5]
-    way = [mixing_weights(request) for request in mix(images, count=5, path=True)]
+    assert mixing_weights(mix(images)[0], 3) == pytest.approx([1 / 3] * 3)
+    assert mixing_weights(mix(images, weights=[1, 0, 1])[0], 3) == [0.5, 0, 0.5]
+    way = [mixing_weights(request, 3) for request in mix(images, count=5, path=True)]
     assert way == [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0], [0, 0.5, 0.5], [0, 0, 1]]
 
 
