@@ -40,12 +40,22 @@ def parallels(voices: Voices) -> int:
     found = 0
     for a, b in combinations(voices, 2):
         before: tuple[int, int] | None = None
-        for high, low in together(a, b):
-            if before and before[0] != high and before[1] != low:
-                apart, was = (high - low) % 12, (before[0] - before[1]) % 12
-                found += apart == was and apart in PERFECT and (high > before[0]) == (low > before[1])
-            before = high, low
+        for pair in together(a, b):
+            found += before is not None and is_parallel(before, pair)
+            before = pair
     return found
+
+
+def is_parallel(before: tuple[int, int], after: tuple[int, int]) -> bool:
+    """Whether two voices, the upper one first, move in the same direction from a fifth or octave to another."""
+    apart = (after[0] - after[1]) % 12
+    return (
+        before[0] != after[0]
+        and before[1] != after[1]
+        and apart == (before[0] - before[1]) % 12
+        and apart in PERFECT
+        and (after[0] > before[0]) == (after[1] > before[1])
+    )
 
 
 def together(a: Sequence[Sung], b: Sequence[Sung]) -> list[tuple[int, int]]:

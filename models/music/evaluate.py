@@ -35,18 +35,19 @@ def evaluate(folder: Path, data: Scores, published: Path, effort: Effort) -> tup
     count = effort.most(WRITTEN, lambda n: compose(sampler, n))
     made = of_scores(compose(sampler, count))
     figures["composed"] = said_of(made, real, learnt)
+    figures["composed_freely"] = said_of(of_scores(compose(sampler, count, free=True)), real, learnt)
     figures["real"] = said_of(real[1::2], real[::2], learnt)
     if len(sampler.known.voices) > 1 and real:
         figures["harmonised"] = said_of(of_scores(harmonise(sampler, data, pieces)), real, learnt)
     return figures if effort.is_worth_it else {}, sampler.sheet()
 
 
-def compose(sampler: MusicSampler, count: int) -> list[Score]:
+def compose(sampler: MusicSampler, count: int, free: bool = False) -> list[Score]:
     kinds: list[str | None] = [*sampler.known.kinds] or [None]
     asked = [
         Request(GENERATION, GenerationParams(kind=kinds[seed % len(kinds)], bars=BARS), seed) for seed in range(count)
     ]
-    return answered(sampler, asked)
+    return answered(sampler, asked, free)
 
 
 def harmonise(sampler: MusicSampler, data: Scores, pieces: Pieces) -> list[Score]:
@@ -61,9 +62,9 @@ def harmonise(sampler: MusicSampler, data: Scores, pieces: Pieces) -> list[Score
     return answered(sampler, asked)
 
 
-def answered(sampler: MusicSampler, asked: list[Request]) -> list[Score]:
+def answered(sampler: MusicSampler, asked: list[Request], free: bool = False) -> list[Score]:
     made = []
     for start in range(0, len(asked), TOGETHER):
-        outputs = sampler.sample(asked[start : start + TOGETHER], lambda *_: None)
+        outputs = sampler.sample(asked[start : start + TOGETHER], lambda *_: None, free)
         made += [output.value for output in outputs if isinstance(output.value, Score)]
     return made

@@ -15,10 +15,12 @@ from models.contract.values import Score, bar_of
 from models.contract.voices import SILENCE, TICKS, Sung, in_order, names_of, ticks, voices_of
 from models.data.items import Scores
 from models.data.pictures import Indices, Unsuitable
+from models.measure.music import beats, parallels
 from models.music.network import BEATS, PLACES, QUARTERS, SOUNDING, Batch
 from models.parts.keys import key_of, transposed
 
 KNOWN = "known.json"
+PARALLELS = 0.01  # fifths and octaves a beat: music that has fewer avoids them
 FEWEST = 4  # notes of a duration, or pieces of a metre or kind, that are enough to learn it
 # How often something is said of a piece in training, so that it may be left out when one is asked for.
 SAID = (0.6, 0.9, 0.7)  # key, metre, kind
@@ -30,7 +32,8 @@ Numbers = npt.NDArray[np.int64]
 @dataclass
 class Known:
     """What a collection teaches before a note is learnt: its voices with the pitches that they sing, the durations in
-    ticks, the metres and kinds. By kind, "" being any: the tempo in quarters a minute, and the usual metre.
+    ticks, the metres and kinds. By kind, "" being any: the tempo in quarters a minute, and the usual metre. `strict`:
+    hardly any two voices move in parallel fifths or octaves.
     """
 
     voices: list[str]
@@ -40,6 +43,7 @@ class Known:
     kinds: list[str]
     tempos: dict[str, float]
     usual: dict[str, str]
+    strict: bool = False
 
     @classmethod
     def read(cls, text: str) -> Known:
@@ -182,7 +186,9 @@ def learn(read: Sequence[tuple[dict[str, object], Score]], voices: Sequence[list
         usual[name] = often(named(read[i][1].metre) for i in of)[0]
     names = next((score.parts for _, score in (read[i] for i in chosen) if len(score.parts) == most), [])
     names = names or names_of(most)
-    return Known(list(names), ranges, sorted(durations), metres, kinds, tempos, usual)
+    count, length = (sum(of(voices[i]) for i in chosen) for of in (parallels, beats))
+    strict = most > 1 and count < PARALLELS * length
+    return Known(list(names), ranges, sorted(durations), metres, kinds, tempos, usual, strict)
 
 
 def often(values: Iterable[object]) -> list:  # type: ignore[type-arg]

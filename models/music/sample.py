@@ -45,14 +45,16 @@ class MusicSampler:
         self.singable = singable
 
     @torch.inference_mode()
-    def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
-        """One piece a request; all are written together."""
+    def sample(self, batch: list[Request], on_step: OnStep, free: bool = False) -> list[Output]:
+        """One piece a request; all are written together. Where the music that it learnt avoids parallel fifths and
+        octaves so does it; `free`, it writes as it likes, which says how well it knows that.
+        """
         works = [work_of(request, self.known) for request in batch]
         total = sum(work.frame.end for work in works) // TICKS
-        self.write(works, lambda done: on_step(done, total, partial(previews, works)))
+        self.write(works, lambda done: on_step(done, total, partial(previews, works)), free)
         return [Output(work.score(), remark=work.remark) for work in works]
 
-    def write(self, works: list[Work], on_step: Callable[[int], None]) -> None:
+    def write(self, works: list[Work], on_step: Callable[[int], None], free: bool) -> None:
         length = self.network.config.length
         noise = [gumbel(work.seed, work.most, PITCHES + len(self.known.durations)) for work in works]
         while all(not work.is_done and work.forced for work in works):  # no choice is needed
@@ -71,7 +73,7 @@ class MusicSampler:
                 x = self.decode(works, written, memory, cache, position)
                 position += 1
             drawn = [each[min(len(work.sung), len(each) - 1)] for each, work in zip(noise, works, strict=True)]
-            self.choose(x, works, torch.stack(drawn).to(self.device))
+            self.choose(x, works, torch.stack(drawn).to(self.device), free)
             on_step(sum(min(work.start, work.frame.end) for work in works) // TICKS)
 
     def decode(
@@ -122,10 +124,13 @@ class MusicSampler:
             )
         )
 
-    def choose(self, x: Tensor, works: list[Work], noise: Tensor) -> None:
+    def choose(self, x: Tensor, works: list[Work], noise: Tensor, free: bool) -> None:
         """The next note of each, of (B, width)."""
         params = [work.params for work in works]
         singable = self.singable[[work.voice for work in works]]
+        if self.known.strict and not free:
+            for i, work in enumerate(works):
+                singable[i, work.parallel()] = False
         logits = self.network.pitch_logits(x).float().masked_fill(~singable, -torch.inf)
         pitch = nucleus(logits, params, noise[:, :PITCHES])
         room = torch.tensor([max(1, work.room) for work in works], device=self.device)

@@ -14,6 +14,7 @@ from models.contract.message import Message
 from models.contract.sampling import Request, Unfit
 from models.contract.values import Score
 from models.contract.voices import SILENCE, TICKS, Sung, notes_of, voices_of
+from models.measure.music import is_parallel
 from models.music.pieces import Frame, Known, named, numbers_of
 from models.music.spec import ContinuationParams, GenerationParams, InpaintingParams
 from models.parts.keys import KEYS, key_of
@@ -46,6 +47,7 @@ class Work:
     def __post_init__(self) -> None:
         voices = len(self.known.voices)
         self.ends, self.sounding = [0] * voices, [SILENCE] * voices
+        self.begun, self.before = [0] * voices, [SILENCE] * voices  # of what each sings since when, and what before
         self.go_on()
 
     @property
@@ -90,9 +92,25 @@ class Work:
         """The next note; of a piece that is done nothing but that the network reads on."""
         if not self.is_done:
             self.sung.append(note)
+            self.before[note.voice], self.begun[note.voice] = self.sounding[note.voice], note.start
             self.ends[note.voice], self.sounding[note.voice] = note.end, note.pitch
         self.read.append(note)
         self.go_on()
+
+    def parallel(self) -> list[int]:
+        """Pitches that would move in parallel fifths or octaves with another note that begins there."""
+        voice, own = self.voice, self.sounding[self.voice]
+        found = []
+        for other, begun in enumerate(self.begun):
+            was, now = self.before[other], self.sounding[other]
+            if other == voice or begun != self.start or SILENCE in (own, was, now):
+                continue
+            low, high = self.known.ranges[voice]
+            for pitch in range(low, high + 1):
+                moves = ((own, was), (pitch, now)) if voice < other else ((was, own), (now, pitch))
+                if is_parallel(*moves):
+                    found.append(pitch)
+        return found
 
     @property
     def most(self) -> int:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -114,12 +115,13 @@ def test_keys_are_heard() -> None:
 # --- what may be seen -----------------------------------------------------------------------------------------------
 
 
+def item_of(score: Score) -> dict[str, Any]:
+    return {"notes": [(n.start, n.duration, n.pitch, n.part) for n in score.notes], "metre": score.metre}
+
+
 def pieces(count: int = 6, longest: int = 96) -> Pieces:
-    items = [
-        {"split": "train", "notes": [(n.start, n.duration, n.pitch, n.part) for n in chorale(seed=i).notes]}
-        for i in range(count)
-    ]
-    return Pieces(Scores(Path(), [{**item, "metre": (4, 4)} for item in items], {}), known(), longest)
+    items = [{**item_of(chorale(seed=i)), "split": "train"} for i in range(count)]
+    return Pieces(Scores(Path(), items, {}), known(), longest)
 
 
 def test_nothing_to_come_is_seen_and_what_is_given_is() -> None:
@@ -389,3 +391,18 @@ def test_overlaps_are_of_shares() -> None:
     found = histograms([voices_of(chorale(seed=1))])
     assert overlap(found["duration"], found["duration"]) == pytest.approx(1)
     assert 0 < overlap(found["interval"], histograms([voices_of(chorale(seed=2))])["interval"]) < 1
+
+
+def test_parallels_are_avoided_where_the_music_avoids_them() -> None:
+    own = sampler()
+    strict = MusicSampler(own.network, replace(own.known, strict=True))
+    asked = [Request("music-generation", GenerationParams(bars=4), seed) for seed in range(4)]
+
+    def found(sampler: MusicSampler, free: bool = False) -> list[int]:
+        made = sampler.sample(asked, lambda *_: None, free)
+        return [parallels(voices_of(output.value)) for output in made if isinstance(output.value, Score)]
+
+    assert sum(found(own)) > 0 and found(strict, free=True) == found(own)
+    assert found(strict) == [0, 0, 0, 0]
+    held = Pieces(Scores(Path(), [{**item_of(chorale(seed=i)), "split": "train"} for i in range(4)], {}), None, 96)
+    assert not held.known.strict, "music by chance has them"

@@ -35,8 +35,8 @@ COLLECTIONS = {
     "paintings": Collection("Paintings", 64, "paintings", needs_apt=True),
     "verse": Collection("Chinese verse", 0, "verse", medium=TEXTS),
     "plays": Collection("English plays", 0, "plays", medium=TEXTS),
-    "chorales": Collection("Bach chorales", 0, "music", medium=MUSIC),
-    "tunes": Collection("Fiddle tunes", 0, "music", medium=MUSIC),
+    "chorales": Collection("Chorales in four voices", 0, "music", medium=MUSIC),
+    "tunes": Collection("Tunes by kind", 0, "music", medium=MUSIC),
 }
 
 

@@ -84,6 +84,6 @@ def items(name: str, place: Path, check_cancelled: Callable[[], None]) -> Iterat
 def build(name: str, folder: Path, cache: Path, check_cancelled: Callable[[], None]) -> dict[str, Any]:
     """Build the prepared collection in `folder`; returns its card. Raises FetchError."""
     place = fetch_pypi(MUSIC21, cache, check_cancelled)
-    titles = {"chorales": "Bach chorales", "tunes": "Fiddle tunes"}
+    titles = {"chorales": "Chorales in four voices", "tunes": "Tunes by kind"}
     card = {"name": name, "title": titles[name], "sources": [source(MUSIC21)]}
     return write_scores(folder, items(name, place, check_cancelled), card)
