@@ -5,9 +5,8 @@ from __future__ import annotations
 from app.artworks import service
 from app.artworks.tables import Artwork
 from app.errors import Invalid
-from app.media import scores
+from app.media import musicxml, scores
 from app.media.engraving import engraved
-from app.media.musicxml import musicxml
 from app.media.sound import LONGEST, wav
 from models.contract.values import Score
 
@@ -29,4 +28,4 @@ def rendered(work: Artwork, form: str) -> bytes:
         return wav(scores.encode(score).content)
     if len(score.notes) > MOST_ENGRAVED:
         raise Invalid("Pieces of more than {most} notes are not engraved here", most=MOST_ENGRAVED)
-    return engraved(score) if form == "svg" else musicxml(score)
+    return engraved(score) if form == "svg" else musicxml.write(score)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Lock
 
-from app.media.musicxml import musicxml
+from app.media import musicxml
 from models.contract.values import Score
 
 ONE = Lock()  # its fonts are of the process
@@ -32,7 +32,7 @@ def engraved(score: Score) -> bytes:
         toolkit = verovio.toolkit(False)
         toolkit.setResourcePath(str(Path(verovio.__file__).with_name("data")))  # other threads know of none
         toolkit.setOptions(OPTIONS)
-        if not toolkit.loadData(musicxml(score).decode()):
+        if not toolkit.loadData(musicxml.write(score).decode()):
             raise ValueError("Verovio cannot read what was written for it")
         page: str = toolkit.renderToSVG(1)
     return page.encode()

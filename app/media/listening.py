@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from app.media.scores import PROGRAMS
+from app.media.midi import PROGRAMS
 from models.contract.values import Score
 
 MOST = 20_000  # notes

@@ -1,12 +1,20 @@
-"""MusicXML of a score, so that it can be engraved and opened in notation programs: MusicXML 4.0, partwise."""
+"""MusicXML: read into notes, and written of scores for engraving and for notation programs (4.0, partwise)."""
 
 from __future__ import annotations
 
+import io
+import math
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from models.contract.values import Score
+import defusedxml.ElementTree
+
+from app.errors import Invalid
+from app.media.score import STEPS, Piece, few, in_order
+from models.contract.values import Note, Score, bar_of
 from models.contract.voices import SILENCE, TICKS, Sung, ticks, voices_of
 
 HEAD = (
@@ -22,13 +30,110 @@ SIGNS = {
 }
 BEAMED = {"eighth", "16th", "32nd"}
 LETTERS, NATURAL = "FCGDAEB", 1  # by fifths; C is the second of them
-STEPS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+MOST = 8 << 20  # bytes, unpacked
 MAJOR = (0, 2, 4, 5, 7, 9, 11)
 # Signs, lines and octaves of clefs, by the pitch that a voice has at least on the average.
 CLEFS = ((62, ("G", "2", 0)), (55, ("G", "2", -1)), (0, ("F", "4", 0)))
 
 
-def musicxml(score: Score) -> bytes:
+# --- read ---------------------------------------------------------------------------------------------------------
+
+
+def unpacked(content: bytes) -> bytes:
+    """The score inside a compressed MusicXML file."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            scores = [
+                entry
+                for entry in archive.infolist()
+                if entry.filename.lower().endswith((".xml", ".musicxml"))
+                and not entry.filename.upper().startswith("META-INF")
+                and entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+            ]
+            with archive.open(scores[0]) as score:
+                found = score.read(MOST + 1)
+    except Exception as error:  # a hostile archive makes zipfile raise whatever it likes
+        raise Invalid("The compressed MusicXML is broken") from error
+    if len(found) > MOST:
+        raise Invalid("The score is too large")
+    return found
+
+
+def read(content: bytes) -> Piece:
+    root = defusedxml.ElementTree.fromstring(content)
+    if root.tag != "score-partwise":
+        raise Invalid("It is not a partwise MusicXML score")
+    parts = list(root.iter("part"))
+    notes = few(note for number, part in enumerate(parts) for note in part_notes(part, number))
+    named = {part.get("id"): part.findtext("part-name") or "" for part in root.iter("score-part")}
+    names = {number: named.get(part.get("id"), "") for number, part in enumerate(parts)}
+    title = root.findtext("work/work-title") or root.findtext("movement-title") or ""
+    metre, pickup = written_metre(parts[0]) if parts else ((4, 4), 0.0)
+    tempo, end = 120.0, max((note.start + note.duration for note in notes), default=0.0)
+    if (sound := next((s for s in root.iter("sound") if s.get("tempo")), None)) is not None:
+        tempo = float(sound.get("tempo") or tempo)
+    return Piece(in_order(notes), 60 * end / tempo if tempo > 0 else math.nan, metre, pickup, names, title)
+
+
+def written_metre(part: Element) -> tuple[tuple[int, int], float]:
+    """(the first metre, beats before the first bar line), which a first measure has that is shorter."""
+    measure = part.find("measure")
+    if measure is None or (time := measure.find("attributes/time")) is None:
+        return (4, 4), 0.0
+    metre = int(time.findtext("beats") or 4), int(time.findtext("beat-type") or 4)
+    if min(metre) < 1:
+        raise Invalid("Its metre is impossible")
+    lengths = [note.start + note.duration for note in part_notes(alone(part, measure), 0)]
+    length = max(lengths, default=0.0)
+    return metre, length if length < bar_of(metre) else 0.0
+
+
+def alone(part: Element, measure: Element) -> Element:
+    """A part that is this measure."""
+    made = Element(part.tag)
+    made.append(measure)
+    return made
+
+
+def part_notes(part: Element, number: int) -> Iterator[Note]:
+    """Notes of a part, repeats and grace notes left out; tied notes are one."""
+    divisions, now, last = 1.0, 0.0, 0.0
+    tied: dict[int, Note] = {}  # by pitch: they go on
+    for measure in part.iter("measure"):
+        for event in measure:
+            if event.tag == "attributes":
+                divisions = float(event.findtext("divisions") or divisions) or 1.0
+            length = float(event.findtext("duration") or 0) / divisions
+            if event.tag == "backup":
+                now -= length
+            elif event.tag == "forward":
+                now += length
+            elif event.tag == "note":
+                together = event.find("chord") is not None
+                if not together:
+                    last, now = now, now + length
+                pitch = event.find("pitch")
+                if pitch is not None and event.find("grace") is None:
+                    note = Note(last, length, midi_pitch(pitch), number)
+                    ties = {tie.get("type") for tie in event.iter("tie")}
+                    if "stop" in ties and (before := tied.pop(note.pitch, None)):
+                        note = replace(before, duration=last + length - before.start)
+                    if "start" in ties:
+                        tied[note.pitch] = note
+                    else:
+                        yield note
+    yield from tied.values()
+
+
+def midi_pitch(pitch: Element) -> int:
+    octave, alter = int(pitch.findtext("octave") or 4), float(pitch.findtext("alter") or 0)
+    return max(0, min(127, 12 * (octave + 1) + STEPS[pitch.findtext("step") or "C"] + round(alter)))
+
+
+# --- written ------------------------------------------------------------------------------------------------------
+
+
+def write(score: Score) -> bytes:
     """Each part is one voice on a staff of its own; notes are set on the grid of `models.contract.voices`."""
     root = Element("score-partwise", version="4.0")
     if score.title:

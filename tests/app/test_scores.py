@@ -13,10 +13,11 @@ import pytest
 from app.artworks import renderings, service
 from app.artworks.tables import Artwork
 from app.errors import Conflict, Invalid, Unavailable
-from app.media import scores, sound
+from app.media import musicxml, scores, sound
 from app.media.engraving import engraved
 from app.media.listening import listening
-from app.media.musicxml import STEPS, musicxml, spelled
+from app.media.musicxml import spelled
+from app.media.score import STEPS
 from models.contract.values import Note, Score
 
 CHOIR = ["Soprano", "Bass"]
@@ -32,7 +33,7 @@ def piece(**facts: object) -> Score:
 
 
 def test_musicxml_says_the_same_when_it_is_read_again() -> None:
-    again = scores.decode(musicxml(piece(title="Étude")), scores.MUSICXML)
+    again = scores.decode(musicxml.write(piece(title="Étude")), scores.MUSICXML)
     assert (again.metre, again.pickup, again.parts, again.title) == ((4, 4), 1.0, CHOIR, "Étude")
     assert round(again.tempo) == 72
 

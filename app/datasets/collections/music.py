@@ -14,7 +14,7 @@ from app.datasets.collections.parts import fraction, source
 from app.datasets.collections.scores import BACH, FIDDLE, MUSIC21
 from app.datasets.prepared import ScoreItem, write_scores
 from app.errors import Invalid
-from app.media import abc, scores
+from app.media import abc, musicxml, scores
 from app.packages.pypi import fetch_pypi
 from models.contract.values import Score
 
@@ -47,7 +47,7 @@ def beginning(score: Score) -> str:
 
 def chorales(place: Path) -> Iterator[tuple[str, Score, str]]:
     for path in sorted(place.glob(BACH)):
-        content = scores.from_mxl(path.read_bytes())
+        content = musicxml.unpacked(path.read_bytes())
         if ALLOWED not in content:
             continue
         score = scores.decode(content, scores.MUSICXML)
