@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from pydantic import Field, model_validator
 
-from models.contract.tasks import MOST_MIXED, Input, Weights
+from models.contract.tasks import (
+    MOST_MIXED,
+    Input,
+    Task,
+    Weights,
+    path_field,
+    some_weight,
+    weights_field,
+)
 from models.contract.values import MUSIC
 from models.contract.writing import WritingParams
 
@@ -61,25 +69,12 @@ class RollVariationParams(ComposingParams):
 class RollInterpolationParams(ComposingParams):
     """A mixture of pieces. With `path`, those of a job lie evenly on the way from the first given to the last."""
 
-    weights: Weights | None = Field(
-        None,
-        max_length=MOST_MIXED,
-        title="Weight",
-        description="How much of each piece; empty takes equal amounts",
-        json_schema_extra={"widget": "weights", "usual": "all", "part": "weights", "of": SCORE},
-    )
-    path: bool = Field(
-        False,
-        strict=True,
-        title="Interpolate",
-        description="Spread the pieces from the first to the last",
-        json_schema_extra={"part": "path"},
-    )
+    weights: Weights | None = weights_field(SCORE, "How much of each piece; empty takes equal amounts")
+    path: bool = path_field("Spread the pieces from the first to the last")
 
     @model_validator(mode="after")
     def something(self) -> RollInterpolationParams:
-        if self.weights is not None and sum(self.weights) <= 0:
-            raise ValueError("at least one weight must be more than 0")
+        some_weight(self.weights)
         return self
 
 
@@ -101,3 +96,16 @@ class DirectedParams(RollGenerationParams):
         description="How far along the direction; below 0 goes the other way",
         json_schema_extra={"needs": "direction"},
     )
+
+
+ROLL_TASKS = (
+    Task(VARIATION, "More like this piece", RollVariationParams, gives=MUSIC, inputs=music(SCORE, "Piece"), live=True),
+    Task(
+        INTERPOLATION,
+        "Mix pieces",
+        RollInterpolationParams,
+        gives=MUSIC,
+        inputs=music(SCORE, "Piece", 2, MOST_MIXED),
+        live=True,
+    ),
+)

@@ -168,33 +168,41 @@ class VariationParams(SamplingParams):
     )
 
 
+def weights_field(role: str, description: str) -> Any:
+    """A parameter that has a number for each input of a role."""
+    return Field(
+        None,
+        max_length=MOST_MIXED,
+        title="Weight",
+        description=description,
+        json_schema_extra={"widget": "weights", "usual": "all", "part": "weights", "of": role},
+    )
+
+
+def path_field(description: str) -> Any:
+    """A parameter that spreads a job's works between its inputs."""
+    return Field(False, strict=True, title="Interpolate", description=description, json_schema_extra={"part": "path"})
+
+
+def some_weight(weights: list[float] | None) -> None:
+    if weights is not None and sum(weights) <= 0:
+        raise ValueError("at least one weight must be more than 0")
+
+
 class InterpolationParams(SamplingParams):
     """A mixture of pictures. With `path`, those of a job lie evenly on the way from the first given to the last."""
 
     seed: int | None = seed_field(needs="variety")
 
-    weights: Weights | None = Field(
-        None,
-        max_length=MOST_MIXED,
-        title="Weight",
-        description="How much of each picture; empty takes equal amounts",
-        json_schema_extra={"widget": "weights", "usual": "all", "part": "weights", "of": IMAGE},
-    )
+    weights: Weights | None = weights_field(IMAGE, "How much of each picture; empty takes equal amounts")
     variety: float = Field(
         0.0, ge=0, le=1, title="Variety", description="How far each picture strays from the mixture, by its seed"
     )
-    path: bool = Field(
-        False,
-        strict=True,
-        title="Interpolate",
-        description="Spread the pictures from the first to the last",
-        json_schema_extra={"part": "path"},
-    )
+    path: bool = path_field("Spread the pictures from the first to the last")
 
     @model_validator(mode="after")
     def something(self) -> InterpolationParams:
-        if self.weights is not None and sum(self.weights) <= 0:
-            raise ValueError("at least one weight must be more than 0")
+        some_weight(self.weights)
         if self.count > 1 and not self.path and not self.variety:
             raise ValueError("pictures of one mixture are all the same: give some variety, or choose “Interpolate”")
         return self

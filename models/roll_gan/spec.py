@@ -6,20 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.contract.composing import (
-    GENERATION,
-    INTERPOLATION,
-    SCORE,
-    VARIATION,
-    DirectedParams,
-    RollInterpolationParams,
-    RollVariationParams,
-    music,
-)
+from models.contract.composing import GENERATION, ROLL_TASKS, DirectedParams
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.preparation import ScorePreparation
-from models.contract.tasks import MOST_MIXED, Task
+from models.contract.tasks import Task
 from models.contract.training_spec import MORE, EMADecay
 from models.contract.values import MUSIC
 
@@ -83,22 +74,7 @@ FAMILIES = [
         "Composed from the same latents each time",
         tasks=(
             Task(GENERATION, "Compose", DirectedParams, gives=MUSIC, live=True),
-            Task(
-                VARIATION,
-                "More like this piece",
-                RollVariationParams,
-                gives=MUSIC,
-                inputs=music(SCORE, "Piece"),
-                live=True,
-            ),
-            Task(
-                INTERPOLATION,
-                "Mix pieces",
-                RollInterpolationParams,
-                gives=MUSIC,
-                inputs=music(SCORE, "Piece", 2, MOST_MIXED),
-                live=True,
-            ),
+            *ROLL_TASKS,
         ),
         sampler="models.roll_gan.sample",
         training=RollGANTraining,

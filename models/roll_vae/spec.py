@@ -6,20 +6,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from models.contract.composing import (
-    GENERATION,
-    INTERPOLATION,
-    SCORE,
-    VARIATION,
-    RollGenerationParams,
-    RollInterpolationParams,
-    RollVariationParams,
-    music,
-)
+from models.contract.composing import GENERATION, ROLL_TASKS, RollGenerationParams
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.preparation import ScorePreparation
-from models.contract.tasks import MOST_MIXED, Task
+from models.contract.tasks import Task
 from models.contract.training_spec import MORE, BatchSize, EMADecay
 from models.contract.values import MUSIC
 
@@ -114,22 +105,7 @@ FAMILIES = [
         "Held-out pieces above, as the model repeats them below",
         tasks=(
             Task(GENERATION, "Compose", RollGenerationParams, gives=MUSIC, live=True),
-            Task(
-                VARIATION,
-                "More like this piece",
-                RollVariationParams,
-                gives=MUSIC,
-                inputs=music(SCORE, "Piece"),
-                live=True,
-            ),
-            Task(
-                INTERPOLATION,
-                "Mix pieces",
-                RollInterpolationParams,
-                gives=MUSIC,
-                inputs=music(SCORE, "Piece", 2, MOST_MIXED),
-                live=True,
-            ),
+            *ROLL_TASKS,
         ),
         sampler="models.roll_vae.sample",
         training=RollTraining,

@@ -22,6 +22,7 @@ from models.language.tokens import Lines, train_tokenizer
 from models.language.train import bits_a_character, train
 from models.measure.effort import Effort
 from models.training.run import Run, Stopped
+from tests.support.interrupted import StopsAt13
 
 PLAY = """# A Play
 
@@ -158,15 +159,6 @@ def collection(folder: Path) -> Texts:
     ]
     write_texts(folder, items, {"name": "tiny"})
     return open_items(folder)
-
-
-class StopsAt13(Run):
-    """Somebody stops it there."""
-
-    def watch(self, done: int, loss: torch.Tensor) -> None:
-        super().watch(done, loss)
-        if done == 13:
-            self.stop()
 
 
 def test_it_learns_resumes_with_its_dropout_and_is_measured(tmp_path: Path) -> None:

@@ -42,6 +42,7 @@ from models.parts.keys import KEYS, key_of, transposed
 from models.training.run import Run, Stopped
 from tests.support import composer
 from tests.support.composer import known
+from tests.support.interrupted import StopsAt13
 
 SMALL: dict[str, Any] = {**composer.SMALL, "length": 96}
 
@@ -312,15 +313,6 @@ def collection(folder: Path) -> Scores:
     data = open_items(folder)
     assert isinstance(data, Scores)
     return data
-
-
-class StopsAt13(Run):
-    """Somebody stops it there."""
-
-    def watch(self, done: int, loss: Tensor) -> None:
-        super().watch(done, loss)
-        if done == 13:
-            self.stop()
 
 
 def test_it_learns_resumes_with_its_dropout_and_is_measured(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from models.adversarial.game import Game
 from models.contract.composing import DirectedParams, RollInterpolationParams, RollVariationParams
@@ -22,6 +21,7 @@ from models.roll_gan.spec import RollGANConfig, RollGANTraining
 from models.roll_gan.train import find_directions, train
 from models.training.run import Run, Stopped
 from tests.models.test_roll_vae import collection, duet
+from tests.support.interrupted import StopsAt13
 
 SMALL: dict[str, Any] = {"bars": 2, "voices": 2, "latent": 8, "width": 16, "blocks": 1}
 
@@ -94,15 +94,6 @@ def test_directions_lead_to_more_of_it(name: str) -> None:
     assert float(network.directions[DIRECTIONS.index(name)].norm()) == pytest.approx(1, abs=1e-5)
     lower = made("music-generation", DirectedParams(direction=name, amount=-3), seed=4)
     assert lower != made("music-generation", DirectedParams(direction=name, amount=3), seed=4)
-
-
-class StopsAt13(Run):
-    """Somebody stops it there."""
-
-    def watch(self, done: int, loss: Tensor) -> None:
-        super().watch(done, loss)
-        if done == 13:
-            self.stop()
 
 
 def test_it_learns_resumes_and_is_measured(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
 
 from app.datasets.prepared import ScoreItem, write_scores
 from models.contract.composing import RollGenerationParams, RollInterpolationParams, RollVariationParams
@@ -26,6 +25,7 @@ from models.roll_vae.spec import RollConfig, RollTraining
 from models.roll_vae.train import fit_prior, train
 from models.training.run import Run, Stopped
 from tests.support import composer
+from tests.support.interrupted import StopsAt13
 
 SMALL: dict[str, Any] = {"bars": 2, "voices": 2, "latent": 8, "width": 32, "heads": 2, "hidden": 64, "layers": 1}
 
@@ -188,15 +188,6 @@ def test_windows_begin_at_bar_lines_in_one_key(tmp_path: Path) -> None:
     assert rolls.voices == 2 and len(rolls.windows) == 20 * 3 and len(rolls.indices("held_out")) == 4 * 3
     firsts = [window for window, piece in zip(rolls.windows, rolls.pieces, strict=True) if piece in (0, 12)]
     assert any((a == b).all() for a in firsts[:3] for b in firsts[3:]), "the same music in another key"
-
-
-class StopsAt13(Run):
-    """Somebody stops it there."""
-
-    def watch(self, done: int, loss: Tensor) -> None:
-        super().watch(done, loss)
-        if done == 13:
-            self.stop()
 
 
 def test_it_learns_resumes_and_is_measured(tmp_path: Path) -> None:
