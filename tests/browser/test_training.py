@@ -53,7 +53,7 @@ def test_pictures_are_trained_on_watched_published_and_drawn_with(open_page: Ope
     page.get_by_label("Steps", exact=True).fill("1000000")  # and the field is not left
     expect(page.locator("#estimate")).not_to_have_text(said)
     expect(page.locator("#estimate")).to_contain_text("GiB of memory")
-    expect(page.get_by_label("Pictures", exact=True).locator("option:checked")).to_have_text("Kites to learn (8)")
+    expect(page.get_by_label("Dataset", exact=True).locator("option:checked")).to_have_text("Kites to learn (8)")
     assert violations(page) == []
     fill(page, "Kites", 12)
     follow(page.get_by_role("button", name="Launch"))
@@ -191,7 +191,7 @@ def test_what_is_wanted_is_asked_and_the_form_filled_in(open_page: Open) -> None
     page = open_page()
     page.goto("/train/new")
     with page.expect_navigation():
-        page.get_by_label("Pictures", exact=True).select_option("open-peeps")
+        page.get_by_label("Dataset", exact=True).select_option("open-peeps")
     goals = page.locator(".goals > li")
     expect(goals).to_have_count(4)
     expect(goals.filter(has_text="in the style of another")).to_contain_text("put each style in a folder")
