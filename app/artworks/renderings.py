@@ -10,7 +10,7 @@ from app.media.engraving import engraved
 from app.media.sound import LONGEST, wav
 from models.contract.values import Score
 
-MOST_ENGRAVED = 20_000  # notes: their page takes a second or two
+MOST_ENGRAVED, MOST_BARS = 20_000, 2000  # notes and bars: their page takes a second or two
 FORMATS = {"svg": "image/svg+xml", "musicxml": scores.MUSICXML, "wav": "audio/wav"}
 
 
@@ -28,4 +28,6 @@ def rendered(work: Artwork, form: str) -> bytes:
         return wav(scores.encode(score).content)
     if len(score.notes) > MOST_ENGRAVED:
         raise Invalid("Pieces of more than {most} notes are not engraved here", most=MOST_ENGRAVED)
+    if (max(note.start + note.duration for note in score.notes) / score.bar) > MOST_BARS:
+        raise Invalid("Pieces of more than {most} bars are not engraved here", most=MOST_BARS)
     return engraved(score) if form == "svg" else musicxml.write(score)

@@ -19,7 +19,7 @@ from models.music.pieces import Frame, Known, named, numbers_of
 from models.music.spec import ContinuationParams, GenerationParams, InpaintingParams
 from models.parts.keys import KEYS, key_of
 
-MOST_GIVEN = 4000  # notes
+MOST_GIVEN, LONGEST = 4000, 1000  # notes of what is given, and beats of the whole
 OCTAVE = 12
 
 
@@ -162,6 +162,8 @@ def work_from(
     params: ComposingParams, seed: int, known: Known, score: Score, voices: Iterable[list[Sung]], end: int
 ) -> Work:
     """With these voices given."""
+    if end > LONGEST * TICKS:
+        raise Unfit("It has {count} beats; the model writes at most {most}", count=end // TICKS, most=LONGEST)
     given = {(note.voice, note.start): note for line in voices for note in line}
     frame = Frame.of(score, end)
     if frame.bar < TICKS // 2:

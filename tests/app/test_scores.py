@@ -95,6 +95,10 @@ def test_what_cannot_be_rendered_is_said(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(renderings, "MOST_ENGRAVED", 3)
     with pytest.raises(Invalid, match="3 notes"):
         renderings.rendered(work, "svg")
+    monkeypatch.setattr(renderings, "MOST_ENGRAVED", 30)
+    monkeypatch.setattr(renderings, "MOST_BARS", 1)
+    with pytest.raises(Invalid, match="1 bars"):
+        renderings.rendered(work, "svg")
     monkeypatch.setattr(sound, "SOUNDFONT_FILE", "nothing.sf3")
     with pytest.raises(Unavailable, match="soundfont"):
         renderings.rendered(work, "wav")

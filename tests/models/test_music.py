@@ -273,6 +273,10 @@ def test_what_cannot_be_read_is_refused() -> None:
         made("music-continuation", ContinuationParams(), opening=many)
     with pytest.raises(Unfit, match="H major"):
         made("music-generation", GenerationParams(key="H major"))
+    with pytest.raises(Unfit, match="1000"):
+        made("music-harmonization", HarmonizationParams(), melody=Score([Note(0, 1, 60, 0), Note(90_000, 1, 60, 0)]))
+    with pytest.raises(Unfit, match="1000"):
+        made("music-continuation", ContinuationParams(bars=64), opening=Score([Note(0, 1, 60, 0)], metre=(255, 1)))
     with pytest.raises(Unfit, match="metre"):
         made("music-continuation", ContinuationParams(), opening=Score([Note(0, 1, 60, 0)], metre=(1, 64)))
 

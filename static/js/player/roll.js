@@ -1,6 +1,6 @@
 // A piano roll: time to the right, pitch upwards, a colour a part, bar lines, and a cursor.
 const INKS = ["#b5402f", "#2f5d8a", "#4f7d4a", "#8a6a2f", "#6b4a8a", "#3f8a86"]; // as on posters
-const [MARGIN, HEIGHT] = [2, 220]; // semitones, CSS pixels
+const [MARGIN, HEIGHT, MOST_LINES] = [2, 220, 200]; // semitones, CSS pixels, bar lines
 
 export class Roll {
   constructor(canvas, score, end) {
@@ -47,7 +47,8 @@ export class Roll {
     const x = (beats) => (beats / end) * width;
     pen.clearRect(0, 0, width, height);
     pen.fillStyle = style.getPropertyValue("--line");
-    for (let line = score.pickup; line < end; line += score.bar) pen.fillRect(x(line), 0, 1, height);
+    const bars = score.bar * Math.ceil(end / score.bar / MOST_LINES); // of a long piece only some have a line
+    for (let line = score.pickup; line < end; line += bars) pen.fillRect(x(line), 0, 1, height);
     if (this.chosen) {
       pen.globalAlpha = 0.16;
       pen.fillStyle = style.getPropertyValue("--accent");
