@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from PIL import Image
 
 from models.contract.composing import GENERATION, HARMONIZATION, MELODY
 from models.contract.sampling import Request
@@ -22,7 +23,9 @@ from models.music.train import held_out_nats
 WRITTEN, TOGETHER, BARS = 32, 8, 12  # pieces, how many at once, and how long
 
 
-def evaluate(folder: Path, data: Scores, published: Path, effort: Effort) -> tuple[dict[str, Any], Image.Image]:
+def evaluate(
+    folder: Path, data: Scores, published: Path, effort: Effort
+) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
     """(figures, pieces as rolls)."""
     sampler = load(folder, torch.device("cpu"))
     pieces = Pieces(data, sampler.known, sampler.network.config.length)
@@ -39,7 +42,7 @@ def evaluate(folder: Path, data: Scores, published: Path, effort: Effort) -> tup
     figures["real"] = said_of(real[1::2], real[::2], learnt)
     if len(sampler.known.voices) > 1 and real:
         figures["harmonised"] = said_of(of_scores(harmonise(sampler, data, pieces)), real, learnt)
-    return figures if effort.is_worth_it else {}, sampler.sheet()
+    return figures if effort.is_worth_it else {}, np.asarray(sampler.sheet())
 
 
 def compose(sampler: MusicSampler, count: int, free: bool = False) -> list[Score]:

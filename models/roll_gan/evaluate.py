@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
 
 from models.contract.composing import GENERATION, DirectedParams
 from models.contract.sampling import Request
@@ -25,7 +24,9 @@ from models.roll_gan.sample import RollGANSampler, load
 WRITTEN, TOGETHER = 128, 16  # pieces, and how many at once
 
 
-def evaluate(folder: Path, data: Scores, published: Path, effort: Effort) -> tuple[dict[str, Any], Image.Image]:
+def evaluate(
+    folder: Path, data: Scores, published: Path, effort: Effort
+) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
     """(figures, pieces as rolls)."""
     sampler = load(folder, torch.device("cpu"))
     rolls = Rolls(data, sampler.bars, len(sampler.parts))
@@ -40,7 +41,7 @@ def evaluate(folder: Path, data: Scores, published: Path, effort: Effort) -> tup
     ours, theirs, known = unit(made), unit(real), unit(train)
     figures["composed"] |= {**coverage(ours, theirs), "nearest_training": apart(ours, known)}
     figures["real"] |= {**coverage(theirs[1::2], theirs[::2]), "nearest_training": apart(theirs, known)}
-    return figures if effort.is_worth_it else {}, sampler.sheet()
+    return figures if effort.is_worth_it else {}, np.asarray(sampler.sheet())
 
 
 def compose(sampler: RollGANSampler, count: int) -> list[Score]:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
-from PIL import Image
 
 from models.contract.composing import GENERATION, RollGenerationParams
 from models.contract.sampling import Request
@@ -24,7 +24,9 @@ from models.roll_vae.train import SHOWN, held_out_bound
 WRITTEN, TOGETHER = 32, 8  # pieces, and how many at once
 
 
-def evaluate(folder: Path, data: Scores, published: Path, effort: Effort) -> tuple[dict[str, Any], Image.Image]:
+def evaluate(
+    folder: Path, data: Scores, published: Path, effort: Effort
+) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
     """(figures, held-out pieces and below each what comes of it)."""
     sampler = load(folder, torch.device("cpu"))
     rolls = Rolls(data, sampler.network.config.bars, sampler.network.config.voices)
@@ -40,7 +42,7 @@ def evaluate(folder: Path, data: Scores, published: Path, effort: Effort) -> tup
     made = of_scores(compose(sampler, effort.most(WRITTEN, lambda count: compose(sampler, count))))
     figures["composed"] = said_of(made, real, learnt)
     figures["real"] = said_of(real[1::2], real[::2], learnt)
-    sheet = sampler.sheet([rolls.windows[int(i)] for i in spread(held_out, SHOWN)])
+    sheet = np.asarray(sampler.sheet([rolls.windows[int(i)] for i in spread(held_out, SHOWN)]))
     return figures if effort.is_worth_it else {}, sheet
 
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.datasets.prepared import ScoreItem, write_scores
+from models.contract.card import SAMPLES
 from models.contract.message import Message
 from models.contract.sampling import Request, Unfit
 from models.contract.values import Note, Score
@@ -21,6 +22,7 @@ from models.contract.voices import SILENCE, TICKS, Sung, in_order, line, notes_o
 from models.data.items import Scores, open_items
 from models.data.pictures import Unsuitable
 from models.measure.effort import Effort
+from models.measure.evaluation import measure
 from models.measure.music import Runs, histograms, overlap, parallels, steps_of
 from models.music import evaluate
 from models.music.network import SOUNDING, ReadingLayer
@@ -337,6 +339,8 @@ def test_it_learns_resumes_with_its_dropout_and_is_measured(tmp_path: Path) -> N
     for a, b in zip(ours.network.parameters(), theirs.network.parameters(), strict=True):
         assert torch.equal(a, b)
     assert ours.known.metres == ["4/4"] and len(ours.known.voices) == 4
+    measure(whole.folder.model, data, tmp_path, 1.0)
+    assert (whole.folder.model / SAMPLES).read_bytes().startswith(b"\x89PNG")
     figures, _ = evaluate.evaluate(whole.folder.model, data, tmp_path, Effort(16, 5.0))
     assert figures["held_out_nats_held_out"] > 0
     assert figures["real"]["longest_copied_run"]["median"] > 50, "here what is held out is a copy"

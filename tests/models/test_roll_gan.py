@@ -9,10 +9,12 @@ import pytest
 import torch
 
 from models.adversarial.game import Game
+from models.contract.card import SAMPLES
 from models.contract.composing import DirectedParams, RollInterpolationParams, RollVariationParams
 from models.contract.sampling import Request
 from models.contract.values import Score
 from models.measure.effort import Effort
+from models.measure.evaluation import measure
 from models.parts.rolls import FIRST, REST, STEPS, TOKENS
 from models.roll_gan import evaluate
 from models.roll_gan.network import DIRECTIONS, RollDiscriminator, RollGenerator, chosen, one_hot
@@ -114,8 +116,10 @@ def test_it_learns_resumes_and_is_measured(tmp_path: Path) -> None:
     for a, b in zip(ours.network.state_dict().values(), theirs.network.state_dict().values(), strict=True):
         assert torch.equal(a, b)
     assert set(ours.directions) == set(DIRECTIONS)
+    measure(whole.folder.model, data, tmp_path, 1.0)
+    assert (whole.folder.model / SAMPLES).read_bytes().startswith(b"\x89PNG")
     figures, sheet = evaluate.evaluate(whole.folder.model, data, tmp_path, Effort(16, 5.0))
     assert 0 <= figures["composed"]["coverage"] <= 1 and figures["real"]["nearest_training"] < 0.01
-    assert sheet.height > 100
+    assert sheet.shape[0] > 100
     roll = np.full((2, STEPS, 2), REST, np.int64)
     assert ours.heard(roll).shape == (8,)

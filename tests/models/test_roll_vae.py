@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from app.datasets.prepared import ScoreItem, write_scores
+from models.contract.card import SAMPLES
 from models.contract.composing import RollGenerationParams, RollInterpolationParams, RollVariationParams
 from models.contract.message import Message
 from models.contract.sampling import Request, Unfit
@@ -17,6 +18,7 @@ from models.contract.voices import names_of, voices_of
 from models.data.items import Scores, open_items
 from models.data.pictures import Unsuitable
 from models.measure.effort import Effort
+from models.measure.evaluation import measure
 from models.parts.rolls import FIRST, HOLD, LOWEST, REST, STEPS, TOKENS, Rolls, given_roll, roll_of, score_of, tonic_of
 from models.roll_vae import evaluate
 from models.roll_vae.network import RollVAE, nats
@@ -208,8 +210,10 @@ def test_it_learns_resumes_and_is_measured(tmp_path: Path) -> None:
     for a, b in zip(ours.network.state_dict().values(), theirs.network.state_dict().values(), strict=True):
         assert torch.equal(a, b)
     assert ours.parts == names_of(2)
+    measure(whole.folder.model, data, tmp_path, 1.0)
+    assert (whole.folder.model / SAMPLES).read_bytes().startswith(b"\x89PNG")
     figures, sheet = evaluate.evaluate(whole.folder.model, data, tmp_path, Effort(16, 5.0))
-    assert figures["held_out_nats_held_out"] > 0 and 0 < figures["repeated_held_out"] <= 1 and sheet.height > 100
+    assert figures["held_out_nats_held_out"] > 0 and 0 < figures["repeated_held_out"] <= 1 and sheet.shape[0] > 100
 
 
 def test_pieces_in_other_metres_are_no_use(tmp_path: Path) -> None:
