@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import Field
 
 from models.contract.tasks import SamplingParams
@@ -10,11 +12,9 @@ from models.contract.training_spec import MORE
 TEXT_GENERATION = "text-generation"
 
 
-class WritingParams(SamplingParams):
-    """How freely it is written."""
-
-    temperature: float = Field(
-        0.9,
+def temperature_field(usual: float) -> Any:
+    return Field(
+        usual,
         ge=0.1,
         le=2,
         allow_inf_nan=False,
@@ -22,8 +22,11 @@ class WritingParams(SamplingParams):
         description="Lower is more usual, higher more surprising",
         json_schema_extra=MORE,
     )
-    top_p: float = Field(
-        0.9,
+
+
+def top_p_field(usual: float) -> Any:
+    return Field(
+        usual,
         ge=0.05,
         le=1,
         allow_inf_nan=False,
@@ -31,3 +34,10 @@ class WritingParams(SamplingParams):
         description="Only the likeliest that are together so probable",
         json_schema_extra=MORE,
     )
+
+
+class WritingParams(SamplingParams):
+    """How freely it is written."""
+
+    temperature: float = temperature_field(0.9)
+    top_p: float = top_p_field(0.9)
