@@ -14,7 +14,7 @@ from models.contract.tasks import Task
 from models.contract.training_spec import MORE, EMADecay
 from models.contract.values import MUSIC
 
-ROLLS_PER_SECOND = 60.0  # measured: the default networks, over the speed of that machine by `models.training.gauge`
+ROLLS_PER_SECOND = 29.0  # measured: the default networks, over the speed of that machine by `models.training.gauge`
 
 
 class RollGANConfig(BaseModel):
