@@ -9,21 +9,19 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
-from PIL import Image, ImageDraw
-
 from app.errors import Conflict, Invalid, UnsupportedMedia
 from app.media import abc, midi, musicxml
 from app.media.medium import Kept, Medium, Tables, Words, Work
 from app.media.score import Piece
 from models.contract.message import Message
+from models.contract.piano_roll import piano_roll
 from models.contract.values import MUSIC, Score, bar_of
 
-MOST = 8 << 20
+MOST = musicxml.MOST
 LONGEST = 100_000.0  # beats
 MIDI, MUSICXML, ABC = "audio/midi", "application/vnd.recordare.musicxml+xml", "text/vnd.abc"
 SUFFIXES = {".mid": MIDI, ".midi": MIDI, ".musicxml": MUSICXML, ".xml": MUSICXML, ".mxl": MUSICXML, ".abc": ABC}
 ROLL = (512, 512)  # pixels
-PAPER, INKS = "#faf8f4", ("#b5402f", "#2f5d8a", "#4f7d4a", "#8a6a2f", "#6b4a8a", "#3f8a86")
 
 
 def read(content: bytes, name: str) -> Kept:
@@ -64,13 +62,6 @@ def unpacked(content: bytes, name: str) -> tuple[bytes, str]:
     return content, SUFFIXES[suffix]
 
 
-def guessed_type(content: bytes) -> str:
-    """Of a file that is kept, whose name is not known."""
-    if content.startswith(b"MThd"):
-        return MIDI
-    return MUSICXML if content.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"<") else ABC
-
-
 def parse(content: bytes, media_type: str) -> Piece:
     """Raises Invalid when it cannot be played."""
     try:
@@ -94,22 +85,10 @@ READERS = {MIDI: midi.read, MUSICXML: musicxml.read, ABC: abc.read}
 # --- to look at -----------------------------------------------------------------------------------------------------
 
 
-def piano_roll(content: bytes, media_type: str) -> bytes:
-    """A PNG: time to the right, pitch upwards, a colour a part."""
-    notes = parse(content, media_type).notes
-    width, height = ROLL
-    page = Image.new("RGB", ROLL, PAPER)
-    pen = ImageDraw.Draw(page)
-    end = max(note.start + note.duration for note in notes) or 1.0
-    low, high = min(note.pitch for note in notes) - 2, max(note.pitch for note in notes) + 2
-    row = height / (high - low + 1)
-    parts = sorted({note.part for note in notes})
-    for note in notes:
-        left, top = note.start / end * (width - 1), (high - note.pitch) * row
-        right = max(left + 1, (note.start + note.duration) / end * (width - 1) - 1)
-        pen.rectangle((left, top, right, top + max(1.0, row - 1)), fill=INKS[parts.index(note.part) % len(INKS)])
+def poster(content: bytes, media_type: str) -> bytes:
+    """A PNG of its piano roll."""
     buffer = io.BytesIO()
-    page.save(buffer, "PNG")
+    piano_roll(parse(content, media_type).notes, ROLL).save(buffer, "PNG")
     return buffer.getvalue()
 
 
@@ -164,6 +143,6 @@ MEDIUM = Medium(
     extent="seconds",
     unit=Message("s"),
     totals={"seconds": Message("Total time"), "notes": Message("Notes")},
-    poster=piano_roll,
+    poster=poster,
     tables=Tables((".abc",), abc.tunes, ".abc"),
 )

@@ -21,28 +21,33 @@ def grid_work(size: int, widths: Sequence[int]) -> float:
     return sum((size >> 3 - i) ** 2 * width**2 for i, width in enumerate(widths))
 
 
-class BoundTraining(BaseModel):
-    """How a network is trained on an evidence lower bound."""
-
-    batch_size: BatchSize = 64
-    learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")
-    beta: float = Field(
-        1.0, ge=0, le=100, title="Beta", description="Weight of the KL divergence: more gives smoother, vaguer pictures"
-    )
-    schedule: Literal["constant", "warm-up", "cyclical"] = Field(
-        "warm-up",
-        title="Schedule of beta",
-        description="How beta reaches its weight",
-        json_schema_extra=MORE,
-    )
-    free_bits: float = Field(
-        0.02,
+Schedule = Annotated[
+    Literal["constant", "warm-up", "cyclical"],
+    Field(title="Schedule of beta", description="How beta reaches its weight", json_schema_extra=MORE),
+]
+FreeBits = Annotated[
+    float,
+    Field(
         ge=0,
         le=10,
         title="Free bits",
         description="Nats that each latent dimension may carry at no cost",
         json_schema_extra=MORE,
+    ),
+]
+AdamWPeak = Annotated[float, Field(gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")]
+
+
+class BoundTraining(BaseModel):
+    """How a network is trained on an evidence lower bound."""
+
+    batch_size: BatchSize = 64
+    learning_rate: AdamWPeak = 1e-3
+    beta: float = Field(
+        1.0, ge=0, le=100, title="Beta", description="Weight of the KL divergence: more gives smoother, vaguer pictures"
     )
+    schedule: Schedule = "warm-up"
+    free_bits: FreeBits = 0.02
     perceptual_weight: float = Field(
         1.0,
         ge=0,

@@ -9,6 +9,8 @@ from models.contract.tasks import (
     Input,
     Task,
     Weights,
+    amount_field,
+    direction_field,
     path_field,
     some_weight,
     weights_field,
@@ -21,6 +23,7 @@ HARMONIZATION, INPAINTING = "music-harmonization", "music-inpainting"
 INTERPOLATION, VARIATION = "music-interpolation", "music-variation"
 OPENING, MELODY, SCORE = "opening", "melody", "score"  # roles
 MOST_BARS = 64
+SLOWEST, FASTEST = 20, 300  # quarters a minute
 
 
 class ComposingParams(WritingParams):
@@ -34,11 +37,16 @@ class ComposingParams(WritingParams):
     top_p: float = top_p_field(0.95)
     tempo: int | None = Field(
         None,
-        ge=20,
-        le=300,
+        ge=SLOWEST,
+        le=FASTEST,
         title="Tempo",
         description="Quarters a minute; empty: as what is given, or as usual for its kind",
     )
+
+
+def playable(tempo: float) -> float:
+    """As near to it as a piece may be asked for."""
+    return min(float(FASTEST), max(float(SLOWEST), tempo))
 
 
 def music(role: str, title: str, least: int = 1, most: int = 1) -> tuple[Input, ...]:
@@ -87,21 +95,8 @@ class RollInterpolationParams(ComposingParams):
 class DirectedParams(RollGenerationParams):
     """A piece from chance that has more or less of something."""
 
-    direction: str | None = Field(
-        None,
-        max_length=80,
-        title="Direction",
-        description="What the piece has more or less of",
-        json_schema_extra={"choices_from": "directions"},
-    )
-    amount: float = Field(
-        2.0,
-        ge=-6,
-        le=6,
-        title="Amount",
-        description="How far along the direction; below 0 goes the other way",
-        json_schema_extra={"needs": "direction"},
-    )
+    direction: str | None = direction_field("What the piece has more or less of")
+    amount: float = amount_field()
 
 
 ROLL_TASKS = (

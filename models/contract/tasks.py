@@ -141,6 +141,29 @@ class Task:
         return {name: [str(choice) for choice in card.get(key, [])] for name, key in keys.items()}
 
 
+def direction_field(description: str) -> Any:
+    """A parameter that names one of the model's directions."""
+    return Field(
+        None,
+        max_length=80,
+        title="Direction",
+        description=description,
+        json_schema_extra={"choices_from": "directions"},
+    )
+
+
+def amount_field() -> Any:
+    """A parameter that says how far along the `direction`."""
+    return Field(
+        2.0,
+        ge=-6,
+        le=6,
+        title="Amount",
+        description="How far along the direction; below 0 goes the other way",
+        json_schema_extra={"needs": "direction"},
+    )
+
+
 class VariationParams(SamplingParams):
     """More like one picture, and, along one of the model's directions, more or less of something."""
 
@@ -151,21 +174,8 @@ class VariationParams(SamplingParams):
         title="Strength",
         description=("How far from the picture: 0 reproduces it, 1 gives a different one"),
     )
-    direction: str | None = Field(
-        None,
-        max_length=80,
-        title="Direction",
-        description="The feature to draw more or less of",
-        json_schema_extra={"choices_from": "directions"},
-    )
-    amount: float = Field(
-        2.0,
-        ge=-6,
-        le=6,
-        title="Amount",
-        description="How far along the direction; below 0 goes the other way",
-        json_schema_extra={"needs": "direction"},
-    )
+    direction: str | None = direction_field("The feature to draw more or less of")
+    amount: float = amount_field()
 
 
 def weights_field(role: str, description: str) -> Any:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import combinations, pairwise
 from statistics import median
 from typing import Any
 
+from models.contract.sampling import Output, Request
 from models.contract.values import Score
 from models.contract.voices import SILENCE, TICKS, Sung, in_order, voices_of
 from models.parts.keys import TONICS, key_of
 
 Voices = list[list[Sung]]
+TOGETHER = 8  # requests
 PERFECT = {0, 7}  # semitones within an octave: octaves and fifths
 
 
@@ -124,3 +126,9 @@ def said_of(made: list[Voices], real: list[Voices], learnt: Runs) -> dict[str, A
         ),
         "longest_copied_run": {"median": float(median(runs)), "most": max(runs)},
     }
+
+
+def answered(sample: Callable[[list[Request]], list[Output]], asked: list[Request]) -> list[Score]:
+    """The pieces that requests get, a few at once."""
+    batches = (asked[start : start + TOGETHER] for start in range(0, len(asked), TOGETHER))
+    return [output.value for batch in batches for output in sample(batch) if isinstance(output.value, Score)]

@@ -14,13 +14,13 @@ from models.contract.sampling import Request
 from models.contract.values import Score
 from models.data.items import Scores
 from models.measure.effort import Effort
-from models.measure.music import Runs, of_scores, said_of
+from models.measure.music import Runs, answered, of_scores, said_of
 from models.music.pieces import Pieces
 from models.music.sample import MusicSampler, load
 from models.music.spec import GenerationParams, HarmonizationParams
 from models.music.train import held_out_nats
 
-WRITTEN, TOGETHER, BARS = 32, 8, 12  # pieces, how many at once, and how long
+WRITTEN, BARS = 32, 12  # pieces, and how long
 
 
 def evaluate(
@@ -50,7 +50,7 @@ def compose(sampler: MusicSampler, count: int, free: bool = False) -> list[Score
     asked = [
         Request(GENERATION, GenerationParams(kind=kinds[seed % len(kinds)], bars=BARS), seed) for seed in range(count)
     ]
-    return answered(sampler, asked, free)
+    return answered(lambda batch: sampler.sample(batch, lambda *_: None, free), asked)
 
 
 def harmonise(sampler: MusicSampler, data: Scores, pieces: Pieces) -> list[Score]:
@@ -62,12 +62,4 @@ def harmonise(sampler: MusicSampler, data: Scores, pieces: Pieces) -> list[Score
             melody = [note for note in score.notes if note.part == 0]
             given = Score(melody, score.tempo, metre=score.metre, pickup=score.pickup)
             asked.append(Request(HARMONIZATION, HarmonizationParams(), int(i), {MELODY: [given]}))
-    return answered(sampler, asked)
-
-
-def answered(sampler: MusicSampler, asked: list[Request], free: bool = False) -> list[Score]:
-    made = []
-    for start in range(0, len(asked), TOGETHER):
-        outputs = sampler.sample(asked[start : start + TOGETHER], lambda *_: None, free)
-        made += [output.value for output in outputs if isinstance(output.value, Score)]
-    return made
+    return answered(lambda batch: sampler.sample(batch, lambda *_: None), asked)

@@ -23,7 +23,7 @@ from models.parts.transformer import KeyValueCache, Rotary
 PITCHES = 128
 QUARTERS, PLACES, BEATS = 64, 24, 16  # until the end; places within a beat; beats of a bar: those beyond are the last
 TIME = 6  # ticks that heads turn by as by one token
-VOICE, BEAT, PLACE, LEFT, SOUNDING = 0, 1, 2, 3, 4  # of a slot; from the last on what each voice sings
+BEAT, PLACE, SOUNDING = 1, 2, 4  # columns of a slot; from the last on what each voice sings
 
 
 @dataclass

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from models.contract.values import Score, bar_of
+from models.contract.values import Score
 from models.contract.voices import SILENCE, TICKS, Sung, in_order, names_of, ticks, voices_of
 from models.data.items import Scores
 from models.data.pictures import Indices, Unsuitable
 from models.measure.music import beats, parallels
-from models.music.network import BEATS, PLACES, QUARTERS, SOUNDING, Batch
+from models.music.network import BEAT, BEATS, PLACE, PLACES, QUARTERS, SOUNDING, Batch
 from models.parts.keys import key_of, transposed
 
 KNOWN = "known.json"
@@ -95,7 +95,7 @@ class Frame:
 
     @classmethod
     def of(cls, score: Score, end: int) -> Frame:
-        return cls(round(TICKS * bar_of(score.metre)), ticks(score.pickup), end)
+        return cls(round(TICKS * score.bar), ticks(score.pickup), end)
 
     def slot(self, start: int, voice: int, sounding: Sequence[int]) -> list[int]:
         """What is known of a note before it is written."""
@@ -105,16 +105,16 @@ class Frame:
 
 
 class Piece:
-    """`sung` in the order of writing, as columns: pitch, duration in ticks, start, and a slot each."""
+    """Notes in the order of writing, as columns: pitch, number of the duration, start, and a slot each."""
 
-    def __init__(self, sung: list[Sung], score: Score, kind: str) -> None:
-        self.sung, self.kind, self.metre = sung, kind, named(score.metre)
+    def __init__(self, sung: list[Sung], score: Score, kind: str, durations: list[int]) -> None:
+        self.kind, self.metre = kind, named(score.metre)
         self.frame = Frame.of(score, max(note.end for note in sung))
         self.key = key_of(sung)
         self.start = np.array([note.start for note in sung], np.int64)
         self.voice = np.array([note.voice for note in sung], np.int64)
         self.pitch = np.array([note.pitch for note in sung], np.int64)
-        self.duration = np.array([note.duration for note in sung], np.int64)
+        self.duration = np.array([durations.index(note.duration) for note in sung], np.int64)
         sounding = [SILENCE] * (1 + int(self.voice.max()))
         slots = []
         for note in sung:
@@ -134,12 +134,10 @@ class Pieces:
         self.pieces: dict[int, Piece] = {}
         for i, ((item, score), lines) in enumerate(zip(read, voices, strict=True)):
             if (sung := self.written(lines)) is not None:
-                self.pieces[i] = Piece(sung, score, item.get("form", ""))
+                self.pieces[i] = Piece(sung, score, item.get("form", ""), self.known.durations)
         self.splits = {i: read[i][0]["split"] for i in self.pieces}
         if not self.pieces:
             raise Unsuitable("the collection has no pieces in voices of a few durations")
-        at = {duration: i for i, duration in enumerate(self.known.durations)}
-        self.ids = {i: np.array([at[int(d)] for d in piece.duration]) for i, piece in self.pieces.items()}
 
     def written(self, lines: list[list[Sung]]) -> list[Sung] | None:
         if len(lines) != len(self.known.voices):
@@ -241,7 +239,7 @@ def batch(pieces: Pieces, chosen: Indices, random: np.random.Generator, moved: b
         piece, count = pieces.pieces[i], cut.stop - cut.start
         pitch = np.where(piece.pitch == SILENCE, SILENCE, piece.pitch + by)
         made["pitch"][row, :count] = pitch[cut]
-        made["duration"][row, :count] = pieces.ids[i][cut]
+        made["duration"][row, :count] = piece.duration[cut]
         made["start"][row, :count] = piece.start[cut]
         own = piece.slots[cut].copy()
         own[:, SOUNDING:] = np.where(own[:, SOUNDING:] == SILENCE, SILENCE, own[:, SOUNDING:] + by)
@@ -263,7 +261,7 @@ def window(piece: Piece, longest: int, random: np.random.Generator) -> slice:
     count = len(piece.pitch)
     if count <= longest:
         return slice(0, count)
-    lines = np.flatnonzero((piece.slots[:, 1] == 0) & (piece.slots[:, 2] == 0) & (piece.voice == 0))
+    lines = np.flatnonzero((piece.slots[:, BEAT] == 0) & (piece.slots[:, PLACE] == 0) & (piece.voice == 0))
     able = lines[lines <= count - longest]
     first = int(able[random.integers(len(able))]) if len(able) else 0
     return slice(first, first + longest)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from models.checkpoint import loaded, read_text
 from models.contract.composing import GENERATION
+from models.contract.piano_roll import roll_sheet
 from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request
 from models.contract.values import Score
 from models.contract.voices import SILENCE, TICKS, Sung
@@ -22,7 +23,6 @@ from models.music.spec import GenerationParams, MusicConfig
 from models.music.work import Work, work_of
 from models.parts.noise import gumbel
 from models.parts.nucleus import nucleus
-from models.parts.piano_roll import roll_sheet
 from models.parts.transformer import KeyValueCache
 
 SHEET = 6  # pieces
@@ -60,11 +60,12 @@ class MusicSampler:
         while all(not work.is_done and work.forced for work in works):  # no choice is needed
             for work in works:
                 work.write(as_given(work))
-        cache, memory = self.network.empty_cache(len(works)), self.read(works, 0)
-        position = 0  # in the cache
+        cache = self.network.empty_cache(len(works))
+        memory: Memory | None = None
+        position = length  # in the cache: nothing was read yet
         while not all(work.is_done for work in works):
             written = len(works[0].read)
-            if position in (0, length):  # nothing was read yet, or it sees no further
+            if memory is None or position == length:  # nothing was read yet, or it sees no further
                 first = 0 if written < length else written - length // 2
                 memory = self.read(works, first)
                 x = self.decode(works, first, memory, cache, 0)

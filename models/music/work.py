@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from models.contract.composing import CONTINUATION, GENERATION, HARMONIZATION, MELODY, OPENING, SCORE, ComposingParams
+from models.contract.composing import (
+    CONTINUATION,
+    GENERATION,
+    HARMONIZATION,
+    MELODY,
+    OPENING,
+    SCORE,
+    ComposingParams,
+    playable,
+)
 from models.contract.message import Message
 from models.contract.sampling import Request, Unfit
 from models.contract.values import Score
@@ -17,7 +26,7 @@ from models.contract.voices import SILENCE, TICKS, Sung, notes_of, voices_of
 from models.measure.music import is_parallel
 from models.music.pieces import Frame, Known, named, numbers_of
 from models.music.spec import ContinuationParams, GenerationParams, InpaintingParams
-from models.parts.keys import KEYS, key_of
+from models.parts.keys import key_named, key_of
 
 MOST_GIVEN, LONGEST = 4000, 1000  # notes of what is given, and beats of the whole
 OCTAVE = 12
@@ -142,14 +151,12 @@ def work_of(request: Request, known: Known) -> Work:
 
 
 def from_nothing(params: GenerationParams, seed: int, known: Known) -> Work:
-    if params.key is not None and params.key not in KEYS:
-        raise Unfit("{key} is not a key that the model knows", key=params.key)
+    key = key_named(params.key)
     metre = params.metre or usual_metre(known, params.kind)
     above, below = numbers_of(metre)
     bar = 4 * TICKS * above // below
     pickup = 4 * TICKS // max(4, below) if params.upbeat else 0
     frame = Frame(bar, pickup, params.bars * bar)
-    key = KEYS.index(params.key) if params.key else None
     tempo = params.tempo or known.tempos.get(params.kind or "", known.tempos[""])
     return Work(params, seed, known, frame, known.conditions(key, metre, params.kind), (above, below), tempo)
 
@@ -169,7 +176,7 @@ def work_from(
     if frame.bar < TICKS // 2:
         raise Unfit("Its metre is impossible")
     key = key_of(given.values())
-    tempo = params.tempo or min(300.0, max(20.0, score.tempo))
+    tempo = params.tempo or playable(score.tempo)
     conditions = known.conditions(key, named(score.metre), None)
     return Work(params, seed, known, frame, conditions, score.metre, tempo, given, score.title)
 

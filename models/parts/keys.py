@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from models.contract.sampling import Unfit
 from models.contract.voices import SILENCE, Sung
 
 TONICS = ["C", "C#", "D", "Eb", "E", "F", "F#", "G", "Ab", "A", "Bb", "B"]
@@ -28,6 +29,20 @@ def key_of(sung: Iterable[Sung]) -> int:
         for key in (last.pitch % 12, 12 + last.pitch % 12):
             fits[key] += LAST
     return int(np.nanargmax(np.nan_to_num(fits, nan=-1.0)))
+
+
+def key_named(name: str | None) -> int | None:
+    """Index into KEYS. Raises Unfit for what is none of them."""
+    if name is None:
+        return None
+    if name not in KEYS:
+        raise Unfit("{key} is not a key that the model knows", key=name)
+    return KEYS.index(name)
+
+
+def above_c(key: int) -> int:
+    """By how many semitones a key lies above C major or A minor, from -6 to 5."""
+    return (key - (9 if key >= len(TONICS) else 0) + 6) % len(TONICS) - 6
 
 
 def transposed(key: int, semitones: int) -> int:

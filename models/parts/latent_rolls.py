@@ -17,12 +17,13 @@ from models.contract.composing import (
     VARIATION,
     DirectedParams,
     RollGenerationParams,
+    playable,
 )
 from models.contract.message import Message
 from models.contract.sampling import BATCHES, OnStep, Output, Request, Unfit
 from models.contract.values import Score
 from models.parts.interpolation import mixing_weights, mixture, slerp
-from models.parts.keys import KEYS, TONICS
+from models.parts.keys import above_c, key_named
 from models.parts.noise import gaussian
 from models.parts.rolls import Roll, given_roll, score_of
 
@@ -70,10 +71,7 @@ class LatentRolls(ABC):
         params = request.params
         if request.task == GENERATION:
             assert isinstance(params, RollGenerationParams)
-            if params.key is not None and params.key not in KEYS:
-                raise Unfit("{key} is not a key that the model knows", key=params.key)
-            key = KEYS.index(params.key) if params.key else 0
-            up = (key - (9 if key >= len(TONICS) else 0) + 6) % len(TONICS) - 6
+            up = above_c(key_named(params.key) or 0)
             latent = params.variety * chance
             if isinstance(params, DirectedParams) and params.direction in self.directions:
                 latent = latent + params.amount * self.directions[params.direction]
@@ -83,7 +81,7 @@ class LatentRolls(ABC):
         latents = [self.heard(roll) for roll, _, _ in heard]
         is_more = any(more for *_, more in heard)
         remark = Message("The first {bars} bars were heard", bars=self.bars) if is_more else None
-        tempo = float(np.clip(given[0].tempo, 20, 300))
+        tempo = playable(given[0].tempo)
         if request.task == VARIATION:
             return slerp(latents[0], chance, params.strength), heard[0][1], tempo, remark
         weights = mixing_weights(request, len(given))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from models.contract.values import Score
 from models.contract.voices import SILENCE, TICKS, Sung, in_order, names_of, notes_of, voices_of
 from models.data.items import Scores
-from models.parts.keys import KEYS, TONICS, key_of
+from models.parts.keys import KEYS, above_c, key_of
 
 STEPS, STEP = 16, TICKS // 4  # of a bar of four quarters, and ticks of each
 REST, HOLD, FIRST = 0, 1, 2  # tokens; from the third on a note begins
@@ -23,9 +23,7 @@ Roll = npt.NDArray[np.int64]  # (bars, STEPS, voices)
 
 def tonic_of(lines: Iterable[Sequence[Sung]]) -> int:
     """By how many semitones the music lies above C or A minor, from -6 to 5."""
-    key = key_of(note for line in lines for note in line)
-    semitones = key % len(TONICS) - (9 if key >= len(TONICS) else 0)
-    return (semitones + 6) % 12 - 6
+    return above_c(key_of(note for line in lines for note in line))
 
 
 def roll_of(lines: Sequence[Sequence[Sung]], pickup: int, down: int, voices: int) -> Roll:
@@ -97,8 +95,8 @@ class Rolls:
         """What a card says of them: the form offers the keys to choose from."""
         return {"voices": self.parts, "keys": KEYS, "tempo": round(self.tempo)}
 
-    def indices(self, split: str) -> npt.NDArray[np.int64]:
-        return np.array([i for i, found in enumerate(self.splits) if found == split], dtype=np.int64)
+    def indices(self, *splits: str) -> npt.NDArray[np.int64]:
+        return np.array([i for i, found in enumerate(self.splits) if found in splits], dtype=np.int64)
 
 
 def filled(roll: Roll, bars: int) -> Roll:

@@ -16,12 +16,12 @@ from models.data.items import Scores
 from models.data.pictures import spread
 from models.measure.effort import Effort
 from models.measure.metrics import coverage, nearest
-from models.measure.music import Runs, of_scores, said_of
+from models.measure.music import Runs, answered, of_scores, said_of
 from models.parts.rolls import Roll, Rolls, given_roll, score_of
 from models.roll_gan.network import one_hot
 from models.roll_gan.sample import RollGANSampler, load
 
-WRITTEN, TOGETHER = 128, 16  # pieces, and how many at once
+WRITTEN = 128  # pieces
 
 
 def evaluate(
@@ -30,7 +30,7 @@ def evaluate(
     """(figures, pieces as rolls)."""
     sampler = load(folder, torch.device("cpu"))
     rolls = Rolls(data, sampler.bars, len(sampler.parts))
-    held_out = np.concatenate([rolls.indices(split) for split in data.held_out] or [rolls.indices("train")])
+    held_out = rolls.indices(*data.held_out or ["train"])
     train = [rolls.windows[int(i)] for i in rolls.indices("train")]
     real = [rolls.windows[int(i)] for i in spread(held_out, WRITTEN)]
     made = [given_roll(score, sampler.bars, len(sampler.parts))[0] for score in compose(sampler, WRITTEN)]
@@ -45,11 +45,8 @@ def evaluate(
 
 
 def compose(sampler: RollGANSampler, count: int) -> list[Score]:
-    made = []
-    for start in range(0, count, TOGETHER):
-        asked = [Request(GENERATION, DirectedParams(variety=1), seed) for seed in range(start, start + TOGETHER)]
-        made += [o.value for o in sampler.sample(asked, lambda *_: None) if isinstance(o.value, Score)]
-    return made
+    asked = [Request(GENERATION, DirectedParams(variety=1), seed) for seed in range(count)]
+    return answered(lambda batch: sampler.sample(batch, lambda *_: None), asked)
 
 
 def music(rolls: list[Roll], sampler: RollGANSampler) -> list[Any]:

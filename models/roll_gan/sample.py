@@ -10,10 +10,10 @@ from PIL import Image
 from torch import Tensor
 
 from models.checkpoint import loaded
+from models.contract.piano_roll import roll_sheet
 from models.contract.sampling import OnStep, Request, padded
 from models.parts.latent_rolls import LatentRolls
 from models.parts.noise import gaussian
-from models.parts.piano_roll import roll_sheet
 from models.parts.rolls import Roll, score_of
 from models.roll_gan.network import DIRECTIONS, RollGenerator, one_hot
 from models.roll_gan.spec import RollGANConfig

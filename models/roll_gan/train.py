@@ -118,7 +118,7 @@ class Watched:
     run: Run
 
     def __post_init__(self) -> None:
-        held_out = np.concatenate([self.rolls.indices(split) for split in self.data.held_out] or [np.zeros(0, int)])
+        held_out = self.rolls.indices(*self.data.held_out)
         parts = self.rolls.parts
         real = (score_of(self.rolls.windows[int(i)], 0, 120, parts) for i in spread(held_out, MEASURED))
         self.real: list[Voices] = of_scores(real)

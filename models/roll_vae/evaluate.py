@@ -15,13 +15,13 @@ from models.contract.values import Score
 from models.data.items import Scores
 from models.data.pictures import spread
 from models.measure.effort import Effort
-from models.measure.music import Runs, of_scores, said_of
+from models.measure.music import Runs, answered, of_scores, said_of
 from models.parts.rolls import Rolls, score_of
 from models.roll_vae.network import RollVAE
 from models.roll_vae.sample import RollSampler, load
 from models.roll_vae.train import SHOWN, held_out_bound
 
-WRITTEN, TOGETHER = 32, 8  # pieces, and how many at once
+WRITTEN = 32  # pieces
 
 
 def evaluate(
@@ -36,7 +36,7 @@ def evaluate(
         if len(indices := rolls.indices(split)):
             figures[f"held_out_nats_{split}"] = round(held_out_bound(sampler.network, windows, indices), 4)
             figures[f"repeated_{split}"] = round(repeated(sampler.network, windows[spread(indices, WRITTEN)]), 4)
-    held_out = np.concatenate([rolls.indices(split) for split in data.held_out] or [rolls.indices("train")])
+    held_out = rolls.indices(*data.held_out or ["train"])
     real = of_scores(score_of(rolls.windows[int(i)], 0, 120, sampler.parts) for i in spread(held_out, 4 * WRITTEN))
     learnt = Runs(of_scores(data.score(i) for i in {rolls.pieces[int(i)] for i in rolls.indices("train")}))
     made = of_scores(compose(sampler, effort.most(WRITTEN, lambda count: compose(sampler, count))))
@@ -47,14 +47,8 @@ def evaluate(
 
 
 def compose(sampler: RollSampler, count: int) -> list[Score]:
-    made = []
-    for start in range(0, count, TOGETHER):
-        asked = [
-            Request(GENERATION, RollGenerationParams(), seed) for seed in range(start, min(count, start + TOGETHER))
-        ]
-        outputs = sampler.sample(asked, lambda *_: None)
-        made += [output.value for output in outputs if isinstance(output.value, Score)]
-    return made
+    asked = [Request(GENERATION, RollGenerationParams(), seed) for seed in range(count)]
+    return answered(lambda batch: sampler.sample(batch, lambda *_: None), asked)
 
 
 @torch.no_grad()

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from models.checkpoint import loaded
 from models.contract.composing import GENERATION, RollGenerationParams
+from models.contract.piano_roll import roll_sheet
 from models.contract.sampling import OnStep, Previews, Request
 from models.parts.latent_rolls import LatentRolls
 from models.parts.noise import gumbel
 from models.parts.nucleus import nucleus
-from models.parts.piano_roll import roll_sheet
 from models.parts.rolls import HOLD, REST, STEPS, TOKENS, Roll, score_of
 from models.roll_vae.network import RollVAE
 from models.roll_vae.spec import RollConfig

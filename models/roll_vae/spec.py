@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
+from models.autoencoders.shared_spec import AdamWPeak, FreeBits, Schedule
 from models.contract.composing import GENERATION, ROLL_TASKS, RollGenerationParams
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
@@ -13,14 +12,13 @@ from models.contract.preparation import ScorePreparation
 from models.contract.tasks import Task
 from models.contract.training_spec import MORE, BatchSize, EMADecay
 from models.contract.values import MUSIC
+from models.parts.causal_spec import CausalShape
 
 ROLLS_PER_SECOND = 45.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
 
 
-class RollConfig(BaseModel):
+class RollConfig(CausalShape):
     """Shape of the network."""
-
-    model_config = ConfigDict(extra="forbid")
 
     bars: int = Field(8, ge=1, le=32, description="Of four quarters that it hears and writes at once")
     voices: int = Field(4, ge=1, le=8, description="That sing at once", json_schema_extra={"of_collection": True})
@@ -30,12 +28,6 @@ class RollConfig(BaseModel):
     hidden: int = Field(640, ge=32, le=8192, description="Width of the feed-forward layers")
     bar_layers: int = Field(2, ge=1, le=32, description="That look from bar to bar, on either side")
     layers: int = Field(2, ge=1, le=32, description="That write a bar")
-
-    @model_validator(mode="after")
-    def heads_fit(self) -> RollConfig:
-        if self.width % (2 * self.heads):  # rotary positions turn pairs of numbers
-            raise ValueError("width must be a multiple of twice the heads")
-        return self
 
     @property
     def weights(self) -> int:
@@ -51,7 +43,7 @@ class RollTraining(BaseModel):
     network: RollConfig = RollConfig()
     start_from: str | None = start_field("roll-vae")
     batch_size: BatchSize = 32
-    learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")
+    learning_rate: AdamWPeak = 1e-3
     beta: float = Field(
         0.2,
         ge=0,
@@ -59,20 +51,8 @@ class RollTraining(BaseModel):
         title="Beta",
         description="Weight of the KL divergence: more gives smoother ways, vaguer bars",
     )
-    schedule: Literal["constant", "warm-up", "cyclical"] = Field(
-        "cyclical",
-        title="Schedule of beta",
-        description="How beta reaches its weight",
-        json_schema_extra=MORE,
-    )
-    free_bits: float = Field(
-        0.1,
-        ge=0,
-        le=10,
-        title="Free bits",
-        description="Nats that each latent dimension may carry at no cost",
-        json_schema_extra=MORE,
-    )
+    schedule: Schedule = "cyclical"
+    free_bits: FreeBits = 0.1
     hidden_share: float = Field(
         0.3,
         ge=0,

@@ -137,6 +137,6 @@ def fit_prior(network: RollVAE, windows: Tensor) -> None:
 def sheet(network: RollVAE, rolls: Rolls, held_out: list[str]) -> Image.Image:
     """Held-out pieces, and below each what the model makes of it."""
     sampler = RollSampler(network, rolls.parts, rolls.tempo)
-    indices = np.concatenate([rolls.indices(split) for split in held_out or ["train"]])
-    chosen = spread(indices, SHOWN) if len(indices) else rolls.indices("train")[:SHOWN]
-    return sampler.sheet([rolls.windows[int(i)] for i in chosen])
+    indices = rolls.indices(*held_out)
+    chosen = indices if len(indices) else rolls.indices("train")
+    return sampler.sheet([rolls.windows[int(i)] for i in spread(chosen, SHOWN)])

@@ -91,7 +91,7 @@ def test_a_book_gives_its_tunes_each_with_what_stands_at_its_top() -> None:
     assert [row.title for row in rows] == ["One", "Two"]
     assert [pitches("", row.content.decode()) for row in rows] == [[66, 69], [67, 71]]
     kept = scores.read(rows[0].content, "book.abc#1.abc")
-    assert kept.media_type == scores.ABC and kept.facts["notes"] == 2 and scores.piano_roll(kept.content, scores.ABC)
+    assert kept.media_type == scores.ABC and kept.facts["notes"] == 2 and scores.poster(kept.content, scores.ABC)
 
 
 @pytest.mark.parametrize(

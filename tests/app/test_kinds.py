@@ -110,7 +110,7 @@ def test_music_that_cannot_be_played_is_refused(name: str, content: bytes, error
 
 
 def test_a_piano_roll_shows_every_part() -> None:
-    roll = Image.open(io.BytesIO(scores.piano_roll(SCORE.encode(), scores.MUSICXML)))
+    roll = Image.open(io.BytesIO(scores.poster(SCORE.encode(), scores.MUSICXML)))
     assert roll.size == scores.ROLL
     inked = {colour for _, colour in roll.getcolors(10_000)}
     assert len(inked) == 2  # paper, and the one part

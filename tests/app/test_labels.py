@@ -87,5 +87,5 @@ def test_copies_of_a_picture_are_on_one_side_of_the_split() -> None:
 
 @pytest.mark.parametrize(("count", "kept"), [(1, 0), (2, 1), (9, 1), (10, 2), (39, 2), (40, 2), (100, 5)])
 def test_enough_is_held_out_to_be_measured(count: int, kept: int) -> None:
-    rows = [Row(str(i), "", "", str(i)) for i in range(count)]
+    rows = [Row(str(i), "", "", str(i), "image/png") for i in range(count)]
     assert len(pictures.held_out(rows)) == kept

@@ -60,7 +60,7 @@ def test_a_dataset_is_filled_looked_at_captioned_exported_and_deleted(admin: htt
     assert admin.get(f"/datasets/{dataset}").status_code == 404
 
 
-def test_music_is_kept_shown_as_a_piano_roll_given_back_and_not_yet_trained_on(admin: httpx.Client) -> None:
+def test_music_is_kept_shown_as_a_piano_roll_given_back_and_no_picture_to_train_on(admin: httpx.Client) -> None:
     dataset = make(admin, "Jigs", "music")
     jig = midi(TUNE)
     assert send(admin, dataset, ("jig.mid", jig), ("kite.png", drawing(1))).json()["accepted"] == 1

@@ -32,7 +32,6 @@ def items(rows: list[Row], check_cancelled: Callable[[], None]) -> Iterator[Scor
     for row in rows:
         check_cancelled()
         content = stored(row.digest)
-        media_type = scores.guessed_type(content)
-        kind = abc.rhythm(content) if media_type == scores.ABC else ""
+        kind = abc.rhythm(content) if row.media_type == scores.ABC else ""
         split = "held_out" if row.concept in apart else "train"
-        yield ScoreItem.of(row.digest, split, scores.decode(content, media_type), row.caption, kind)
+        yield ScoreItem.of(row.digest, split, scores.decode(content, row.media_type), row.caption, kind)

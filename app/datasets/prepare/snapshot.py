@@ -24,6 +24,7 @@ class Row:
     caption: str
     style: str
     concept: str
+    media_type: str
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,12 @@ def snapshot(dataset_id: str) -> Snapshot:
     with session_scope(writing=False) as session:
         dataset = service.get(session, dataset_id)
         columns = select(
-            DatasetItem.sha256, DatasetItem.caption, DatasetItem.name, DatasetItem.id, DatasetItem.similar_to
+            DatasetItem.sha256,
+            DatasetItem.caption,
+            DatasetItem.name,
+            DatasetItem.id,
+            DatasetItem.similar_to,
+            DatasetItem.media_type,
         )
         kept = [row for row in session.execute(service.accepted(columns, dataset_id)) if row.sha256]
         version = service.version(session, dataset_id)
@@ -54,7 +60,7 @@ def snapshot(dataset_id: str) -> Snapshot:
         if row.similar_to and concepts[row.sha256] == row.sha256:  # copies of one picture are on one side of the split
             earliest = digests.get(row.similar_to, row.sha256)
             concepts[row.sha256] = concepts[earliest]
-    rows = [Row(row.sha256, row.caption, styles[row.sha256], concepts[row.sha256]) for row in kept]
+    rows = [Row(row.sha256, row.caption, styles[row.sha256], concepts[row.sha256], row.media_type) for row in kept]
     return Snapshot(dataset.id, dataset.name, dataset.kind, version, rows)
 
 
