@@ -255,8 +255,9 @@ def test_larger_networks_are_said_to_take_longer(name: str) -> None:
     builds_on = "autoencoder" in family.training.model_fields
     usual = family.training.model_validate({"autoencoder": "emoji-fsq"} if builds_on else {})
     shape = usual.network  # type: ignore[attr-defined]
-    large = {"size": 256, "grid": 16, "layers": 5 * getattr(shape, "layers", 1), "width": 128}
-    larger = shape.model_copy(update=dict([next(each for each in large.items() if hasattr(shape, each[0]))]))
+    stacks = {name: 5 * getattr(shape, name) for name in type(shape).model_fields if name.endswith("layers")}
+    measures = ({"size": 256}, {"grid": 16}, stacks, {"width": 4 * getattr(shape, "width", 0)})
+    larger = shape.model_copy(update=next(each for each in measures if each and hasattr(shape, next(iter(each)))))
     slower = family.cost(usual.model_copy(update={"network": larger}))
     assert slower.items_per_second < family.cost(usual).items_per_second / 3.5
 
