@@ -38,13 +38,13 @@ def overlap(ours: Counter[Hashable], theirs: Counter[Hashable]) -> float:
 
 
 def parallels(voices: Voices) -> int:
-    """Pairs of voices that move in the same direction from one octave or fifth to another of its kind."""
+    """Pairs of voices that move in one direction from one octave or fifth to another of its kind, without a silence
+    between.
+    """
     found = 0
     for a, b in combinations(voices, 2):
-        before: tuple[int, int] | None = None
-        for pair in together(a, b):
-            found += before is not None and is_parallel(before, pair)
-            before = pair
+        for before, after in pairwise(together(a, b)):
+            found += SILENCE not in (*before, *after) and is_parallel(before, after)
     return found
 
 
@@ -61,15 +61,14 @@ def is_parallel(before: tuple[int, int], after: tuple[int, int]) -> bool:
 
 
 def together(a: Sequence[Sung], b: Sequence[Sung]) -> list[tuple[int, int]]:
-    """The pitches that two voices sing at once, at each change of either; silences break it off."""
+    """The pitches that two voices sing at once, at each change of either."""
     made, at = [], 0
     for note in a:
         while at < len(b) and b[at].end <= note.start:
             at += 1
         i = at
         while i < len(b) and b[i].start < note.end:
-            if note.pitch != SILENCE and b[i].pitch != SILENCE:
-                made.append((note.pitch, b[i].pitch))
+            made.append((note.pitch, b[i].pitch))
             i += 1
     return made
 

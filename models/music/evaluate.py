@@ -19,6 +19,7 @@ from models.music.pieces import Pieces
 from models.music.sample import MusicSampler, load
 from models.music.spec import GenerationParams, HarmonizationParams
 from models.music.train import held_out_nats
+from models.parts.keys import KEYS, key_of
 
 WRITTEN, BARS = 32, 12  # pieces, and how long
 
@@ -39,6 +40,7 @@ def evaluate(
     made = of_scores(compose(sampler, count))
     figures["composed"] = said_of(made, real, learnt)
     figures["composed_freely"] = said_of(of_scores(compose(sampler, count, free=True)), real, learnt)
+    figures["in_the_key_asked"] = in_the_key_asked(sampler, count)
     figures["real"] = said_of(real[1::2], real[::2], learnt)
     if len(sampler.known.voices) > 1 and real:
         figures["harmonised"] = said_of(of_scores(harmonise(sampler, data, pieces)), real, learnt)
@@ -51,6 +53,15 @@ def compose(sampler: MusicSampler, count: int, free: bool = False) -> list[Score
         Request(GENERATION, GenerationParams(kind=kinds[seed % len(kinds)], bars=BARS), seed) for seed in range(count)
     ]
     return answered(lambda batch: sampler.sample(batch, lambda *_: None, free), asked)
+
+
+def in_the_key_asked(sampler: MusicSampler, count: int) -> float:
+    """Of pieces in one key after another: the share that is heard in it."""
+    keys = [KEYS[seed % len(KEYS)] for seed in range(count)]
+    asked = [Request(GENERATION, GenerationParams(key=key, bars=BARS), seed) for seed, key in enumerate(keys)]
+    made = of_scores(answered(lambda batch: sampler.sample(batch, lambda *_: None), asked))
+    heard = [KEYS[key_of(note for line in voices for note in line)] for voices in made]
+    return round(sum(a == b for a, b in zip(heard, keys, strict=True)) / max(1, count), 3)
 
 
 def harmonise(sampler: MusicSampler, data: Scores, pieces: Pieces) -> list[Score]:

@@ -29,8 +29,9 @@ BEAT, PLACE, SOUNDING = 1, 2, 4  # columns of a slot; from the last on what each
 @dataclass
 class Batch:
     """B pieces of N notes: `pitch` and `duration` (B, N), `slots` (B, N, 4 + voices), `start` (B, N) in ticks,
-    `conditions` (B, 3): key, metre, kind, 0 where nothing is said. `given` (B, N): notes that the encoder reads;
-    `real` (B, N): those that are no padding.
+    `conditions` (B, 4): mode, height, metre, kind, 0 where nothing is said. `given` (B, N): notes that the encoder
+    reads; `real` (B, N): those that are no padding. All is in C major or A minor; the height says by how much it was
+    moved there, so that voices stay in their range.
     """
 
     pitch: Tensor
@@ -94,7 +95,7 @@ class ReadingLayer(CausalLayer):
 
 
 class MusicTransformer(nn.Module):
-    """p(pitch and duration of a note | the notes before it, those that are given, key, metre and kind)."""
+    """p(pitch and duration of a note | the notes before it, those that are given, mode, metre and kind)."""
 
     def __init__(self, config: MusicConfig, dropout: float = 0.0) -> None:
         super().__init__()
@@ -103,7 +104,7 @@ class MusicTransformer(nn.Module):
         self.pitch, self.duration = nn.Embedding(PITCHES, width), nn.Embedding(config.durations, width)
         tables = [voices, BEATS, PLACES, QUARTERS, *[PITCHES] * voices]
         self.slots = nn.ModuleList(nn.Embedding(size, width) for size in tables)
-        self.conditions = nn.ModuleList(nn.Embedding(1 + n, width) for n in (24, config.metres, config.kinds))
+        self.conditions = nn.ModuleList(nn.Embedding(1 + n, width) for n in (2, 12, config.metres, config.kinds))
         self.role = nn.Parameter(torch.zeros(2, width))  # of the token that stands before all, on either side
         shape = (width, config.heads, config.hidden, dropout)
         self.encoder = nn.ModuleList(CausalLayer(*shape, causal=False) for _ in range(config.encoder_layers))

@@ -16,14 +16,14 @@ from models.contract.voices import SILENCE, TICKS, Sung, in_order, names_of, tic
 from models.data.items import Scores
 from models.data.pictures import Indices, Unsuitable
 from models.measure.music import beats, parallels
-from models.music.network import BEAT, BEATS, PLACE, PLACES, QUARTERS, SOUNDING, Batch
-from models.parts.keys import key_of, transposed
+from models.music.network import BEAT, BEATS, PITCHES, PLACE, PLACES, QUARTERS, SOUNDING, Batch
+from models.parts.keys import KEYS, TONICS, above_c, is_minor, key_of, transposed
 
 KNOWN = "known.json"
 PARALLELS = 0.01  # fifths and octaves a beat: music that has fewer avoids them
 FEWEST = 4  # notes of a duration, or pieces of a metre or kind, that are enough to learn it
 # How often something is said of a piece in training, so that it may be left out when one is asked for.
-SAID = (0.6, 0.9, 0.7)  # key, metre, kind
+SAID = (0.9, 0.6, 0.9, 0.7)  # mode, height, metre, kind
 NOTHING, VOICES, SPAN = 0.3, 0.6, 0.8  # what is given: nothing, some voices, all but a span of bars, an opening
 LONGEST_SPAN = 8  # bars
 Numbers = npt.NDArray[np.int64]
@@ -32,8 +32,8 @@ Numbers = npt.NDArray[np.int64]
 @dataclass
 class Known:
     """What a collection teaches before a note is learnt: its voices with the pitches that they sing, the durations in
-    ticks, the metres and kinds. By kind, "" being any: the tempo in quarters a minute, and the usual metre. `strict`:
-    hardly any two voices move in parallel fifths or octaves.
+    ticks, the metres and kinds, how many pieces there are in each of KEYS. By kind, "" being any: the tempo in quarters
+    a minute, and the usual metre. `strict`: hardly any two voices move in parallel fifths or octaves.
     """
 
     voices: list[str]
@@ -41,6 +41,7 @@ class Known:
     durations: list[int]
     metres: list[str]
     kinds: list[str]
+    keys: list[int]
     tempos: dict[str, float]
     usual: dict[str, str]
     strict: bool = False
@@ -52,10 +53,11 @@ class Known:
     def __str__(self) -> str:
         return json.dumps(asdict(self), indent=1)
 
-    def conditions(self, key: int | None, metre: str | None, kind: str | None) -> list[int]:
+    def conditions(self, key: int, metre: str | None, kind: str | None) -> list[int]:
         """0 for what is not said or not known."""
         return [
-            0 if key is None else 1 + key,
+            1 + is_minor(key),
+            1 + above_c(key) + len(TONICS) // 2,
             1 + self.metres.index(metre) if metre in self.metres else 0,
             1 + self.kinds.index(kind) if kind in self.kinds else 0,
         ]
@@ -74,6 +76,11 @@ class Known:
             made.append(note._replace(start=now, duration=max(fits)))
             now += max(fits)
         return made
+
+
+def lowered(pitch: Numbers, by: int) -> Numbers:
+    """Pitches as the network reads and writes them, in C major or A minor: `by` semitones lower; silence stays."""
+    return np.where(pitch == SILENCE, SILENCE, np.clip(pitch - by, 1, PITCHES - 1))
 
 
 def named(metre: tuple[int, int]) -> str:
@@ -186,7 +193,9 @@ def learn(read: Sequence[tuple[dict[str, object], Score]], voices: Sequence[list
     names = names or names_of(most)
     count, length = (sum(of(voices[i]) for i in chosen) for of in (parallels, beats))
     strict = most > 1 and count < PARALLELS * length
-    return Known(list(names), ranges, sorted(durations), metres, kinds, tempos, usual, strict)
+    found = Counter(key_of(note for line in voices[i] for note in line) for i in chosen)
+    keys = [found[key] for key in range(len(KEYS))]
+    return Known(list(names), ranges, sorted(durations), metres, kinds, keys, tempos, usual, strict)
 
 
 def often(values: Iterable[object]) -> list:  # type: ignore[type-arg]
@@ -217,32 +226,29 @@ def given_of(piece: Piece, random: np.random.Generator) -> npt.NDArray[np.bool_]
 
 
 def batch(pieces: Pieces, chosen: Indices, random: np.random.Generator, moved: bool = True) -> Batch:
-    """Pieces in keys at random, where they are `moved`; something of each is given. A long one is cut at bar lines."""
+    """Pieces at heights at random where they are `moved`, something of each given. A long one is cut at a bar line."""
     rows = []
     for i in chosen:
         piece = pieces.pieces[int(i)]
         low, high = pieces.room(piece)
         by = int(random.integers(low, high + 1)) if moved else 0
-        said = random.random(3) < SAID
-        key = transposed(piece.key, by) if said[0] else None
-        conditions = pieces.known.conditions(
-            key, piece.metre if said[1] else None, piece.kind if said[2] and piece.kind else None
-        )
-        rows.append((int(i), by, conditions, given_of(piece, random), window(piece, pieces.longest, random)))
+        key = transposed(piece.key, by)
+        conditions = pieces.known.conditions(key, piece.metre, piece.kind) * (random.random(len(SAID)) < SAID)
+        down = above_c(key) - by
+        rows.append((int(i), down, conditions, given_of(piece, random), window(piece, pieces.longest, random)))
     longest = max(cut.stop - cut.start for *_, cut in rows)
     voices = len(pieces.known.voices)
     shape = (len(rows), longest)
     made = {name: np.zeros(shape, np.int64) for name in ("pitch", "duration", "start")}
     slots = np.zeros((*shape, SOUNDING + voices), np.int64)
     given, real = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
-    for row, (i, by, _, is_given, cut) in enumerate(rows):
+    for row, (i, down, _, is_given, cut) in enumerate(rows):
         piece, count = pieces.pieces[i], cut.stop - cut.start
-        pitch = np.where(piece.pitch == SILENCE, SILENCE, piece.pitch + by)
-        made["pitch"][row, :count] = pitch[cut]
+        made["pitch"][row, :count] = lowered(piece.pitch[cut], down)
         made["duration"][row, :count] = piece.duration[cut]
         made["start"][row, :count] = piece.start[cut]
         own = piece.slots[cut].copy()
-        own[:, SOUNDING:] = np.where(own[:, SOUNDING:] == SILENCE, SILENCE, own[:, SOUNDING:] + by)
+        own[:, SOUNDING:] = lowered(own[:, SOUNDING:], down)
         slots[row, :count] = own
         given[row, :count], real[row, :count] = is_given[cut], True
     return Batch(
@@ -250,7 +256,7 @@ def batch(pieces: Pieces, chosen: Indices, random: np.random.Generator, moved: b
         torch.from_numpy(made["duration"]),
         slots=torch.from_numpy(slots),
         start=torch.from_numpy(made["start"]),
-        conditions=torch.tensor([conditions for _, _, conditions, _, _ in rows]),
+        conditions=torch.from_numpy(np.stack([conditions for _, _, conditions, _, _ in rows])),
         given=torch.from_numpy(given),
         real=torch.from_numpy(real),
     )

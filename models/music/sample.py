@@ -38,11 +38,6 @@ class MusicSampler:
         self.device = network.norm.weight.device
         self.memory_bytes = sum(p.numel() * p.element_size() for p in network.parameters())
         self.durations = torch.tensor(known.durations, device=self.device)
-        singable = torch.zeros(len(known.ranges), PITCHES, dtype=torch.bool, device=self.device)
-        for voice, (low, high) in enumerate(known.ranges):
-            singable[voice, low : high + 1] = True
-        singable[:, SILENCE] = True
-        self.singable = singable
 
     @torch.inference_mode()
     def sample(self, batch: list[Request], on_step: OnStep, free: bool = False) -> list[Output]:
@@ -86,7 +81,7 @@ class MusicSampler:
             return torch.tensor(rows, device=self.device, dtype=torch.int64)
 
         notes = [work.read[max(0, first - 1) :] for work in works]
-        pitch = of([[note.pitch for note in row] for row in notes])
+        pitch = of([work.lowered(note.pitch for note in row) for work, row in zip(works, notes, strict=True)])
         before = self.network.note(pitch, of([[self.id_of(note.duration) for note in row] for row in notes]))
         if first == 0:
             before = torch.cat([self.network.role[1].expand(len(works), 1, -1), before], 1)
@@ -112,10 +107,11 @@ class MusicSampler:
             [work.frame.slot(note.start, note.voice, []) for note in row]
             for work, row in zip(works, filled, strict=True)
         ]
+        pitch = [work.lowered(note.pitch for note in row) for work, row in zip(works, filled, strict=True)]
         real = torch.tensor([[i < len(row) for i in range(longest)] for row in rows], device=self.device)
         return self.network.encode(
             Batch(
-                pitch=of(lambda note: note.pitch),
+                pitch=torch.tensor(pitch, device=self.device),
                 duration=of(lambda note: self.id_of(note.duration)),
                 slots=torch.tensor(slots, device=self.device),
                 start=of(lambda note: note.start),
@@ -128,10 +124,10 @@ class MusicSampler:
     def choose(self, x: Tensor, works: list[Work], noise: Tensor, free: bool) -> None:
         """The next note of each, of (B, width)."""
         params = [work.params for work in works]
-        singable = self.singable[[work.voice for work in works]]
-        if self.known.strict and not free:
-            for i, work in enumerate(works):
-                singable[i, work.parallel()] = False
+        strict = self.known.strict and not free
+        singable = torch.zeros(len(works), PITCHES, dtype=torch.bool, device=self.device)
+        for i, work in enumerate(works):
+            singable[i, work.lowered(work.able(strict))] = True
         logits = self.network.pitch_logits(x).float().masked_fill(~singable, -torch.inf)
         pitch = nucleus(logits, params, noise[:, :PITCHES])
         room = torch.tensor([max(1, work.room) for work in works], device=self.device)
@@ -145,7 +141,7 @@ class MusicSampler:
             elif work.forced:
                 work.write(as_given(work))
             else:
-                work.write(Sung(work.start, work.voice, min(duration[i], work.room), chosen))
+                work.write(Sung(work.start, work.voice, min(duration[i], work.room), work.raised(chosen)))
 
     def sheet(self) -> Image.Image:
         """A few pieces as rolls."""

@@ -24,9 +24,10 @@ from models.contract.sampling import Request, Unfit
 from models.contract.values import Score
 from models.contract.voices import SILENCE, TICKS, Sung, notes_of, voices_of
 from models.measure.music import is_parallel
-from models.music.pieces import Frame, Known, named, numbers_of
+from models.music.network import PITCHES
+from models.music.pieces import Frame, Known, lowered, named, numbers_of
 from models.music.spec import ContinuationParams, GenerationParams, InpaintingParams
-from models.parts.keys import key_named, key_of
+from models.parts.keys import above_c, key_named, key_of
 
 MOST_GIVEN, LONGEST = 4000, 1000  # notes of what is given, and beats of the whole
 OCTAVE = 12
@@ -36,12 +37,15 @@ OCTAVE = 12
 class Work:
     """`given` are notes by voice and start, `sung` what is written. The network has read `read`: once the piece is done
     that goes on with its last note, beside others; `slots` and `starts` are of each of these and of the next.
+
+    The network knows C major and A minor only; the key of the piece lies `up` semitones above.
     """
 
     params: ComposingParams
     seed: int
     known: Known
     frame: Frame
+    up: int
     conditions: list[int]
     metre: tuple[int, int]
     tempo: float
@@ -94,7 +98,7 @@ class Work:
 
     def go_on(self) -> None:
         """To the next note."""
-        self.slots.append(self.frame.slot(self.start, self.voice, self.sounding))
+        self.slots.append(self.frame.slot(self.start, self.voice, self.lowered(self.sounding)))
         self.starts.append(self.start)
 
     def write(self, note: Sung) -> None:
@@ -106,10 +110,23 @@ class Work:
         self.read.append(note)
         self.go_on()
 
-    def parallel(self) -> list[int]:
+    def lowered(self, pitches: Iterable[int]) -> list[int]:
+        """As the network knows them."""
+        return [int(pitch) for pitch in lowered(np.array(list(pitches), np.int64), self.up)]
+
+    def raised(self, pitch: int) -> int:
+        return pitch if pitch == SILENCE else min(max(pitch + self.up, 1), PITCHES - 1)
+
+    def able(self, strict: bool) -> list[int]:
+        """Pitches that the voice that goes on can sing; `strict`: without parallel fifths and octaves."""
+        low, high = self.known.ranges[self.voice]
+        barred = self.parallel() if strict else set[int]()
+        return [SILENCE, *(pitch for pitch in range(low, high + 1) if pitch not in barred)]
+
+    def parallel(self) -> set[int]:
         """Pitches that would move in parallel fifths or octaves with another note that begins there."""
         voice, own = self.voice, self.sounding[self.voice]
-        found = []
+        found = set[int]()
         for other, begun in enumerate(self.begun):
             was, now = self.before[other], self.sounding[other]
             if other == voice or begun != self.start or SILENCE in (own, was, now):
@@ -118,7 +135,7 @@ class Work:
             for pitch in range(low, high + 1):
                 moves = ((own, was), (pitch, now)) if voice < other else ((was, own), (now, pitch))
                 if is_parallel(*moves):
-                    found.append(pitch)
+                    found.add(pitch)
         return found
 
     @property
@@ -152,13 +169,17 @@ def work_of(request: Request, known: Known) -> Work:
 
 def from_nothing(params: GenerationParams, seed: int, known: Known) -> Work:
     key = key_named(params.key)
+    if key is None:
+        keys = np.array(known.keys) / sum(known.keys)
+        key = int(np.random.default_rng(seed).choice(len(keys), p=keys))
     metre = params.metre or usual_metre(known, params.kind)
     above, below = numbers_of(metre)
     bar = 4 * TICKS * above // below
     pickup = 4 * TICKS // max(4, below) if params.upbeat else 0
     frame = Frame(bar, pickup, params.bars * bar)
     tempo = params.tempo or known.tempos.get(params.kind or "", known.tempos[""])
-    return Work(params, seed, known, frame, known.conditions(key, metre, params.kind), (above, below), tempo)
+    conditions = known.conditions(key, metre, params.kind)
+    return Work(params, seed, known, frame, above_c(key), conditions, (above, below), tempo)
 
 
 def usual_metre(known: Known, kind: str | None) -> str:
@@ -178,7 +199,7 @@ def work_from(
     key = key_of(given.values())
     tempo = params.tempo or playable(score.tempo)
     conditions = known.conditions(key, named(score.metre), None)
-    return Work(params, seed, known, frame, conditions, score.metre, tempo, given, score.title)
+    return Work(params, seed, known, frame, above_c(key), conditions, score.metre, tempo, given, score.title)
 
 
 def harmonised(params: ComposingParams, seed: int, known: Known, score: Score) -> Work:

@@ -40,9 +40,13 @@ def key_named(name: str | None) -> int | None:
     return KEYS.index(name)
 
 
+def is_minor(key: int) -> bool:
+    return key >= len(TONICS)
+
+
 def above_c(key: int) -> int:
     """By how many semitones a key lies above C major or A minor, from -6 to 5."""
-    return (key - (9 if key >= len(TONICS) else 0) + 6) % len(TONICS) - 6
+    return (key - (9 if is_minor(key) else 0) + 6) % len(TONICS) - 6
 
 
 def transposed(key: int, semitones: int) -> int:

@@ -25,7 +25,7 @@ from models.measure.effort import Effort
 from models.measure.evaluation import measure
 from models.measure.music import Runs, histograms, overlap, parallels, steps_of
 from models.music import evaluate
-from models.music.network import SOUNDING, ReadingLayer
+from models.music.network import PITCHES, SOUNDING, ReadingLayer
 from models.music.pieces import Pieces, batch, given_of
 from models.music.sample import MusicSampler, load
 from models.music.spec import (
@@ -127,6 +127,19 @@ def pieces(count: int = 6, longest: int = 96) -> Pieces:
     return Pieces(Scores(Path(), items, {}), known(), longest)
 
 
+def test_a_piece_is_learnt_in_one_key_whichever_it_stands_in() -> None:
+    score = chorale()
+    higher = replace(score, notes=[replace(note, pitch=note.pitch + 3) for note in score.notes])
+    found = Pieces(Scores(Path(), [{**item_of(each), "split": "train"} for each in (score, higher)], {}), known(), 500)
+    drawn = batch(found, np.arange(2), np.random.default_rng(3), moved=False)
+    apart = set((drawn.pitch[0] - drawn.pitch[1]).tolist()) - {0}
+    assert apart <= {12} or apart <= {-12}, "the same notes, or all of them an octave from there"
+    piece = found.pieces[0]
+    durations = [known().durations[i] for i in drawn.duration[0].tolist()]
+    columns = zip(piece.start.tolist(), piece.voice.tolist(), durations, drawn.pitch[0].tolist(), strict=True)
+    assert KEYS[key_of(Sung(*column) for column in columns)] in ("C major", "A minor")
+
+
 def test_nothing_to_come_is_seen_and_what_is_given_is() -> None:
     network, found = sampler().network, pieces()
     drawn = batch(found, np.arange(4), np.random.default_rng(1), moved=False)
@@ -183,17 +196,22 @@ def test_a_layer_reads_as_the_plain_formula_says() -> None:
 def test_what_is_written_costs_what_teacher_forcing_says() -> None:
     """The sampler's path with its cache and the trainer's give the same choices: here of the most likely notes."""
     found, network = sampler(), sampler().network
-    greedy = GenerationParams(bars=2, temperature=0.1, top_p=0.05)
+    greedy = GenerationParams(bars=4, key="A major", metre="4/4", temperature=0.1, top_p=0.05)
     score, _ = made("music-generation", greedy)
     item = {"split": "train", "notes": [(n.start, n.duration, n.pitch, n.part) for n in score.notes], "metre": (4, 4)}
     one = Pieces(Scores(Path(), [item], {}), known(), 500)
     sung = one.pieces[0]
+    sung.key, up = KEYS.index("A major"), -3
     drawn = batch(one, np.zeros(1, np.int64), np.random.default_rng(0), moved=False)
     drawn.given[:] = False
-    drawn.conditions = torch.tensor([found.known.conditions(None, "4/4", None)])
+    drawn.conditions = torch.tensor([found.known.conditions(sung.key, "4/4", None)])
+    singable = torch.zeros(4, PITCHES, dtype=torch.bool)
+    for voice, (low, high) in enumerate(found.known.ranges):
+        singable[voice, low - up : high - up + 1] = True
+    singable[:, SILENCE] = True
     with torch.no_grad():
         logits = network.pitch_logits(network(drawn))[0]
-    likeliest = logits.masked_fill(~found.singable[sung.voice], -torch.inf).argmax(-1)
+    likeliest = logits.masked_fill(~singable[sung.voice], -torch.inf).argmax(-1)
     seen = SMALL["length"]  # from there on the sampler reads on from the middle of what it sees
     assert len(sung.pitch) > seen / 2 and torch.equal(likeliest[:seen], drawn.pitch[0, :seen])
 

@@ -24,7 +24,7 @@ DURATIONS = [6, 12, 24, 36, 48]
 def known(voices: int = 4) -> Known:
     ranges = [(60, 79), (55, 74), (48, 67), (40, 60)][:voices]
     tempos, usual = {"": 90.0, "reel": 200.0}, {"": "4/4", "reel": "2/2"}
-    return Known(CHOIR[:voices], ranges, DURATIONS, ["4/4", "2/2"], ["reel"], tempos, usual)
+    return Known(CHOIR[:voices], ranges, DURATIONS, ["4/4", "2/2"], ["reel"], [1] * len(KEYS), tempos, usual)
 
 
 def network(voices: int = 4, **shape: int) -> MusicTransformer:
