@@ -10,10 +10,13 @@ from fastapi.responses import StreamingResponse
 from app.checkpoints import service
 from app.checkpoints.schemas import CardList, CardOut, ModelList, ModelOut
 from app.errors import NotFound
+from app.media import midi
+from app.media.listening import Listening, listening
 from app.users.deps import Admin, User
 from app.web.responses import attachment
 from app.web.routing import Router
 from models.contract.card import LONGEST_NAME, NAME
+from models.contract.samples import PICTURE
 
 router = Router(prefix="/models", tags=["models"])
 checkpoints_router = Router(prefix="/checkpoints", tags=["checkpoints"])
@@ -37,10 +40,30 @@ def get_model(user: User, name: Name) -> ModelOut:
     responses={200: {"content": {"image/png": {}}}},
 )
 def get_samples(user: User, name: Name) -> Response:
-    path = service.checkpoint_of(name).folder / "samples.png"
-    if not service.is_plain(path):
+    found = service.checkpoint_of(name)
+    if not found.has_sheet:
         raise NotFound("This model has no contact sheet")
-    return Response(path.read_bytes(), media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+    picture = found.file_of_samples(PICTURE).read_bytes()
+    return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+
+@router.get("/{name}/samples/notes", summary="Pieces that the model has made, to be played")
+def get_pieces(user: User, name: Name) -> list[Listening]:
+    return [listening(score) for score in service.checkpoint_of(name).pieces]
+
+
+@router.get(
+    "/{name}/samples/{number}/midi",
+    summary="One of these pieces as a file",
+    response_class=Response,
+    responses={200: {"content": {"audio/midi": {}}}},
+)
+def get_piece(user: User, name: Name, number: Annotated[int, Path(ge=1)]) -> Response:
+    pieces = service.checkpoint_of(name).pieces
+    if number > len(pieces):
+        raise NotFound("This model has {count} pieces", count=len(pieces))
+    file = midi.write(pieces[number - 1])
+    return Response(file, media_type="audio/midi", headers=attachment(f"{name}-{number}.mid"))
 
 
 # --- checkpoints ----------------------------------------------------------------------------------------------------

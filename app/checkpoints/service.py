@@ -22,13 +22,15 @@ from zipstream import ZipStream
 from app.errors import Conflict, Invalid, NotFound
 from app.settings import ROOT, get_settings
 from app.zips import Limits, blocks_of, open_archive
-from models.contract.card import SAMPLES, SAMPLES_OF_TEXTS, ZOO, CheckpointError, read_card
+from models.contract.card import ZOO, CheckpointError, read_card
 from models.contract.family import Family
 from models.contract.files import WRITING
 from models.contract.message import Message
 from models.contract.publication import PLAIN, publish
 from models.contract.registry import families
+from models.contract.samples import PICTURE, PIECES, SAMPLES, TEXT, is_plain, read_pieces
 from models.contract.tasks import Task
+from models.contract.values import Score
 
 MAX_FILES, MAX_BYTES = 20, 8 * 2**30  # of an imported checkpoint
 PROOF_SECONDS = 300
@@ -70,7 +72,7 @@ class Checkpoint:
     @property
     def excerpt(self) -> str:
         """The beginning of what it writes; empty where it makes pictures."""
-        path = self.folder / SAMPLES_OF_TEXTS
+        path = self.file_of_samples(TEXT)
         if not is_plain(path):
             return ""
         with path.open("rb") as samples:
@@ -79,7 +81,23 @@ class Checkpoint:
     @property
     def has_sheet(self) -> bool:
         """Whether a picture shows what it makes."""
-        return is_plain(self.folder / SAMPLES)
+        return is_plain(self.file_of_samples(PICTURE))
+
+    @property
+    def has_pieces(self) -> bool:
+        """Whether they may be heard."""
+        return is_plain(self.file_of_samples(PIECES))
+
+    @property
+    def pieces(self) -> list[Score]:
+        """Raises NotFound."""
+        if self.has_pieces:
+            with suppress(OSError, ValueError):
+                return read_pieces(self.file_of_samples(PIECES))
+        raise NotFound("This model has no pieces to listen to")
+
+    def file_of_samples(self, suffix: str) -> Path:
+        return self.folder / f"{SAMPLES}{suffix}"
 
     @property
     def seconds_in_all(self) -> float:
@@ -131,11 +149,6 @@ def found() -> Iterator[tuple[Path, dict[str, Any]]]:
             if card and folder.name not in names and not folder.name.startswith("."):
                 names.add(folder.name)
                 yield folder, card
-
-
-def is_plain(path: Path) -> bool:
-    """A file itself: a link in the data folder may lead anywhere, and is not followed."""
-    return path.is_file() and not path.is_symlink()
 
 
 def cards() -> dict[str, dict[str, Any]]:
@@ -241,7 +254,7 @@ def archive(name: str) -> Iterator[bytes]:
         if not is_plain(folder / file):
             raise NotFound("The file {file} of {name} is missing: it cannot be exported", file=file, name=name)
     zipped = ZipStream(sized=False)
-    for file in dict.fromkeys([*files, SAMPLES, SAMPLES_OF_TEXTS]):
+    for file in dict.fromkeys([*files, *(f"{SAMPLES}{suffix}" for suffix in (PICTURE, TEXT, PIECES))]):
         if is_plain(folder / file):
             zipped.add_path(folder / file, file)
     return iter(zipped)

@@ -20,7 +20,6 @@ from app.generations import restoring
 from app.generations import service as generations
 from app.media import of_type
 from app.media.listening import Listening, listening
-from app.media.sound import can_play
 from app.settings import get_settings
 from app.users.deps import User
 from app.web.paging import Cursor, decode, encode
@@ -99,7 +98,6 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
             "work": found,
             "text": text,
             "music": music,
-            "can_play": can_play(),
             "before": before,
             "after": after,
             "query": listed.query,

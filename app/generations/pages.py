@@ -17,7 +17,6 @@ from app.generations.schemas import LONGEST_REQUEST, MOST_INPUTS, GenerationIn, 
 from app.generations.tables import GENERATION
 from app.i18n import language_of, translate
 from app.jobs import pauses
-from app.media.sound import can_play
 from app.security import Principal
 from app.users.deps import User
 from app.validation import Uuid, entered
@@ -85,7 +84,6 @@ def create(
             "sizes": sizes,
             "painted": next((each for each in wanted.inputs if each.painted), None) if wanted else None,
             "mask": next((each for each in wanted.inputs if each.over), None) if wanted else None,
-            "can_play": can_play(),
             "bars": {field.bar: f"field-{field.name}" for field in made if field.bar},
             "sides": {field.side: f"field-{field.name}" for field in made if field.side},
             "differences": filled.differences if filled else [],

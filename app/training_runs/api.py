@@ -19,6 +19,8 @@ from app.errors import NotFound
 from app.i18n import language_of, translate
 from app.jobs.following import Listening
 from app.jobs.queue import ring
+from app.media.listening import Listening as Played
+from app.media.listening import listening
 from app.training_runs import planning, service
 from app.training_runs.estimates import estimate
 from app.training_runs.schemas import (
@@ -200,6 +202,13 @@ def get_sample(run: Existing, step: Annotated[int, Path(ge=0)]) -> FileResponse:
         raise NotFound("There is no sheet of this step")
     media_type = "text/plain" if found.suffix == ".txt" else "image/png"
     return FileResponse(found, media_type=media_type, headers={"Cache-Control": "private, no-cache"})
+
+
+@router.get("/{run_id}/samples/{step}/notes", summary="The pieces of a step's sheet, to be played")
+def get_pieces(run: Existing, step: Annotated[int, Path(ge=0)]) -> list[Played]:
+    if not (pieces := service.folder(run.id).pieces(step)):
+        raise NotFound("There are no pieces of this step")
+    return [listening(score) for score in pieces]
 
 
 @router.get("/{run_id}/log", summary="The end of the log", response_class=PlainTextResponse)

@@ -25,7 +25,7 @@ from app.web.parameters import Id, OptionalId, Text
 from app.web.routing import Router
 from app.web.templating import render
 from models.contract.registry import families
-from models.contract.values import PICTURES, TEXTS
+from models.contract.values import PICTURES
 
 router = Router(prefix="/train")
 SHOWN = 24
@@ -130,7 +130,7 @@ def show(request: Request, admin: Admin, run_id: Id, other: OptionalId = None) -
         "caution": caution(described, family, card.get("figures", {})),
         "family": family.title if family else run.family,
         "draws": bool(family and family.tasks),
-        "texts": bool(family and family.learns == TEXTS),
+        "learns": family.learns if family else "",
         "sheet": family.sheet if family else "",
         "preparation": fields(family.preparation) if family else [],
         "facts": facts,

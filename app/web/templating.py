@@ -1,7 +1,8 @@
 """Renders Jinja pages with the context that every template may rely on.
 
 Context: `user` (Principal or None), `language`, `languages`, `_` (translate), `nonce`, `path`, `here` (path and
-query), `version`, `base` (the path that the studio is under), `asset` (address of a static file).
+query), `version`, `base` (the path that the studio is under), `asset` (address of a static file), `can_play` (whether
+music can be heard).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from starlette.responses import HTMLResponse
 
 from app.database import now
 from app.i18n import LANGUAGES, language_of, translate, translations
+from app.media.sound import can_play
 from app.settings import ROOT
 from app.version import VERSION
 
@@ -92,6 +94,7 @@ def render(request: Request, name: str, context: dict[str, Any] | None = None, s
         "version": VERSION,
         "base": (base := getattr(request.state, "base", "")),
         "asset": partial(asset, base),
+        "can_play": can_play,
         "request_id": getattr(request.state, "id", ""),
         **(context or {}),
     }

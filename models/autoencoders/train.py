@@ -95,7 +95,7 @@ def train(params: FSQTraining | KLTraining, data: Collection, run: Run) -> None:
             run.report_metric(done, -figure)
         pairs = torch.stack([held_out[:32], rebuilt[:32]], 1).flatten(0, 1)
         if run.is_first:
-            run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)))
+            run.folder.keep_samples(done, Image.fromarray(contact_sheet(to_pixels(pairs).cpu(), 16)))
 
     done = fit(run, step, parts, measure if len(held_out) else None, log_every=100)
     result = run.result(done, ema.average)

@@ -13,7 +13,6 @@ from models.contract.message import MessageError
 
 FORMAT, OLDEST = 2, 1
 WEIGHTS = "model.safetensors"
-SAMPLES, SAMPLES_OF_TEXTS = "samples.png", "samples.txt"  # to look at, or to read
 AUTOENCODER = "autoencoder"  # a role
 NAME, LONGEST_NAME = "^[a-z0-9]+(-[a-z0-9]+)*$", 60  # of checkpoints, families and tasks
 MAX_CARD = 1 << 20  # bytes

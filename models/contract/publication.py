@@ -11,15 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from models.contract.card import LONGEST_NAME, NAME, SAMPLES, SAMPLES_OF_TEXTS, WEIGHTS, ZOO, CheckpointError, read_card
+from models.contract.card import LONGEST_NAME, NAME, WEIGHTS, ZOO, CheckpointError, read_card
 from models.contract.files import whole_folder
 from models.contract.registry import families
 from models.contract.safetensors_header import check_header
+from models.contract.samples import SAMPLES, whole_samples
 
-LONGEST_READ = 1 << 20  # bytes of a text that shows what a model writes
-BROKEN = (SyntaxError, ValueError, OSError, Image.DecompressionBombError)  # what Pillow raises for bad pictures
 PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
@@ -52,8 +49,8 @@ def publish(
     with whole_folder(target) as temporary:
         for file in card["files"]:
             copy(folder, temporary, file)
-        if (sheet := contact_sheet(folder)) is not None:
-            shutil.copyfile(sheet, temporary / (SAMPLES_OF_TEXTS if sheet.suffix == ".txt" else SAMPLES))
+        for file in samples_of(folder):
+            shutil.copyfile(file, temporary / f"{SAMPLES}{file.suffix}")
         text = json.dumps({**card, **(words or {})}, ensure_ascii=False, indent=1)
         (temporary / "card.json").write_text(text + "\n", "utf-8")
         check_weights(temporary / WEIGHTS, card["files"][WEIGHTS])
@@ -87,17 +84,10 @@ def copy(folder: Path, into: Path, name: str) -> None:
     shutil.copyfile(source, into / name)
 
 
-def contact_sheet(folder: Path) -> Path | None:
-    """The checkpoint's own, or the last samples of the run that it lies in: a picture, or a text."""
-    of_run = sorted((folder.parent / "samples").glob("*"), reverse=True)
-    for path in [folder / SAMPLES, folder / SAMPLES_OF_TEXTS, *of_run]:
-        if not path.is_file() or path.is_symlink():
-            continue
-        with suppress(*BROKEN):
-            if path.suffix == ".txt":
-                path.read_bytes()[:LONGEST_READ].decode("utf-8")
-                return path
-            with Image.open(path, formats=["PNG"]) as sheet:
-                sheet.verify()
-                return path
-    return None
+def samples_of(folder: Path) -> list[Path]:
+    """Files that show what the checkpoint makes: its own, or the last samples of the run that it lies in."""
+    of_run = {path.with_suffix("") for path in (folder.parent / "samples").glob("*")}
+    for path in [folder / SAMPLES, *sorted(of_run, reverse=True)]:
+        if files := whole_samples(path):
+            return files
+    return []

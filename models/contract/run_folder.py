@@ -7,12 +7,11 @@ import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from models.contract.files import write_atomically
-
-if TYPE_CHECKING:
-    from PIL import Image
+from models.contract.samples import PICTURE, PIECES, TEXT, Samples, read_pieces, write_samples
+from models.contract.values import Score
 
 OUT_OF_MEMORY = "out of memory"  # a phase: the run is to start anew with smaller pieces
 TAIL = 1 << 16  # bytes of the log that are shown at most
@@ -52,15 +51,8 @@ class RunFolder:
         with self.metrics.open("a", encoding="utf-8") as lines:
             lines.write(json.dumps(line) + "\n")
 
-    def keep_sheet(self, step: int, picture: Image.Image) -> None:
-        """Keep the samples of a step; a reader sees the whole picture or none."""
-        temporary = self.samples / f".writing-{step}"
-        picture.save(temporary, "PNG")
-        os.replace(temporary, self.samples / f"{step:08d}.png")
-
-    def keep_text(self, step: int, text: str) -> None:
-        """The same of texts."""
-        write_atomically(self.samples / f"{step:08d}.txt", text.encode())
+    def keep_samples(self, step: int, samples: Samples) -> None:
+        write_samples(self.samples / f"{step:08d}", samples)
 
     def watch(self, prompts: list[str]) -> None:
         """Keep what the pictures of a sheet are of."""
@@ -103,12 +95,19 @@ class RunFolder:
     def sheets(self) -> list[tuple[int, Path]]:
         """(step, file) of the sample sheets, pictures or texts, by step."""
         found = self.samples.iterdir() if self.samples.is_dir() else []
-        named = (path for path in found if path.suffix in (".png", ".txt") and not path.is_symlink())
+        named = (path for path in found if path.suffix in (PICTURE, TEXT) and not path.is_symlink())
         return sorted((int(path.stem), path) for path in named if path.stem.isdigit())
 
     def covers(self) -> list[int]:
         """Steps of which there is a picture."""
-        return [step for step, path in self.sheets() if path.suffix == ".png"]
+        return [step for step, path in self.sheets() if path.suffix == PICTURE]
+
+    def pieces(self, step: int) -> list[Score]:
+        """What the sheet of a step shows the rolls of; none where it is of something else."""
+        try:
+            return read_pieces(self.samples / f"{step:08d}{PIECES}")
+        except (OSError, ValueError):
+            return []
 
     def watched(self) -> list[str]:
         """Prompts of the pictures of a sheet; none where they are from chance, or are not kept."""

@@ -230,7 +230,7 @@ class Watched:
         ).clamp(-1, 1)
         if self.run.is_first:
             sheet = contact_sheet(to_pixels(drawn[:SHOWN]).cpu(), COLUMNS)
-            self.run.folder.keep_sheet(done, Image.fromarray(sheet))
+            self.run.folder.keep_samples(done, Image.fromarray(sheet))
         if self.real is not None:
             distance = kernel_distance(self.features(drawn), self.real)
             self.run.log.write(done, held_out_kernel_distance=distance)

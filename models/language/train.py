@@ -76,7 +76,7 @@ def train(params: LanguageTraining, data: Texts, run: Run) -> None:
         if found:
             run.report_metric(done, sum(found.values()) / len(found))
         if run.is_first:
-            run.folder.keep_text(done, LanguageSampler(ema.average, tokenizer, params.kind).sheet())
+            run.folder.keep_samples(done, LanguageSampler(ema.average, tokenizer, params.kind).sheet())
 
     done = fit(run, step, parts, measure)
     result = run.result(done, ema.average)

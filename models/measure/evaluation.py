@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import io
 import json
 import math
 import os
@@ -17,20 +16,20 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 
 from models.checkpoint import ZOO, CheckpointError, find, read_card
-from models.contract.card import SAMPLES, SAMPLES_OF_TEXTS
 from models.contract.files import write_atomically
 from models.contract.registry import families
+from models.contract.samples import SAMPLES, write_samples
 from models.data.prepared import Prepared, open_prepared
 from models.measure.effort import TOO_FEW, effort_for
 
 
 def measure(folder: Path, data: Prepared, published: Path = ZOO, seconds: float = math.inf) -> dict[str, Any]:
-    """Put figures and a contact sheet, a picture or a text, into a checkpoint's folder; returns the figures, {} where
-    none are defined.
+    """Put figures and samples into a checkpoint's folder; returns the figures, {} where none are defined.
 
     `published` is where the checkpoints that it builds on are looked for. In `seconds` fewer works are measured, and of
     too few there are no figures, which the card then says. Raises CheckpointError, ImportError when the packages of the
@@ -42,12 +41,7 @@ def measure(folder: Path, data: Prepared, published: Path = ZOO, seconds: float 
         return {}
     effort = effort_for(data, seconds)
     figures, sheet = importlib.import_module(module).evaluate(folder, data, published, effort)
-    if isinstance(sheet, str):
-        write_atomically(folder / SAMPLES_OF_TEXTS, sheet.encode(), 0o644)
-    else:
-        buffer = io.BytesIO()
-        Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
-        write_atomically(folder / SAMPLES, buffer.getvalue(), 0o644)
+    write_samples(folder / SAMPLES, Image.fromarray(sheet) if isinstance(sheet, np.ndarray) else sheet, 0o644)
     text = json.dumps(
         {
             **{key: card[key] for key in card if key != "not_measured"},

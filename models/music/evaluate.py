@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 
 from models.contract.composing import GENERATION, HARMONIZATION, MELODY
@@ -24,10 +22,8 @@ from models.parts.keys import KEYS, key_of
 WRITTEN, BARS = 32, 12  # pieces, and how long
 
 
-def evaluate(
-    folder: Path, data: Scores, published: Path, effort: Effort
-) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
-    """(figures, pieces as rolls)."""
+def evaluate(folder: Path, data: Scores, published: Path, effort: Effort) -> tuple[dict[str, Any], list[Score]]:
+    """(figures, pieces)."""
     sampler = load(folder, torch.device("cpu"))
     pieces = Pieces(data, sampler.known, sampler.network.config.length)
     figures: dict[str, Any] = {}
@@ -44,7 +40,7 @@ def evaluate(
     figures["real"] = said_of(real[1::2], real[::2], learnt)
     if len(sampler.known.voices) > 1 and real:
         figures["harmonised"] = said_of(of_scores(harmonise(sampler, data, pieces)), real, learnt)
-    return figures if effort.is_worth_it else {}, np.asarray(sampler.sheet())
+    return figures if effort.is_worth_it else {}, sampler.samples()
 
 
 def compose(sampler: MusicSampler, count: int, free: bool = False) -> list[Score]:

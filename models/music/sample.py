@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from models.checkpoint import loaded, read_text
 from models.contract.composing import GENERATION
-from models.contract.piano_roll import roll_sheet
 from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request
 from models.contract.values import Score
 from models.contract.voices import SILENCE, TICKS, Sung
@@ -143,12 +141,12 @@ class MusicSampler:
             else:
                 work.write(Sung(work.start, work.voice, min(duration[i], work.room), work.raised(chosen)))
 
-    def sheet(self) -> Image.Image:
-        """A few pieces as rolls."""
+    def samples(self) -> list[Score]:
+        """A few pieces."""
         kinds = (self.known.kinds or [None]) * SHEET  # type: ignore[list-item]
         asked = [Request(GENERATION, GenerationParams(kind=kinds[i], bars=8), i) for i in range(SHEET)]
         made = self.sample(asked, lambda step, total, previews: None)
-        return roll_sheet([output.value for output in made if isinstance(output.value, Score)])
+        return [output.value for output in made if isinstance(output.value, Score)]
 
 
 def as_given(work: Work) -> Sung:

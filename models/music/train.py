@@ -62,7 +62,7 @@ def train(params: MusicTraining, data: Scores, run: Run) -> None:
         if found:
             run.report_metric(done, sum(found.values()) / len(found))
         if run.is_first:
-            run.folder.keep_sheet(done, MusicSampler(ema.average, pieces.known).sheet())
+            run.folder.keep_samples(done, MusicSampler(ema.average, pieces.known).samples())
 
     done = fit(run, step, parts, measure)
     result = run.result(done, ema.average)

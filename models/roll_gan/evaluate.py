@@ -24,10 +24,8 @@ from models.roll_gan.sample import RollGANSampler, load
 WRITTEN = 128  # pieces
 
 
-def evaluate(
-    folder: Path, data: Scores, published: Path, effort: Effort
-) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
-    """(figures, pieces as rolls)."""
+def evaluate(folder: Path, data: Scores, published: Path, effort: Effort) -> tuple[dict[str, Any], list[Score]]:
+    """(figures, pieces)."""
     sampler = load(folder, torch.device("cpu"))
     rolls = Rolls(data, sampler.bars, len(sampler.parts))
     held_out = rolls.indices(*data.held_out or ["train"])
@@ -41,7 +39,7 @@ def evaluate(
     ours, theirs, known = unit(made), unit(real), unit(train)
     figures["composed"] |= {**coverage(ours, theirs), "nearest_training": apart(ours, known)}
     figures["real"] |= {**coverage(theirs[1::2], theirs[::2]), "nearest_training": apart(theirs, known)}
-    return figures if effort.is_worth_it else {}, np.asarray(sampler.sheet())
+    return figures if effort.is_worth_it else {}, sampler.samples()
 
 
 def compose(sampler: RollGANSampler, count: int) -> list[Score]:

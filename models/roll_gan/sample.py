@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from models.checkpoint import loaded
-from models.contract.piano_roll import roll_sheet
 from models.contract.sampling import OnStep, Request, padded
+from models.contract.values import Score
 from models.parts.latent_rolls import LatentRolls
 from models.parts.noise import gaussian
 from models.parts.rolls import Roll, score_of
@@ -41,10 +40,10 @@ class RollGANSampler(LatentRolls):
         return list(rolls)
 
     @torch.inference_mode()
-    def sheet(self) -> Image.Image:
+    def samples(self) -> list[Score]:
         latents = torch.stack([gaussian(seed, (self.width,)) for seed in range(SHEET)]).to(self.device)
         rolls = self.write([], latents, lambda *_: None, [])
-        return roll_sheet([score_of(roll, 0, self.tempo, self.parts) for roll in rolls])
+        return [score_of(roll, 0, self.tempo, self.parts) for roll in rolls]
 
 
 def load(folder: Path, device: torch.device, published: Path | None = None) -> RollGANSampler:

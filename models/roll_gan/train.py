@@ -127,7 +127,7 @@ class Watched:
     def measure(self, done: int, network: RollGenerator) -> None:
         sampler = RollGANSampler(network, self.rolls.parts, self.rolls.tempo)
         if self.run.is_first:
-            self.run.folder.keep_sheet(done, sampler.sheet())
+            self.run.folder.keep_samples(done, sampler.samples())
         if not self.real:
             return
         random = torch.Generator().manual_seed(self.run.seed)

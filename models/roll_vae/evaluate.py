@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from models.contract.composing import GENERATION, RollGenerationParams
@@ -24,10 +23,8 @@ from models.roll_vae.train import SHOWN, held_out_bound
 WRITTEN = 32  # pieces
 
 
-def evaluate(
-    folder: Path, data: Scores, published: Path, effort: Effort
-) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
-    """(figures, held-out pieces and below each what comes of it)."""
+def evaluate(folder: Path, data: Scores, published: Path, effort: Effort) -> tuple[dict[str, Any], list[Score]]:
+    """(figures, held-out pieces and after each what comes of it)."""
     sampler = load(folder, torch.device("cpu"))
     rolls = Rolls(data, sampler.network.config.bars, sampler.network.config.voices)
     windows = torch.from_numpy(np.stack(rolls.windows))
@@ -42,8 +39,8 @@ def evaluate(
     made = of_scores(compose(sampler, effort.most(WRITTEN, lambda count: compose(sampler, count))))
     figures["composed"] = said_of(made, real, learnt)
     figures["real"] = said_of(real[1::2], real[::2], learnt)
-    sheet = np.asarray(sampler.sheet([rolls.windows[int(i)] for i in spread(held_out, SHOWN)]))
-    return figures if effort.is_worth_it else {}, sheet
+    samples = sampler.samples([rolls.windows[int(i)] for i in spread(held_out, SHOWN)])
+    return figures if effort.is_worth_it else {}, samples
 
 
 def compose(sampler: RollSampler, count: int) -> list[Score]:

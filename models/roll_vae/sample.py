@@ -7,13 +7,12 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from models.checkpoint import loaded
 from models.contract.composing import GENERATION, RollGenerationParams
-from models.contract.piano_roll import roll_sheet
 from models.contract.sampling import OnStep, Previews, Request
+from models.contract.values import Score
 from models.parts.latent_rolls import LatentRolls
 from models.parts.noise import gumbel
 from models.parts.nucleus import nucleus
@@ -65,13 +64,13 @@ class RollSampler(LatentRolls):
         return [score_of(roll, up, self.tempo, self.parts) for roll, up in zip(rolls, ups, strict=True)]
 
     @torch.inference_mode()
-    def sheet(self, rolls: list[Roll]) -> Image.Image:
-        """These pieces, and below each what comes of it."""
+    def samples(self, rolls: list[Roll]) -> list[Score]:
+        """These pieces, and after each what comes of it."""
         latents = torch.stack([self.heard(roll) for roll in rolls]).to(self.device)
         asked = [Request(GENERATION, RollGenerationParams(temperature=0.5), seed) for seed in range(len(rolls))]
         again = self.write(asked, latents, lambda *_: None, [0] * len(rolls))
         pairs = [each for pair in zip(rolls, again, strict=True) for each in pair]
-        return roll_sheet([score_of(roll, 0, self.tempo, self.parts) for roll in pairs])
+        return [score_of(roll, 0, self.tempo, self.parts) for roll in pairs]
 
 
 def load(folder: Path, device: torch.device, published: Path | None = None) -> RollSampler:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from models.autoencoders.likelihood import beta_at, divergence, reparameterize, with_free_bits
 from models.checkpoint import write_model
+from models.contract.values import Score
 from models.data.items import Scores
 from models.data.pictures import EpochOrder, Indices, Unsuitable, spread
 from models.parts.rolls import Rolls
@@ -95,7 +95,7 @@ def train(params: RollTraining, data: Scores, run: Run) -> None:
         if found:
             run.report_metric(done, sum(found.values()) / len(found))
         if run.is_first:
-            run.folder.keep_sheet(done, sheet(ema.average, rolls, data.held_out))
+            run.folder.keep_samples(done, samples(ema.average, rolls, data.held_out))
 
     done = fit(run, step, parts, measure)
     result = run.result(done, ema.average)
@@ -134,9 +134,9 @@ def fit_prior(network: RollVAE, windows: Tensor) -> None:
     network.prior_factor.copy_(torch.linalg.cholesky(covariance))
 
 
-def sheet(network: RollVAE, rolls: Rolls, held_out: list[str]) -> Image.Image:
-    """Held-out pieces, and below each what the model makes of it."""
+def samples(network: RollVAE, rolls: Rolls, held_out: list[str]) -> list[Score]:
+    """Held-out pieces, and after each what the model makes of it."""
     sampler = RollSampler(network, rolls.parts, rolls.tempo)
     indices = rolls.indices(*held_out)
     chosen = indices if len(indices) else rolls.indices("train")
-    return sampler.sheet([rolls.windows[int(i)] for i in spread(chosen, SHOWN)])
+    return sampler.samples([rolls.windows[int(i)] for i in spread(chosen, SHOWN)])

@@ -26,4 +26,4 @@ def measure_splits(
     if found:
         run.report_metric(done, sum(found.values()) / len(found))
     if run.is_first:
-        run.folder.keep_sheet(done, sheet())
+        run.folder.keep_samples(done, sheet())

@@ -93,7 +93,7 @@ def train(params: UpscalingTraining, data: Collection, run: Run) -> None:
         if not params.is_sharpened:
             run.report_metric(done, -figure)
         if run.is_first:
-            run.folder.keep_sheet(done, Image.fromarray(sheet(small[:SHOWN], made[:SHOWN], large[:SHOWN])))
+            run.folder.keep_samples(done, Image.fromarray(sheet(small[:SHOWN], made[:SHOWN], large[:SHOWN])))
 
     done = fit(run, step, parts, measure if len(large) else None, log_every=100)
     result = run.result(done, ema.average)

@@ -193,7 +193,7 @@ def measure(network: VAE, held_out: Tensor, batch: int, done: int, run: Run) -> 
     if run.is_first:
         pairs = torch.stack([held_out[:SHOWN], pictures[:SHOWN]], 1).flatten(0, 1)
         shown = torch.cat([pairs, network.decoder(spread_as(torch.cat(means), step_generator(run.seed, 1)))])
-        run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(shown).cpu(), COLUMNS)))
+        run.folder.keep_samples(done, Image.fromarray(contact_sheet(to_pixels(shown).cpu(), COLUMNS)))
 
 
 def spread_as(latents: Tensor, random: torch.Generator) -> Tensor:

@@ -64,7 +64,7 @@ def train(params: VerseTraining, data: Texts, run: Run) -> None:
         if found:
             run.report_metric(done, sum(found.values()) / len(found))
         if run.is_first:
-            run.folder.keep_text(done, VerseSampler(ema.average, poems.vocabulary, poems.tables).sheet())
+            run.folder.keep_samples(done, VerseSampler(ema.average, poems.vocabulary, poems.tables).sheet())
 
     done = fit(run, step, parts, measure)
     result = run.result(done, ema.average)

@@ -2,6 +2,7 @@
 import { base } from "./base.js";
 import { call, told } from "./api.js";
 import { Charts, Curves } from "./curves.js";
+import { Pieces } from "./player/pieces.js";
 
 const page = document.getElementById("run");
 const id = page.dataset.run;
@@ -139,9 +140,10 @@ function cutSheet() {
   });
 }
 
-// A sheet of texts is read, not looked at.
-const place = document.getElementById("samples");
+// Texts are read and music is heard, not looked at.
+const { learns } = document.getElementById("samples").dataset;
 const text = document.getElementById("sheet-text");
+const pieces = document.getElementById("pieces") && new Pieces(document.getElementById("pieces"));
 
 async function showText(address) {
   [text.hidden, sheet.hidden] = [false, true];
@@ -153,10 +155,11 @@ function showSheet() {
   const step = steps[timeline.value];
   if (step === undefined) return;
   const address = `${base}/api/v1/training-runs/${id}/samples/${step}`;
-  if (place.dataset.texts !== undefined) showText(address);
+  if (learns === "texts") showText(address);
   else sheet.src = address;
-  if (watched.children.length) cutSheet();
-  else if (place.dataset.texts === undefined) showPrompts();
+  if (pieces) pieces.show(`${address}/notes`).then((found) => (sheet.hidden = found));
+  else if (watched.children.length) cutSheet();
+  else if (learns !== "texts") showPrompts();
   document.getElementById("sheet-step").textContent = `${words.at} ${new Intl.NumberFormat(language).format(step)}`;
   timeline.setAttribute("aria-valuetext", `${words.at} ${step}`);
 }

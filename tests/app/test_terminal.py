@@ -25,7 +25,7 @@ for step in run.budget.steps_from(done):
     run.log.write(step + 1, loss=4.0 / (step + 1), held_out_loss_pair=1.0 * (step + 1))
     run.beat("training")
     time.sleep(0.7)
-run.folder.keep_sheet(3, Image.new("RGB", (8, 8), "red"))
+run.folder.keep_samples(3, Image.new("RGB", (8, 8), "red"))
 sys.exit(130)
 """
 
@@ -33,7 +33,7 @@ sys.exit(130)
 def test_a_run_is_shown_and_exported_as_event_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = RunFolder(tmp_path / "run")
     folder.samples.mkdir(parents=True)
-    folder.keep_sheet(0, Image.new("RGB", (8, 8)))
+    folder.keep_samples(0, Image.new("RGB", (8, 8)))
     command = [sys.executable, "-c", RUN, str(folder.path)]
     assert follow(folder, lambda: subprocess.Popen(command), bar=True, tensorboard=tmp_path / "events") == 130
     said = capsys.readouterr().err

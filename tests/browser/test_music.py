@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.media import midi
 from app.media.sound import can_play
 from tests.browser.test_datasets import violations
 from tests.studio import Studio
@@ -157,3 +158,25 @@ def test_a_mixture_is_shown_and_heard_while_sliders_move(open_page: Open) -> Non
         listen.click()
     expect(listen).to_have_attribute("aria-pressed", "false")
     assert violations(page) == []
+
+
+def test_what_a_model_has_composed_is_heard_on_its_page(open_page: Open) -> None:
+    page = open_page(viewport={"width": 1366, "height": 900})
+    page.goto(f"/models/{composer.NAME}")
+    pieces = page.locator("#pieces > li")
+    expect(pieces).to_have_count(2)
+    expect(page.get_by_role("img", name="Contact sheet")).to_be_hidden()
+    expect(pieces.nth(1).locator("[data-time]")).to_have_text("0:00 / 0:05")
+    file = page.request.get(pieces.nth(1).get_by_role("link", name="MIDI").get_attribute("href") or "")
+    assert file.ok and [n.pitch for n in midi.read(file.body()).notes] == list(range(67, 75))
+    assert page.request.get(f"/api/v1/models/{composer.NAME}/samples/3/midi").status == 404
+    assert page.request.get(f"/api/v1/models/{composer.MIXER}/samples/notes").status == 404
+    if can_play():
+        first, second = (pieces.nth(i).locator("[data-play]") for i in range(2))
+        first.click()
+        expect(first).to_have_text("Pause")
+        second.click()
+        expect(second).to_have_text("Pause")
+        expect(first).to_have_text("Play")
+        second.click()
+    assert not violations(page)

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from app.datasets.prepared import ScoreItem, write_scores
-from models.contract.card import SAMPLES
 from models.contract.message import Message
+from models.contract.publication import publish
+from models.contract.samples import PICTURE, PIECES, SAMPLES, read_pieces, whole_samples, write_samples
 from models.contract.sampling import Request, Unfit
 from models.contract.values import Note, Score
 from models.contract.voices import SILENCE, TICKS, Sung, in_order, line, notes_of, ticks, voices_of
@@ -358,12 +359,35 @@ def test_it_learns_resumes_with_its_dropout_and_is_measured(tmp_path: Path) -> N
         assert torch.equal(a, b)
     assert ours.known.metres == ["4/4"] and len(ours.known.voices) == 4
     measure(whole.folder.model, data, tmp_path, 1.0)
-    assert (whole.folder.model / SAMPLES).read_bytes().startswith(b"\x89PNG")
+    assert [path.suffix for path in whole_samples(whole.folder.model / SAMPLES)] == [PICTURE, PIECES]
+    assert len(whole.folder.pieces(40)) == 6 and not whole.folder.pieces(41)
+    published = publish(whole.folder.model, tmp_path / "published", "tunes")
+    assert read_pieces(published / "samples.json") == read_pieces(whole.folder.model / "samples.json")
     figures, _ = evaluate.evaluate(whole.folder.model, data, tmp_path, Effort(16, 5.0))
     assert figures["held_out_nats_held_out"] > 0
     assert figures["real"]["longest_copied_run"]["median"] > 50, "here what is held out is a copy"
     for part in ("composed", "harmonised"):
         assert 0 < figures[part]["pitch_class_overlap"] <= 1
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        '[{"notes": [{"start": -1, "duration": 1, "pitch": 60, "part": 0}]}]',
+        '[{"notes": [{"start": 1e9, "duration": 1, "pitch": 60, "part": 0}]}]',
+        '[{"notes": [{"start": 0, "duration": 1, "pitch": 600, "part": 0}]}]',
+        '[{"notes": [{"start": 0, "duration": 1, "pitch": 60, "part": 3}]}]',
+        '[{"notes": [], "tempo": 0}]',
+        '[{"notes": [], "metre": [4, 0]}]',
+        '{"notes": []}',
+        "[" * 10_000,
+    ],
+)
+def test_samples_of_others_that_cannot_be_played_are_left_out(broken: str, tmp_path: Path) -> None:
+    write_samples(tmp_path / SAMPLES, [chorale()])
+    assert len(whole_samples(tmp_path / SAMPLES)) == 2
+    (tmp_path / "samples.json").write_text(broken)
+    assert [path.name for path in whole_samples(tmp_path / SAMPLES)] == ["samples.png"]
 
 
 def test_pieces_of_other_voices_and_durations_are_left_out(tmp_path: Path) -> None:

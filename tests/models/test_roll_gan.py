@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from models.adversarial.game import Game
-from models.contract.card import SAMPLES
 from models.contract.composing import DirectedParams, RollInterpolationParams, RollVariationParams
+from models.contract.samples import PICTURE, PIECES, SAMPLES, whole_samples
 from models.contract.sampling import Request
 from models.contract.values import Score
 from models.measure.effort import Effort
@@ -117,9 +117,8 @@ def test_it_learns_resumes_and_is_measured(tmp_path: Path) -> None:
         assert torch.equal(a, b)
     assert set(ours.directions) == set(DIRECTIONS)
     measure(whole.folder.model, data, tmp_path, 1.0)
-    assert (whole.folder.model / SAMPLES).read_bytes().startswith(b"\x89PNG")
-    figures, sheet = evaluate.evaluate(whole.folder.model, data, tmp_path, Effort(16, 5.0))
+    assert [path.suffix for path in whole_samples(whole.folder.model / SAMPLES)] == [PICTURE, PIECES]
+    figures, _ = evaluate.evaluate(whole.folder.model, data, tmp_path, Effort(16, 5.0))
     assert 0 <= figures["composed"]["coverage"] <= 1 and figures["real"]["nearest_training"] < 0.01
-    assert sheet.shape[0] > 100
     roll = np.full((2, STEPS, 2), REST, np.int64)
     assert ours.heard(roll).shape == (8,)

@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 
 from models.checkpoint import write_model
+from models.contract.samples import SAMPLES, write_samples
+from models.contract.values import Note, Score
 from models.music.network import MusicTransformer
 from models.music.pieces import KNOWN, Known
 from models.music.spec import MusicConfig
@@ -56,3 +58,5 @@ def publish(checkpoints: Path) -> None:
     made = network()
     card = {"family": "music-transformer", "title": "Composer", "config": made.config.model_dump(), **said_of(known())}
     write_model(checkpoints / NAME, made, card, {KNOWN: str(known())})
+    pieces = [Score([Note(float(i), 1.0, first + i, 0) for i in range(8)], 90.0, ["Soprano"]) for first in (60, 67)]
+    write_samples(checkpoints / NAME / SAMPLES, pieces)

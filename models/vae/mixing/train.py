@@ -162,7 +162,7 @@ class Watched:
             count = min(SHOWN, self.count)
             columns = (self.content, self.style, torch.cat(made), self.wanted)
             sheet = torch.cat([column[:count] for column in columns])
-            self.run.folder.keep_sheet(done, Image.fromarray(contact_sheet(to_pixels(sheet).cpu(), count)))
+            self.run.folder.keep_samples(done, Image.fromarray(contact_sheet(to_pixels(sheet).cpu(), count)))
 
 
 def translations(data: Collection, pairs: Pairs) -> list[tuple[int, int, int]]:
