@@ -41,7 +41,7 @@ def caution(run: TrainingRunOut, family: Family | None, figures: dict[str, Any])
     shortest = min((preset.steps for preset in family.presets), default=0) if family else 0
     if run.progress.step < shortest and not run.params.get("start_from"):
         return Message(
-            "It has trained for {steps} steps, the shortest preset for {preset}: it may draw only noise.",
+            "It has trained for {steps} steps, the shortest preset for {preset}: what it makes may be only noise.",
             steps=run.progress.step,
             preset=shortest,
         )
