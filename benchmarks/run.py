@@ -1,6 +1,7 @@
 """`make bench`: speed on this machine, medians over several runs, as a table. Absolute times are its own.
 
-`make bench ARGS="cache importing"` runs some parts only; `ARGS=peers`, which takes an hour, runs when asked for.
+`make bench ARGS="cache importing"` runs some parts only; those that train beside other packages (`peers`, an hour,
+`language` and `composing`) run when asked for.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from sqlalchemy import create_engine
 
 from app.database import new_id
 from app.web.paging import encode
+from benchmarks.composing import composing
+from benchmarks.language import language
 from benchmarks.latents import sampling, sliding
 from benchmarks.load import load as under_load
 from benchmarks.peers.race import peers
@@ -38,6 +41,7 @@ from tests.studio import MODEL, ROOT, Studio, request, wait_until
 RUNS = 15
 CONCURRENT = 64
 ARTWORKS = 10_000
+LONG = ("language", "composing", "peers")
 IMPORTED = int(os.environ.get("IMPORTED", "10000"))
 
 
@@ -213,9 +217,11 @@ def main(parts: list[str]) -> None:
                 "estimating": lambda: estimating(table),
                 "load": lambda: under_load(studio, client, table),
                 "cancelling": lambda: cancelling(studio, table),
+                "language": lambda: language(table),
+                "composing": lambda: composing(table),
                 "peers": lambda: peers(table),
             }
-            for part in parts or [name for name in every if name != "peers"]:
+            for part in parts or [name for name in every if name not in LONG]:
                 every[part]()
         finally:
             studio.stop()

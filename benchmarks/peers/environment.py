@@ -26,6 +26,10 @@ NEEDED += [
     "imageio",
     "colorama",
     "tabulate",
+    "tokenizers",
+    "packaging",
+    "pyyaml",
+    "typer",
 ]
 
 

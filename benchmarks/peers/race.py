@@ -42,11 +42,13 @@ Found = dict[str, Any]
 VAE_SHAPE = {"patch": 4, "width": 64, "growth": 3, "max_width": 184, "blocks": 1, "size": 32, "latent": 64}
 
 
-def train_ours(folder: Path, family: str, collection: str, minutes: float, **params: Any) -> tuple[Path, Found]:
+def train_ours(
+    folder: Path, family: str, collection: str, minutes: float, batch: int = BATCH, **params: Any
+) -> tuple[Path, Found]:
     """By the studio's own training; returns (model, rate and size). Raises ValueError when nothing was logged."""
     folder.mkdir()
     recipe = {"family": family, "collection": collection, "steps": 10_000_000, "minutes": minutes, "evaluate": False}
-    (folder / "recipe.json").write_text(json.dumps({**recipe, "params": {"batch_size": BATCH, **params}}))
+    (folder / "recipe.json").write_text(json.dumps({**recipe, "params": {"batch_size": batch, **params}}))
     command = [sys.executable, "-m", "models.training.process", str(folder / "recipe.json"), str(folder)]
     subprocess.run([*command, "--datasets", str(DATASETS)], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
