@@ -1,4 +1,6 @@
-"""The only reader and writer of weights: `model.safetensors` (float16) beside a JSON card with a format version."""
+"""The only reader and writer of weights: `model.safetensors`, in float16 or int8, beside a JSON card with a format
+version.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,7 @@ from torch import Tensor, nn
 
 from models.contract.card import FORMAT, WEIGHTS, ZOO, CheckpointError, find, manifest_sha256, read_card
 from models.contract.files import whole_folder
+from models.quantization import dequantized, quantized
 
 Network = TypeVar("Network", bound=nn.Module)
 __all__ = ["ZOO", "CheckpointError", "find", "read_card"]
@@ -30,24 +33,29 @@ def write_model(
     weights_of = {name: half(tensor) for name, tensor in network.state_dict().items()}
     if not_finite(weights_of):
         raise CheckpointError("some weights are too large for float16, or NaN")
+    contents = {name: given.encode() if isinstance(given, str) else given for name, given in (others or {}).items()}
+    return write(folder, weights_of, {**card, "parameters": sum(p.numel() for p in network.parameters())}, contents)
+
+
+def write(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], others: dict[str, bytes]) -> dict[str, Any]:
     with whole_folder(folder) as temporary:
         weights = temporary / WEIGHTS
-        save_file(weights_of, weights)
+        save_file(tensors, weights)
         files = {}
-        for name, given in (others or {}).items():
-            content = given.encode() if isinstance(given, str) else given
+        for name, content in others.items():
             (temporary / name).write_bytes(content)
             files[name] = hashlib.sha256(content).hexdigest()
         files[WEIGHTS] = hashlib.sha256(weights.read_bytes()).hexdigest()
-        card = {
-            **card,
-            "format": FORMAT,
-            "files": files,
-            "parameters": sum(p.numel() for p in network.parameters()),
-            "sha256": manifest_sha256(files),
-        }
+        card = {**card, "format": FORMAT, "files": files, "sha256": manifest_sha256(files)}
         (temporary / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", "utf-8")
     return card
+
+
+def quantize(folder: Path) -> None:
+    """Store the weights of a checkpoint in eight bits. Raises CheckpointError."""
+    card, tensors = opened(folder)
+    others = {name: read_bytes(folder, name, card) for name in card["files"] if name != WEIGHTS}
+    write(folder, quantized(tensors), card, others)
 
 
 def not_finite(tensors: dict[str, Tensor]) -> str | None:
@@ -80,6 +88,7 @@ def read_text(folder: Path, name: str, card: dict[str, Any]) -> str:
 
 def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
     """Tensors of a weights file in their own types, mapped from the disk; a network's own numbers are what they become.
+    Those in eight bits come in full.
 
     Raises CheckpointError when it is broken, changed or holds NaN.
     """
@@ -88,8 +97,8 @@ def read_weights(path: Path, sha256: str | None = None) -> dict[str, Tensor]:
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                     raise CheckpointError("the weights file has changed since it was registered")
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
+        tensors = dequantized(load_file(path))
+    except (OSError, SafetensorError, ValueError) as error:
         raise CheckpointError("the weights cannot be read ({reason})", reason=error) from error
     if not_finite(tensors):
         raise CheckpointError("the weights hold NaN or infinite numbers")

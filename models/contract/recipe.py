@@ -6,7 +6,7 @@ import json
 import tomllib
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -28,6 +28,7 @@ class Recipe(BaseModel):
     patience: int | None = Field(None, ge=1, le=1000)
     seed: int = Field(0, ge=0, le=2**53 - 1)
     evaluate: bool = True  # measure what it has trained, once it is done
+    quantize: Literal["int8"] | None = None  # how the weights are stored; else in float16
     params: dict[str, Any] = {}
     card: dict[str, Any] = {}
 

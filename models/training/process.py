@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from models.checkpoint import ZOO, CheckpointError
+from models.checkpoint import ZOO, CheckpointError, quantize
 from models.contract.files import is_full, locked
 from models.contract.fine_tuning import START, marked, validated
 from models.contract.message import Message, MessageError
@@ -117,6 +117,8 @@ def train(arguments: argparse.Namespace, run: Run) -> None:
     train_with_rollback(importlib.import_module(family.trainer).train, params, data, run)
     run.budget.stop_clock()
     if run.is_first:
+        if recipe.quantize:
+            quantize(run.folder.model)
         describe(run.folder.model / "card.json", recipe.card)
         if recipe.evaluate:
             evaluate(data, run)

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from app.datasets.prepared import Item, write_prepared
 from models import checkpoint
@@ -410,6 +410,31 @@ def test_a_checkpoint_comes_back_as_it_was_written(tmp_path: Path) -> None:
     )
     assert torch.allclose(again.weight, network.weight, atol=1e-3)  # type: ignore[arg-type]
     assert checkpoint.read_text(tmp_path / "m", "note.txt", card) == "hello"
+
+
+def test_weights_in_eight_bits_are_half_as_large_and_nearly_the_same(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Embedding(500, 64), torch.nn.Conv2d(32, 32, 3), torch.nn.LayerNorm(64))
+    with torch.no_grad():
+        network[0].weight[7] *= 1000  # a row of its own measure
+        network[0].weight[8] = 0
+    card = checkpoint.write_model(tmp_path / "m", network, {"family": "x"}, {"note.txt": "hello"})
+    before, full = (tmp_path / "m/model.safetensors").stat().st_size, checkpoint.opened(tmp_path / "m")[1]
+    checkpoint.quantize(tmp_path / "m")
+    after, found = checkpoint.opened(tmp_path / "m")
+    assert (tmp_path / "m/model.safetensors").stat().st_size < 0.56 * before
+    assert after["sha256"] != card["sha256"] and after["parameters"] == card["parameters"]
+    assert checkpoint.read_text(tmp_path / "m", "note.txt", after) == "hello"
+    assert found.keys() == full.keys()
+    for name, tensor in full.items():
+        rows = tensor.float().flatten(1) if tensor.ndim > 1 else tensor.float()[None]
+        apart = (found[name].float().reshape(rows.shape) - rows).abs().amax(1)
+        assert (apart <= rows.abs().amax(1) / 127 / 2 + 1e-7).all()
+    checkpoint.load_into(network, found)
+    tensors = load_file(tmp_path / "m/model.safetensors")
+    save_file({**tensors, "0.weight_scale": torch.ones(3, 1)}, tmp_path / "m/model.safetensors")
+    with pytest.raises(checkpoint.CheckpointError, match="does not fit"):
+        checkpoint.read_weights(tmp_path / "m/model.safetensors")
 
 
 def test_broken_changed_and_foreign_weights_are_refused_with_a_reason(tmp_path: Path) -> None:
