@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
@@ -13,17 +12,20 @@ from models.autoencoders.spec import KLConfig
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.message import Message
-from models.contract.tasks import (
-    IMAGE,
-    LONGEST_PROMPT,
-    TEXT_TO_IMAGE,
-    Input,
-    PromptedParams,
-    SamplingParams,
-    Sizes,
-    Task,
-    images,
+from models.contract.painting import (
+    IMAGE_TO_IMAGE,
+    INPAINTING,
+    MASK,
+    OUTPAINTING,
+    PICTURE,
+    REFERENCE,
+    BeyondParams,
+    negative_prompt_field,
+    other_sizes,
+    outpainting_cost,
+    strength_field,
 )
+from models.contract.tasks import TEXT_TO_IMAGE, PromptedParams, SamplingParams, Task, images
 from models.contract.training_spec import MORE, PromptedTraining
 from models.parts.trunk_spec import TrunkShape
 
@@ -47,13 +49,7 @@ Steps = Annotated[
 class FlowParams(PromptedParams):
     """A prompt, and how the way from noise to a picture is walked."""
 
-    negative_prompt: str = Field(
-        "",
-        max_length=LONGEST_PROMPT,
-        title="Negative prompt",
-        description="What it should not look like",
-        json_schema_extra=MORE,
-    )
+    negative_prompt: str = negative_prompt_field()
     guidance_scale: float = Field(
         3.0,
         ge=1,
@@ -69,47 +65,17 @@ class FlowParams(PromptedParams):
 class ImageToImageParams(FlowParams):
     """A picture drawn again, after a prompt."""
 
-    strength: float = Field(
-        0.6, ge=0.05, le=1, title="Strength", description="How far from the picture; 1 draws after the prompt alone"
-    )
+    strength: float = strength_field(0.6)
 
 
 class InpaintingParams(ImageToImageParams):
     """What a mask marks, drawn after a prompt; the rest of the picture stays as it is."""
 
-    strength: float = Field(
-        1.0, ge=0.05, le=1, title="Strength", description="How far from what is there; 1 draws after the prompt alone"
-    )
+    strength: float = strength_field(1.0)
 
 
-Extent = Annotated[int, Field(ge=0, le=512)]
-
-
-def side(name: str) -> dict[str, Any]:
-    return {"unit": "px", "side": name}
-
-
-class OutpaintingParams(FlowParams):
+class OutpaintingParams(BeyondParams, FlowParams):
     """A picture that goes on beyond its edges, after a prompt; the picture itself stays as it is."""
-
-    left: Extent = Field(
-        0, title="Left", description="How many pixels are added on this side", json_schema_extra=side("left")
-    )
-    top: Extent = Field(
-        0, title="Top", description="How many pixels are added on this side", json_schema_extra=side("top")
-    )
-    right: Extent = Field(
-        0, title="Right", description="How many pixels are added on this side", json_schema_extra=side("right")
-    )
-    bottom: Extent = Field(
-        0, title="Bottom", description="How many pixels are added on this side", json_schema_extra=side("bottom")
-    )
-
-    @model_validator(mode="after")
-    def something(self) -> OutpaintingParams:
-        if not (self.left or self.top or self.right or self.bottom):
-            raise ValueError("say on which side the picture is to go on, and by how many pixels")
-        return self
 
 
 class FlowVariationParams(SamplingParams):
@@ -231,36 +197,14 @@ def cost(params: FlowTraining) -> TrainingCost:
     )
 
 
-PICTURE = Input(IMAGE, "Picture to work from", painted=True)
-MASK = Input("mask", "Mask: white is drawn anew", over=IMAGE)
-REFERENCE = Input("reference", "Picture to go by", least=0)
-
-
-def other_sizes(params: InpaintingParams, sizes: Sizes) -> tuple[str, Message] | None:
-    """A mask is as large as its picture."""
-    (image,), (mask,) = sizes[IMAGE], sizes[MASK.role]
-    own, marked = (f"{each['width']} x {each['height']}" for each in (image, mask))
-    if own == marked:
-        return None
-    return MASK.role, Message("The mask has {mask} pixels, the picture {picture}", mask=marked, picture=own)
-
-
-def outpainting_cost(params: OutpaintingParams, sizes: Sizes) -> int:
-    """Squares as large as the picture's shorter side that cover what is added."""
-    (image,) = sizes[IMAGE]
-    width, height = int(image["width"]), int(image["height"])
-    whole = (width + params.left + params.right) * (height + params.top + params.bottom)
-    return min(64, math.ceil((whole - width * height) / max(64, min(width, height)) ** 2 * 2))
-
-
 WORDS = (REFERENCE,)  # what a prompt may be given with
 
 TASKS = (
     Task(TEXT_TO_IMAGE, "Text to image", FlowParams, inputs=WORDS),
-    Task("image-to-image", "Draw a picture again", ImageToImageParams, inputs=(PICTURE, *WORDS)),
+    Task(IMAGE_TO_IMAGE, "Draw a picture again", ImageToImageParams, inputs=(PICTURE, *WORDS)),
     Task("image-variation", "More like this", FlowVariationParams, inputs=images(1, 1)),
     Task(
-        "inpainting",
+        INPAINTING,
         "Draw a part anew",
         InpaintingParams,
         inputs=(PICTURE, MASK, *WORDS),
@@ -268,7 +212,7 @@ TASKS = (
         keeps=True,
     ),
     Task(
-        "outpainting",
+        OUTPAINTING,
         "Draw beyond the edges",
         OutpaintingParams,
         inputs=(PICTURE, *WORDS),

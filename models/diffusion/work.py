@@ -10,12 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from models.contract.painting import INPAINTING, MASK, REFERENCE, BeyondParams, other_sizes
 from models.contract.sampling import Request, Unfit
 from models.contract.tasks import IMAGE, TEXT_TO_IMAGE
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels
 from models.diffusion.reference import seen_of
-from models.diffusion.spec import MASK, REFERENCE, FlowParams, FlowVariationParams, OutpaintingParams, other_sizes
+from models.diffusion.spec import FlowParams, FlowVariationParams
 from models.parts.latents import fitted
 from models.parts.noise import gaussian
 from models.parts.regions import Mask, Square, paste, resized, square_mask, squares
@@ -100,12 +101,11 @@ def work_of(request: Request, side: int) -> Work:
     params, everywhere = request.params, np.ones((side, side), np.float32)
     if request.task == TEXT_TO_IMAGE:
         return Work(request, side, np.full((side, side, 3), 255, np.uint8), everywhere)
-    if isinstance(params, OutpaintingParams):
-        edges = ((params.top, params.bottom), (params.left, params.right))
+    if isinstance(params, BeyondParams):
         picture = request.images[0]
-        mask = np.pad(np.zeros(picture.shape[:2], np.float32), edges, constant_values=1)
-        return Work(request, side, np.pad(picture, (*edges, (0, 0)), mode="edge"), mask)
-    if request.task == "inpainting":
+        mask = np.pad(np.zeros(picture.shape[:2], np.float32), params.edges, constant_values=1)
+        return Work(request, side, np.pad(picture, (*params.edges, (0, 0)), mode="edge"), mask)
+    if request.task == INPAINTING:
         picture, mask = request.images[0], mask_of(request)
         if found := other_sizes(params, {IMAGE: [size_of(picture)], MASK.role: [size_of(mask)]}):
             raise Unfit(found[1])

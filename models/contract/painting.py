@@ -1,0 +1,84 @@
+"""What tasks that draw on a picture take: the roles of what they are given, and parameters. Torch-free."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import Field, model_validator
+
+from models.contract.message import Message
+from models.contract.tasks import IMAGE, LONGEST_PROMPT, Input, SamplingParams, Sizes
+from models.contract.training_spec import MORE
+
+IMAGE_TO_IMAGE, INPAINTING, OUTPAINTING = "image-to-image", "inpainting", "outpainting"
+PICTURE = Input(IMAGE, "Picture to work from", painted=True)
+MASK = Input("mask", "Mask: white is drawn anew", over=IMAGE)
+REFERENCE = Input("reference", "Picture to go by", least=0)
+Extent = Annotated[int, Field(ge=0, le=512)]
+
+
+def negative_prompt_field() -> Any:
+    return Field(
+        "",
+        max_length=LONGEST_PROMPT,
+        title="Negative prompt",
+        description="What it should not look like",
+        json_schema_extra=MORE,
+    )
+
+
+def strength_field(usual: float, least: float = 0.05) -> Any:
+    return Field(
+        usual,
+        ge=least,
+        le=1,
+        title="Strength",
+        description="How far from what is there; 1 draws after the prompt alone",
+    )
+
+
+def extent_field(title: str, side: str) -> Any:
+    return Field(
+        0,
+        title=title,
+        description="How many pixels are added on this side",
+        json_schema_extra={"unit": "px", "side": side},
+    )
+
+
+class BeyondParams(SamplingParams):
+    """By how much a picture goes on beyond its edges."""
+
+    left: Extent = extent_field("Left", "left")
+    top: Extent = extent_field("Top", "top")
+    right: Extent = extent_field("Right", "right")
+    bottom: Extent = extent_field("Bottom", "bottom")
+
+    @model_validator(mode="after")
+    def something(self) -> BeyondParams:
+        if not (self.left or self.top or self.right or self.bottom):
+            raise ValueError("say on which side the picture is to go on, and by how many pixels")
+        return self
+
+    @property
+    def edges(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Pixels added above and below, left and right."""
+        return (self.top, self.bottom), (self.left, self.right)
+
+
+def other_sizes(params: SamplingParams, sizes: Sizes) -> tuple[str, Message] | None:
+    """A mask is as large as its picture."""
+    (image,), (mask,) = sizes[IMAGE], sizes[MASK.role]
+    own, marked = (f"{each['width']} x {each['height']}" for each in (image, mask))
+    if own == marked:
+        return None
+    return MASK.role, Message("The mask has {mask} pixels, the picture {picture}", mask=marked, picture=own)
+
+
+def outpainting_cost(params: BeyondParams, sizes: Sizes) -> int:
+    """Squares as large as the picture's shorter side that cover what is added."""
+    (image,) = sizes[IMAGE]
+    width, height = int(image["width"]), int(image["height"])
+    whole = (width + params.left + params.right) * (height + params.top + params.bottom)
+    return min(64, math.ceil((whole - width * height) / max(64, min(width, height)) ** 2 * 2))
