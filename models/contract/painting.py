@@ -80,5 +80,6 @@ def outpainting_cost(params: BeyondParams, sizes: Sizes) -> int:
     """Squares as large as the picture's shorter side that cover what is added."""
     (image,) = sizes[IMAGE]
     width, height = int(image["width"]), int(image["height"])
-    whole = (width + params.left + params.right) * (height + params.top + params.bottom)
+    rows, columns = params.edges
+    whole = (width + sum(columns)) * (height + sum(rows))
     return min(64, math.ceil((whole - width * height) / max(64, min(width, height)) ** 2 * 2))
