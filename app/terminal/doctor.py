@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import os
 import shutil
@@ -30,7 +29,8 @@ from app.storage import get_storage
 from app.terminal import vendor
 from app.terminal.supervisor import gpus, valkey_binary
 from app.uploads.tables import Upload
-from models.contract.card import WEIGHTS
+from models.contract.card import weights_of
+from models.contract.files import sha256_of
 
 NEEDED_MIB = 500
 BATCH, THREADS = 200, 8
@@ -144,7 +144,8 @@ def examine_files() -> Iterator[tuple[str, str, str]]:
         for file, facts in files.items():
             yield "published checkpoint", f"{name}/{file}", state_of(facts["sha256"])
     for folder, card in checkpoints.found():
-        yield "checkpoint", folder.name, state_of_weights(folder / WEIGHTS, card["files"][WEIGHTS])
+        for name in weights_of(card):
+            yield "checkpoint", folder.name, state_of_weights(folder / name, card["files"][name])
 
 
 def named(kind: str) -> Iterator[list[tuple[str, str]]]:
@@ -180,8 +181,7 @@ def state_of(digest: str) -> str:
 
 def state_of_weights(path: Path, sha256: str) -> str:
     try:
-        with path.open("rb") as weights:
-            return WELL if hashlib.file_digest(weights, "sha256").hexdigest() == sha256 else DAMAGED
+        return WELL if sha256_of(path) == sha256 else DAMAGED
     except FileNotFoundError:
         return MISSING
     except OSError:

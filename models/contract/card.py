@@ -141,6 +141,11 @@ def beneath(card: dict[str, Any], role: str) -> dict[str, str] | None:
     return next((part for part in card.get("builds_on", []) if part["role"] == role), None)
 
 
+def weights_of(card: dict[str, Any]) -> list[str]:
+    """Names of its files that hold weights."""
+    return [name for name in card["files"] if name.endswith(".safetensors")]
+
+
 def manifest_sha256(files: dict[str, str]) -> str:
     """What a checkpoint is known by: one hash over the names and hashes of all of its files."""
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

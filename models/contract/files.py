@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -14,6 +16,20 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 WRITING = ".writing-"  # what begins so is not whole
+PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+DEEPEST = 4  # folders within folders
+
+
+def is_relative(name: str) -> bool:
+    """Whether it is a path to within a folder, with nothing strange in it."""
+    parts = name.split("/")
+    return len(parts) <= DEEPEST and all(PLAIN.fullmatch(part) for part in parts)
+
+
+def sha256_of(path: Path) -> str:
+    """Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_full(error: BaseException) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
@@ -11,13 +10,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from models.contract.card import LONGEST_NAME, NAME, WEIGHTS, ZOO, CheckpointError, read_card
-from models.contract.files import whole_folder
+from models.contract.card import LONGEST_NAME, NAME, ZOO, CheckpointError, read_card, weights_of
+from models.contract.files import is_relative, sha256_of, whole_folder
 from models.contract.registry import families
 from models.contract.safetensors_header import check_header
-from models.contract.samples import SAMPLES, whole_samples
-
-PLAIN = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
+from models.contract.samples import SAMPLES, is_plain, whole_samples
 
 
 def publish(
@@ -53,7 +50,8 @@ def publish(
             shutil.copyfile(file, temporary / f"{SAMPLES}{file.suffix}")
         text = json.dumps({**card, **(words or {})}, ensure_ascii=False, indent=1)
         (temporary / "card.json").write_text(text + "\n", "utf-8")
-        check_weights(temporary / WEIGHTS, card["files"][WEIGHTS])
+        for file in weights_of(card):
+            check_weights(temporary / file, card["files"][file])
         if prove:
             prove(temporary)
     return target
@@ -72,15 +70,15 @@ def dependent_broken_by(name: str, card: dict[str, Any], checkpoints: Path) -> s
 
 def check_weights(path: Path, sha256: str) -> None:
     check_header(path)
-    with path.open("rb") as weights:
-        if hashlib.file_digest(weights, "sha256").hexdigest() != sha256:
-            raise CheckpointError("the weights do not match the hash in the card")
+    if sha256_of(path) != sha256:
+        raise CheckpointError("the weights do not match the hash in the card")
 
 
 def copy(folder: Path, into: Path, name: str) -> None:
     source = folder / name
-    if not PLAIN.fullmatch(name) or source.is_symlink() or not source.is_file():
+    if not is_relative(name) or not is_plain(source):
         raise CheckpointError("the checkpoint's file {name!r} is missing", name=name)
+    (into / name).parent.mkdir(exist_ok=True, parents=True)
     shutil.copyfile(source, into / name)
 
 

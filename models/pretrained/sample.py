@@ -1,0 +1,136 @@
+"""Draws with a pretrained pipeline: each picture from noise of its own seed, alone or among others."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.contract.message import Message
+from models.contract.painting import IMAGE_TO_IMAGE, INPAINTING
+from models.contract.pipelines import ARCHITECTURES, schedulers_of
+from models.contract.sampling import OnStep, Output, Previews, Request, Unfit, as_pictures
+from models.contract.tasks import TEXT_TO_IMAGE
+from models.contract.values import Picture, Pixels
+from models.pretrained.load import open_pipeline, parts_of
+from models.pretrained.preview import Preview
+from models.pretrained.work import Work, work_of
+
+TOGETHER = 4  # pictures
+EDGE = 1e-6
+Seen = Callable[[], list[Pixels]]
+
+
+class PipelineSampler:
+    """A pipeline, and the same parts arranged for pictures that are drawn again."""
+
+    batch_size = TOGETHER
+
+    def __init__(self, pipeline: Any, card: dict[str, Any]) -> None:
+        from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting
+
+        self.architecture = ARCHITECTURES[card["config"]["architecture"]]
+        self.side = int(card["config"]["size"])
+        self.pipelines = {
+            TEXT_TO_IMAGE: pipeline,
+            IMAGE_TO_IMAGE: AutoPipelineForImage2Image.from_pipe(pipeline),
+            INPAINTING: AutoPipelineForInpainting.from_pipe(pipeline),
+        }
+        for each in self.pipelines.values():
+            each.set_progress_bar_config(disable=True)
+        self.usual = pipeline.scheduler
+        self.preview = Preview(pipeline)
+        weights = [p for part in parts_of(pipeline).values() for p in part.parameters()]
+        self.memory_bytes = sum(p.numel() * p.element_size() for p in weights)
+
+    def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
+        """One picture a request; those that are alike but for their seeds and words are drawn together. Raises
+        Unfit.
+        """
+        works = [work_of(request, self.side, self.architecture.grid) for request in batch]
+        groups: dict[str, list[int]] = {}
+        for i, work in enumerate(works):
+            groups.setdefault(work.alike, []).append(i)
+        total, before = sum(works[indices[0]].walked for indices in groups.values()), 0
+        pictures = [work.blank() for work in works]
+        for indices in groups.values():
+            chosen = [works[i] for i in indices]
+
+            def told(step: int, seen: Seen, indices: list[int] = indices, before: int = before) -> None:
+                on_step(before + step, total, partial(shown, pictures, indices, seen))
+
+            for i, drawn in zip(indices, self.draw(chosen, told), strict=True):
+                pictures[i] = works[i].finished(drawn)
+            before += chosen[0].walked
+        remarks = [self.remark(work) for work in works]
+        return [Output(Picture(picture), remark=remark) for picture, remark in zip(pictures, remarks, strict=True)]
+
+    def remark(self, work: Work) -> Message | None:
+        """What of it was not used."""
+        if self.architecture.negates or not getattr(work.params, "negative_prompt", ""):
+            return None
+        return Message("This model does not use a negative prompt")
+
+    @torch.inference_mode()
+    def draw(self, works: list[Work], on_step: Callable[[int, Seen], None]) -> list[Pixels]:
+        """Of works that are alike."""
+        first = works[0]
+        params, (width, height) = first.params, first.size
+        pipeline = self.pipelines[first.kind]
+        pipeline.scheduler = self.scheduler(params.scheduler)
+        inputs = [work.inputs() for work in works]
+        given: dict[str, Any] = {
+            "prompt": [getattr(work.params, "prompt", "") for work in works],
+            "negative_prompt": [getattr(work.params, "negative_prompt", "") for work in works],
+            "guidance_scale": self.architecture.guidance if params.guidance_scale is None else params.guidance_scale,
+            "num_inference_steps": first.steps,
+            # Some pipelines round steps by strength down, others up.
+            "strength": min(1.0, (first.walked + (-EDGE if self.architecture.flows else EDGE)) / first.steps),
+            "width": width,
+            "height": height,
+            "generator": [torch.Generator().manual_seed(work.request.seed) for work in works],
+            "output_type": "np",
+            **{name: [each[name] for each in inputs] for name in inputs[0]},
+        }
+        done = 0
+
+        def told(_: Any, step: int, time: Any, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+            nonlocal done
+            done += 1
+            on_step(min(done, first.walked), lambda: self.preview(tensors["latents"], width, height))
+            return {}
+
+        known = inspect.signature(pipeline.__call__).parameters
+        given = {name: value for name, value in given.items() if name in known}
+        drawn = pipeline(**given, callback_on_step_end=told, callback_on_step_end_tensor_inputs=["latents"]).images
+        return [np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8) for picture in drawn]
+
+    def scheduler(self, name: str | None) -> Any:
+        """A fresh one: schedulers remember where they are. Raises Unfit."""
+        import diffusers
+
+        if name is None:
+            return type(self.usual).from_config(self.usual.config)
+        if (known := schedulers_of(self.architecture).get(name)) is None:
+            raise Unfit("There is no scheduler {name}", name=name)
+        kind, settings = known
+        return getattr(diffusers, kind).from_config(self.usual.config, **settings)
+
+
+def shown(pictures: list[Pixels], indices: list[int], seen: Seen) -> Previews:
+    """Those that are drawn now as far as they are; the others as they were given, or done."""
+    made = list(pictures)
+    for i, picture in zip(indices, seen(), strict=False):
+        made[i] = picture
+    return as_pictures(made)
+
+
+def load(folder: Path, device: torch.device, published: Path | None = None) -> PipelineSampler:
+    """Raises CheckpointError when the pipeline is broken, or packages are missing."""
+    return PipelineSampler(*open_pipeline(folder, device))

@@ -1,0 +1,153 @@
+"""Parameters and tasks of pretrained pipelines, whose folders `models.contract.pipelines` knows; torch-free."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from models.contract.family import Family
+from models.contract.painting import (
+    IMAGE_TO_IMAGE,
+    INPAINTING,
+    MASK,
+    OUTPAINTING,
+    PICTURE,
+    BeyondParams,
+    negative_prompt_field,
+    other_sizes,
+    strength_field,
+)
+from models.contract.pipelines import FAMILY
+from models.contract.tasks import TEXT_TO_IMAGE, PromptedParams, SamplingParams, Sizes, Task, images
+from models.contract.training_spec import MORE
+
+SMALLEST, LARGEST = 64, 2048  # sides
+USUAL_SIDE, USUAL_STEPS = 512, 25
+UNITS = 64  # that a picture of that side and so many steps costs: pictures of a small model
+
+Side = Annotated[int, Field(ge=SMALLEST, le=LARGEST, multiple_of=8, strict=True)]
+Steps = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=150,
+        title="Steps",
+        strict=True,
+        description="From noise to the picture; more is finer and slower",
+        json_schema_extra=MORE,
+    ),
+]
+
+
+def guidance_field() -> Any:
+    return Field(
+        None,
+        ge=1,
+        le=30,
+        title="Guidance",
+        allow_inf_nan=False,
+        description="1 draws freely; higher keeps closer to the prompt; empty: as the model is usually used",
+        json_schema_extra={"step": 0.5, "more": True},
+    )
+
+
+def scheduler_field() -> Any:
+    return Field(
+        None,
+        max_length=80,
+        title="Scheduler",
+        description="How the way from noise is walked; empty: as the model came",
+        json_schema_extra={"choices_from": "schedulers", "more": True},
+    )
+
+
+class WalkParams(SamplingParams):
+    """How the way from noise to a picture is walked."""
+
+    steps: Steps = USUAL_STEPS
+    guidance_scale: float | None = guidance_field()
+    scheduler: str | None = scheduler_field()
+
+
+class PipelineParams(WalkParams, PromptedParams):
+    """A prompt, and how the way from noise to a picture is walked."""
+
+    negative_prompt: str = negative_prompt_field()
+
+
+class TextToImageParams(PipelineParams):
+    """A picture of any size, after a prompt."""
+
+    width: Side | None = Field(
+        None, title="Width", description="Empty: as the model was trained", json_schema_extra={"unit": "px"}
+    )
+    height: Side | None = Field(
+        None, title="Height", description="Empty: as the model was trained", json_schema_extra={"unit": "px"}
+    )
+
+
+class ImageToImageParams(PipelineParams):
+    """A picture drawn again, after a prompt."""
+
+    strength: float = strength_field(0.6)
+
+
+class InpaintingParams(PipelineParams):
+    """What a mask marks, drawn after a prompt; the rest of the picture stays as it is."""
+
+    strength: float = strength_field(1.0)
+
+
+class OutpaintingParams(BeyondParams, PipelineParams):
+    """A picture that goes on beyond its edges, after a prompt; the picture itself stays as it is."""
+
+
+class VariationParams(WalkParams):
+    """More like one picture, without words."""
+
+    strength: float = strength_field(0.6)
+
+
+def batch_key(params: WalkParams, sizes: Sizes) -> str:
+    """Pictures of one size that are walked to alike are drawn together."""
+    alike = params.model_dump(exclude={"seed", "count", "prompt", "negative_prompt"})
+    shapes = sorted((role, int(each["width"]), int(each["height"])) for role, found in sizes.items() for each in found)
+    return f"{type(params).__name__} {alike} {shapes}"
+
+
+def cost(params: WalkParams, sizes: Sizes) -> int:
+    """By pixels and steps."""
+    width = getattr(params, "width", None) or USUAL_SIDE
+    height = getattr(params, "height", None) or USUAL_SIDE
+    pixels = max([width * height, *(int(e["width"]) * int(e["height"]) for found in sizes.values() for e in found)])
+    return max(1, math.ceil(UNITS * min(pixels, LARGEST**2) / USUAL_SIDE**2 * params.steps / USUAL_STEPS))
+
+
+def task(name: str, title: str, params: type[WalkParams], **more: Any) -> Task:
+    return Task(name, title, params, batch_key=batch_key, cost=cost, **more)
+
+
+FAMILIES = [
+    Family(
+        FAMILY,
+        "Pretrained pipeline",
+        tasks=(
+            task(TEXT_TO_IMAGE, "Text to image", TextToImageParams),
+            task(IMAGE_TO_IMAGE, "Draw a picture again", ImageToImageParams, inputs=(PICTURE,)),
+            task("image-variation", "More like this", VariationParams, inputs=images(1, 1)),
+            task(
+                INPAINTING,
+                "Draw a part anew",
+                InpaintingParams,
+                inputs=(PICTURE, MASK),
+                problem=other_sizes,
+                keeps=True,
+            ),
+            task(OUTPAINTING, "Draw beyond the edges", OutpaintingParams, inputs=(PICTURE,), keeps=True),
+        ),
+        sampler="models.pretrained.sample",
+        number_bytes=None,
+    )
+]

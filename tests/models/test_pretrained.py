@@ -1,0 +1,263 @@
+"""Pretrained pipelines: folders that are refused with a reason, every task of every architecture."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Callable
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from app.checkpoints import service
+from models.contract.card import CheckpointError, weights_of
+from models.contract.pipelines import ARCHITECTURES, SCHEDULERS, write_card
+from models.contract.publication import publish
+from models.contract.registry import families
+from models.contract.sampling import Cancelled, Inputs, Request, Unfit
+from models.contract.values import Picture
+from models.pretrained.sample import PipelineSampler, load
+from models.pretrained.work import fitted
+from tests.support import pipelines
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of the packages among themselves
+TASKS = {task.name: task for task in families()["pipeline"].tasks}
+SHADES = np.random.default_rng(0).integers(0, 255, (72, 80, 3), dtype=np.uint8)
+MARKED = np.zeros((72, 80, 3), np.uint8)
+MARKED[20:40, 20:60] = 255
+MORE: dict[str, dict[str, Any]] = {"text-to-image": {"width": 96, "height": 64}, "outpainting": {"left": 32}}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    place = tmp_path_factory.mktemp("pipelines")
+
+    @cache
+    def folder(name: str) -> Path:
+        made = pipelines.build(name, place / name)
+        write_card(made)
+        return made
+
+    return folder
+
+
+@pytest.fixture(scope="module")
+def sampler(folders: Callable[[str], Path]) -> Callable[[str], PipelineSampler]:
+    @cache
+    def loaded(name: str) -> PipelineSampler:
+        return load(folders(name), torch.device("cpu"))
+
+    return loaded
+
+
+def request(task: str, seed: int = 1, **more: Any) -> Request:
+    kind = TASKS[task].params
+    words = {"prompt": "a red fox"} if "prompt" in kind.model_fields else {}
+    params = kind.model_validate({"steps": 3, **words, **MORE.get(task, {}), **more})
+    given = {"image": SHADES, "mask": MARKED}
+    inputs: Inputs = {each.role: [Picture(given[each.role])] for each in TASKS[task].inputs}
+    return Request(task, params, seed, inputs)
+
+
+# --- folders --------------------------------------------------------------------------------------------------------
+
+
+def copied(folder: Path, tmp_path: Path) -> Path:
+    made = Path(shutil.copytree(folder, tmp_path / "copy"))
+    (made / "card.json").unlink()
+    return made
+
+
+def test_a_card_names_every_file_of_a_pipeline_and_nothing_else_stays(
+    folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = copied(folders("sdxl"), tmp_path)
+    (folder / "README.md").write_text("# A model")
+    (folder / "unet" / "notes.md").write_text("more")
+    card = write_card(folder)
+    assert card["config"] == {"architecture": "StableDiffusionXLPipeline", "size": 64, "grid": 8}
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert set(card["files"]) == there - {"card.json"} and "README.md" not in there
+    assert len(weights_of(card)) == 4 and card["parameters"] > 300_000
+
+
+def pickled(folder: Path) -> None:
+    torch.save({"a": torch.zeros(2)}, folder / "vae" / "harmless.json")
+
+
+def without_shard(folder: Path) -> None:
+    index = {"weight_map": {"a": "diffusion_pytorch_model-00001-of-00002.safetensors"}}
+    (folder / "unet" / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def foreign(folder: Path) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "unet": ["my_code", "UNet"]}))
+
+
+def unknown(folder: Path) -> None:
+    (folder / "model_index.json").write_text(json.dumps({"_class_name": "AudioLDMPipeline"}))
+
+
+def linked(folder: Path) -> None:
+    (folder / "vae" / "more.json").symlink_to("/etc/hostname")
+
+
+def cut_off(folder: Path) -> None:
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+
+
+BROKEN: list[tuple[Callable[[Path], object], str]] = [
+    (pickled, "vae/harmless.json may hold code"),
+    (lambda folder: (folder / "unet" / "model.ckpt").write_bytes(b"x"), "unet/model.ckpt may hold code"),
+    (without_shard, "diffusion_pytorch_model-00001-of-00002.safetensors is missing"),
+    (lambda folder: (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink(), "vae/diff.* is missing"),
+    (lambda folder: shutil.rmtree(folder / "text_encoder"), "text_encoder/config.json is missing"),
+    (lambda folder: shutil.rmtree(folder / "tokenizer"), "tokenizer/tokenizer.json is missing"),
+    (foreign, "unet is of code that is not known here"),
+    (unknown, "AudioLDMPipeline is not a pipeline that is known here: Stable Diffusion,"),
+    (linked, "vae/more.json is no plain file"),
+    (cut_off, "cut off"),
+    (lambda folder: (folder / "unet" / "config.json").write_text("{"), "unet/config.json is not JSON"),
+]
+
+
+@pytest.mark.parametrize(("broken", "reason"), BROKEN)
+def test_a_folder_that_is_not_whole_is_refused_with_what_is_missing(
+    broken: Callable[[Path], object], reason: str, folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder = copied(folders("sd"), tmp_path)
+    broken(folder)
+    with pytest.raises(CheckpointError, match=reason):
+        write_card(folder)
+
+
+def test_weights_that_hold_nan_are_refused(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = copied(folders("sd"), tmp_path)
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    tensors["conv_in.weight"][0, 0, 0, 0] = torch.nan
+    save_file(tensors, weights, {"format": "pt"})
+    write_card(folder)
+    with pytest.raises(CheckpointError, match="unet hold NaN"):
+        load(folder, torch.device("cpu"))
+
+
+def test_a_pipeline_is_collected_from_a_zip_and_published_with_its_folders(
+    folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    folder, packed = folders("sd"), BytesIO()
+    with zipfile.ZipFile(packed, "w") as zipped:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path.name != "card.json":
+                zipped.write(path, f"sd 1.5 (mine)/{path.relative_to(folder).as_posix()}")
+    packed.seek(0)
+    (tmp_path / "new").mkdir()
+    service.collect(tmp_path / "new", [("sd.zip", packed)])
+    card = write_card(tmp_path / "new")
+    target = publish(tmp_path / "new", tmp_path / "checkpoints", "sd")
+    assert (target / "unet" / "diffusion_pytorch_model.safetensors").is_file()
+    (target / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"changed")
+    with pytest.raises(CheckpointError, match="safetensors"):
+        publish(target, tmp_path / "checkpoints", "again")
+    assert card["sha256"] != ""
+
+
+def test_names_lead_nowhere_else() -> None:
+    assert service.names_of(["a/model_index.json", "a/unet/x.json"]) == {
+        "a/model_index.json": "model_index.json",
+        "a/unet/x.json": "unet/x.json",
+    }
+    assert service.names_of(["some/card.json", "model.safetensors"])["some/card.json"] == "card.json"
+    for strange in ("a/../../etc/passwd", "a/b/c/d/e/f.json", "a/unet/x y.json", "a//x.json"):
+        with pytest.raises(CheckpointError, match="not a file of a checkpoint"):
+            service.names_of(["a/model_index.json", strange])
+
+
+# --- drawing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("name", pipelines.BUILDERS)
+def test_every_task_of_every_architecture(name: str, task: str, sampler: Callable[[str], PipelineSampler]) -> None:
+    said: list[tuple[int, int]] = []
+
+    def told(step: int, total: int, previews: Callable[[], list[Any]]) -> None:
+        said.append((step, total))
+        assert len(previews()) == 2 and previews()[0].pixels.dtype == np.uint8
+
+    batch = [request(task, seed=1), request(task, seed=2)]
+    first, second = (output.pixels for output in sampler(name).sample(batch, told))
+    (alone,) = sampler(name).sample([request(task, seed=2)], lambda *_: None)
+    assert np.abs(alone.pixels.astype(int) - second).max() <= 2 and np.abs(first.astype(int) - second).mean() > 0.5
+    assert said[-1][0] == said[-1][1] and [step for step, _ in said] == sorted({step for step, _ in said})
+    if task == "text-to-image":
+        assert first.shape == (64, 96, 3)
+    if task == "inpainting":
+        assert first.shape == SHADES.shape and (first[MARKED == 0] == SHADES[MARKED == 0]).all()
+    if task == "outpainting":
+        assert first.shape == (72, 112, 3) and (first[:, 32:] == SHADES).all()
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_every_scheduler_draws_and_leaves_nothing_behind(
+    scheduler: str, sampler: Callable[[str], PipelineSampler]
+) -> None:
+    def drawn(**more: Any) -> Any:
+        return sampler("sd").sample([request("text-to-image", **more)], lambda *_: None)[0].pixels
+
+    usual = drawn()
+    assert drawn(scheduler=scheduler).shape == usual.shape
+    assert (drawn() == usual).all()
+
+
+def test_what_cannot_be_drawn_is_said(sampler: Callable[[str], PipelineSampler]) -> None:
+    with pytest.raises(Unfit, match="no scheduler Dice"):
+        sampler("sd").sample([request("text-to-image", scheduler="Dice")], lambda *_: None)
+    with pytest.raises(Unfit, match="multiples of 16"):
+        sampler("sd3").sample([request("text-to-image", width=72)], lambda *_: None)
+    empty = request("inpainting")
+    empty.inputs["mask"] = [Picture(np.zeros_like(MARKED))]
+    with pytest.raises(Unfit, match="marks nothing"):
+        sampler("sd").sample([empty], lambda *_: None)
+    (output,) = sampler("flux").sample([request("image-to-image", negative_prompt="grey")], lambda *_: None)
+    assert output.remark is not None and "negative prompt" in str(output.remark)
+
+
+def test_a_walk_that_is_no_longer_wanted_ends_between_its_steps(sampler: Callable[[str], PipelineSampler]) -> None:
+    def drawn() -> Any:
+        return sampler("sdxl").sample([request("text-to-image")], lambda *_: None)[0].pixels
+
+    def stop(step: int, total: int, previews: object) -> None:
+        if step == 2:
+            raise Cancelled
+
+    before = drawn()
+    with pytest.raises(Cancelled):
+        sampler("sdxl").sample([request("text-to-image", steps=50)], stop)
+    assert (drawn() == before).all()
+
+
+def test_a_little_strength_still_walks_a_step(sampler: Callable[[str], PipelineSampler]) -> None:
+    said = []
+    sampler("sd").sample([request("image-to-image", strength=0.05)], lambda *told: said.append(told[:2]))
+    assert said == [(1, 1)]
+
+
+def test_sizes_keep_their_proportions_on_the_grid() -> None:
+    assert fitted(72, 80, 8) == (72, 80)
+    assert fitted(4000, 2000, 16) == (2048, 1024)
+    assert fitted(10, 20, 8) == (64, 128)
+    assert fitted(1, 4000, 8) == (64, 2048)
+
+
+def test_every_architecture_has_a_tiny_one() -> None:
+    assert len(pipelines.BUILDERS) == len(ARCHITECTURES)
