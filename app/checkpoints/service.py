@@ -271,6 +271,8 @@ def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool, words: dict
     """A checkpoint from its files, or from one zip of them, or from weights of another program. Raises Conflict,
     Invalid; nothing is kept then.
     """
+    if not replace and name in cards() and not ships(name):
+        raise Conflict("There is already a checkpoint {name}", name=name)
     with tempfile.TemporaryDirectory(dir=get_settings().data, prefix=WRITING) as temporary:
         folder = Path(temporary) / "checkpoint"
         folder.mkdir()

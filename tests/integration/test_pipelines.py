@@ -1,0 +1,113 @@
+"""A pretrained pipeline in the studio: imported over the API, drawn with, cancelled, exported."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+
+from tests.integration.test_latents import pixels, upload
+from tests.studio import Studio, finished, wait_until
+from tests.support import pipelines
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+NAME = "tiny-diffusion"
+
+
+def packed(folder: Path) -> bytes:
+    made = BytesIO()
+    with zipfile.ZipFile(made, "w") as zipped:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                zipped.write(path, f"weights/{path.relative_to(folder).as_posix()}")
+    return made.getvalue()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pipelines.build("sd", tmp_path_factory.mktemp("pipelines") / "sd")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def model(studio: Studio, admin: httpx.Client, folder: Path) -> Iterator[None]:
+    answer = imported(admin, NAME, packed(folder))
+    assert answer.status_code == 201, answer.text
+    yield
+    shutil.rmtree(studio.folder / "data" / "checkpoints" / NAME)
+
+
+def imported(admin: httpx.Client, name: str, content: bytes) -> httpx.Response:
+    files = [("files", ("pipeline.zip", content))]
+    return admin.post("/checkpoints", data={"name": name}, files=files, timeout=300)
+
+
+def asked(client: httpx.Client, task: str, images: dict[str, Any] | None = None, **params: Any) -> httpx.Response:
+    given = {"model": NAME, "task": task, "params": {"steps": 3, "seed": 5, **params}, "inputs": images or {}}
+    return client.post("/generations", json=given)
+
+
+def drawn(client: httpx.Client, task: str, images: dict[str, Any] | None = None, **params: Any) -> list[dict[str, Any]]:
+    answer = asked(client, task, images, **params)
+    assert answer.status_code == 202, answer.text
+    job = finished(client, answer.json()["id"])
+    assert job["status"] == "succeeded", job
+    return list(job["artworks"])
+
+
+def test_it_draws_and_a_work_can_be_asked_for_again(artist: httpx.Client) -> None:
+    said = artist.get(f"/models/{NAME}").json()
+    assert [task["name"] for task in said["tasks"]][:2] == ["text-to-image", "image-to-image"]
+    works = drawn(artist, "text-to-image", prompt="a red fox", width=96, height=64, count=2, scheduler="Euler a")
+    first, second = (pixels(artist, work) for work in works)
+    assert first.shape == (64, 96, 3) and not np.array_equal(first, second)
+    params = artist.get(f"/artworks/{works[1]['id']}").json()["provenance"]["params"]
+    again = drawn(artist, "text-to-image", **{**params, "count": 1, "seed": 6})[0]
+    assert np.abs(pixels(artist, again).astype(int) - second).max() <= 2
+
+
+def test_a_picture_is_drawn_again_and_goes_on_beyond_its_edges(artist: httpx.Client) -> None:
+    image = upload(artist, 3)
+    given = pixels(artist, drawn(artist, "image-to-image", {"image": [image]}, prompt="a red fox", strength=0.4)[0])
+    wide = drawn(artist, "outpainting", {"image": [image]}, prompt="a red fox", right=64)[0]
+    assert pixels(artist, wide).shape[1] >= given.shape[1]
+
+
+def test_what_does_not_fit_is_said(artist: httpx.Client) -> None:
+    for params, word in (({"width": 70}, "multiple"), ({"steps": 0}, "1"), ({"scheduler": "Dice"}, "DDIM")):
+        answer = asked(artist, "text-to-image", prompt="a fox", **params)
+        assert answer.status_code == 422 and word in answer.text, answer.text
+
+
+def test_a_walk_is_cancelled_between_its_steps(artist: httpx.Client) -> None:
+    job = asked(artist, "text-to-image", prompt="a fox", steps=150, width=512, height=512).json()["id"]
+    wait_until("it to be drawn", lambda: artist.get(f"/generations/{job}").json()["progress"]["step"] > 0)
+    artist.post(f"/generations/{job}/cancellation")
+    assert finished(artist, job)["status"] == "cancelled"
+    assert drawn(artist, "text-to-image", prompt="a fox")
+
+
+def test_it_is_exported_and_imported_again(admin: httpx.Client, studio: Studio) -> None:
+    content = admin.get(f"/checkpoints/{NAME}/file").content
+    with zipfile.ZipFile(BytesIO(content)) as zipped:
+        assert {"card.json", "model_index.json", "unet/config.json"} <= set(zipped.namelist())
+    assert imported(admin, NAME, content).status_code == 409
+    assert imported(admin, "another", content).status_code == 201
+    assert admin.delete("/checkpoints/another").status_code == 204
+
+
+def test_a_pickle_within_is_refused_and_nothing_is_kept(
+    admin: httpx.Client, studio: Studio, folder: Path, tmp_path: Path
+) -> None:
+    broken = Path(shutil.copytree(folder, tmp_path / "broken"))
+    torch.save({"a": torch.zeros(2)}, broken / "vae" / "notes.txt")
+    answer = imported(admin, "broken", packed(broken))
+    assert answer.status_code == 422 and "vae/notes.txt may hold code" in answer.text
+    assert not (studio.folder / "data" / "checkpoints" / "broken").exists()
