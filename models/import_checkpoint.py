@@ -14,6 +14,7 @@ from pathlib import Path
 
 from models.adopt import adopt
 from models.contract.card import CheckpointError, read_card
+from models.contract.files import WRITING
 from models.contract.publication import publish
 from models.contract.registry import families
 from models.prove import prove
@@ -27,12 +28,15 @@ def main() -> int:
     parser.add_argument("--replace", action="store_true")
     arguments = parser.parse_args()
     try:
-        with tempfile.TemporaryDirectory() as temporary:
+        arguments.checkpoints.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=arguments.checkpoints, prefix=WRITING) as temporary:
             folder = arguments.folder
-            if not (folder / "card.json").exists():
+            if adopted := not (folder / "card.json").exists():
                 folder = Path(shutil.copytree(folder, Path(temporary) / "adopted"))
                 adopt(folder)
-            target = publish(folder, arguments.checkpoints, arguments.name, arguments.replace, prove=prove)
+            target = publish(
+                folder, arguments.checkpoints, arguments.name, arguments.replace, prove=prove, is_adopted=adopted
+            )
         if not families()[read_card(target)["family"]].tasks:
             print("It draws nothing by itself; other models may build on it", file=sys.stderr)
         print(target)

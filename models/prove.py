@@ -20,8 +20,12 @@ def prove(folder: Path) -> None:
     card = read_card(folder)
     family = families()[card["family"]]
     try:
-        if module := family.sampler or family.loader:
-            importlib.import_module(module).load(folder, torch.device("cpu"))
+        if name := family.sampler or family.loader:
+            module = importlib.import_module(name)
+            if hasattr(module, "prove"):
+                module.prove(folder)
+            else:
+                module.load(folder, torch.device("cpu"))
     except (KeyError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())  # pydantic's has several lines
         raise CheckpointError("the card does not describe the weights ({reason})", reason=reason[:LONGEST]) from error

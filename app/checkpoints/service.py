@@ -278,11 +278,12 @@ def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool, words: dict
         folder.mkdir()
         try:
             collect(folder, files)
-            if not (folder / "card.json").exists():
+            if adopted := not (folder / "card.json").exists():
                 if not find_spec("torch"):
                     raise CheckpointError("weights of another program can be imported only where torch is installed")
                 apart("models.adopt", folder)
-            publish(folder, get_settings().data / "checkpoints", name, replace, words, prove=prove)
+            checkpoints = get_settings().data / "checkpoints"
+            publish(folder, checkpoints, name, replace, words, prove=prove, is_adopted=adopted)
         except CheckpointError as error:
             raise Invalid(
                 "The checkpoint cannot be imported: {reason}", reason=error.message, errors=[{"loc": ["body", "files"]}]

@@ -20,12 +20,15 @@ from app.web.routing import Router
 from models.contract.card import LONGEST_NAME, NAME
 
 router = Router()
+LONGEST_WORDS = 80
 FORM = {
     "type": "object",
     "required": ["name", "files"],
     "properties": {
         "name": {"type": "string", "pattern": NAME, "maxLength": LONGEST_NAME},
         "replace": {"type": "string", "enum": ["true", "false"], "default": "false"},
+        "title": {"type": "string", "maxLength": LONGEST_WORDS},
+        "license": {"type": "string", "maxLength": LONGEST_WORDS},
         "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
     },
 }
@@ -41,15 +44,19 @@ FORM = {
 )
 async def import_checkpoint(admin: Admin, request: Request, response: Response) -> CardOut:
     """card.json, model.safetensors and what the card lists; or one safetensors file, or `.param` and `.bin` of ncnn, of
-    an upscaler as Real-ESRGAN has them. Nothing is unpickled; all is loaded once before anybody sees it.
+    an upscaler as Real-ESRGAN has them; or a pipeline of the package diffusers, whose files are named as they lie in
+    its folder. Nothing is unpickled; all is loaded once before anybody sees it.
     """
     async with IMPORTING.place(admin.id), request.form(max_files=checkpoints.MAX_FILES, max_fields=10) as form:
         files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
         name, replace = form.get("name"), form.get("replace", "false")
         if not files or not isinstance(name, str) or replace not in ("true", "false"):
             raise Invalid("The form needs a name and files", errors=[{"loc": ["body", "files" if name else "name"]}])
+        words = {field: text for field in ("title", "license") if isinstance(text := form.get(field), str) and text}
+        if too_long := next((field for field, text in words.items() if len(text) > LONGEST_WORDS), None):
+            raise Invalid("At most {count} characters", count=LONGEST_WORDS, errors=[{"loc": ["body", too_long]}])
         opened = [(file.filename or "", file.file) for file in files]
-        card = await IMPORTING.in_thread(partial(service.add, name, opened, replace == "true"))
+        card = await IMPORTING.in_thread(partial(service.add, name, opened, replace == "true", words))
     response.headers["Location"] = f"/api/v1/checkpoints/{name}"
     return CardOut.of(name, card)
 

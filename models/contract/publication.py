@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -24,11 +25,12 @@ def publish(
     replace: bool = False,
     words: dict[str, str] | None = None,
     prove: Callable[[Path], None] | None = None,
+    is_adopted: bool = False,
 ) -> Path:
     """Copy the checkpoint in `folder` to `checkpoints/name`; it appears whole or not at all.
 
     The weights are held against their card and their header is checked; `prove(copy)` may check more. `words` (title,
-    licence, ...) go into the card of the copy.
+    licence, ...) go into the card of the copy. What `is_adopted` has just got its card, and its files are moved.
     Raises CheckpointError.
     """
     if not re.fullmatch(NAME, name) or len(name) > LONGEST_NAME:
@@ -45,12 +47,12 @@ def publish(
         raise CheckpointError("{other} draws with the existing {name}; unpublish {other} first", other=other, name=name)
     with whole_folder(target) as temporary:
         for file in card["files"]:
-            copy(folder, temporary, file)
+            copy(folder, temporary, file, os.replace if is_adopted else shutil.copyfile)
         for file in samples_of(folder):
             shutil.copyfile(file, temporary / f"{SAMPLES}{file.suffix}")
         text = json.dumps({**card, **(words or {})}, ensure_ascii=False, indent=1)
         (temporary / "card.json").write_text(text + "\n", "utf-8")
-        for file in weights_of(card):
+        for file in () if is_adopted else weights_of(card):
             check_weights(temporary / file, card["files"][file])
         if prove:
             prove(temporary)
@@ -74,12 +76,12 @@ def check_weights(path: Path, sha256: str) -> None:
         raise CheckpointError("the weights do not match the hash in the card")
 
 
-def copy(folder: Path, into: Path, name: str) -> None:
+def copy(folder: Path, into: Path, name: str, put: Callable[[Path, Path], object]) -> None:
     source = folder / name
     if not is_relative(name) or not is_plain(source):
         raise CheckpointError("the checkpoint's file {name!r} is missing", name=name)
     (into / name).parent.mkdir(exist_ok=True, parents=True)
-    shutil.copyfile(source, into / name)
+    put(source, into / name)
 
 
 def samples_of(folder: Path) -> list[Path]:

@@ -10,54 +10,83 @@ import torch
 
 from models.checkpoint import not_finite
 from models.contract.card import CheckpointError, read_card, weights_of
-from models.contract.pipelines import ARCHITECTURES, INDEX, UNUSED, read_json
+from models.contract.pipelines import ARCHITECTURES, INDEX, UNUSED, parts_of, read_json
+from models.contract.safetensors_header import read_header
 
 MISSING = "pretrained pipelines need more packages here: make pretrained"
+TYPES = {"F16": torch.float16, "BF16": torch.bfloat16}
+BROKEN = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError)  # what the packages raise
 
 
-def open_pipeline(folder: Path, device: torch.device) -> tuple[Any, dict[str, Any]]:
-    """(pipeline, card). Half precision on a GPU. Raises CheckpointError."""
-    card = read_card(folder)
-    os.environ["HF_HUB_OFFLINE"] = "1"  # read when the package is imported
+def packages() -> dict[str, Any]:
+    """By name. Raises CheckpointError where they are not installed."""
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read when they are imported
     try:
         import diffusers
         import transformers
     except ImportError as error:
         raise CheckpointError(MISSING) from error
-    for package in (diffusers, transformers):
+    found = {"diffusers": diffusers, "transformers": transformers}
+    for package in found.values():
         package.utils.logging.set_verbosity_error()
         package.utils.logging.disable_progress_bar()
+    return found
+
+
+def open_pipeline(folder: Path, device: torch.device, dtype: torch.dtype | None = None) -> tuple[Any, dict[str, Any]]:
+    """(pipeline, card). In half precision on a GPU, where no `dtype` is said. Raises CheckpointError."""
+    card, known = read_card(folder), packages()
     architecture = ARCHITECTURES[card["config"]["architecture"]]
     half = torch.bfloat16 if architecture.flows else torch.float16
-    settings = {
-        "dtype": half if device.type == "cuda" else torch.float32,
-        "use_safetensors": True,
-        "local_files_only": True,
-        "variant": variant_of(card),
-    }
-    kind = getattr(diffusers, card["config"]["architecture"])
-    absent = {part for part, named in read_json(folder, INDEX).items() if named == [None, None]}
-    unused = dict.fromkeys(absent | UNUSED & set(kind._optional_components))
+    dtype = dtype or (half if device.type == "cuda" else torch.float32)
+    kind, index = getattr(known["diffusers"], card["config"]["architecture"]), read_json(folder, INDEX)
+    absent = {part for part, named in index.items() if named == [None, None]} | UNUSED
+    parts: dict[str, Any] = {part: None for part in absent if part in kind._optional_components or part in index}
     try:
-        pipeline = kind.from_pretrained(str(folder), **settings, **unused)
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        for part, library in parts_of(index).items():
+            if not part.startswith(("tokenizer", "scheduler")):
+                parts[part] = network(folder, part, getattr(known[library], index[part][1]), card, dtype)
+        pipeline = kind.from_pretrained(str(folder), local_files_only=True, **parts)
+    except BROKEN as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError("the pipeline cannot be opened ({reason})", reason=reason) from error
-    for name, part in parts_of(pipeline).items():
-        if not_finite(part.state_dict()):
-            raise CheckpointError("the weights of {part} hold NaN or infinite numbers", part=name)
-        part.requires_grad_(False).eval()
     pipeline.set_progress_bar_config(disable=True)
     return pipeline.to(device), card
 
 
-def parts_of(pipeline: Any) -> dict[str, torch.nn.Module]:
-    """Its networks by name."""
-    return {name: part for name, part in pipeline.components.items() if isinstance(part, torch.nn.Module)}
+def network(folder: Path, part: str, kind: Any, card: dict[str, Any], dtype: torch.dtype) -> Any:
+    """One part, with all of its weights: the packages fill in by chance what a file lacks. Raises CheckpointError."""
+    made, told = kind.from_pretrained(
+        str(folder / part),
+        dtype=dtype,
+        use_safetensors=True,
+        local_files_only=True,
+        variant=variant_of(card, part),
+        output_loading_info=True,
+    )
+    lacking = [*told["missing_keys"], *(key for key, *_ in told.get("mismatched_keys", ()))]
+    if lacking:
+        raise CheckpointError("{name} is missing", name=f"{part}/{lacking[0]}")
+    if not_finite(made.state_dict()):
+        raise CheckpointError("the weights of {part} hold NaN or infinite numbers", part=part)
+    return made.requires_grad_(False).eval()
 
 
-def variant_of(card: dict[str, Any]) -> str | None:
-    """The word in the names of weights of which there are no others, as in `model.fp16.safetensors`."""
-    names = [name.rsplit("/", 1)[-1].removesuffix(".safetensors") for name in weights_of(card)]
-    words = {name.split(".")[1].split("-")[0] for name in names if "." in name}
-    return words.pop() if len(words) == 1 and all("." in name for name in names) else None
+def variant_of(card: dict[str, Any], part: str) -> str | None:
+    """The word in the names of a part's weights, where there are no others, as in `model.fp16.safetensors`."""
+    names = [name.removeprefix(f"{part}/") for name in weights_of(card) if name.startswith(f"{part}/")]
+    words = {name.removesuffix(".safetensors").partition(".")[2].partition("-")[0] for name in names}
+    return words.pop() or None if len(words) == 1 else None
+
+
+def stored_type(folder: Path, card: dict[str, Any]) -> torch.dtype:
+    """That of the numbers of the part that draws: so they are mapped from the disk, and take no memory."""
+    denoiser = ARCHITECTURES[card["config"]["architecture"]].denoiser
+    first = next(name for name in weights_of(card) if name.startswith(f"{denoiser}/"))
+    tensors, _ = read_header(folder / first)
+    return TYPES.get(next(iter(tensors.values()))["dtype"], torch.float32)
+
+
+def prove(folder: Path) -> None:
+    """Raises CheckpointError where it could not be drawn with."""
+    open_pipeline(folder, torch.device("cpu"), stored_type(folder, read_card(folder)))

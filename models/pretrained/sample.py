@@ -18,12 +18,13 @@ from models.contract.pipelines import ARCHITECTURES, schedulers_of
 from models.contract.sampling import OnStep, Output, Previews, Request, Unfit, as_pictures
 from models.contract.tasks import TEXT_TO_IMAGE
 from models.contract.values import Picture, Pixels
-from models.pretrained.load import open_pipeline, parts_of
+from models.pretrained.load import open_pipeline, prove
 from models.pretrained.preview import Preview
 from models.pretrained.work import Work, work_of
 
 TOGETHER = 4  # pictures
 EDGE = 1e-6
+__all__ = ["PipelineSampler", "load", "prove"]
 Seen = Callable[[], list[Pixels]]
 
 
@@ -46,7 +47,8 @@ class PipelineSampler:
             each.set_progress_bar_config(disable=True)
         self.usual = pipeline.scheduler
         self.preview = Preview(pipeline)
-        weights = [p for part in parts_of(pipeline).values() for p in part.parameters()]
+        networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
+        weights = [p for network in networks for p in network.parameters()]
         self.memory_bytes = sum(p.numel() * p.element_size() for p in weights)
 
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:

@@ -6,8 +6,17 @@ const form = document.getElementById("import");
 form?.addEventListener("submit", (event) => {
   event.preventDefault();
   const button = event.submitter ?? form.querySelector("button");
-  bring(button, form.dataset, document.getElementById("problem"), () => call("POST", "/checkpoints", new FormData(form)));
+  bring(button, form.dataset, document.getElementById("problem"), () => call("POST", "/checkpoints", filled()));
 });
+
+// Files of a folder are named as they lie in it.
+function filled() {
+  const data = new FormData(form);
+  for (const input of form.querySelectorAll("[data-files]")) {
+    for (const file of input.files) data.append("files", file, file.webkitRelativePath || file.name);
+  }
+  return data;
+}
 
 document.getElementById("starters")?.addEventListener("click", ({ target }) => {
   const button = target.closest("[data-starter]");

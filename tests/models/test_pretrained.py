@@ -23,6 +23,7 @@ from models.contract.publication import publish
 from models.contract.registry import families
 from models.contract.sampling import Cancelled, Inputs, Request, Unfit
 from models.contract.values import Picture
+from models.pretrained.load import prove, stored_type
 from models.pretrained.sample import PipelineSampler, load
 from models.pretrained.work import fitted
 from tests.support import pipelines
@@ -149,6 +150,32 @@ def test_weights_that_hold_nan_are_refused(folders: Callable[[str], Path], tmp_p
     write_card(folder)
     with pytest.raises(CheckpointError, match="unet hold NaN"):
         load(folder, torch.device("cpu"))
+
+
+def test_weights_that_are_not_there_are_not_made_up(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    for part, name in (("unet", "diffusion_pytorch_model"), ("text_encoder", "model")):
+        folder = copied(folders("sd"), tmp_path / part)
+        weights = folder / part / f"{name}.safetensors"
+        tensors = load_file(weights)
+        lost = next(key for key in tensors if key.endswith("weight"))
+        del tensors[lost]
+        save_file(tensors, weights, {"format": "pt"})
+        write_card(folder)
+        with pytest.raises(CheckpointError, match="missing"):
+            prove(folder)
+
+
+def test_a_pipeline_in_half_precision_with_names_of_a_variant(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = copied(folders("sd"), tmp_path)
+    for weights in folder.rglob("*.safetensors"):
+        halves = {name: tensor.half() for name, tensor in load_file(weights).items()}
+        save_file(halves, weights.with_suffix(".fp16.safetensors"), {"format": "pt"})
+        weights.unlink()
+    card = write_card(folder)
+    prove(folder)
+    assert stored_type(folder, card) == torch.float16
+    made = load(folder, torch.device("cpu"))
+    assert made.sample([request("text-to-image")], lambda *_: None)[0].pixels.shape == (64, 96, 3)
 
 
 def test_a_pipeline_is_collected_from_a_zip_and_published_with_its_folders(
