@@ -1,7 +1,7 @@
 """`make bench`: speed on this machine, medians over several runs, as a table. Absolute times are its own.
 
 `make bench ARGS="cache importing"` runs some parts only; those that train beside other packages (`peers`, an hour,
-`language` and `composing`) run when asked for.
+`language` and `composing`), and `pretrained` at full size, run when asked for.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from benchmarks.language import language
 from benchmarks.latents import sampling, sliding
 from benchmarks.load import load as under_load
 from benchmarks.peers.race import peers
+from benchmarks.pretrained import pretrained
 from benchmarks.training import cancelling, estimating, loop
 from benchmarks.upscaling import upscaling
 from benchmarks.works import add_works, works
@@ -41,7 +42,7 @@ from tests.studio import MODEL, ROOT, Studio, request, wait_until
 RUNS = 15
 CONCURRENT = 64
 ARTWORKS = 10_000
-LONG = ("language", "composing", "peers")
+LONG = ("language", "composing", "pretrained", "peers")
 IMPORTED = int(os.environ.get("IMPORTED", "10000"))
 
 
@@ -219,6 +220,7 @@ def main(parts: list[str]) -> None:
                 "cancelling": lambda: cancelling(studio, table),
                 "language": lambda: language(table),
                 "composing": lambda: composing(table),
+                "pretrained": lambda: pretrained(table),
                 "peers": lambda: peers(table),
             }
             for part in parts or [name for name in every if name not in LONG]:

@@ -12,6 +12,7 @@ from models.checkpoint import not_finite
 from models.contract.card import CheckpointError, read_card, weights_of
 from models.contract.pipelines import ARCHITECTURES, INDEX, UNUSED, parts_of, read_json
 from models.contract.safetensors_header import read_header
+from models.training.schedule import has_fast_bfloat16
 
 MISSING = "pretrained pipelines need more packages here: make pretrained"
 TYPES = {"F16": torch.float16, "BF16": torch.bfloat16}
@@ -34,11 +35,14 @@ def packages() -> dict[str, Any]:
 
 
 def open_pipeline(folder: Path, device: torch.device, dtype: torch.dtype | None = None) -> tuple[Any, dict[str, Any]]:
-    """(pipeline, card). In half precision on a GPU, where no `dtype` is said. Raises CheckpointError."""
+    """(pipeline, card). Where no `dtype` is said, in half precision if the device is fast at it. Raises
+    CheckpointError.
+    """
     card, known = read_card(folder), packages()
     architecture = ARCHITECTURES[card["config"]["architecture"]]
-    half = torch.bfloat16 if architecture.flows else torch.float16
-    dtype = dtype or (half if device.type == "cuda" else torch.float32)
+    if dtype is None and device.type == "cuda":
+        dtype = torch.bfloat16 if architecture.flows else torch.float16
+    dtype = dtype or (torch.bfloat16 if has_fast_bfloat16(device) else torch.float32)
     kind, index = getattr(known["diffusers"], card["config"]["architecture"]), read_json(folder, INDEX)
     absent = {part for part, named in index.items() if named == [None, None]} | UNUSED
     parts: dict[str, Any] = {part: None for part in absent if part in kind._optional_components or part in index}
