@@ -1,7 +1,7 @@
 """Makes a checkpoint of the weights of another program: `python -m models.adopt FOLDER`, in place.
 
 The folder holds one safetensors file, or a graph and numbers of ncnn, and afterwards our card and weights instead; or
-it is a pipeline, and gets a card. Says why it cannot as JSON. Pickled files are not read.
+it is a pipeline or an adapter, and gets a card. Says why it cannot as JSON. Pickled files are not read.
 """
 
 from __future__ import annotations
@@ -14,19 +14,23 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from models.checkpoint import read_weights, write_model
+from models.contract import adapters, pipelines
 from models.contract.card import CheckpointError
-from models.contract.pipelines import INDEX, write_card
+from models.contract.pipelines import INDEX
 from models.contract.registry import families
-from models.contract.safetensors_header import check_header
+from models.contract.safetensors_header import check_header, read_header
 from models.ncnn import Layer, read_ncnn
 
 
 def adopt(folder: Path) -> None:
     """Raises CheckpointError."""
     if (folder / INDEX).exists():
-        write_card(folder)
+        pipelines.write_card(folder)
         return
     files = sorted(path for path in folder.iterdir() if path.is_file())
+    if [path.suffix for path in files] == [".safetensors"] and adapters.is_adapter(read_header(files[0])[0]):
+        adapters.write_card(folder, files[0])
+        return
     weights = weights_of(files)
     for family in families().values():
         adopter = importlib.import_module(family.adopter) if family.adopter else None

@@ -22,7 +22,7 @@ from zipstream import ZipStream
 from app.errors import Conflict, Invalid, NotFound
 from app.settings import ROOT, get_settings
 from app.zips import Limits, blocks_of, open_archive
-from models.contract.card import ZOO, CheckpointError, read_card
+from models.contract.card import WEIGHTS, ZOO, CheckpointError, read_card
 from models.contract.family import Family
 from models.contract.files import WRITING, is_relative
 from models.contract.message import Message
@@ -343,9 +343,11 @@ def unpack(folder: Path, archive: BinaryIO) -> None:
 
 
 def names_of(labels: list[str]) -> dict[str, str]:
-    """Where files are put: under their plain names; those of a pipeline as they lie around its index. Raises
-    CheckpointError for a strange name.
+    """Where files are put: under their plain names; those of a pipeline as they lie around its index; weights alone
+    whatever they are called. Raises CheckpointError for a strange name.
     """
+    if len(labels) == 1 and labels[0].lower().endswith(".safetensors"):
+        return {labels[0]: WEIGHTS}
     paths = {label: label.replace("\\", "/") for label in labels}
     indices = [path for path in paths.values() if path.rsplit("/", 1)[-1] == INDEX]
     root = min(indices, key=len).removesuffix(INDEX) if indices else None

@@ -22,7 +22,7 @@ from app.checkpoints import service as checkpoints
 from app.checkpoints.service import Checkpoint
 from app.database import now
 from app.errors import Conflict, Invalid, NotFound, TooMany
-from app.generations import enlarging, inputs, turns
+from app.generations import adapters, enlarging, inputs, turns
 from app.generations.inputs import KeptInputs, every
 from app.generations.schemas import GenerationIn, GenerationOut, Progress
 from app.generations.tables import FINISHED, UNFINISHED, Generation
@@ -142,6 +142,7 @@ def fitting(
     except ValidationError as error:
         raise invalid_params(error) from error
     check_choices(task.choices(checkpoint.card), params)
+    adapters.resolve(params, checkpoint)
     inputs.check_counts(task, params, counts)
     return task, params
 

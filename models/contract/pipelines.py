@@ -85,11 +85,13 @@ def write_card(folder: Path) -> dict[str, Any]:
     for path in weights:
         check_header(path)
     files = {path.relative_to(folder).as_posix(): sha256_of(path) for path in kept}
-    side = read_json(folder, f"{architecture.denoiser}/config.json").get("sample_size")
+    shape = read_json(folder, f"{architecture.denoiser}/config.json")
+    config = {"architecture": name, "grid": architecture.grid, "denoiser": architecture.denoiser}
+    config |= {"size": side_of(shape.get("sample_size"), folder) or architecture.size, "width": width_of(shape)}
     card = {
         "format": FORMAT,
         "family": FAMILY,
-        "config": {"architecture": name, "size": side_of(side, folder) or architecture.size, "grid": architecture.grid},
+        "config": config,
         "schedulers": list(schedulers_of(architecture)),
         "parameters": sum(numbers_of(path) for path in weights),
         "files": files,
@@ -175,6 +177,16 @@ def side_of(cells: object, folder: Path) -> int | None:
         return None
     widths = read_json(folder, "vae/config.json").get("block_out_channels")
     return cells * 2 ** (len(widths) - 1) if isinstance(widths, list) and 1 <= len(widths) <= 8 else None
+
+
+def width_of(shape: dict[str, Any]) -> int | None:
+    """Of the embedded words that a U-Net reads, or of a transformer's own stream: what adapters are built on."""
+    words, heads, each = (
+        shape.get(key) for key in ("cross_attention_dim", "num_attention_heads", "attention_head_dim")
+    )
+    if isinstance(words, int):
+        return words
+    return heads * each if isinstance(heads, int) and isinstance(each, int) else None
 
 
 def numbers_of(path: Path) -> int:

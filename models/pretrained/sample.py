@@ -18,6 +18,7 @@ from models.contract.pipelines import ARCHITECTURES, schedulers_of
 from models.contract.sampling import OnStep, Output, Previews, Request, Unfit, as_pictures
 from models.contract.tasks import TEXT_TO_IMAGE
 from models.contract.values import Picture, Pixels
+from models.pretrained.adapters import Adapters
 from models.pretrained.load import open_pipeline, prove
 from models.pretrained.preview import Preview
 from models.pretrained.work import Work, work_of
@@ -33,7 +34,7 @@ class PipelineSampler:
 
     batch_size = TOGETHER
 
-    def __init__(self, pipeline: Any, card: dict[str, Any]) -> None:
+    def __init__(self, pipeline: Any, card: dict[str, Any], checkpoints: Path) -> None:
         from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting
 
         self.architecture = ARCHITECTURES[card["config"]["architecture"]]
@@ -47,6 +48,7 @@ class PipelineSampler:
             each.set_progress_bar_config(disable=True)
         self.usual = pipeline.scheduler
         self.preview = Preview(pipeline)
+        self.adapters = Adapters(pipeline, checkpoints)
         networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
         weights = [p for network in networks for p in network.parameters()]
         self.memory_bytes = sum(p.numel() * p.element_size() for p in weights)
@@ -110,7 +112,8 @@ class PipelineSampler:
 
         known = inspect.signature(pipeline.__call__).parameters
         given = {name: value for name, value in given.items() if name in known}
-        drawn = pipeline(**given, callback_on_step_end=told, callback_on_step_end_tensor_inputs=["latents"]).images
+        with self.adapters.on(params.adapters):
+            drawn = pipeline(**given, callback_on_step_end=told, callback_on_step_end_tensor_inputs=["latents"]).images
         return [np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8) for picture in drawn]
 
     def scheduler(self, name: str | None) -> Any:
@@ -135,4 +138,4 @@ def shown(pictures: list[Pixels], indices: list[int], seen: Seen) -> Previews:
 
 def load(folder: Path, device: torch.device, published: Path | None = None) -> PipelineSampler:
     """Raises CheckpointError when the pipeline is broken, or packages are missing."""
-    return PipelineSampler(*open_pipeline(folder, device))
+    return PipelineSampler(*open_pipeline(folder, device), published or folder.parent)

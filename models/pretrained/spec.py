@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from models.contract import adapters
+from models.contract.adapters import MOST, Adapter
 from models.contract.family import Family
 from models.contract.painting import (
     IMAGE_TO_IMAGE,
@@ -69,6 +71,13 @@ class WalkParams(SamplingParams):
     steps: Steps = USUAL_STEPS
     guidance_scale: float | None = guidance_field()
     scheduler: str | None = scheduler_field()
+    adapters: list[Adapter] = Field(
+        [],
+        max_length=MOST,
+        title="Adapters",
+        description="LoRAs that are built on the model, each with a weight",
+        json_schema_extra={"part": "adapters", "offered": False},
+    )
 
 
 class PipelineParams(WalkParams, PromptedParams):
@@ -149,5 +158,6 @@ FAMILIES = [
         ),
         sampler="models.pretrained.sample",
         number_bytes=None,
-    )
+    ),
+    Family(adapters.FAMILY, "LoRA", loader="models.pretrained.adapters", number_bytes=None),
 ]

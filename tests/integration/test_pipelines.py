@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save
 
 from tests.integration.test_latents import pixels, upload
 from tests.studio import Studio, finished, wait_until
@@ -113,3 +114,34 @@ def test_a_pickle_within_is_refused_and_nothing_is_kept(
     answer = imported(admin, "broken", packed(broken))
     assert answer.status_code == 422 and "vae/notes.txt may hold code" in answer.text
     assert not (studio.folder / "data" / "checkpoints" / "broken").exists()
+
+
+def test_an_adapter_is_imported_and_named_in_what_was_drawn(
+    admin: httpx.Client, artist: httpx.Client
+) -> None:
+    layer = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
+    torch.manual_seed(1)
+    tensors = {f"{layer}.lora_A.weight": torch.randn(4, 32), f"{layer}.lora_B.weight": torch.randn(32, 4)}
+    files = [("files", ("墨 ink (v1.2).safetensors", save(tensors)))]
+    words = {"name": "ink-lora", "title": "Ink", "license": "CC0-1.0"}
+    answer = admin.post("/checkpoints", data=words, files=files, timeout=300)
+    assert answer.status_code == 201, answer.text
+    card = answer.json()
+    assert card["family"] == "lora"
+    assert (card["card"]["title"], card["card"]["license"]) == ("Ink", "CC0-1.0")
+    plain = drawn(artist, "text-to-image", prompt="a fox")[0]
+    inked = drawn(artist, "text-to-image", prompt="a fox", adapters=[{"name": "ink-lora", "weight": 2.0}])[0]
+    assert not np.array_equal(pixels(artist, plain), pixels(artist, inked))
+    (said,) = artist.get(f"/artworks/{inked['id']}").json()["provenance"]["params"]["adapters"]
+    assert said == {"name": "ink-lora", "weight": 2.0, "sha256": card["sha256"]}
+    for given, word in (
+        ([{"name": "nobody"}], "nobody is no adapter"),
+        ([{"name": NAME}], "no adapter"),
+        ([{"name": "ink-lora"}] * 2, "named twice"),
+        ([{"name": "ink-lora", "weight": 9}], "2"),
+        ([{"name": "ink-lora", "sha256": "0" * 64}], "other weights"),
+    ):
+        refused = asked(artist, "text-to-image", prompt="a fox", adapters=given)
+        assert refused.status_code == 422 and word in refused.text, refused.text
+    assert admin.delete("/checkpoints/ink-lora").status_code == 204
+    assert np.array_equal(pixels(artist, drawn(artist, "text-to-image", prompt="a fox")[0]), pixels(artist, plain))

@@ -17,7 +17,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from app.checkpoints import service
-from models.contract.card import CheckpointError, weights_of
+from models.adopt import adopt
+from models.contract.adapters import fits
+from models.contract.card import CheckpointError, read_card, weights_of
 from models.contract.pipelines import ARCHITECTURES, SCHEDULERS, write_card
 from models.contract.publication import publish
 from models.contract.registry import families
@@ -83,7 +85,13 @@ def test_a_card_names_every_file_of_a_pipeline_and_nothing_else_stays(
     (folder / "README.md").write_text("# A model")
     (folder / "unet" / "notes.md").write_text("more")
     card = write_card(folder)
-    assert card["config"] == {"architecture": "StableDiffusionXLPipeline", "size": 64, "grid": 8}
+    assert card["config"] == {
+        "architecture": "StableDiffusionXLPipeline",
+        "denoiser": "unet",
+        "grid": 8,
+        "size": 64,
+        "width": 64,
+    }
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     assert set(card["files"]) == there - {"card.json"} and "README.md" not in there
     assert len(weights_of(card)) == 4 and card["parameters"] > 300_000
@@ -233,6 +241,118 @@ def test_every_task_of_every_architecture(name: str, task: str, sampler: Callabl
         assert first.shape == SHADES.shape and (first[MARKED == 0] == SHADES[MARKED == 0]).all()
     if task == "outpainting":
         assert first.shape == (72, 112, 3) and (first[:, 32:] == SHADES).all()
+
+
+# --- adapters -------------------------------------------------------------------------------------------------------
+
+
+def lora(kind: str, seed: int, key: str = "lora_A") -> dict[str, torch.Tensor]:
+    """On the queries, keys and values of all attention to words of the tiny U-Net, or of the transformer's stream."""
+    torch.manual_seed(seed)
+    up = {"lora_A": "lora_B", "lora_down": "lora_up"}[key]
+    shapes = {
+        "sd": [("down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k", 32, 32)],
+        "sdxl": [("down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k", 64, 32)],
+        "sd3": [("transformer_blocks.0.attn.to_q", 32, 32), ("transformer_blocks.1.attn.to_k", 32, 32)],
+        "flux": [("single_transformer_blocks.0.attn.to_q", 32, 32)],
+    }[kind]
+    part = "transformer" if kind in ("sd3", "flux") else "unet"
+    made = {}
+    for name, inputs, outputs in shapes:
+        full = f"lora_{part}_{name.replace('.', '_')}" if key == "lora_down" else f"{part}.{name}"
+        made[f"{full}.{key}.weight"] = torch.randn(4, inputs)
+        made[f"{full}.{up}.weight"] = torch.randn(outputs, 4)
+        if key == "lora_down":
+            made[f"{full}.alpha"] = torch.tensor(4.0)
+    return made
+
+
+def published(folder: Path, name: str, tensors: dict[str, torch.Tensor]) -> Path:
+    """Beside the pipeline."""
+    place = folder.parent / name
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    save_file(tensors, place / "some lora.safetensors")
+    adopt(place)
+    return place
+
+
+@pytest.mark.parametrize("name", pipelines.BUILDERS)
+def test_an_adapter_has_effect_by_its_weight_and_leaves_nothing_behind(
+    name: str, folders: Callable[[str], Path], sampler: Callable[[str], PipelineSampler]
+) -> None:
+    def drawn(*adapters: tuple[str, float], task: str = "text-to-image") -> Any:
+        asked = [{"name": each, "weight": weight} for each, weight in adapters]
+        return sampler(name).sample([request(task, adapters=asked)], lambda *_: None)[0].pixels.astype(float)
+
+    first, second = f"{name}-first", f"{name}-second"
+    for seed, each in enumerate((first, second)):
+        place = published(folders(name), each, lora(name, seed))
+        assert fits(read_card(place), read_card(folders(name))) and read_card(place)["config"]["rank"] == 4
+    before = drawn()
+    one = drawn((first, 1.0))
+    assert np.abs(one - before).max() > 0 and (drawn() == before).all(), "it is in effect for one batch only"
+    assert (drawn((first, 0.0)) == before).all()
+    assert np.abs(drawn((second, 1.0)) - one).max() > 0 and (drawn((first, 1.0)) == one).all()
+    both = drawn((first, 1.0), (second, 1.0))
+    assert np.abs(both - one).max() > 0 and (drawn() == before).all()
+    plain = drawn(task="image-to-image")
+    assert np.abs(drawn((first, 1.0), task="image-to-image") - plain).max() > 0
+    assert (drawn(task="image-to-image") == plain).all()
+
+
+def test_an_adapter_as_kohya_calls_its_parts_is_the_same(
+    folders: Callable[[str], Path], sampler: Callable[[str], PipelineSampler]
+) -> None:
+    def drawn(adapter: str) -> Any:
+        asked = [{"name": adapter, "weight": 1.0}]
+        return sampler("sd").sample([request("text-to-image", adapters=asked)], lambda *_: None)[0].pixels
+
+    for key in ("lora_A", "lora_down"):
+        published(folders("sd"), f"as-{key.replace('_', '-').lower()}", lora("sd", 7, key))
+    assert (drawn("as-lora-a") == drawn("as-lora-down")).all()
+
+
+def test_an_adapter_that_does_not_fit_is_said_and_the_pipeline_goes_on(
+    folders: Callable[[str], Path], sampler: Callable[[str], PipelineSampler]
+) -> None:
+    def drawn(**adapter: Any) -> Any:
+        asked = [adapter] if adapter else []
+        return sampler("sd").sample([request("text-to-image", adapters=asked)], lambda *_: None)[0].pixels
+
+    before = drawn()
+    place = published(folders("sd"), "for-xl", lora("sdxl", 1))
+    assert not fits(read_card(place), read_card(folders("sd")))
+    for name in ("for-xl", "flux-only"):
+        if name == "flux-only":
+            published(folders("sd"), name, lora("flux", 1))
+        with pytest.raises(Unfit, match="not built on this model"):
+            drawn(name=name)
+        assert (drawn() == before).all()
+    with pytest.raises(Unfit, match="no adapter nobody"):
+        drawn(name="nobody")
+    published(folders("sd"), "replaced", lora("sd", 3))
+    with pytest.raises(Unfit, match="has been replaced"):
+        drawn(name="replaced", sha256="0" * 64)
+
+
+def test_adapters_of_other_kinds_are_refused(tmp_path: Path) -> None:
+    tensors = {"lora_unet_a.hada_w1_a": torch.zeros(2, 2), "lora_unet_b.lora_down.weight": torch.zeros(2, 2)}
+    save_file(tensors, tmp_path / "x.safetensors")
+    with pytest.raises(CheckpointError, match="give a LoRA"):
+        adopt(tmp_path)
+
+
+def test_many_adapters_take_turns(folders: Callable[[str], Path]) -> None:
+    own = load(folders("sd"), torch.device("cpu"))
+    names = [f"many-{i}" for i in range(14)]
+    for i, name in enumerate(names):
+        published(folders("sd"), name, lora("sd", i))
+        own.sample([request("text-to-image", adapters=[{"name": name}])], lambda *_: None)
+    assert len(own.adapters.loaded) == 12
+
+
+# --- drawing --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("scheduler", SCHEDULERS)

@@ -1,0 +1,44 @@
+"""Adapters that a request draws with: whether they are there and fit, and which weights of theirs are meant."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from app.checkpoints import service as checkpoints
+from app.checkpoints.service import Checkpoint
+from app.errors import Invalid
+from models.contract.adapters import FAMILY, Adapter, fits
+from models.contract.message import Message
+from models.contract.tasks import SamplingParams
+
+
+def for_model(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
+    """Cards of the adapters that are for a model, by name."""
+    return {
+        name: card
+        for name, card in checkpoints.cards().items()
+        if card["family"] == FAMILY and fits(card, checkpoint.card)
+    }
+
+
+def resolve(params: SamplingParams, checkpoint: Checkpoint) -> None:
+    """Put the hashes of their weights into parameters that name adapters. Raises Invalid with the field."""
+    for field in params.in_part("adapters"):
+        given: list[Adapter] = getattr(params, field)
+        known = for_model(checkpoint) if given else {}
+        names = [adapter.name for adapter in given]
+        for i, adapter in enumerate(given):
+            if adapter.name not in known:
+                refuse(field, i, Message("{name} is no adapter for this model", name=adapter.name))
+            if names.index(adapter.name) != i:
+                refuse(field, i, Message("{name} is named twice", name=adapter.name))
+            if adapter.sha256 not in (None, known[adapter.name]["sha256"]):
+                refuse(field, i, Message("{name} has other weights now", name=adapter.name))
+        made: list[BaseModel] = [each.model_copy(update={"sha256": known[each.name]["sha256"]}) for each in given]
+        setattr(params, field, made)
+
+
+def refuse(field: str, place: int, why: Message) -> None:
+    raise Invalid("The parameters do not fit the task", errors=[{"loc": ["body", "params", field, place], "msg": why}])

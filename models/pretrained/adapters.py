@@ -1,0 +1,81 @@
+"""Adapters that are put upon a pipeline for one batch, and taken off after it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.checkpoint import CheckpointError, find, opened, read_card
+from models.contract.adapters import FAMILY, MOST, Adapter
+from models.contract.card import WEIGHTS
+from models.contract.sampling import Unfit
+
+KEPT = 4  # adapters that stay loaded beside the pipeline
+
+
+class Adapters:
+    """Those of one pipeline, looked for in `checkpoints`: what a batch did not ask for is never in effect."""
+
+    def __init__(self, pipeline: Any, checkpoints: Path) -> None:
+        self.pipeline, self.checkpoints = pipeline, checkpoints
+        self.loaded: OrderedDict[str, None] = OrderedDict()  # by hash, the one that was used last at the end
+
+    @contextmanager
+    def on(self, asked: list[Adapter]) -> Iterator[None]:
+        """Raises Unfit for one that is gone, replaced, or built on another pipeline."""
+        weights = {self.load(adapter): adapter.weight for adapter in asked}
+        if not weights:
+            yield
+            return
+        self.pipeline.enable_lora()
+        self.pipeline.set_adapters(list(weights), list(weights.values()))
+        try:
+            yield
+        finally:
+            self.pipeline.disable_lora()
+
+    def load(self, adapter: Adapter) -> str:
+        """What the pipeline calls it."""
+        try:
+            folder = find(adapter.name, self.checkpoints)
+            card = read_card(folder)
+        except CheckpointError as error:
+            raise Unfit("There is no adapter {name}", name=adapter.name) from error
+        if card["family"] != FAMILY:
+            raise Unfit("There is no adapter {name}", name=adapter.name)
+        if adapter.sha256 not in (None, card["sha256"]):
+            raise Unfit("The adapter {name} has been replaced since this was requested", name=adapter.name)
+        key = f"lora_{card['sha256'][:16]}"
+        if key not in self.loaded:
+            self.make_room()
+            try:
+                self.pipeline.load_lora_weights(str(folder), weight_name=WEIGHTS, adapter_name=key)
+            except (ValueError, RuntimeError, KeyError, OSError) as error:
+                self.drop(key)
+                raise Unfit("The adapter {name} is not built on this model", name=adapter.name) from error
+            if key not in {each for part in self.pipeline.get_list_adapters().values() for each in part}:
+                raise Unfit("The adapter {name} is not built on this model", name=adapter.name)
+        self.loaded[key] = None
+        self.loaded.move_to_end(key)
+        return key
+
+    def make_room(self) -> None:
+        while len(self.loaded) >= KEPT + MOST:
+            key, _ = self.loaded.popitem(last=False)
+            self.pipeline.delete_adapters(key)
+
+    def drop(self, key: str) -> None:
+        """What of it was put on before it turned out not to fit."""
+        if key in {each for part in self.pipeline.get_list_adapters().values() for each in part}:
+            self.pipeline.delete_adapters(key)
+
+
+def load(folder: Path, device: torch.device, published: Path | None = None) -> dict[str, torch.Tensor]:
+    """The tensors of an adapter. Raises CheckpointError when it is broken."""
+    _, tensors = opened(folder)
+    return tensors
