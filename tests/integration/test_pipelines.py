@@ -116,9 +116,7 @@ def test_a_pickle_within_is_refused_and_nothing_is_kept(
     assert not (studio.folder / "data" / "checkpoints" / "broken").exists()
 
 
-def test_an_adapter_is_imported_and_named_in_what_was_drawn(
-    admin: httpx.Client, artist: httpx.Client
-) -> None:
+def test_an_adapter_is_imported_and_named_in_what_was_drawn(admin: httpx.Client, artist: httpx.Client) -> None:
     layer = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
     torch.manual_seed(1)
     tensors = {f"{layer}.lora_A.weight": torch.randn(4, 32), f"{layer}.lora_B.weight": torch.randn(32, 4)}
