@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.checkpoints.service import Checkpoint, ships
+from app.checkpoints.service import Checkpoint, adapters_for, ships
 from app.media import made_as
 from models.contract.tasks import IMAGE, Task
 
@@ -61,6 +61,7 @@ class ModelOut(BaseModel):
     family: str
     checkpoint: CheckpointOut
     tasks: list[TaskOut]
+    adapters: list[str] = Field([], description="Checkpoints that a request may put upon it, by name")
 
     @classmethod
     def of(cls, found: Checkpoint) -> ModelOut:
@@ -91,6 +92,7 @@ class ModelOut(BaseModel):
                 )
                 for task in found.tasks
             ],
+            adapters=list(adapters_for(found)),
         )
 
 

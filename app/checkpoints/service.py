@@ -22,6 +22,8 @@ from zipstream import ZipStream
 from app.errors import Conflict, Invalid, NotFound
 from app.settings import ROOT, get_settings
 from app.zips import Limits, blocks_of, open_archive
+from models.contract.adapters import FAMILY as LORA
+from models.contract.adapters import fits
 from models.contract.card import WEIGHTS, ZOO, CheckpointError, read_card
 from models.contract.family import Family
 from models.contract.files import WRITING, is_relative
@@ -230,6 +232,13 @@ def checkpoint_of(name: str) -> Checkpoint:
     if checkpoint is None:
         raise NotFound("There is no model {name}", name=name)
     return checkpoint
+
+
+def adapters_for(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
+    """Cards of the adapters that are for a model, by name."""
+    if not any(task.params.in_part("adapters") for task in checkpoint.tasks):
+        return {}
+    return {name: card for name, card in cards().items() if card["family"] == LORA and fits(card, checkpoint.card)}
 
 
 def delete(name: str) -> None:

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from pydantic import BaseModel
 
-from app.checkpoints import service as checkpoints
-from app.checkpoints.service import Checkpoint
+from app.checkpoints.service import Checkpoint, adapters_for
 from app.errors import Invalid
-from models.contract.adapters import FAMILY, Adapter, fits
+from models.contract.adapters import Adapter
 from models.contract.message import Message
-from models.contract.tasks import SamplingParams
+from models.contract.tasks import SamplingParams, Task
 
 
-def for_model(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
-    """Cards of the adapters that are for a model, by name."""
-    return {
-        name: card
-        for name, card in checkpoints.cards().items()
-        if card["family"] == FAMILY and fits(card, checkpoint.card)
-    }
+def choices(task: Task, checkpoint: Checkpoint) -> dict[str, dict[str, str]]:
+    """Titles of those that may be named in each of a task's parameters, by name."""
+    wanted = task.params.in_part("adapters")
+    known = {name: str(card.get("title") or name) for name, card in adapters_for(checkpoint).items()} if wanted else {}
+    return dict.fromkeys(wanted, known)
 
 
 def resolve(params: SamplingParams, checkpoint: Checkpoint) -> None:
     """Put the hashes of their weights into parameters that name adapters. Raises Invalid with the field."""
     for field in params.in_part("adapters"):
         given: list[Adapter] = getattr(params, field)
-        known = for_model(checkpoint) if given else {}
+        known = adapters_for(checkpoint) if given else {}
         names = [adapter.name for adapter in given]
         for i, adapter in enumerate(given):
             if adapter.name not in known:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
@@ -12,7 +13,7 @@ from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
 from app.checkpoints.service import Checkpoint
 from app.database import session_scope
-from app.generations import enlarging, restoring, service
+from app.generations import adapters, enlarging, restoring, service
 from app.generations.schemas import LONGEST_REQUEST, MOST_INPUTS, GenerationIn, InputIn, Restoration
 from app.generations.tables import GENERATION
 from app.i18n import language_of, translate
@@ -25,6 +26,7 @@ from app.web.paging import Cursor, decode, encode
 from app.web.parameters import Id, OptionalId, Text
 from app.web.routing import Router
 from app.web.templating import render
+from models.contract.tasks import Task
 
 router = Router()
 RECENT, EXAMPLES = 12, 6
@@ -61,7 +63,7 @@ def create(
     wanted = (chosen.does(task or "") or chosen.tasks[0]) if chosen else None
     if source and wanted and wanted.source:
         given = {wanted.source.role: [InputIn(artwork=each) for each in source]}
-    made = fields(wanted.params, wanted.choices(chosen.card)) if chosen and wanted else []
+    made = form_of(wanted, chosen) if chosen and wanted else []
     enlarge = filled.request.enlarge if filled else None
     sizes = enlarging.offered(wanted, chosen, enlarge) if wanted and chosen else []
     if sizes and wanted and chosen and not filled:
@@ -92,6 +94,14 @@ def create(
             "examples": examples_of(chosen, language_of(request)) if chosen else [],
         },
     )
+
+
+def form_of(task: Task, checkpoint: Checkpoint) -> list[Field]:
+    """With what this checkpoint has to choose from; adapters are called by their titles."""
+    titles = adapters.choices(task, checkpoint)
+    names = {field: list(found) for field, found in titles.items()}
+    made = fields(task.params, {**task.choices(checkpoint.card), **names})
+    return [replace(field, titles=titles.get(field.name, field.titles)) for field in made]
 
 
 def examples_of(checkpoint: Checkpoint, language: str) -> list[str]:

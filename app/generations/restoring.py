@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
+from app.checkpoints.service import Checkpoint
 from app.errors import Invalid, NotFound
 from app.generations.inputs import source
 from app.generations.schemas import (
@@ -22,7 +23,7 @@ from app.generations.schemas import (
     Restoration,
     by_role,
 )
-from app.generations.service import check_choices
+from app.generations.service import fits
 from app.security import Principal
 from app.uploads import service as uploads
 from app.validation import Slug, Uuid, invalid_params
@@ -83,7 +84,7 @@ def restore(session: Session, user: Principal, provenance: dict[str, Any]) -> Re
     else:
         if found.sha256 != said.checkpoint_sha256:
             differences.append(Message("The model has since been replaced: it will draw something else"))
-        params, unfit = fitting(task, found.card, params)
+        params, unfit = fitting(task, found, params)
         differences += unfit
     enlarge, otherwise = enlarging_of(said.enlarge)
     differences += otherwise
@@ -113,12 +114,12 @@ def enlarging_of(said: Enlarged | None) -> tuple[Enlarging | None, list[Message]
     return wanted, []
 
 
-def fitting(task: Task, card: dict[str, Any], params: dict[str, Any]) -> tuple[dict[str, Any], list[Message]]:
+def fitting(task: Task, checkpoint: Checkpoint, params: dict[str, Any]) -> tuple[dict[str, Any], list[Message]]:
     """(parameters that the task takes now, what is wrong with the others)."""
     unfit: list[Message] = []
     while True:
         try:
-            check_choices(task.choices(card), task.params.model_validate(params))
+            fits(task, checkpoint, task.params.model_validate(params))
             return params, unfit
         except ValidationError as error:
             problems = invalid_params(error).errors

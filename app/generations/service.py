@@ -141,10 +141,15 @@ def fitting(
         params = task.params.model_validate(given)
     except ValidationError as error:
         raise invalid_params(error) from error
-    check_choices(task.choices(checkpoint.card), params)
-    adapters.resolve(params, checkpoint)
+    fits(task, checkpoint, params)
     inputs.check_counts(task, params, counts)
     return task, params
+
+
+def fits(task: Task, checkpoint: Checkpoint, params: SamplingParams) -> None:
+    """Raises Invalid for what this checkpoint does not have."""
+    check_choices(task.choices(checkpoint.card), params)
+    adapters.resolve(params, checkpoint)
 
 
 def check_choices(choices: dict[str, list[str]], params: BaseModel) -> None:

@@ -17,7 +17,7 @@ class Field:
     name: str
     title: str
     description: str
-    widget: str  # prompt, text, integer, number, boolean, choice, checkpoint, lines, numbers, weights
+    widget: str  # prompt, text, integer, number, boolean, choice, checkpoint, lines, numbers, weights, adapters
     default: Any
     minimum: float | None
     maximum: float | None
@@ -107,7 +107,7 @@ def field(name: str, schema: dict[str, Any], required: bool) -> Field:
         default=merged.get("default"),
         minimum=merged.get("minimum"),
         maximum=merged.get("maximum"),
-        step=merged.get("step", 1 if merged.get("type") == "integer" else None),
+        step=merged.get("step", merged.get("multipleOf", 1 if merged.get("type") == "integer" else None)),
         max_length=merged.get("maxLength"),
         choices=choices,
         titles=dict(merged.get("titles", {})),

@@ -76,7 +76,7 @@ class WalkParams(SamplingParams):
         max_length=MOST,
         title="Adapters",
         description="LoRAs that are built on the model, each with a weight",
-        json_schema_extra={"part": "adapters", "offered": False},
+        json_schema_extra={"part": "adapters", "widget": "adapters", "more": True},
     )
 
 

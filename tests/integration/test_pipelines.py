@@ -127,6 +127,7 @@ def test_an_adapter_is_imported_and_named_in_what_was_drawn(admin: httpx.Client,
     card = answer.json()
     assert card["family"] == "lora"
     assert (card["card"]["title"], card["card"]["license"]) == ("Ink", "CC0-1.0")
+    assert artist.get(f"/models/{NAME}").json()["adapters"] == ["ink-lora"]
     plain = drawn(artist, "text-to-image", prompt="a fox")[0]
     inked = drawn(artist, "text-to-image", prompt="a fox", adapters=[{"name": "ink-lora", "weight": 2.0}])[0]
     assert not np.array_equal(pixels(artist, plain), pixels(artist, inked))

@@ -37,6 +37,10 @@ export class RequestForm {
       else if (input.value === "") continue;
       else values[input.name] = input.dataset.type ? Number(input.value) : input.value;
     }
+    for (const list of this.form.querySelectorAll("[data-adapters]")) {
+      const weighted = [...list.querySelectorAll("[data-adapter]")].filter(({ value }) => Number(value));
+      if (weighted.length) values[list.dataset.adapters] = weighted.map(({ dataset, value }) => ({ name: dataset.adapter, weight: Number(value) }));
+    }
     return values;
   }
 
