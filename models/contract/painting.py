@@ -18,10 +18,10 @@ REFERENCE = Input("reference", "Picture to go by", least=0)
 Extent = Annotated[int, Field(ge=0, le=512)]
 
 
-def negative_prompt_field() -> Any:
+def negative_prompt_field(longest: int = LONGEST_PROMPT) -> Any:
     return Field(
         "",
-        max_length=LONGEST_PROMPT,
+        max_length=longest,
         title="Negative prompt",
         description="What it should not look like",
         json_schema_extra=MORE,

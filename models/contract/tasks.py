@@ -63,17 +63,22 @@ PlainText = Annotated[str, AfterValidator(plain_text)]
 LONGEST_PROMPT = 500  # characters
 
 
-class PromptedParams(SamplingParams):
-    """What every task takes that draws after words."""
-
-    prompt: PlainText = Field(
+def prompt_field(longest: int) -> Any:
+    """A parameter that says in words what to draw."""
+    return Field(
         min_length=1,
-        max_length=LONGEST_PROMPT,
+        max_length=longest,
         title="Prompt",
         strict=True,
         description="What to draw, in English or Chinese",
         json_schema_extra={"widget": "prompt", "part": "prompt"},
     )
+
+
+class PromptedParams(SamplingParams):
+    """What every task takes that draws after words."""
+
+    prompt: PlainText = prompt_field(LONGEST_PROMPT)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from models.contract.values import Picture, Pixels
 from models.pretrained.adapters import Adapters
 from models.pretrained.load import open_pipeline, prove
 from models.pretrained.preview import Preview
+from models.pretrained.words import Words
 from models.pretrained.work import Work, work_of
 
 TOGETHER = 4  # pictures
@@ -49,6 +50,7 @@ class PipelineSampler:
         self.usual = pipeline.scheduler
         self.preview = Preview(pipeline)
         self.adapters = Adapters(pipeline, checkpoints)
+        self.words = None if self.architecture.flows else Words(pipeline)
         networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
         weights = [p for network in networks for p in network.parameters()]
         self.memory_bytes = sum(p.numel() * p.element_size() for p in weights)
@@ -60,7 +62,7 @@ class PipelineSampler:
         works = [work_of(request, self.side, self.architecture.grid) for request in batch]
         groups: dict[str, list[int]] = {}
         for i, work in enumerate(works):
-            groups.setdefault(work.alike, []).append(i)
+            groups.setdefault(f"{work.alike} {self.chunks([work])}", []).append(i)
         total, before = sum(works[indices[0]].walked for indices in groups.values()), 0
         pictures = [work.blank() for work in works]
         for indices in groups.values():
@@ -77,9 +79,28 @@ class PipelineSampler:
 
     def remark(self, work: Work) -> Message | None:
         """What of it was not used."""
-        if self.architecture.negates or not getattr(work.params, "negative_prompt", ""):
-            return None
-        return Message("This model does not use a negative prompt")
+        if getattr(work.params, "negative_prompt", "") and not self.architecture.negates:
+            return Message("This model does not use a negative prompt")
+        if getattr(work.params, "clip_skip", 0) and self.words is None:
+            return Message("This model leaves out no layers of what reads the prompt")
+        return None
+
+    def chunks(self, works: list[Work]) -> int:
+        return 1 if self.words is None else self.words.chunks([text for work in works for text in work.prompts])
+
+    def prompts(self, works: list[Work]) -> dict[str, Any]:
+        """As the pipeline takes them: in words, or read already."""
+        prompts, negatives = zip(*(work.prompts for work in works), strict=True)
+        if self.words is None:
+            return {"prompt": list(prompts), "negative_prompt": list(negatives)}
+        skip, chunks = int(getattr(works[0].params, "clip_skip", 0)), self.chunks(works)
+        (embeds, pooled), (against, pooled_against) = (
+            self.words.read(texts, chunks, skip) for texts in (prompts, negatives)
+        )
+        given: dict[str, Any] = {"prompt_embeds": embeds, "negative_prompt_embeds": against}
+        if pooled is not None:
+            given |= {"pooled_prompt_embeds": pooled, "negative_pooled_prompt_embeds": pooled_against}
+        return given
 
     @torch.inference_mode()
     def draw(self, works: list[Work], on_step: Callable[[int, Seen], None]) -> list[Pixels]:
@@ -90,8 +111,6 @@ class PipelineSampler:
         pipeline.scheduler = self.scheduler(params.scheduler)
         inputs = [work.inputs() for work in works]
         given: dict[str, Any] = {
-            "prompt": [getattr(work.params, "prompt", "") for work in works],
-            "negative_prompt": [getattr(work.params, "negative_prompt", "") for work in works],
             "guidance_scale": self.architecture.guidance if params.guidance_scale is None else params.guidance_scale,
             "num_inference_steps": first.steps,
             # Some pipelines round steps by strength down, others up.
@@ -110,9 +129,9 @@ class PipelineSampler:
             on_step(min(done, first.walked), lambda: self.preview(tensors["latents"], width, height))
             return {}
 
-        known = inspect.signature(pipeline.__call__).parameters
-        given = {name: value for name, value in given.items() if name in known}
-        with self.adapters.on(params.adapters):
+        with self.adapters.on(params.adapters):  # before the prompt is read: they may change how
+            known = inspect.signature(pipeline.__call__).parameters
+            given = {name: value for name, value in (given | self.prompts(works)).items() if name in known}
             drawn = pipeline(**given, callback_on_step_end=told, callback_on_step_end_tensor_inputs=["latents"]).images
         return [np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8) for picture in drawn]
 

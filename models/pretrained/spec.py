@@ -22,10 +22,20 @@ from models.contract.painting import (
     strength_field,
 )
 from models.contract.pipelines import FAMILY
-from models.contract.tasks import TEXT_TO_IMAGE, PromptedParams, SamplingParams, Sizes, Task, images
+from models.contract.tasks import (
+    TEXT_TO_IMAGE,
+    PlainText,
+    PromptedParams,
+    SamplingParams,
+    Sizes,
+    Task,
+    images,
+    prompt_field,
+)
 from models.contract.training_spec import MORE
 
 SMALLEST, LARGEST = 64, 2048  # sides
+LONGEST = 4000  # characters of a prompt
 USUAL_SIDE, USUAL_STEPS = 512, 25
 UNITS = 64  # that a picture of that side and so many steps costs: pictures of a small model
 
@@ -81,9 +91,21 @@ class WalkParams(SamplingParams):
 
 
 class PipelineParams(WalkParams, PromptedParams):
-    """A prompt, and how the way from noise to a picture is walked."""
+    """A prompt, of any length, in which (words:1.3) may weigh more, and how the way from noise to a picture is
+    walked.
+    """
 
-    negative_prompt: str = negative_prompt_field()
+    prompt: PlainText = prompt_field(LONGEST)
+    negative_prompt: str = negative_prompt_field(LONGEST)
+    clip_skip: int = Field(
+        0,
+        ge=0,
+        le=8,
+        title="CLIP skip",
+        strict=True,
+        description="Layers that are left out at the end of what reads the prompt",
+        json_schema_extra=MORE,
+    )
 
 
 class TextToImageParams(PipelineParams):

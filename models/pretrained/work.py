@@ -33,6 +33,11 @@ class Work:
         return self.request.params
 
     @property
+    def prompts(self) -> tuple[str, str]:
+        """What it is to be of, and what not."""
+        return getattr(self.params, "prompt", ""), getattr(self.params, "negative_prompt", "")
+
+    @property
     def kind(self) -> str:
         """Which arrangement of the pipeline draws it."""
         if self.canvas is None:
