@@ -26,6 +26,7 @@ from models.pretrained.work import Work, work_of
 
 TOGETHER = 4  # pictures
 EDGE = 1e-6
+LARGE = 1024 * 1024  # pixels: what has more is decoded in tiles, which overlap
 __all__ = ["PipelineSampler", "load", "prove"]
 Seen = Callable[[], list[Pixels]]
 
@@ -48,6 +49,7 @@ class PipelineSampler:
         for each in self.pipelines.values():
             each.set_progress_bar_config(disable=True)
         self.usual = pipeline.scheduler
+        pipeline.vae.enable_slicing()  # one picture after the other
         self.preview = Preview(pipeline)
         self.adapters = Adapters(pipeline, checkpoints)
         self.words = None if self.architecture.flows else Words(pipeline)
@@ -129,6 +131,7 @@ class PipelineSampler:
             on_step(min(done, first.walked), lambda: self.preview(tensors["latents"], width, height))
             return {}
 
+        pipeline.vae.use_tiling = width * height > LARGE
         with self.adapters.on(params.adapters):  # before the prompt is read: they may change how
             known = inspect.signature(pipeline.__call__).parameters
             given = {name: value for name, value in (given | self.prompts(works)).items() if name in known}

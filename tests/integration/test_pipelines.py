@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
+from models.adopt import adopt
 from tests.integration.test_latents import pixels, upload
 from tests.studio import Studio, finished, wait_until
 from tests.support import pipelines
@@ -144,3 +145,47 @@ def test_an_adapter_is_imported_and_named_in_what_was_drawn(admin: httpx.Client,
         assert refused.status_code == 422 and word in refused.text, refused.text
     assert admin.delete("/checkpoints/ink-lora").status_code == 204
     assert np.array_equal(pixels(artist, drawn(artist, "text-to-image", prompt="a fox")[0]), pixels(artist, plain))
+
+
+@pytest.fixture
+def loras(studio: Studio) -> Iterator[list[str]]:
+    """Two that are far from each other."""
+    names = ["first-lora", "second-lora"]
+    layer = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
+    for seed, name in enumerate(names):
+        torch.manual_seed(seed)
+        place = studio.folder / "data" / "checkpoints" / name
+        place.mkdir()
+        tensors = {f"{layer}.lora_A.weight": torch.randn(4, 32), f"{layer}.lora_B.weight": torch.randn(32, 4)}
+        (place / "x.safetensors").write_bytes(save(tensors))
+        adopt(place)
+    yield names
+    for name in names:
+        shutil.rmtree(studio.folder / "data" / "checkpoints" / name)
+
+
+def test_adapters_of_two_artists_do_not_meet(studio: Studio, artist: httpx.Client, loras: list[str]) -> None:
+    other = studio.client("other-artist")
+    alone = [
+        pixels(artist, drawn(artist, "text-to-image", prompt="a fox", adapters=[{"name": name}])[0]) for name in loras
+    ]
+    plain = pixels(artist, drawn(artist, "text-to-image", prompt="a fox")[0])
+    jobs = []
+    for _ in range(4):
+        for client, name in ((artist, loras[0]), (other, loras[1]), (artist, None)):
+            adapters = [{"name": name}] if name else []
+            jobs.append((client, name, asked(client, "text-to-image", prompt="a fox", adapters=adapters).json()["id"]))
+    for client, name, job in jobs:
+        (work,) = finished(client, job)["artworks"]
+        wanted = alone[loras.index(name)] if name else plain
+        assert np.abs(pixels(client, work).astype(float) - wanted).mean() <= 1, name
+    assert np.abs(alone[0].astype(float) - alone[1]).mean() > 1 < np.abs(alone[0].astype(float) - plain).mean()
+
+
+def test_a_worker_that_is_killed_in_the_middle_of_a_walk(studio: Studio, artist: httpx.Client) -> None:
+    job = asked(artist, "text-to-image", prompt="a fox", steps=60, width=256, height=256).json()["id"]
+    wait_until("it to be drawn", lambda: artist.get(f"/generations/{job}").json()["progress"]["step"] > 2)
+    studio.kill("worker")
+    studio.start("worker")
+    done = finished(artist, job, 240)
+    assert done["status"] == "succeeded" and len(done["artworks"]) == 1

@@ -25,6 +25,7 @@ from models.contract.publication import publish
 from models.contract.registry import families
 from models.contract.sampling import Cancelled, Inputs, Request, Unfit
 from models.contract.values import Picture
+from models.pretrained import sample
 from models.pretrained.load import prove, stored_type
 from models.pretrained.sample import PipelineSampler, load
 from models.pretrained.words import weighted
@@ -458,6 +459,19 @@ def test_a_little_strength_still_walks_a_step(sampler: Callable[[str], PipelineS
     said = []
     sampler("sd").sample([request("image-to-image", strength=0.05)], lambda *told: said.append(told[:2]))
     assert said == [(1, 1)]
+
+
+def test_large_pictures_are_decoded_in_tiles(
+    sampler: Callable[[str], PipelineSampler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [request("text-to-image", width=192, height=128)]
+    (whole,) = sampler("sd").sample(asked, lambda *_: None)
+    monkeypatch.setattr(sample, "LARGE", 64 * 64)
+    (tiled,) = sampler("sd").sample(asked, lambda *_: None)
+    apart = np.abs(whole.pixels.astype(float) - tiled.pixels)
+    assert 0 < apart.mean() < 16 and tiled.pixels.shape == (128, 192, 3), (
+        "seams are blended, and what norms see differs"
+    )
 
 
 def test_sizes_keep_their_proportions_on_the_grid() -> None:
