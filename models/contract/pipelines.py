@@ -6,6 +6,7 @@ A pipeline is a folder with `model_index.json`, which names its parts, and a fol
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from models.contract.safetensors_header import check_header, read_header
 
 INDEX, FAMILY = "model_index.json", "pipeline"
 LIBRARIES = {"diffusers", "transformers"}
+NEEDED = ("vae", "text_encoder", "tokenizer", "scheduler")
 UNUSED = {"safety_checker", "feature_extractor", "image_encoder"}  # parts that are not loaded
 KEPT = {".safetensors", ".json", ".txt", ".model"}  # endings of files that a pipeline is made of
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # how torch's own files begin
@@ -73,8 +75,8 @@ def write_card(folder: Path) -> dict[str, Any]:
         known = ", ".join(each.title for each in ARCHITECTURES.values())
         raise CheckpointError("{name} is not a pipeline that is known here: {known}", name=name[:80], known=known)
     parts = parts_of(index)
-    if architecture.denoiser not in parts:
-        raise CheckpointError("{part} is missing in {index}", part=architecture.denoiser, index=INDEX)
+    if lacking := next((part for part in (architecture.denoiser, *NEEDED) if part not in parts), None):
+        raise CheckpointError("{part} is missing in {index}", part=lacking, index=INDEX)
     refuse_pickles(folder)
     for part, library in parts.items():
         check_part(folder, part, library)
@@ -191,10 +193,4 @@ def width_of(shape: dict[str, Any]) -> int | None:
 
 def numbers_of(path: Path) -> int:
     tensors, _ = read_header(path)
-    count = 0
-    for entry in tensors.values():
-        product = 1
-        for side in entry["shape"]:
-            product *= side
-        count += product
-    return count
+    return sum(math.prod(entry["shape"]) for entry in tensors.values())

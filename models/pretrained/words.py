@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-STEP = 1.1  # what a pair of brackets weighs
+STEP, MOST = 1.1, 10.0  # what a pair of brackets weighs, and at most
 PART = re.compile(r"\\[()\[\]\\]|:\s*(-?\d*\.?\d+)\s*\)|[()\[\]]|[^\\()\[\]:]+|:|\\")
 Weighted = tuple[str, float]
 
@@ -37,7 +37,7 @@ def weighted(prompt: str) -> list[Weighted]:
         elif part == "[":
             square.append(len(found))
         elif number is not None and round_:
-            weigh(round_.pop(), float(number))
+            weigh(round_.pop(), max(-MOST, min(MOST, float(number))))
         elif part == ")" and round_:
             weigh(round_.pop(), STEP)
         elif part == "]" and square:

@@ -113,6 +113,11 @@ def foreign(folder: Path) -> None:
     (folder / "model_index.json").write_text(json.dumps({**index, "unet": ["my_code", "UNet"]}))
 
 
+def without(folder: Path, part: str) -> None:
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, part: [None, None]}))
+
+
 def unknown(folder: Path) -> None:
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "AudioLDMPipeline"}))
 
@@ -133,6 +138,7 @@ BROKEN: list[tuple[Callable[[Path], object], str]] = [
     (lambda folder: (folder / "vae" / "diffusion_pytorch_model.safetensors").unlink(), "vae/diff.* is missing"),
     (lambda folder: shutil.rmtree(folder / "text_encoder"), "text_encoder/config.json is missing"),
     (lambda folder: shutil.rmtree(folder / "tokenizer"), "tokenizer/tokenizer.json is missing"),
+    (lambda folder: without(folder, "text_encoder"), "text_encoder is missing in model_index.json"),
     (foreign, "unet is of code that is not known here"),
     (unknown, "AudioLDMPipeline is not a pipeline that is known here: Stable Diffusion,"),
     (linked, "vae/more.json is no plain file"),
