@@ -40,13 +40,13 @@ def checkpoints(studio: Studio) -> Iterator[None]:
 def test_an_adapter_gets_a_weight_and_the_form_has_it_again(open_page: Open) -> None:
     page = open_page(viewport={"width": 1366, "height": 900})
     page.goto(f"/create?model={NAME}&task=text-to-image")
-    page.get_by_label("Prompt", exact=True).fill("a red fox")
+    page.get_by_label("Prompt", exact=True).fill("an ink fox by itself")
     page.locator("summary", has_text="More").click()
     expect(page.get_by_label(OTHER)).to_have_count(0)
     page.get_by_label(ADAPTER).fill("0.5")
     page.get_by_label("Steps", exact=True).fill("2")
     page.get_by_role("button", name="Draw", exact=True).click()
-    work = page.locator('.job[data-status="succeeded"] .works a').first
+    work = page.locator('.job[data-status="succeeded"]', has_text="an ink fox by itself").locator(".works a").first
     expect(work).to_be_visible(timeout=60_000)
     found = page.request.get(f"/api/v1{work.get_attribute('href')}").json()
     (said,) = found["provenance"]["params"]["adapters"]
