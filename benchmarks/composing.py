@@ -7,7 +7,6 @@ LSTM trains for as many minutes as ours. MINUTES says how many (4), DATASETS whe
 from __future__ import annotations
 
 import math
-import os
 import tempfile
 import time
 from collections import Counter, defaultdict
@@ -20,6 +19,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from benchmarks.peers.race import DATASETS, MINUTES, train_ours
+from benchmarks.threads import all_cores
 from models.data.items import Scores, open_items
 from models.data.order import ByLength
 from models.data.pictures import Indices
@@ -83,12 +83,8 @@ class Chain:
 
 
 def composing(table: Table) -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
-    try:
+    with all_cores():
         race(table)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def race(table: Table) -> None:

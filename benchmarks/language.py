@@ -21,6 +21,7 @@ from tokenizers import Tokenizer
 
 from benchmarks.peers.environment import python
 from benchmarks.peers.race import DATASETS, MINUTES, ratio, train_ours
+from benchmarks.threads import all_cores
 from models.contract.sampling import Request
 from models.contract.values import Text
 from models.contract.writing import TEXT_GENERATION
@@ -45,13 +46,9 @@ def gpt2(*arguments: str) -> Found:
 
 
 def language(table: Table) -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
-    try:
+    with all_cores():
         decoding(table)
         training(table)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def decoding(table: Table) -> None:

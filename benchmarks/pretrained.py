@@ -74,7 +74,7 @@ def build(name: str, folder: Path) -> dict[str, Any]:
     from diffusers import AutoencoderKL, StableDiffusionPipeline, StableDiffusionXLPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-    from models.contract.pipelines import write_card
+    from models.contract.pipelines import make_card
     from tests.support import pipelines
 
     torch.set_default_dtype(torch.float16)
@@ -92,7 +92,7 @@ def build(name: str, folder: Path) -> dict[str, Any]:
         vae = AutoencoderKL(**VAE, scaling_factor=0.13025)
         made = StableDiffusionXLPipeline(vae, text, second, words, words, unet, scheduler)
     made.save_pretrained(folder, safe_serialization=True)
-    write_card(folder)
+    make_card(folder)
     return {}
 
 

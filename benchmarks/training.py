@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import statistics
 import tempfile
 import time
@@ -17,8 +16,10 @@ from rich.table import Table
 
 from app.datasets.prepared import Item, write_prepared
 from app.training_runs.planning import trainable
+from benchmarks.threads import all_cores
 from models.checkpoint import ZOO, read_card
 from models.contract.run_folder import RunFolder
+from models.contract.values import PICTURES
 from models.data.pictures import Collection, open_collection
 from models.training import gauge
 from models.training.log import Log
@@ -117,12 +118,12 @@ def loop(table: Table) -> None:
 
 
 def estimating(table: Table) -> None:
-    """Pictures a second of every family's defaults over this machine's speed, against what estimates start from."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
+    """Pictures a second of every family's defaults over this machine's speed, against what estimates start from; of
+    those that learn from pictures.
+    """
     cards = {folder.name: read_card(folder) for folder in ZOO.iterdir()}
-    with tempfile.TemporaryDirectory() as temporary:
-        for family in trainable().values():
+    with all_cores(), tempfile.TemporaryDirectory() as temporary:
+        for family in (each for each in trainable().values() if each.learns == PICTURES):
             assert family.training and family.trainer and family.cost
             params = family.training()
             side = family.picture_size(params, cards.__getitem__) if family.picture_size else 64
@@ -136,7 +137,6 @@ def estimating(table: Table) -> None:
                 f"{rate / speed:.0f}",
                 f"{said:.0f}, as estimated",
             )
-    torch.set_num_threads(threads)
 
 
 def cancelling(studio: Studio, table: Table) -> None:

@@ -25,11 +25,11 @@ from models.ncnn import Layer, read_ncnn
 def adopt(folder: Path) -> None:
     """Raises CheckpointError."""
     if (folder / INDEX).exists():
-        pipelines.write_card(folder)
+        pipelines.make_card(folder)
         return
     files = sorted(path for path in folder.iterdir() if path.is_file())
     if [path.suffix for path in files] == [".safetensors"] and adapters.is_adapter(read_header(files[0])[0]):
-        adapters.write_card(folder, files[0])
+        adapters.make_card(folder, files[0])
         return
     weights = weights_of(files)
     for family in families().values():

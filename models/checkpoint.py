@@ -5,7 +5,6 @@ version.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from models.contract.card import FORMAT, WEIGHTS, ZOO, CheckpointError, find, manifest_sha256, read_card
+from models.contract.card import WEIGHTS, ZOO, CheckpointError, find, read_card, write_card
 from models.contract.files import whole_folder
 from models.quantization import dequantized, quantized
 
@@ -46,9 +45,7 @@ def write(folder: Path, tensors: dict[str, Tensor], card: dict[str, Any], others
             (temporary / name).write_bytes(content)
             files[name] = hashlib.sha256(content).hexdigest()
         files[WEIGHTS] = hashlib.sha256(weights.read_bytes()).hexdigest()
-        card = {**card, "format": FORMAT, "files": files, "sha256": manifest_sha256(files)}
-        (temporary / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    return card
+        return write_card(temporary, card, files)
 
 
 def quantize(folder: Path) -> None:

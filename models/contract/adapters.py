@@ -4,17 +4,15 @@ what they are built on, as the names and shapes of their tensors say. Torch-free
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from models.contract.card import FORMAT, LONGEST_NAME, NAME, WEIGHTS, CheckpointError, manifest_sha256
+from models.contract.card import LONGEST_NAME, NAME, WEIGHTS, CheckpointError, write_card
 from models.contract.files import sha256_of
-from models.contract.safetensors_header import check_header, read_header
+from models.contract.safetensors_header import check_header, count_numbers, read_header
 
 FAMILY = "lora"
 MOST = 8  # in one request
@@ -42,24 +40,15 @@ def is_adapter(tensors: dict[str, Any]) -> bool:
     return any(DOWN.search(name) for name in tensors)
 
 
-def write_card(folder: Path, weights: Path) -> dict[str, Any]:
+def make_card(folder: Path, weights: Path) -> dict[str, Any]:
     """Make a checkpoint of an adapter's file, which keeps its own names. Raises CheckpointError."""
     check_header(weights)
     tensors, _ = read_header(weights)
     config = config_of(tensors)
     if weights.name != WEIGHTS:
         weights.rename(folder / WEIGHTS)
-    files = {WEIGHTS: sha256_of(folder / WEIGHTS)}
-    card = {
-        "format": FORMAT,
-        "family": FAMILY,
-        "config": config,
-        "parameters": sum(math.prod(entry["shape"]) for entry in tensors.values()),
-        "files": files,
-        "sha256": manifest_sha256(files),
-    }
-    (folder / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    return card
+    said = {"family": FAMILY, "config": config, "parameters": count_numbers(folder / WEIGHTS)}
+    return write_card(folder, said, {WEIGHTS: sha256_of(folder / WEIGHTS)})
 
 
 def config_of(tensors: dict[str, Any]) -> dict[str, Any]:

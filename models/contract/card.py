@@ -146,6 +146,13 @@ def weights_of(card: dict[str, Any]) -> list[str]:
     return [name for name in card["files"] if name.endswith(".safetensors")]
 
 
+def write_card(folder: Path, card: dict[str, Any], files: dict[str, str]) -> dict[str, Any]:
+    """Put a card beside its files, whose hashes by name these are; returns it with them and with its own hash."""
+    card = {**card, "format": FORMAT, "files": files, "sha256": manifest_sha256(files)}
+    (folder / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    return card
+
+
 def manifest_sha256(files: dict[str, str]) -> str:
     """What a checkpoint is known by: one hash over the names and hashes of all of its files."""
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

@@ -28,6 +28,18 @@ def negative_prompt_field(longest: int = LONGEST_PROMPT) -> Any:
     )
 
 
+def steps_field(usual: int, least: int, most: int) -> Any:
+    return Field(
+        usual,
+        ge=least,
+        le=most,
+        title="Steps",
+        strict=True,
+        description="From noise to the picture; more is finer and slower",
+        json_schema_extra=MORE,
+    )
+
+
 def strength_field(usual: float, least: float = 0.05) -> Any:
     return Field(
         usual,

@@ -6,14 +6,13 @@ A pipeline is a folder with `model_index.json`, which names its parts, and a fol
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.contract.card import FORMAT, CheckpointError, manifest_sha256
+from models.contract.card import CheckpointError, write_card
 from models.contract.files import is_relative, sha256_of
-from models.contract.safetensors_header import check_header, read_header
+from models.contract.safetensors_header import check_header, count_numbers
 
 INDEX, FAMILY = "model_index.json", "pipeline"
 LIBRARIES = {"diffusers", "transformers"}
@@ -67,7 +66,7 @@ def schedulers_of(architecture: Architecture) -> dict[str, tuple[str, dict[str, 
     return FLOW_SCHEDULERS if architecture.flows else SCHEDULERS
 
 
-def write_card(folder: Path) -> dict[str, Any]:
+def make_card(folder: Path) -> dict[str, Any]:
     """Look a pipeline through, delete what it is not made of, and put a card beside it. Raises CheckpointError."""
     index = read_json(folder, INDEX)
     name = str(index.get("_class_name"))
@@ -77,11 +76,12 @@ def write_card(folder: Path) -> dict[str, Any]:
     parts = parts_of(index)
     if lacking := next((part for part in (architecture.denoiser, *NEEDED) if part not in parts), None):
         raise CheckpointError("{part} is missing in {index}", part=lacking, index=INDEX)
-    refuse_pickles(folder)
+    found = files_of(folder)
+    refuse_pickles(folder, found)
     for part, library in parts.items():
         check_part(folder, part, library)
-    kept = [path for path in files_of(folder) if path == folder / INDEX or belongs(folder, path, set(parts))]
-    for path in set(files_of(folder)) - set(kept):
+    kept = [path for path in found if path == folder / INDEX or belongs(folder, path, set(parts))]
+    for path in set(found) - set(kept):
         path.unlink()
     weights = [path for path in kept if path.suffix == ".safetensors"]
     for path in weights:
@@ -90,17 +90,13 @@ def write_card(folder: Path) -> dict[str, Any]:
     shape = read_json(folder, f"{architecture.denoiser}/config.json")
     config = {"architecture": name, "grid": architecture.grid, "denoiser": architecture.denoiser}
     config |= {"size": side_of(shape.get("sample_size"), folder) or architecture.size, "width": width_of(shape)}
-    card = {
-        "format": FORMAT,
+    said = {
         "family": FAMILY,
         "config": config,
         "schedulers": list(schedulers_of(architecture)),
-        "parameters": sum(numbers_of(path) for path in weights),
-        "files": files,
-        "sha256": manifest_sha256(files),
+        "parameters": sum(count_numbers(path) for path in weights),
     }
-    (folder / "card.json").write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", "utf-8")
-    return card
+    return write_card(folder, said, files)
 
 
 def parts_of(index: dict[str, Any]) -> dict[str, str]:
@@ -135,9 +131,9 @@ def check_part(folder: Path, part: str, library: str) -> None:
                     raise CheckpointError("{name} is missing", name=f"{part}/{str(shard)[:80]}")
 
 
-def refuse_pickles(folder: Path) -> None:
+def refuse_pickles(folder: Path, files: list[Path]) -> None:
     """Whatever they are called: what is in them could run as code. Raises CheckpointError."""
-    for path in files_of(folder):
+    for path in files:
         with path.open("rb") as file:
             begins = file.read(4)
         if path.suffix in (".bin", ".ckpt", ".pt", ".pth", ".pkl") or begins.startswith(PICKLES):
@@ -189,8 +185,3 @@ def width_of(shape: dict[str, Any]) -> int | None:
     if isinstance(words, int):
         return words
     return heads * each if isinstance(heads, int) and isinstance(each, int) else None
-
-
-def numbers_of(path: Path) -> int:
-    tensors, _ = read_header(path)
-    return sum(math.prod(entry["shape"]) for entry in tensors.values())

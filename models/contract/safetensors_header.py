@@ -43,6 +43,12 @@ def bytes_loaded(path: Path, number_bytes: int | None = None) -> int:
     return found
 
 
+def count_numbers(path: Path) -> int:
+    """In all tensors of a file. Raises CheckpointError, OSError."""
+    tensors, _ = read_header(path)
+    return sum(math.prod(entry["shape"]) for entry in tensors.values())
+
+
 def read_header(path: Path) -> tuple[dict[str, Any], int]:
     """(tensors by name as they are described, where their bytes begin). Raises CheckpointError, OSError."""
     size = path.stat().st_size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -23,6 +23,7 @@ from models.contract.painting import (
     negative_prompt_field,
     other_sizes,
     outpainting_cost,
+    steps_field,
     strength_field,
 )
 from models.contract.tasks import TEXT_TO_IMAGE, PromptedParams, SamplingParams, Task, images
@@ -31,19 +32,6 @@ from models.parts.trunk_spec import TrunkShape
 
 REFERENCE_WIDTH = 432  # numbers that say what is seen of a reference picture
 IMAGES_PER_SECOND = 46.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
-
-
-Steps = Annotated[
-    int,
-    Field(
-        ge=2,
-        le=100,
-        title="Steps",
-        strict=True,
-        description="From noise to the picture; more is finer and slower",
-        json_schema_extra=MORE,
-    ),
-]
 
 
 class FlowParams(PromptedParams):
@@ -59,7 +47,7 @@ class FlowParams(PromptedParams):
         description="1 draws freely; higher keeps closer to the prompt",
         json_schema_extra={"step": 0.5, "more": True},
     )
-    steps: Steps = 8
+    steps: int = steps_field(8, 2, 100)
 
 
 class ImageToImageParams(FlowParams):
@@ -84,7 +72,7 @@ class FlowVariationParams(SamplingParams):
     strength: float = Field(
         0.6, ge=0.05, le=1, title="Strength", description="How far from the picture; 1 gives a different one"
     )
-    steps: Steps = 8
+    steps: int = steps_field(8, 2, 100)
 
 
 class FlowConfig(TrunkShape):

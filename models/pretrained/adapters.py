@@ -56,9 +56,10 @@ class Adapters:
             try:
                 self.pipeline.load_lora_weights(str(folder), weight_name=WEIGHTS, adapter_name=key)
             except (ValueError, RuntimeError, KeyError, OSError) as error:
-                self.drop(key)
+                if key in self.held():  # what of it was put on before it turned out not to fit
+                    self.pipeline.delete_adapters(key)
                 raise Unfit("The adapter {name} is not built on this model", name=adapter.name) from error
-            if key not in {each for part in self.pipeline.get_list_adapters().values() for each in part}:
+            if key not in self.held():
                 raise Unfit("The adapter {name} is not built on this model", name=adapter.name)
         self.loaded[key] = None
         self.loaded.move_to_end(key)
@@ -69,10 +70,9 @@ class Adapters:
             key, _ = self.loaded.popitem(last=False)
             self.pipeline.delete_adapters(key)
 
-    def drop(self, key: str) -> None:
-        """What of it was put on before it turned out not to fit."""
-        if key in {each for part in self.pipeline.get_list_adapters().values() for each in part}:
-            self.pipeline.delete_adapters(key)
+    def held(self) -> set[str]:
+        """What the pipeline has of adapters, by its names for them."""
+        return {name for names in self.pipeline.get_list_adapters().values() for name in names}
 
 
 def load(folder: Path, device: torch.device, published: Path | None = None) -> dict[str, torch.Tensor]:

@@ -19,6 +19,7 @@ from models.contract.painting import (
     BeyondParams,
     negative_prompt_field,
     other_sizes,
+    steps_field,
     strength_field,
 )
 from models.contract.pipelines import FAMILY
@@ -40,17 +41,6 @@ USUAL_SIDE, USUAL_STEPS = 512, 25
 UNITS = 64  # that a picture of that side and so many steps costs: pictures of a small model
 
 Side = Annotated[int, Field(ge=SMALLEST, le=LARGEST, multiple_of=8, strict=True)]
-Steps = Annotated[
-    int,
-    Field(
-        ge=1,
-        le=150,
-        title="Steps",
-        strict=True,
-        description="From noise to the picture; more is finer and slower",
-        json_schema_extra=MORE,
-    ),
-]
 
 
 def guidance_field() -> Any:
@@ -78,7 +68,7 @@ def scheduler_field() -> Any:
 class WalkParams(SamplingParams):
     """How the way from noise to a picture is walked."""
 
-    steps: Steps = USUAL_STEPS
+    steps: int = steps_field(USUAL_STEPS, 1, 150)
     guidance_scale: float | None = guidance_field()
     scheduler: str | None = scheduler_field()
     adapters: list[Adapter] = Field(

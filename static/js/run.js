@@ -151,15 +151,21 @@ async function showText(address) {
   if (answer.ok) text.textContent = await answer.text();
 }
 
+// Steps of before have only a picture of their rolls.
+async function showPieces(address) {
+  sheet.hidden = await pieces.show(`${address}/notes`);
+  if (!sheet.hidden) sheet.src = address;
+}
+
 function showSheet() {
   const step = steps[timeline.value];
   if (step === undefined) return;
   const address = `${base}/api/v1/training-runs/${id}/samples/${step}`;
   if (learns === "texts") showText(address);
+  else if (pieces) showPieces(address);
   else sheet.src = address;
-  if (pieces) pieces.show(`${address}/notes`).then((found) => (sheet.hidden = found));
-  else if (watched.children.length) cutSheet();
-  else if (learns !== "texts") showPrompts();
+  if (watched.children.length) cutSheet();
+  else if (learns !== "texts" && !pieces) showPrompts();
   document.getElementById("sheet-step").textContent = `${words.at} ${new Intl.NumberFormat(language).format(step)}`;
   timeline.setAttribute("aria-valuetext", `${words.at} ${step}`);
 }

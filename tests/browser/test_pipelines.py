@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from safetensors.torch import save_file
 
 from models.adopt import adopt
-from models.contract.pipelines import write_card
+from models.contract.pipelines import make_card
 from tests.browser.test_datasets import violations
 from tests.studio import Studio
 from tests.support import pipelines
@@ -24,7 +24,7 @@ NAME, ADAPTER, OTHER = "tiny-diffusion", "ink-lora", "for-another"
 @pytest.fixture(scope="module", autouse=True)
 def checkpoints(studio: Studio) -> Iterator[None]:
     place = studio.folder / "data" / "checkpoints"
-    write_card(pipelines.build("sd", place / NAME))
+    make_card(pipelines.build("sd", place / NAME))
     rmtree(place / f"{NAME}-words")
     layer = "unet.down_blocks.1.attentions.0.transformer_blocks.0.attn2.to_k"
     for name, width in ((ADAPTER, 32), (OTHER, 48)):

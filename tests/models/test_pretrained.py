@@ -20,7 +20,7 @@ from app.checkpoints import service
 from models.adopt import adopt
 from models.contract.adapters import fits
 from models.contract.card import CheckpointError, read_card, weights_of
-from models.contract.pipelines import ARCHITECTURES, SCHEDULERS, write_card
+from models.contract.pipelines import ARCHITECTURES, SCHEDULERS, make_card
 from models.contract.publication import publish
 from models.contract.registry import families
 from models.contract.sampling import Cancelled, Inputs, Request, Unfit
@@ -47,7 +47,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     @cache
     def folder(name: str) -> Path:
         made = pipelines.build(name, place / name)
-        write_card(made)
+        make_card(made)
         return made
 
     return folder
@@ -86,7 +86,7 @@ def test_a_card_names_every_file_of_a_pipeline_and_nothing_else_stays(
     folder = copied(folders("sdxl"), tmp_path)
     (folder / "README.md").write_text("# A model")
     (folder / "unet" / "notes.md").write_text("more")
-    card = write_card(folder)
+    card = make_card(folder)
     assert card["config"] == {
         "architecture": "StableDiffusionXLPipeline",
         "denoiser": "unet",
@@ -154,7 +154,7 @@ def test_a_folder_that_is_not_whole_is_refused_with_what_is_missing(
     folder = copied(folders("sd"), tmp_path)
     broken(folder)
     with pytest.raises(CheckpointError, match=reason):
-        write_card(folder)
+        make_card(folder)
 
 
 def test_weights_that_hold_nan_are_refused(folders: Callable[[str], Path], tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_weights_that_hold_nan_are_refused(folders: Callable[[str], Path], tmp_p
     tensors = load_file(weights)
     tensors["conv_in.weight"][0, 0, 0, 0] = torch.nan
     save_file(tensors, weights, {"format": "pt"})
-    write_card(folder)
+    make_card(folder)
     with pytest.raises(CheckpointError, match="unet hold NaN"):
         load(folder, torch.device("cpu"))
 
@@ -176,7 +176,7 @@ def test_weights_that_are_not_there_are_not_made_up(folders: Callable[[str], Pat
         lost = next(key for key in tensors if key.endswith("weight"))
         del tensors[lost]
         save_file(tensors, weights, {"format": "pt"})
-        write_card(folder)
+        make_card(folder)
         with pytest.raises(CheckpointError, match="missing"):
             prove(folder)
 
@@ -187,7 +187,7 @@ def test_a_pipeline_in_half_precision_with_names_of_a_variant(folders: Callable[
         halves = {name: tensor.half() for name, tensor in load_file(weights).items()}
         save_file(halves, weights.with_suffix(".fp16.safetensors"), {"format": "pt"})
         weights.unlink()
-    card = write_card(folder)
+    card = make_card(folder)
     prove(folder)
     assert stored_type(folder, card) == torch.float16
     made = load(folder, torch.device("cpu"))
@@ -205,7 +205,7 @@ def test_a_pipeline_is_collected_from_a_zip_and_published_with_its_folders(
     packed.seek(0)
     (tmp_path / "new").mkdir()
     service.collect(tmp_path / "new", [("sd.zip", packed)])
-    card = write_card(tmp_path / "new")
+    card = make_card(tmp_path / "new")
     target = publish(tmp_path / "new", tmp_path / "checkpoints", "sd")
     assert (target / "unet" / "diffusion_pytorch_model.safetensors").is_file()
     (target / "vae" / "diffusion_pytorch_model.safetensors").write_bytes(b"changed")
