@@ -14,6 +14,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from benchmarks.pretrained import pretrained
 from benchmarks.training import cancelling, estimating, loop
 from benchmarks.upscaling import upscaling
 from benchmarks.works import add_works, works
+from models.painting.sampler import conditions, work_of
 from models.transformer.sample import load, requests, sample_tokens
 from tests.app.test_datasets import drawing
 from tests.studio import MODEL, ROOT, Studio, request, wait_until
@@ -114,17 +116,13 @@ def cache(table: Table) -> None:
     sampler = load(ROOT / "models" / "zoo" / MODEL, torch.device("cpu"))
     for size in (1, 16):
         batch = requests(["a red fox"] * size, seed=1)
+        works = [work_of(request, sampler.side) for request in batch]
         with torch.inference_mode():
-            same = torch.equal(
-                sample_tokens(sampler.network, sampler.prompts, batch),
-                sample_tokens(sampler.network, sampler.prompts, batch, use_cache=False),
-            )
-            fast = median_ms(lambda b=batch: sample_tokens(sampler.network, sampler.prompts, b), 5, 1)  # type: ignore[misc]
-            slow = median_ms(
-                lambda b=batch: sample_tokens(sampler.network, sampler.prompts, b, use_cache=False),
-                3,
-                0,  # type: ignore[misc]
-            )
+            prompts = conditions(works, sampler.prompts, takes_reference=False, device=sampler.device)
+            sample = partial(sample_tokens, sampler.network, prompts, batch)
+            same = torch.equal(sample(), sample(use_cache=False))
+            fast = median_ms(sample, 5, 1)
+            slow = median_ms(partial(sample, use_cache=False), 3, 0)
         table.add_row(
             f"KV cache, batch {size}, {'same' if same else 'OTHER'} tokens",
             f"{slow / fast:.1f} times faster ({fast:.0f} against {slow:.0f} ms)",

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from models.contract.message import Message
-from models.contract.tasks import IMAGE, LONGEST_PROMPT, Input, SamplingParams, Sizes
+from models.contract.tasks import IMAGE, LONGEST_PROMPT, TEXT_TO_IMAGE, Input, SamplingParams, Sizes, Task, images
 from models.contract.training_spec import MORE
 
-IMAGE_TO_IMAGE, INPAINTING, OUTPAINTING = "image-to-image", "inpainting", "outpainting"
+IMAGE_TO_IMAGE, IMAGE_VARIATION, INPAINTING, OUTPAINTING = (
+    "image-to-image",
+    "image-variation",
+    "inpainting",
+    "outpainting",
+)
 PICTURE = Input(IMAGE, "Picture to work from", painted=True)
 MASK = Input("mask", "Mask: white is drawn anew", over=IMAGE)
 REFERENCE = Input("reference", "Picture to go by", least=0)
@@ -95,3 +101,39 @@ def outpainting_cost(params: BeyondParams, sizes: Sizes) -> int:
     rows, columns = params.edges
     whole = (width + sum(columns)) * (height + sum(rows))
     return min(64, math.ceil((whole - width * height) / max(64, min(width, height)) ** 2 * 2))
+
+
+def painting_tasks(
+    text_to_image: type[SamplingParams],
+    image_to_image: type[SamplingParams],
+    variation: type[SamplingParams],
+    inpainting: type[SamplingParams],
+    outpainting: type[BeyondParams],
+) -> tuple[Task, ...]:
+    """What a model does that draws after words what is missing of a picture, with one to go by beside the words."""
+    return (
+        Task(TEXT_TO_IMAGE, "Text to image", text_to_image, inputs=(REFERENCE,)),
+        Task(IMAGE_TO_IMAGE, "Draw a picture again", image_to_image, inputs=(PICTURE, REFERENCE)),
+        Task(IMAGE_VARIATION, "More like this", variation, inputs=images(1, 1)),
+        Task(
+            INPAINTING,
+            "Draw a part anew",
+            inpainting,
+            inputs=(PICTURE, MASK, REFERENCE),
+            problem=other_sizes,
+            keeps=True,
+        ),
+        Task(
+            OUTPAINTING,
+            "Draw beyond the edges",
+            outpainting,
+            inputs=(PICTURE, REFERENCE),
+            cost=outpainting_cost,
+            keeps=True,
+        ),
+    )
+
+
+def without_reference(tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+    """The same of a model that was not trained with reference pictures."""
+    return tuple(replace(task, inputs=tuple(each for each in task.inputs if each != REFERENCE)) for task in tasks)

@@ -27,6 +27,16 @@ PromptDrop = Annotated[
     float,
     Field(ge=0, le=1, title="Prompt dropout", description="Share trained without a prompt", json_schema_extra=MORE),
 ]
+ReferenceShare = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        title="Reference share",
+        description="Share trained with a picture to go by, half of it without a prompt",
+        json_schema_extra=MORE,
+    ),
+]
 Views = Annotated[
     int,
     Field(

@@ -14,26 +14,21 @@ from models.autoencoders.kl import KLAutoencoder
 from models.autoencoders.load import load_latents
 from models.checkpoint import loaded
 from models.contract.card import AUTOENCODER, beneath
-from models.contract.message import Message
-from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, as_pictures, padded, requests_of
-from models.contract.tasks import SamplingParams
-from models.contract.values import Picture, Pixels
+from models.contract.sampling import padded, requests_of
+from models.contract.values import Pixels
 from models.data.pictures import to_pixels
 from models.diffusion.flow import mixed, solve, times
 from models.diffusion.network import FlowTransformer
-from models.diffusion.spec import REFERENCE_WIDTH, FlowConfig, FlowParams
-from models.diffusion.work import Work, work_of
+from models.diffusion.spec import FlowConfig, FlowParams
+from models.painting.sampler import PaintingSampler, Work, conditions
 from models.parts.captions import prompt_encoder_of
-from models.parts.prompt import drop_prompts
 from models.parts.text import PromptEncoder
 
 UNGUIDED = 0.1  # before this time guidance only makes pictures alike (Kynkaanniemi et al., 2024)
 
 
-class FlowSampler:
+class FlowSampler(PaintingSampler):
     """A flow transformer, the autoencoder whose latents it draws if it does, and its prompt encoder."""
-
-    batch_size = BATCHES[-1]
 
     def __init__(self, network: FlowTransformer, autoencoder: KLAutoencoder | None, prompts: PromptEncoder) -> None:
         self.network, self.autoencoder, self.prompts = network, autoencoder, prompts
@@ -42,37 +37,16 @@ class FlowSampler:
         self.memory_bytes = sum(p.numel() * p.element_size() for module in modules for p in module.parameters())
         self.side = network.config.size * (8 if autoencoder else 1)
 
-    @torch.inference_mode()
-    def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
-        """One picture a request. Requests of a batch may differ in all but their number of steps; others go apart, and
-        so does each further square of a large picture. Raises Unfit for a mask that marks nothing.
-        """
-        works = [work_of(request, self.side) for request in batch]
-        turns = [
-            (steps, turn, chosen)
-            for steps in sorted({work.params.steps for work in works})
-            for turn in range(max(len(work.squares) for work in works))
-            if (chosen := [w for w in works if w.params.steps == steps and turn < len(w.squares)])
-        ]
-        total, before = sum(steps for steps, _, _ in turns), 0
-        for steps, turn, chosen in turns:
+    def steps(self, work: Work) -> int:
+        return int(work.params.steps)
 
-            def told(step: int, x: Tensor, chosen: list[Work] = chosen, before: int = before, turn: int = turn) -> None:
-                on_step(before + step, total, partial(self._unfinished, works, chosen, turn, x.clone()))
-
-            x = self.walk(chosen, turn, steps, told)
-            for work, drawn in zip(chosen, self.draw(x), strict=False):
-                work.put(turn, drawn)
-            before += steps
-        return [Output(Picture(work.canvas), remark=self.remark(work.params)) for work in works]
-
-    def remark(self, params: SamplingParams) -> Message | None:
-        return self.prompts.remark(params.prompt) if isinstance(params, FlowParams) else None
-
-    def walk(self, works: list[Work], turn: int, steps: int, on_step: Callable[[int, Tensor], None]) -> Tensor:
-        """(B, C, H, W) normalised data, of a square of each work; see `solve`."""
+    def draw(
+        self, works: list[Work], turn: int, steps: int, on_step: Callable[[int, Callable[[], list[Pixels]]], None]
+    ) -> list[Pixels]:
+        """See `solve`."""
         filled = padded(works)
-        encoded = self.network.encode(*self.read([work.params for work in filled]), self.references(filled))
+        takes_reference = self.network.config.reference
+        encoded = self.network.encode(*conditions(filled, self.prompts, takes_reference, self.device))
         scale = torch.tensor([work.guidance_scale for work in filled], device=self.device).view(-1, 1, 1, 1)
         known = self.encode(torch.stack([work.known(turn) for work in filled]).to(self.device))
         noise = torch.stack([work.noise(turn, tuple(known.shape[1:])) for work in filled]).to(self.device)
@@ -88,40 +62,20 @@ class FlowSampler:
         def keep(z: Tensor, t: Tensor) -> Tensor:
             return torch.where(free > 0, z, mixed(known, noise, t))
 
-        count = len(works)
-        return solve(denoise, mixed(known, noise, schedule[0]), schedule, lambda k, x: on_step(k, x[:count]), keep)
+        def told(step: int, x: Tensor) -> None:
+            on_step(step, partial(self.decode, x[: len(works)].clone()))
 
-    def read(self, params: list[SamplingParams]) -> tuple[Tensor, Tensor]:
-        """(2 B, T) tokens and (2 B, 512) sentences: of prompts, then of what guidance leads away from."""
-        texts = [getattr(p, "prompt", "") for p in params] + [getattr(p, "negative_prompt", "") for p in params]
-        words, sentences = self.prompts.encode(texts)
-        dropped = torch.tensor([not text.strip() for text in texts])
-        tokens, sentence = drop_prompts(torch.from_numpy(words), torch.from_numpy(sentences), dropped)
-        return tokens.to(self.device), sentence.to(self.device)
-
-    def references(self, works: list[Work]) -> Tensor | None:
-        """(2 B, REFERENCE_WIDTH): of the pictures that works go by, then of those that guidance leads away from."""
-        if not self.network.config.reference or all(work.reference is None for work in works):
-            return None
-        none = torch.zeros(REFERENCE_WIDTH)
-        found = [none if work.reference is None else work.reference for work in works]
-        return torch.stack(found + [none] * len(found)).to(self.device)
+        return self.decode(solve(denoise, mixed(known, noise, schedule[0]), schedule, told, keep)[: len(works)])
 
     def encode(self, pictures: Tensor) -> Tensor:
         """(B, 3, side, side) in [-1, 1] -> normalised data."""
         return self.network.normalized(self.autoencoder.posterior(pictures)[0] if self.autoencoder else pictures)
 
-    def draw(self, x: Tensor) -> list[Pixels]:
+    def decode(self, x: Tensor) -> list[Pixels]:
         """Normalised data -> (H, W, 3) uint8 pictures."""
         x = self.network.denormalized(x)
         pictures = to_pixels(self.autoencoder.decoder(x) if self.autoencoder else x)
         return list(pictures.permute(0, 2, 3, 1).cpu().numpy())
-
-    @torch.inference_mode()
-    def _unfinished(self, works: list[Work], chosen: list[Work], turn: int, x: Tensor) -> Previews:
-        """What is foreseen of every work of a batch; those whose turn has not come are as they were given, or white."""
-        drawn = dict(zip(map(id, chosen), self.draw(x), strict=False))
-        return as_pictures([work.seen(turn, drawn.get(id(work))) for work in works])
 
 
 requests = partial(requests_of, FlowParams)

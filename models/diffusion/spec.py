@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
@@ -13,24 +12,17 @@ from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.message import Message
 from models.contract.painting import (
-    IMAGE_TO_IMAGE,
-    INPAINTING,
-    MASK,
-    OUTPAINTING,
-    PICTURE,
-    REFERENCE,
     BeyondParams,
     negative_prompt_field,
-    other_sizes,
-    outpainting_cost,
+    painting_tasks,
     steps_field,
     strength_field,
+    without_reference,
 )
-from models.contract.tasks import TEXT_TO_IMAGE, PromptedParams, SamplingParams, Task, images
-from models.contract.training_spec import MORE, PromptedTraining
-from models.parts.trunk_spec import TrunkShape
+from models.contract.tasks import PromptedParams, SamplingParams, Task
+from models.contract.training_spec import MORE, PromptedTraining, ReferenceShare
+from models.parts.prompt_spec import REFERENCE_WIDTH, PromptShape
 
-REFERENCE_WIDTH = 432  # numbers that say what is seen of a reference picture
 IMAGES_PER_SECOND = 46.0  # measured: the default network, over the speed of that machine by `models.training.gauge`
 
 
@@ -75,32 +67,32 @@ class FlowVariationParams(SamplingParams):
     steps: int = steps_field(8, 2, 100)
 
 
-class FlowConfig(TrunkShape):
+class FlowConfig(PromptShape):
     """Shape of the network."""
 
+    layers: int = Field(6, ge=1, le=64, description="Of the picture's patches")
+    hidden: int = Field(960, ge=32, le=16384, description="Width of the feed-forward layers")
     size: int = Field(64, ge=4, le=512, description="Side of what it draws: pixels, or cells of a latent grid")
     channels: int = Field(3, ge=1, le=64, description="Of a pixel, or of a cell")
     patch: int = Field(8, ge=1, le=32, description="Side of a patch")
     bottleneck: int = Field(128, ge=8, le=4096, description="Dimensions that a patch is first projected to")
-    reference: bool = Field(
-        False, strict=True, description="Whether a picture can be given to go by, beside the prompt"
-    )
-    outer_blocks: int = Field(
-        0, ge=0, le=8, description=("Convolutional blocks before and after, on a grid twice as fine")
-    )
-    outer_width: int = Field(128, ge=8, le=1024, multiple_of=8, description="Channels of the outer blocks")
 
     @property
     def grid(self) -> int:
         """Patches along one side."""
         return self.size // self.patch
 
+    @property
+    def weights(self) -> tuple[int, int]:
+        """Of the prompt's encoder, and of what patches pass."""
+        encoder = self.encoder_layers * (4 * self.width**2 + 2 * self.width * self.encoder_hidden)
+        layers = self.layers * (6 * self.width**2 + 2 * self.width * self.hidden + 9 * self.hidden)
+        return encoder, layers
+
     @model_validator(mode="after")
     def parts_fit(self) -> FlowConfig:
         if self.size % self.patch:
             raise ValueError("size must be a multiple of patch")
-        if self.outer_blocks and self.patch % 2:
-            raise ValueError("convolutional blocks need an even patch")
         return self
 
 
@@ -115,14 +107,7 @@ class FlowTraining(PromptedTraining):
         json_schema_extra={"checkpoint": "kl-autoencoder", "more": True},
     )
     start_from: str | None = start_field("flow-transformer")
-    reference_share: float = Field(
-        0.2,
-        ge=0,
-        le=1,
-        title="Reference share",
-        description="Share trained with a picture to go by, half of it without a prompt",
-        json_schema_extra=MORE,
-    )
+    reference_share: ReferenceShare = 0.2
     time_mean: float = Field(
         -0.8,
         ge=-5,
@@ -161,58 +146,25 @@ def picture_size(params: FlowTraining, card_of: Callable[[str], dict[str, Any]])
     return int(card_of(params.autoencoder)["config"].get("size", 64))
 
 
-def weights(n: FlowConfig) -> tuple[int, int]:
-    """Of the prompt's encoder, and of what patches pass."""
-    encoder, layers = n.weights
-    return encoder, layers + 8 * n.outer_blocks * 18 * n.outer_width**2
-
-
 def work(n: FlowConfig) -> int:
     """What a picture costs, in proportion: weights that its patches pass."""
-    encoder, layers = weights(n)
+    encoder, layers = n.weights
     return n.prompt_length // 2 * encoder + n.grid**2 * layers
 
 
 def cost(params: FlowTraining) -> TrainingCost:
     n = params.network
-    encoder, layers = weights(n)
+    encoder, layers = n.weights
     tables = n.width * (n.reference * REFERENCE_WIDTH + n.text_vocabulary + n.sentence_width + 9 * n.width)
-    outer = 4 * n.grid**2 * n.outer_width * n.outer_blocks * 8 if n.outer_blocks else 0
     return TrainingCost(
         fixed_bytes=520 * 2**20 + 24 * (encoder + layers + tables),
-        item_bytes=4 * (n.grid**2 * n.layers * (12 * n.width + 6 * n.hidden) + outer),
+        item_bytes=4 * (n.grid**2 * n.layers * (12 * n.width + 6 * n.hidden)),
         items_per_second=IMAGES_PER_SECOND * work(FlowConfig()) / work(n),
     )
 
 
-WORDS = (REFERENCE,)  # what a prompt may be given with
-
-TASKS = (
-    Task(TEXT_TO_IMAGE, "Text to image", FlowParams, inputs=WORDS),
-    Task(IMAGE_TO_IMAGE, "Draw a picture again", ImageToImageParams, inputs=(PICTURE, *WORDS)),
-    Task("image-variation", "More like this", FlowVariationParams, inputs=images(1, 1)),
-    Task(
-        INPAINTING,
-        "Draw a part anew",
-        InpaintingParams,
-        inputs=(PICTURE, MASK, *WORDS),
-        problem=other_sizes,
-        keeps=True,
-    ),
-    Task(
-        OUTPAINTING,
-        "Draw beyond the edges",
-        OutpaintingParams,
-        inputs=(PICTURE, *WORDS),
-        cost=outpainting_cost,
-        keeps=True,
-    ),
-)
-
-
-WITHOUT_REFERENCE = tuple(
-    replace(task, inputs=tuple(each for each in task.inputs if each != REFERENCE)) for task in TASKS
-)
+TASKS = painting_tasks(FlowParams, ImageToImageParams, FlowVariationParams, InpaintingParams, OutpaintingParams)
+WITHOUT_REFERENCE = without_reference(TASKS)
 
 
 def tasks_of(card: dict[str, Any]) -> tuple[Task, ...]:

@@ -16,9 +16,9 @@ from models.checkpoint import CheckpointError, read_card
 from models.data.pictures import Collection, Indices, augment, spread, to_unit
 from models.diffusion.flow import draw_times, flow_loss, mixed
 from models.diffusion.network import FlowTransformer
-from models.diffusion.reference import seen_of_all
 from models.diffusion.sample import FlowSampler, requests
 from models.diffusion.spec import FlowTraining, problem
+from models.painting.reference import seen_of_all, some_references
 from models.parts.captions import Captions, prompt_encoder
 from models.parts.prompt import drop_prompts
 from models.parts.sentences import OnProgress, cached
@@ -104,7 +104,7 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
             references = cached(cache / "references.npy", lambda: seen_of_all(data, run.device, say))
     network = FlowTransformer(params.network).to(run.device)
     if references is not None:
-        fit_reference_scale(network, torch.from_numpy(references[data.indices("train")]).float())
+        network.fit_reference_scale(torch.from_numpy(references[data.indices("train")]).float())
     if autoencoder:
         fit_scale(network, pictures.plain(spread(data.indices("train"), 4096)))
     load_start_weights(network, before)
@@ -117,11 +117,8 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
         noise = torch.randn(x.shape, generator=random)
         if references is None:
             return x, noise, t, *drop_prompts(tokens, sentences, dropped)
-        chance = torch.rand(len(x), generator=random)
-        reference = torch.from_numpy(references[chosen]).float()
-        reference *= (chance < params.reference_share)[:, None]
-        dropped |= chance < params.reference_share / 2
-        return x, noise, t, *drop_prompts(tokens, sentences, dropped), reference
+        reference, alone = some_references(references[chosen], params.reference_share, random)
+        return x, noise, t, *drop_prompts(tokens, sentences, dropped | alone), reference
 
     average, result = train_prompted(
         params,
@@ -150,13 +147,6 @@ def fit_scale(network: FlowTransformer, x: Tensor) -> None:
     """Give the network the mean and the spread of each channel of data (N, C, H, W)."""
     network.mean.copy_(x.mean((0, 2, 3)))
     network.scale.copy_(x.std((0, 2, 3)).clamp(min=1e-3))
-
-
-@torch.no_grad()
-def fit_reference_scale(network: FlowTransformer, seen: Tensor) -> None:
-    """Give the network the mean and the spread of what is seen of the data (N, REFERENCE_WIDTH)."""
-    network.reference_mean.copy_(seen.mean(0))
-    network.reference_scale.copy_(seen.std(0).clamp(min=1e-3))
 
 
 @torch.no_grad()

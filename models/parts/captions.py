@@ -14,7 +14,7 @@ from torch import Tensor
 from models.checkpoint import read_card, read_text
 from models.contract.files import write_atomically
 from models.data.pictures import Collection, Indices, spread
-from models.parts.prompt import PromptConfig
+from models.parts.prompt_spec import PromptShape
 from models.parts.sentences import OnProgress, cached, caption_sentences, captions_from, captions_of
 from models.parts.text import PAD, PromptEncoder, train_tokenizer
 from models.parts.words import WORDS, Words, words_of
@@ -70,7 +70,7 @@ def prompt_encoder_of(checkpoint: Path, length: int) -> PromptEncoder:
     return PromptEncoder(tokenizer, length, words)
 
 
-def prompt_encoder(config: PromptConfig, data: Collection, own: Path, before: Path | None) -> PromptEncoder:
+def prompt_encoder(config: PromptShape, data: Collection, own: Path, before: Path | None) -> PromptEncoder:
     """With the tokenizer of the checkpoint before; without one, with that in `own`, of this collection."""
     words = words_of(trained_captions(data))
     if before is None:

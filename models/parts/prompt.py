@@ -1,34 +1,25 @@
-"""The encoder that reads a prompt: sub-word tokens and one sentence vector to a memory that layers attend to."""
+"""The encoder that reads a prompt: sub-word tokens and one sentence vector to a memory that layers attend to.
+
+A picture to go by is one token more of that memory. Ramesh et al., "Hierarchical Text-Conditional Image Generation with
+CLIP Latents" (unCLIP), 2022.
+"""
 
 from __future__ import annotations
-
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.parts.attention import Norm
+from models.parts.prompt_spec import REFERENCE_WIDTH, PromptShape
 from models.parts.text import NULL, PAD
 from models.parts.transformer import EncoderLayer
-
-
-class PromptConfig(Protocol):
-    """What a network's shape says of its prompt encoder."""
-
-    width: int
-    heads: int
-    encoder_layers: int
-    encoder_hidden: int
-    text_vocabulary: int
-    prompt_length: int
-    sentence_width: int
 
 
 class PromptReader(nn.Module):
     """Base of networks that a prompt conditions."""
 
-    def __init__(self, config: PromptConfig) -> None:
+    def __init__(self, config: PromptShape) -> None:
         super().__init__()
         width = config.width
         self.sentence_width = config.sentence_width
@@ -40,11 +31,19 @@ class PromptReader(nn.Module):
         )
         self.memory_norm = Norm(width)
         nn.init.normal_(self.text_embedding.weight, std=0.02)
+        if config.reference:
+            self.reference = nn.Linear(REFERENCE_WIDTH, width, bias=False)
+            nn.init.normal_(self.reference.weight, std=0.02 / REFERENCE_WIDTH**0.5)  # an embedding's size, as of words
+            self.register_buffer("reference_mean", torch.zeros(REFERENCE_WIDTH))
+            self.register_buffer("reference_scale", torch.ones(REFERENCE_WIDTH))
+            self.reference_mean: Tensor  # of what is seen in the data
+            self.reference_scale: Tensor
 
-    def read(self, tokens: Tensor, sentence: Tensor) -> tuple[Tensor, Tensor]:
+    def read(self, tokens: Tensor, sentence: Tensor, reference: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Prompts (B, T) and sentence vectors (B, 512) -> memory (B, 1 + T, width) and its mask (B, 1, 1, 1 + T).
 
-        The sentence vector is one more token, in front.
+        The sentence vector is one more token, in front; what is seen of reference pictures (B, REFERENCE_WIDTH), zeros
+        where there is none, is one at the end, where any is given.
         """
         # A unit vector has entries of about 1/sqrt(512); bring them to the size of an embedding.
         first = self.sentence(sentence * self.sentence_width**0.5 * 0.02).unsqueeze(1)
@@ -52,7 +51,19 @@ class PromptReader(nn.Module):
         mask = F.pad(tokens != PAD, (1, 0), value=True)[:, None, None]
         for layer in self.encoder:
             x = layer(x, mask)
-        return self.memory_norm(x), mask
+        memory = self.memory_norm(x)
+        if reference is None:
+            return memory, mask
+        given = reference.any(1, keepdim=True)
+        token = self.reference((reference - self.reference_mean) / self.reference_scale) * given
+        memory = torch.cat([memory, self.memory_norm(token).unsqueeze(1).type_as(memory)], 1)
+        return memory, torch.cat([mask, given[:, None, None]], -1)
+
+    @torch.no_grad()
+    def fit_reference_scale(self, seen: Tensor) -> None:
+        """Take the mean and the spread of what is seen of the data (N, REFERENCE_WIDTH)."""
+        self.reference_mean.copy_(seen.mean(0))
+        self.reference_scale.copy_(seen.std(0).clamp(min=1e-3))
 
 
 def drop_prompts(tokens: Tensor, sentence: Tensor, dropped: Tensor) -> tuple[Tensor, Tensor]:

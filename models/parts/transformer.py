@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from models.parts.attention import Attention, FeedForward, KeyValue, Norm, rotate
 
-Rotary = tuple[Tensor, Tensor]  # cosines and sines, each (N, head width / 2)
+Rotary = tuple[Tensor, Tensor]  # cosines and sines, each (N or B, 1, N, head width / 2)
 
 
 class KeyValueCache:
@@ -64,8 +64,10 @@ class DecoderLayer(nn.Module):
         mask: Tensor,
         cache: KeyValueCache | None = None,
         position: int = 0,
+        key_rotary: Rotary | None = None,
     ) -> Tensor:
-        """x (B, N, D), its rotations, and the memory's keys and values with their mask (B, 1, 1, M).
+        """x (B, N, D), its rotations, and the memory's keys and values with their mask (B, 1, 1, M). Keys turn as
+        queries do, unless they have rotations of their own.
 
         Whole sequences without `cache`; with it the tokens from `position` on, which see those before them: one at a
         time, or at first several at once.
@@ -73,7 +75,7 @@ class DecoderLayer(nn.Module):
         y = self.norm1(x)
         query = rotate(self.self_attention.queries(y), *rotary)
         key, value = self.self_attention.keys_and_values(y)
-        seen = (rotate(key, *rotary), value)
+        seen = (rotate(key, *(key_rotary or rotary)), value)
         if cache is not None:
             assert position == 0 or x.size(1) == 1, "later tokens come one at a time"
             seen = cache.write(position, *seen)

@@ -38,7 +38,7 @@ def train_prompted(
     *,
     layers: str,
     decay: float,
-    batch: Callable[[Indices, torch.Generator], Sequence[Tensor]],
+    batch: Callable[[Indices, torch.Generator], Sequence[Tensor | None]],
     loss: Callable[..., Tensor],
     held_out: tuple[int, Callable[[Network, Indices], float]],
     sampler: Callable[[Network], Sampler],
@@ -47,8 +47,8 @@ def train_prompted(
     """Train until the run is over; returns the averaged network and the run's result.
 
     Muon has the matrices of `layers` and of the prompt's encoder, AdamW the rest; learning rates fall over the last
-    `decay` of the run. `batch(indices, generator)` draws all that a step has of chance, and `loss(*batch)` is the mean
-    over some of its rows. `held_out` is (items of a split at most, their loss).
+    `decay` of the run. `batch(indices, generator)` draws all that a step has of chance, None for what it has not, and
+    `loss(*batch)` is the mean over some of its rows. `held_out` is (items of a split at most, their loss).
     """
     optimizers, ema, parts = averaged(network, params, "encoder.", layers)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
@@ -64,7 +64,7 @@ def train_prompted(
         set_learning_rate(optimizers, factor)
 
         def loss_of(rows: slice) -> Tensor:
-            given = [tensor[rows].to(run.device) for tensor in drawn]
+            given = [None if tensor is None else tensor[rows].to(run.device) for tensor in drawn]
             with mixed_precision(run.device):
                 return loss(*given)
 

@@ -1,32 +1,46 @@
-"""Draws pictures from prompts with the text-to-image transformer: KV cache and classifier-free guidance."""
+"""Draws pictures, or what is missing of them, with the transformer: KV cache and classifier-free guidance."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from models.autoencoders.fsq import FSQAutoencoder
 from models.autoencoders.load import load_autoencoder
 from models.checkpoint import loaded
 from models.contract.card import AUTOENCODER, CheckpointError, beneath
-from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request, as_pictures, padded, requests_of
-from models.contract.values import Picture, Pixels
+from models.contract.sampling import Request, padded, requests_of
+from models.contract.values import Pixels
 from models.data.pictures import to_pixels
+from models.painting.sampler import PaintingSampler, Work, conditions
 from models.parts.captions import prompt_encoder_of
 from models.parts.noise import gumbel
-from models.parts.prompt import drop_prompts
 from models.parts.text import PromptEncoder
 from models.transformer.network import TextToImageTransformer
+from models.transformer.order import order_of
 from models.transformer.spec import TextToImageParams, TransformerConfig
 
 
-class TransformerSampler:
-    """A transformer, the autoencoder that it writes for, and the prompt encoder that it was trained with."""
+@dataclass
+class Known:
+    """What is given of pictures: `tokens` (B, N) by place, of which those at the first `counts` (B,) places of `order`
+    (B, N) are true.
+    """
 
-    batch_size = BATCHES[-1]
+    tokens: Tensor
+    order: Tensor
+    counts: Tensor
+
+
+class TransformerSampler(PaintingSampler):
+    """A transformer, the autoencoder that it writes for, and the prompt encoder that it was trained with."""
 
     def __init__(self, network: TextToImageTransformer, autoencoder: FSQAutoencoder, prompts: PromptEncoder) -> None:
         self.network, self.autoencoder, self.prompts = network, autoencoder, prompts
@@ -34,82 +48,112 @@ class TransformerSampler:
         self.memory_bytes = sum(
             p.numel() * p.element_size() for p in [*network.parameters(), *autoencoder.parameters()]
         )
+        self.grid = network.config.grid
+        self.side = autoencoder.config.size
 
-    @torch.inference_mode()
-    def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
-        """One picture a request; see `sample_tokens`. `on_step` is called after every row of tokens."""
-        tokens = sample_tokens(self.network, self.prompts, batch, partial(self._on_step, on_step))
-        remarks = [self.prompts.remark(request.params.prompt) for request in batch]
-        drawn = zip(self.draw(tokens), remarks, strict=True)
-        return [Output(Picture(pixels), remark=remark) for pixels, remark in drawn]
+    def steps(self, work: Work) -> int:
+        return self.grid**2
 
-    def draw(self, tokens: Tensor) -> list[Pixels]:
+    def draw(
+        self, works: list[Work], turn: int, steps: int, on_step: Callable[[int, Callable[[], list[Pixels]]], None]
+    ) -> list[Pixels]:
+        """See `sample_tokens`. `on_step` is called after every row of tokens."""
+        filled = padded(works)
+        known = self.known(filled, turn)
+
+        def told(tokens: Tensor, done: int) -> None:
+            if done % self.grid == 0:
+                left = torch.ones_like(tokens, dtype=torch.bool).scatter(1, known.order[:, :done], value=False)
+                on_step(done, partial(self.unfinished, tokens[: len(works)].clone(), left[: len(works)]))
+
+        takes_reference = self.network.config.reference
+        conditioned = conditions(filled, self.prompts, takes_reference, self.device)
+        drawn = sample_tokens(self.network, conditioned, [work.request for work in filled], known, told)
+        return self.decode(drawn[: len(works)])
+
+    def known(self, works: list[Work], turn: int) -> Known:
+        """Tokens of what is to stay, and of what is there a share of those that are drawn over, at places by chance."""
+        free = torch.stack([work.free(turn) for work in works]).to(self.device)
+        gap = F.max_pool2d(free, self.side // self.grid).flatten(1) > 0  # what is drawn in part is drawn
+        chances = np.stack([np.random.default_rng(work.request.seed).random(self.grid**2) for work in works])
+        stays = torch.from_numpy(chances < np.array([[work.start] for work in works])).to(self.device)
+        gap &= ~stays
+        tokens = torch.zeros_like(gap, dtype=torch.long)
+        if not gap.all():
+            there = torch.stack([work.known(turn) for work in works]).to(self.device)
+            tokens = self.autoencoder.encode(there).flatten(1)
+        return Known(tokens, order_of(gap), (~gap).sum(1))
+
+    def decode(self, tokens: Tensor) -> list[Pixels]:
         """(B, N) tokens -> (H, W, 3) uint8 pictures."""
-        grid = self.network.config.grid
-        pictures = to_pixels(self.autoencoder.decode(tokens.view(-1, grid, grid)))
+        pictures = to_pixels(self.autoencoder.decode(tokens.view(-1, self.grid, self.grid)))
         return list(pictures.permute(0, 2, 3, 1).cpu().numpy())
 
-    def _on_step(self, on_step: OnStep, tokens: Tensor, done: int, count: int) -> None:
-        grid = self.network.config.grid
-        if done % grid == 0:
-            on_step(done, grid * grid, partial(self._unfinished, tokens[:count].clone(), done))
-
-    @torch.inference_mode()
-    def _unfinished(self, tokens: Tensor, done: int) -> Previews:
-        """The picture so far: rows of tokens that are not yet written stay white."""
-        drawn = self.draw(tokens)
-        for pixels in drawn:
-            pixels[done // self.network.config.grid * (len(pixels) // self.network.config.grid) :] = 255
-        return as_pictures(drawn)
+    def unfinished(self, tokens: Tensor, left: Tensor) -> list[Pixels]:
+        """The pictures so far: tokens that are `left` (B, N) to be drawn stay white."""
+        cell = np.ones((self.side // self.grid,) * 2, bool)
+        blank = left.view(-1, self.grid, self.grid).cpu().numpy()
+        drawn = self.decode(tokens)
+        for pixels, each in zip(drawn, blank, strict=True):
+            pixels[np.kron(each, cell)] = 255
+        return drawn
 
 
 def sample_tokens(
     network: TextToImageTransformer,
-    prompts: PromptEncoder,
+    conditioned: tuple[Tensor, Tensor, Tensor | None],
     batch: list[Request],
-    on_step: object = None,
+    known: Known | None = None,
+    on_step: Callable[[Tensor, int], None] = lambda tokens, done: None,
     use_cache: bool = True,
 ) -> Tensor:
-    """(B, N) image tokens, one row a request.
+    """(B, N) image tokens, one row a request; `conditioned` are the prompts of the batch and then of what guidance
+    leads away from, see `models.painting.sampler.conditions`. Of what is `known` nothing is drawn.
 
     Guided logits are `l0 + s (l - l0)` with `l0` those of the null prompt (Ho & Salimans, "Classifier-Free Diffusion
     Guidance", 2022), divided by the temperature, cut to the top k; a token is the argmax of logits plus Gumbel noise.
     The noise of a request comes from a CPU generator with its own seed: its picture depends on no other request.
     `use_cache=False` recomputes the whole sequence for every token: the slow reference that benchmarks compare with.
     """
-    count, length = len(batch), network.config.grid**2
-    filled = padded(batch)
-    device = network.start.device
-    params: list[TextToImageParams] = [request.params for request in filled]
-    words, sentences = prompts.encode([p.prompt for p in params])
-    tokens, sentence = torch.from_numpy(words).to(device), torch.from_numpy(sentences).to(device)
-    size = len(filled)
-    dropped = torch.arange(2 * size, device=device) >= size  # the second half is the null prompt
-    tokens, sentence = drop_prompts(tokens.repeat(2, 1), sentence.repeat(2, 1), dropped)
-    noise = torch.stack([gumbel(request.seed, length, network.config.image_vocabulary) for request in filled], 1)
-    noise = noise.to(device)  # (N, B, vocabulary)
+    size, length, device = len(batch), network.config.grid**2, network.start.device
+    if known is None:
+        order = network.reading_order.expand(size, -1)
+        known = Known(torch.zeros_like(order), order, order.new_zeros(size))
+    params: list[TextToImageParams] = [request.params for request in batch]
+    noise = torch.stack([gumbel(request.seed, length, network.config.image_vocabulary) for request in batch])
+    noise = noise.to(device)  # (B, N, vocabulary)
     column = partial(torch.tensor, device=device)
     scale = column([p.guidance_scale for p in params])[:, None]
     temperature = column([p.temperature for p in params])[:, None]
     rank = column([min(p.top_k, network.config.image_vocabulary) - 1 for p in params])[:, None]
 
-    memory, mask = network.encode(tokens, sentence)
+    memory, mask = network.encode(*conditioned)
     cache = network.empty_cache(2 * size)
-    drawn = torch.zeros(size, length, dtype=torch.long, device=device)
-    for position in range(length):
+    twice = known.order.repeat(2, 1)
+    drawn = known.tokens.gather(1, known.order)  # in the order of drawing
+    begin = int(known.counts.min())
+    if begin and use_cache:
+        network.decode(drawn[:, : begin - 1].repeat(2, 1), twice, memory, mask, cache)
+    for k in range(begin, length):
         if use_cache:
-            previous = drawn[:, position - 1].repeat(2) if position else None
-            logits = network.next_logits(previous, position, memory, mask, cache)
+            before = drawn[:, k - 1 : k] if k else drawn[:, :0]
+            logits = network.decode(before.repeat(2, 1), twice, memory, mask, cache, k)[:, -1]
         else:
-            logits = network(drawn.repeat(2, 1), tokens, sentence)[:, position]
+            logits = network(drawn.repeat(2, 1), *conditioned, twice)[:, k]
         prompted, free = logits.float().chunk(2)
         guided = (free + scale * (prompted - free)) / temperature
         floor = guided.sort(dim=-1, descending=True).values.gather(1, rank)
         guided = guided.masked_fill(guided < floor, -torch.inf)
-        drawn[:, position] = (guided + noise[position]).argmax(-1)
-        if callable(on_step):
-            on_step(drawn, position + 1, count)
-    return drawn[:count]
+        places = known.order[:, k]
+        chosen = (guided + noise[torch.arange(size, device=device), places]).argmax(-1)
+        drawn[:, k] = torch.where(k < known.counts, drawn[:, k], chosen)
+        on_step(by_place(drawn, known.order), k + 1)
+    return by_place(drawn, known.order)
+
+
+def by_place(drawn: Tensor, order: Tensor) -> Tensor:
+    """Tokens (B, N) in an order of drawing -> in reading order."""
+    return torch.zeros_like(drawn).scatter(1, order, drawn)
 
 
 requests = partial(requests_of, TextToImageParams)

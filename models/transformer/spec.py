@@ -6,21 +6,29 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError
 
 from models.autoencoders.spec import FSQConfig
 from models.contract.card import AUTOENCODER, beneath
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.message import Message
-from models.contract.tasks import TEXT_TO_IMAGE, PromptedParams, Task
-from models.contract.training_spec import MORE, AdamWRate, BatchSize, EMADecay, PromptedTraining, Views
+from models.contract.painting import (
+    BeyondParams,
+    negative_prompt_field,
+    painting_tasks,
+    strength_field,
+    without_reference,
+)
+from models.contract.tasks import PromptedParams, SamplingParams, Task
+from models.contract.training_spec import MORE, AdamWRate, BatchSize, EMADecay, PromptedTraining, ReferenceShare, Views
+from models.parts.prompt_spec import REFERENCE_WIDTH, PromptShape
 
 IMAGES_PER_SECOND = 62.0  # measured: the default network on two CPU cores
 
 
-class TextToImageParams(PromptedParams):
-    """A prompt, and how freely the transformer draws it."""
+class FreedomParams(SamplingParams):
+    """How freely the transformer draws."""
 
     guidance_scale: float = Field(
         3.0,
@@ -51,30 +59,45 @@ class TextToImageParams(PromptedParams):
     )
 
 
-class TransformerConfig(BaseModel):
+class TextToImageParams(FreedomParams, PromptedParams):
+    """A prompt, and how freely the transformer draws it."""
+
+    negative_prompt: str = negative_prompt_field()
+
+
+class ImageToImageParams(TextToImageParams):
+    """A picture drawn again, after a prompt."""
+
+    strength: float = strength_field(0.6)
+
+
+class InpaintingParams(TextToImageParams):
+    """What a mask marks, drawn after a prompt; the rest of the picture stays as it is."""
+
+    strength: float = strength_field(1.0)
+
+
+class OutpaintingParams(BeyondParams, TextToImageParams):
+    """A picture that goes on beyond its edges, after a prompt; the picture itself stays as it is."""
+
+
+class MoreLikeThisParams(FreedomParams):
+    """More like one picture, without words."""
+
+    strength: float = strength_field(0.7)
+
+
+class TransformerConfig(PromptShape):
     """Shape of the network."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    width: int = Field(256, ge=32, le=4096, description="Width of the residual stream")
-    heads: int = Field(8, ge=1, le=128, description="Attention heads")
-    encoder_layers: int = Field(2, ge=1, le=64, description="Of the prompt")
     decoder_layers: int = Field(5, ge=1, le=64, description="Of the picture's tokens")
-    encoder_hidden: int = Field(512, ge=32, le=16384, description="Width of the encoder's feed-forward layers")
     decoder_hidden: int = Field(640, ge=32, le=16384, description="Width of the decoder's feed-forward layers")
     grid: int = Field(8, ge=1, le=64, description="Tokens along one side of a picture")
     image_vocabulary: int = Field(1000, ge=2, le=65536, description="Codebook size of the autoencoder")
     text_vocabulary: int = Field(1536, ge=300, le=65536, description="Sub-word tokens")
-    prompt_length: int = Field(32, ge=4, le=512, description="Maximum sub-word tokens of a prompt")
-    sentence_width: int = Field(
-        512, description="Of the multilingual sentence embedding", json_schema_extra={"fixed": True}
+    any_order: bool = Field(
+        False, strict=True, description="Whether it draws what is missing of a picture, or whole pictures only"
     )
-
-    @model_validator(mode="after")
-    def heads_fit(self) -> TransformerConfig:
-        if self.width % (4 * self.heads):  # rotary positions turn pairs of numbers, for each of two axes
-            raise ValueError("width must be a multiple of four times the heads")
-        return self
 
 
 class TransformerTraining(PromptedTraining):
@@ -108,6 +131,15 @@ class TransformerTraining(PromptedTraining):
         description="Share trained on the unaltered picture",
         json_schema_extra=MORE,
     )
+    gap_share: float = Field(
+        0.25,
+        ge=0,
+        le=1,
+        title="Gap share",
+        description="Share trained to draw what is missing of a picture, where the network draws in any order",
+        json_schema_extra=MORE,
+    )
+    reference_share: ReferenceShare = 0.15
 
 
 def problem(params: TransformerTraining, card_of: Callable[[str], dict[str, Any]]) -> Message | None:
@@ -157,7 +189,7 @@ def cost(params: TransformerTraining) -> TrainingCost:
     """Fitted to the peak memory of four runs, 6 M and 40 M parameters, batches of 8 to 128, within a tenth."""
     n = params.network
     encoder, decoder = layers(n)
-    tables = n.width * (n.text_vocabulary + 2 * n.image_vocabulary + n.sentence_width)
+    tables = n.width * (n.text_vocabulary + 2 * n.image_vocabulary + n.sentence_width + n.reference * REFERENCE_WIDTH)
     activations = n.grid**2 * n.decoder_layers * (n.width + n.decoder_hidden)
     logits = n.grid**2 * n.image_vocabulary
     return TrainingCost(
@@ -167,12 +199,22 @@ def cost(params: TransformerTraining) -> TrainingCost:
     )
 
 
+TASKS = painting_tasks(TextToImageParams, ImageToImageParams, MoreLikeThisParams, InpaintingParams, OutpaintingParams)
+
+
+def tasks_of(card: dict[str, Any]) -> tuple[Task, ...]:
+    """Only one that draws in any order draws parts; only one that was trained with reference pictures takes one."""
+    tasks = TASKS if card["config"].get("reference") else without_reference(TASKS)
+    return tasks if card["config"].get("any_order") else tasks[:1]
+
+
 FAMILIES = [
     Family(
         "text-to-image-transformer",
         "Encoder-decoder text-to-image transformer",
         "The watched prompts",
-        tasks=(Task(TEXT_TO_IMAGE, "Text to image", TextToImageParams),),
+        tasks=TASKS,
+        tasks_of=tasks_of,
         sampler="models.transformer.sample",
         training=TransformerTraining,
         trainer="models.transformer.train",

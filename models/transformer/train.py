@@ -11,14 +11,17 @@ from models.autoencoders.load import load_autoencoder
 from models.autoencoders.tokens import Examples
 from models.checkpoint import CheckpointError, read_card
 from models.data.pictures import Collection, Indices
+from models.painting.reference import seen_of_all, some_references
 from models.parts.captions import prompt_encoder
 from models.parts.prompt import drop_prompts
+from models.parts.sentences import cached
 from models.training import parallel
 from models.training.prompted import train_prompted, write_prompted
 from models.training.run import Run
 from models.training.schedule import mixed_precision, step_generator
 from models.training.start import load_start_weights, pin_autoencoder, start_checkpoint
 from models.transformer.network import TextToImageTransformer
+from models.transformer.order import draw_gaps, order_of
 from models.transformer.sample import TransformerSampler, requests
 from models.transformer.spec import TransformerTraining, problem
 
@@ -49,17 +52,32 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
             params.plain_share,
             on_progress=lambda done: run.is_at_work("preparing", read=done),
         )
+        references = None
+        if params.network.reference:
+            references = cached(
+                run.path / "cache" / "references.npy",
+                lambda: seen_of_all(data, run.device, lambda done: run.is_at_work("preparing", read=done)),
+            )
     network = TextToImageTransformer(params.network).to(run.device)
+    if references is not None:
+        network.fit_reference_scale(torch.from_numpy(references[data.indices("train")]).float())
     load_start_weights(network, before)
 
-    def batch(chosen: Indices, random: torch.Generator) -> tuple[Tensor, ...]:
+    def batch(chosen: Indices, random: torch.Generator) -> tuple[Tensor | None, ...]:
         images, tokens, sentences = examples.batch(chosen, random)
         dropped = torch.rand(len(images), generator=random) < params.prompt_drop
-        prompt = drop_prompts(tokens, sentences, dropped)
-        return images, with_noise(images, params, random), *prompt
+        noisy = with_noise(images, params, random)
+        reference = order = None
+        if references is not None:
+            reference, alone = some_references(references[chosen], params.reference_share, random)
+            dropped |= alone
+        if params.network.any_order:
+            order = order_of(draw_gaps(len(images), params.network.grid, params.gap_share, random))
+            images, noisy = images.gather(1, order), noisy.gather(1, order)
+        return images, noisy, *drop_prompts(tokens, sentences, dropped), reference, order
 
-    def loss(images: Tensor, noisy: Tensor, tokens: Tensor, sentences: Tensor) -> Tensor:
-        return F.cross_entropy(network(noisy, tokens, sentences).float().flatten(0, 1), images.flatten())
+    def loss(images: Tensor, noisy: Tensor, *given: Tensor | None) -> Tensor:
+        return F.cross_entropy(network(noisy, *given).float().flatten(0, 1), images.flatten())
 
     piece = max(1, params.batch_size // run.pieces)
     average, result = train_prompted(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.parts.regions import MOST, Square, paste, resized, square_mask, squares
+from models.painting.regions import MOST, Square, paste, resized, square_mask, squares
 
 
 def marked(height: int, width: int, *places: tuple[slice, slice]) -> np.ndarray:

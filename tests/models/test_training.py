@@ -62,8 +62,6 @@ FLOW_SMALL = FlowTraining(
         encoder_layers=1,
         encoder_hidden=64,
         text_vocabulary=320,
-        outer_blocks=1,
-        outer_width=8,
     ),
     batch_size=4,
 )

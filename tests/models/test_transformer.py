@@ -1,5 +1,6 @@
 """The encoder-decoder transformer: masks, cache, guidance, and pictures that depend on their own seed alone."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import cast
@@ -8,29 +9,34 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from models.autoencoders.fsq import FSQAutoencoder
 from models.autoencoders.spec import FSQConfig
 from models.checkpoint import write_model
+from models.contract.registry import families
 from models.contract.sampling import BATCHES, Cancelled, Output, Request, padded
-from models.contract.values import Picture
+from models.contract.values import Picture, Pixels, Value
 from models.measure.prompted import watched_sheet
+from models.painting.sampler import conditions, work_of
 from models.parts.captions import prompt_encoder_of, texts_of
 from models.parts.prompt import drop_prompts
 from models.parts.sentences import normalize
 from models.parts.text import NULL, PAD, PromptEncoder, train_tokenizer
 from models.parts.words import words_of
 from models.transformer.network import TextToImageTransformer
-from models.transformer.sample import TransformerSampler, requests, sample_tokens
-from models.transformer.spec import TransformerConfig
+from models.transformer.order import draw_gaps, order_of
+from models.transformer.sample import Known, TransformerSampler, requests, sample_tokens
+from models.transformer.spec import TransformerConfig, tasks_of
 
 TEXTS = ["a red fox, noto style", "红色的狐狸，noto风格", "grinning face", "火箭"]
 
 
 @cache
-def network() -> TextToImageTransformer:
-    """A small one with weights that are not zero, so that every path has an effect."""
+def network(whole: bool = True) -> TextToImageTransformer:
+    """A small one with weights that are not zero, so that every path has an effect; one that is not for whole pictures
+    alone draws in any order and takes references.
+    """
     torch.manual_seed(0)
     made = TextToImageTransformer(
         TransformerConfig(
@@ -41,12 +47,29 @@ def network() -> TextToImageTransformer:
             encoder_hidden=64,
             decoder_hidden=64,
             text_vocabulary=400,
+            any_order=not whole,
+            reference=not whole,
         )
     ).eval()
     for parameter in made.parameters():
         if parameter.ndim == 2:
             torch.nn.init.normal_(parameter, std=0.15)
     return made.requires_grad_(False)
+
+
+@cache
+def sampler(whole: bool = False) -> TransformerSampler:
+    torch.manual_seed(0)
+    autoencoder = FSQAutoencoder(FSQConfig(widths=(32, 16, 16, 8))).eval().requires_grad_(False)
+    return TransformerSampler(network(whole), autoencoder, prompts())
+
+
+def tokens_of(batch: list[Request], **more: bool) -> Tensor:
+    """Drawn without a sampler, which would decode them."""
+    works = [work_of(request, 64) for request in padded(batch)]
+    with torch.inference_mode():
+        given = conditions(works, prompts(), takes_reference=False, device=torch.device("cpu"))
+        return sample_tokens(network(), given, [work.request for work in works], **more)[: len(batch)]
 
 
 @cache
@@ -87,23 +110,20 @@ def test_the_prompt_and_the_sentence_both_matter() -> None:
 
 def test_cached_sampling_draws_the_same_tokens_as_without_a_cache() -> None:
     batch = requests(TEXTS, seed=3)
-    with torch.inference_mode():
-        assert torch.equal(
-            sample_tokens(network(), prompts(), batch), sample_tokens(network(), prompts(), batch, use_cache=False)
-        )
+    assert torch.equal(tokens_of(batch), tokens_of(batch, use_cache=False))
 
 
 def test_two_hundred_seeds_alone_and_in_batches() -> None:
     """The same request gives the same picture alone or in a batch, as far as rounding allows."""
     with torch.inference_mode():
         everything = [requests([TEXTS[seed % 4]], seed=seed)[0] for seed in range(200)]
-        alone = torch.cat([sample_tokens(network(), prompts(), [one]) for one in everything])
+        alone = torch.cat([tokens_of([one]) for one in everything])
         mismatches = 0
         sizes = [2, 3, 5, 8, 16, 13]
         start = 0
         while start < len(everything):
             size = sizes[start % len(sizes)]
-            together = sample_tokens(network(), prompts(), everything[start : start + size])
+            together = tokens_of(everything[start : start + size])
             mismatches += int((together != alone[start : start + size]).any(1).sum())
             start += size
     print(f"{mismatches} of 200 differ")
@@ -112,19 +132,19 @@ def test_two_hundred_seeds_alone_and_in_batches() -> None:
 
 def test_other_seeds_draw_other_pictures() -> None:
     with torch.inference_mode():
-        drawn = sample_tokens(network(), prompts(), [requests(["a fox"], seed=s)[0] for s in range(8)])
+        drawn = tokens_of([requests(["a fox"], seed=s)[0] for s in range(8)])
     assert len({tuple(row.tolist()) for row in drawn}) == 8
 
 
 def test_seeds_that_differ_by_two_to_the_32_draw_other_pictures() -> None:
     with torch.inference_mode():
-        drawn = sample_tokens(network(), prompts(), [requests(["a fox"], seed=s)[0] for s in (7, 7 + 2**32, 7 + 2**40)])
+        drawn = tokens_of([requests(["a fox"], seed=s)[0] for s in (7, 7 + 2**32, 7 + 2**40)])
     assert len({tuple(row.tolist()) for row in drawn}) == 3
 
 
 def test_top_k_of_one_is_greedy_whatever_the_seed() -> None:
     with torch.inference_mode():
-        drawn = sample_tokens(network(), prompts(), [requests(["a fox"], seed=s, top_k=1)[0] for s in range(4)])
+        drawn = tokens_of([requests(["a fox"], seed=s, top_k=1)[0] for s in range(4)])
     assert len({tuple(row.tolist()) for row in drawn}) == 1
 
 
@@ -135,7 +155,6 @@ def test_a_dropped_prompt_is_the_same_for_every_text() -> None:
 
 
 def test_a_sampler_reports_steps_draws_previews_and_can_be_left() -> None:
-    sampler = TransformerSampler(network(), FSQAutoencoder(FSQConfig(widths=(32, 16, 16, 8))), prompts())
     seen: list[int] = []
 
     def watch(step: int, total: int, previews: object) -> None:
@@ -147,7 +166,7 @@ def test_a_sampler_reports_steps_draws_previews_and_can_be_left() -> None:
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        sampler.sample(requests(TEXTS[:2], seed=0), watch)
+        sampler(whole=True).sample(requests(TEXTS[:2], seed=0), watch)
     assert seen == [8, 16, 24]
 
 
@@ -245,3 +264,115 @@ def test_the_words_of_a_model_go_with_its_tokenizer(tmp_path: Path) -> None:
 def test_close_meanings_lie_close_across_languages() -> None:
     fox, fuchs, rocket = prompts().sentences.encode(["red fox", "红色的狐狸", "space rocket"])
     assert np.dot(fox, fuchs) > np.dot(fox, rocket) + 0.2
+
+
+def random(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_what_is_known_comes_first_and_both_in_reading_order() -> None:
+    gap = torch.tensor([[True, False, True, False], [True, True, True, True]])
+    assert order_of(gap).tolist() == [[1, 3, 0, 2], [0, 1, 2, 3]]
+
+
+def test_gaps_are_scattered_or_rectangles_or_all_around_one_and_the_rest_are_whole_pictures() -> None:
+    gaps = draw_gaps(4000, 8, 0.25, random()).view(-1, 8, 8)
+    whole = gaps.flatten(1).all(1)
+    assert float(whole.float().mean()) == pytest.approx(0.75, abs=0.03)
+    parts = gaps[~whole]
+    bounds = [grid.any(1).sum() * grid.any(0).sum() == grid.sum() for grid in parts]
+    around = [grid.any(1).sum() * grid.any(0).sum() == grid.sum() and bool(grid.any()) for grid in ~parts]
+    assert 0.25 < sum(map(int, bounds)) / len(parts) < 0.6 and 0.25 < sum(map(int, around)) / len(parts) < 0.6
+    assert not gaps[:, 0, 0].all() and not gaps[:, 7, 7].all(), "any place may be known"
+
+
+def test_in_any_order_a_token_depends_on_those_before_it_only_and_on_where_they_stand() -> None:
+    made, (tokens, sentences) = network(whole=False), encoded(["a fox"])
+    images = torch.randint(1000, (1, 64), generator=random(1))
+    order = torch.randperm(64, generator=random(2))[None]
+    changed = images.clone()
+    changed[0, 20] = (changed[0, 20] + 1) % 1000
+    before, after = (made(each, tokens, sentences, order=order) for each in (images, changed))
+    assert torch.equal(before[:, :21], after[:, :21])
+    assert not torch.allclose(before[:, 21:], after[:, 21:])
+    swapped = order.clone()
+    swapped[0, [3, 7]] = order[0, [7, 3]]  # the same tokens, known of other places
+    moved = made(images, tokens, sentences, order=swapped)
+    assert torch.equal(before[:, :3], moved[:, :3]) and not torch.allclose(before[:, 8:], moved[:, 8:])
+
+
+def test_an_order_in_reading_order_is_that_of_none() -> None:
+    made, (tokens, sentences) = network(whole=False), encoded(["a fox", "火箭"])
+    images = torch.randint(1000, (2, 64), generator=random())
+    order = torch.arange(64).expand(2, -1)
+    assert torch.allclose(made(images, tokens, sentences), made(images, tokens, sentences, order=order), atol=1e-5)
+
+
+def test_of_what_is_known_nothing_is_drawn_and_the_cache_changes_nothing() -> None:
+    batch, made = requests(TEXTS, seed=3), network(whole=False)
+    gap = draw_gaps(4, 8, 1.0, random(4))
+    tokens = torch.randint(1000, (4, 64), generator=random(5))
+    known = Known(tokens, order_of(gap), (~gap).sum(1))
+    works = [work_of(request, 64) for request in batch]
+    with torch.inference_mode():
+        given = conditions(works, prompts(), takes_reference=False, device=torch.device("cpu"))
+        drawn = sample_tokens(made, given, batch, known)
+        assert torch.equal(drawn, sample_tokens(made, given, batch, known, use_cache=False))
+    assert torch.equal(drawn[~gap], tokens[~gap]) and not torch.equal(drawn[gap], tokens[gap])
+
+
+def picture(height: int, width: int, seed: int = 0) -> Picture:
+    return Picture(np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8))
+
+
+def asked(task: str, inputs: dict[str, Sequence[Value]], seed: int = 1, **params: float | str) -> Request:
+    found = next(each for each in families()["text-to-image-transformer"].tasks if each.name == task)
+    words = {"prompt": "a fox"} if "prompt" in found.params.model_fields else {}
+    return Request(task, found.params(**words | params), seed, inputs)
+
+
+def pixels(*batch: Request) -> list[Pixels]:
+    return [output.pixels for output in sampler().sample(list(batch), lambda *_: None)]
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (90, 200)])
+def test_outside_the_mask_a_picture_stays_bit_for_bit(height: int, width: int) -> None:
+    given, marked = picture(height, width), np.zeros((height, width, 3), np.uint8)
+    marked[10:40, 20:50], marked[40:44, 20:50] = 255, 120
+    (made,) = pixels(asked("inpainting", {"image": [given], "mask": [Picture(marked)]}))
+    assert made.shape == given.pixels.shape and np.array_equal(made[marked == 0], given.pixels[marked == 0])
+    assert not np.array_equal(made[10:40, 20:50], given.pixels[10:40, 20:50])
+
+
+def test_a_picture_goes_on_beyond_its_edges_and_stays_itself() -> None:
+    given = picture(64, 64)
+    (made,) = pixels(asked("outpainting", {"image": [given]}, left=32))
+    assert made.shape == (64, 96, 3) and np.array_equal(made[:, 32:], given.pixels)
+
+
+def test_the_less_strength_the_more_of_a_picture_stays() -> None:
+    given = picture(64, 64)
+    for task in ("image-to-image", "image-variation"):
+        batch = [asked(task, {"image": [given]}, strength=strength) for strength in (1.0, 0.5, 0.05)]
+        none, some, most = sampler().known([work_of(request, 64) for request in batch], 0).counts.tolist()
+        assert none == 0 and 20 < some < 44 and 56 < most < 64
+        assert len({each.tobytes() for each in pixels(*batch)}) == 3
+
+
+def test_a_picture_to_go_by_matters_and_works_share_a_batch_with_others() -> None:
+    plain = asked("text-to-image", {})
+    led = asked("text-to-image", {"reference": [picture(40, 30)]})
+    other = asked("text-to-image", {"reference": [picture(30, 40, 1)]})
+    part = asked("outpainting", {"image": [picture(64, 64)]}, right=64)
+    alone = [pixels(each)[0] for each in (plain, led, other, part)]
+    assert len({each.tobytes() for each in alone}) == 4
+    together = pixels(plain, led, other, part)
+    assert all(np.abs(a.astype(int) - b).max() <= 1 for a, b in zip(alone, together, strict=True))
+
+
+def test_what_a_checkpoint_was_not_trained_for_is_not_offered() -> None:
+    def names(**config: bool) -> list[str]:
+        return [task.name for task in tasks_of({"config": config})]
+
+    assert names() == ["text-to-image"] and len(names(any_order=True, reference=True)) == 5
+    assert not any(task.input("reference") for task in tasks_of({"config": {"any_order": True}}))

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.data.pictures import CPU, Collection
-from models.diffusion.spec import REFERENCE_WIDTH
 from models.measure.features import BLOCKS, Lite0, load_lite0
 from models.parts.latents import fitted
+from models.parts.prompt_spec import REFERENCE_WIDTH
 from models.parts.sentences import OnProgress
 from models.training.views import encode_views
 
@@ -48,3 +48,11 @@ def seen_of(picture: npt.NDArray[np.uint8]) -> Tensor:
 def seen_of_all(data: Collection, device: torch.device, on_progress: OnProgress) -> npt.NDArray[np.float16]:
     """(items, REFERENCE_WIDTH)."""
     return encode_views(data, seen, 1, device, np.float16, on_progress)[:, 0]
+
+
+def some_references(seen: npt.NDArray[np.float16], share: float, random: torch.Generator) -> tuple[Tensor, Tensor]:
+    """What is seen of a batch (B, REFERENCE_WIDTH) -> of a share of it, zeros elsewhere, and (B,) true where that is
+    all that is given: half of them go without a prompt.
+    """
+    chance = torch.rand(len(seen), generator=random)
+    return torch.from_numpy(seen).float() * (chance < share)[:, None], chance < share / 2

@@ -1,4 +1,4 @@
-"""Layers over a grid of patches or tokens that read a prompt and know a time: what enters and what leaves is another's.
+"""Layers over a grid of patches that read a prompt and know a time: what enters and what leaves is another's.
 
 Peebles and Xie, "Scalable Diffusion Models with Transformers" (DiT), 2023, with one table of modulation a layer
 (adaLN-single: Chen et al., "PixArt-alpha", 2024) and the prompt in the same attention as the patches.
@@ -7,14 +7,14 @@ Peebles and Xie, "Scalable Diffusion Models with Transformers" (DiT), 2023, with
 from __future__ import annotations
 
 import math
-from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.diffusion.spec import FlowConfig
 from models.parts.attention import Attention, KeyValue, Norm, axial_rotary, rotate
-from models.parts.prompt import PromptConfig, PromptReader
+from models.parts.prompt import PromptReader
 
 FREQUENCIES = 128
 Prompts = tuple[
@@ -32,16 +32,6 @@ def time_features(t: Tensor) -> Tensor:
 def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
     """(B, N, D) by (B, 1, D) each."""
     return x * (1 + scale) + shift
-
-
-class TrunkConfig(PromptConfig, Protocol):
-    """What a network's shape says of its trunk."""
-
-    layers: int
-    hidden: int
-
-    @property
-    def grid(self) -> int: ...
 
 
 class ConvFeedForward(nn.Module):
@@ -69,7 +59,7 @@ class TrunkLayer(nn.Module):
     "PixArt-alpha", 2024).
     """
 
-    def __init__(self, config: TrunkConfig) -> None:
+    def __init__(self, config: FlowConfig) -> None:
         super().__init__()
         self.norm1, self.norm2 = Norm(config.width), Norm(config.width)
         self.attention = Attention(config.width, config.heads)
@@ -99,7 +89,7 @@ class TrunkLayer(nn.Module):
 class Trunk(PromptReader):
     """Layers over a grid of patches that read a prompt and know a time: what enters and what leaves is another's."""
 
-    def __init__(self, config: TrunkConfig) -> None:
+    def __init__(self, config: FlowConfig) -> None:
         super().__init__(config)
         width = config.width
         self.grid = config.grid
@@ -118,13 +108,12 @@ class Trunk(PromptReader):
         self.cosine: Tensor
         self.sine: Tensor
 
-    def encode(self, tokens: Tensor, sentence: Tensor) -> Prompts:
-        """Prompts (B, T) and sentences (B, 512), for `transform`: the same at every step of sampling."""
-        memory, mask = self.read(tokens, sentence)
-        return self.remember(memory, mask, memory[:, 0])
-
-    def remember(self, memory: Tensor, mask: Tensor, summary: Tensor) -> Prompts:
-        """A memory (B, M, width), its mask (B, 1, 1, M) and its sum (B, width), as each layer reads them."""
+    def encode(self, tokens: Tensor, sentence: Tensor, reference: Tensor | None = None) -> Prompts:
+        """Prompts (B, T), sentences (B, 512) and what is seen of reference pictures (B, REFERENCE_WIDTH), zeros where
+        there is none, for `transform`: the same at every step of sampling.
+        """
+        memory, mask = self.read(tokens, sentence, reference)
+        summary = memory[:, 0] if reference is None else memory[:, 0] + memory[:, -1]
         mask = F.pad(mask, (self.grid**2, 0), value=True)  # of patches, then of the memory
         layers: list[TrunkLayer] = list(self.layers)  # type: ignore[arg-type]
         return [layer.keys_and_values(memory) for layer in layers], mask, summary
