@@ -1,7 +1,7 @@
 """Makes a checkpoint of the weights of another program: `python -m models.adopt FOLDER`, in place.
 
 The folder holds one safetensors file, or a graph and numbers of ncnn, and afterwards our card and weights instead; or
-it is a pipeline or an adapter, and gets a card. Says why it cannot as JSON. Pickled files are not read.
+it is a pipeline or what is put upon one, and gets a card. Says why it cannot as JSON. Pickled files are not read.
 """
 
 from __future__ import annotations
@@ -28,9 +28,14 @@ def adopt(folder: Path) -> None:
         pipelines.make_card(folder)
         return
     files = sorted(path for path in folder.iterdir() if path.is_file())
-    if [path.suffix for path in files] == [".safetensors"] and adapters.is_adapter(read_header(files[0])[0]):
-        adapters.make_card(folder, files[0])
+    if (folder / "config.json").exists():
+        adapters.make_control_card(folder)
         return
+    if [path.suffix for path in files] == [".safetensors"]:
+        tensors, _ = read_header(files[0])
+        if adapters.is_adapter(tensors) or adapters.is_embedding(tensors):
+            adapters.make_card(folder, files[0])
+            return
     weights = weights_of(files)
     for family in families().values():
         adopter = importlib.import_module(family.adopter) if family.adopter else None

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,6 @@ from zipstream import ZipStream
 from app.errors import Conflict, Invalid, NotFound
 from app.settings import ROOT, get_settings
 from app.zips import Limits, blocks_of, open_archive
-from models.contract.adapters import FAMILY as LORA
 from models.contract.adapters import fits
 from models.contract.card import WEIGHTS, ZOO, CheckpointError, read_card
 from models.contract.family import Family
@@ -234,11 +233,12 @@ def checkpoint_of(name: str) -> Checkpoint:
     return checkpoint
 
 
-def adapters_for(checkpoint: Checkpoint) -> dict[str, dict[str, Any]]:
-    """Cards of the adapters that are for a model, by name."""
-    if not any(task.params.in_part("adapters") for task in checkpoint.tasks):
-        return {}
-    return {name: card for name, card in cards().items() if card["family"] == LORA and fits(card, checkpoint.card)}
+def adapters_for(checkpoint: Checkpoint, kinds: Collection[str] | None = None) -> dict[str, dict[str, Any]]:
+    """Cards of the adapters that are for a model, by name; of some families, or of all that its tasks name."""
+    if kinds is None:
+        declared = [each for task in checkpoint.tasks for each in task.params.in_part("adapters").values()]
+        kinds = {kind for each in declared for kind in each["kinds"]}
+    return {name: card for name, card in cards().items() if card["family"] in kinds and fits(card, checkpoint.card)}
 
 
 def delete(name: str) -> None:

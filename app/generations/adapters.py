@@ -6,23 +6,28 @@ from pydantic import BaseModel
 
 from app.checkpoints.service import Checkpoint, adapters_for
 from app.errors import Invalid
-from models.contract.adapters import Adapter
+from models.contract.adapters import EMBEDDING, Adapter, named_in
 from models.contract.message import Message
 from models.contract.tasks import SamplingParams, Task
 
 
 def choices(task: Task, checkpoint: Checkpoint) -> dict[str, dict[str, str]]:
     """Titles of those that may be named in each of a task's parameters, by name."""
-    wanted = task.params.in_part("adapters")
-    known = {name: str(card.get("title") or name) for name, card in adapters_for(checkpoint).items()} if wanted else {}
-    return dict.fromkeys(wanted, known)
+    return {
+        field: {
+            name: str(card.get("title") or name) for name, card in adapters_for(checkpoint, declared["kinds"]).items()
+        }
+        for field, declared in task.params.in_part("adapters").items()
+    }
 
 
 def resolve(params: SamplingParams, checkpoint: Checkpoint) -> None:
-    """Put the hashes of their weights into parameters that name adapters. Raises Invalid with the field."""
-    for field in params.in_part("adapters"):
-        given: list[Adapter] = getattr(params, field)
-        known = adapters_for(checkpoint) if given else {}
+    """Put the hashes of their weights into parameters that name adapters, and words that were learnt into those where a
+    prompt names them. Raises Invalid with the field.
+    """
+    for field, declared in params.in_part("adapters").items():
+        given: list[Adapter] = list(getattr(params, field))
+        known = adapters_for(checkpoint, declared["kinds"])
         names = [adapter.name for adapter in given]
         for i, adapter in enumerate(given):
             if adapter.name not in known:
@@ -31,6 +36,12 @@ def resolve(params: SamplingParams, checkpoint: Checkpoint) -> None:
                 refuse(field, i, Message("{name} is named twice", name=adapter.name))
             if adapter.sha256 not in (None, known[adapter.name]["sha256"]):
                 refuse(field, i, Message("{name} has other weights now", name=adapter.name))
+        texts = [str(getattr(params, name, "")) for name in ("prompt", "negative_prompt")]
+        given += [
+            Adapter(name=name)
+            for name, card in known.items()
+            if card["family"] == EMBEDDING and name not in names and any(named_in(name, text) for text in texts)
+        ]
         made: list[BaseModel] = [each.model_copy(update={"sha256": known[each.name]["sha256"]}) for each in given]
         setattr(params, field, made)
 

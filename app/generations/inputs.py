@@ -58,6 +58,10 @@ def check_counts(task: Task, params: SamplingParams, counts: Mapping[str, int]) 
             if given.role == IMAGE:
                 refuse(given.role, Message("This task takes {number} pictures", number=wanted))
             refuse(given.role, Message("This task takes {number} inputs called {role}", number=wanted, role=given.role))
+    for name, declared in params.in_part("adapters").items():
+        if "follows" in declared and len(getattr(params, name)) != counts.get(declared["follows"], 0):
+            why = Message("There must be one picture to follow for each ControlNet")
+            raise Invalid(why, errors=[{"loc": ["body", "params", name], "msg": why}])
     for name, declared in params.in_part("weights").items():
         if (weights := getattr(params, name)) is not None and len(weights) != counts.get(declared["of"], 0):
             why = Message("There must be one weight for each picture")

@@ -26,7 +26,7 @@ from app.web.paging import Cursor, decode, encode
 from app.web.parameters import Id, OptionalId, Text
 from app.web.routing import Router
 from app.web.templating import render
-from models.contract.tasks import Task
+from models.contract.tasks import Input, Task
 
 router = Router()
 RECENT, EXAMPLES = 12, 6
@@ -79,6 +79,7 @@ def create(
             "task": wanted,
             "given": {role: [each.model_dump(exclude_none=True) for each in found] for role, found in given.items()},
             "weighted": weighted(made, filled.request.params if filled else {}, language_of(request)),
+            "inputs": inputs_of(wanted, made) if wanted else [],
             "recent": recent if wanted and wanted.inputs else [],
             "fields": made,
             "values": filled.request.params if filled else {},
@@ -102,6 +103,13 @@ def form_of(task: Task, checkpoint: Checkpoint) -> list[Field]:
     names = {field: list(found) for field, found in titles.items()}
     made = fields(task.params, {**task.choices(checkpoint.card), **names})
     return [replace(field, titles=titles.get(field.name, field.titles)) for field in made]
+
+
+def inputs_of(task: Task, made: list[Field]) -> list[Input]:
+    """Without pictures to follow, where nothing could follow them."""
+    shown = {field.name for field in made}
+    idle = {declared.get("follows") for name, declared in task.params.in_part("adapters").items() if name not in shown}
+    return [each for each in task.inputs if each.role not in idle]
 
 
 def examples_of(checkpoint: Checkpoint, language: str) -> list[str]:

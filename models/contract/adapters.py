@@ -1,5 +1,8 @@
-"""Low-rank adapters upon pretrained pipelines (Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021):
-what they are built on, as the names and shapes of their tensors say. Torch-free.
+"""What is put upon pretrained pipelines, and what it is built on, as its tensors and configurations say. Torch-free.
+
+Low-rank adapters (Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021), words that were learnt (Gal
+et al., "An Image Is Worth One Word: Textual Inversion", 2022), and networks that follow a picture (Zhang et al.,
+"Adding Conditional Control to Text-to-Image Diffusion Models" (ControlNet), 2023).
 """
 
 from __future__ import annotations
@@ -12,13 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.contract.card import LONGEST_NAME, NAME, WEIGHTS, CheckpointError, write_card
 from models.contract.files import sha256_of
+from models.contract.pipelines import files_of, read_json, refuse_pickles, width_of
 from models.contract.safetensors_header import check_header, count_numbers, read_header
 
-FAMILY = "lora"
-MOST = 8  # in one request
+LORA, EMBEDDING, CONTROL = "lora", "textual-inversion", "controlnet"
+MOST, MOST_CONTROLS = 8, 3  # in one request
 # As diffusers, peft and the scripts of kohya call the first of the two matrices: (rank, inputs).
 DOWN = re.compile(r"\.(lora_down|lora_A|lora\.down|lora_linear_layer\.down)(\.default)?\.weight$")
 UNKNOWN = re.compile(r"\.(hada_w1_a|lokr_w1|lokr_w1_a|oft_blocks)")
+CONTROLS = {"ControlNetModel": "unet", "SD3ControlNetModel": "transformer", "FluxControlNetModel": "transformer"}
+CONTROL_WEIGHTS = "diffusion_pytorch_model.safetensors"
+MOST_ROWS = 75  # vectors of a word: what an encoder reads at once
 TRANSFORMER = re.compile(r"double_blocks|single_blocks|single_transformer_blocks|joint_blocks|^transformer\.")
 # Layers whose inputs are as wide as the embedded words, of a U-Net, or as its own stream, of a transformer.
 OF_WORDS = re.compile(r"attn2[._]to_[kv]\.")
@@ -35,20 +42,67 @@ class Adapter(BaseModel):
     sha256: str | None = Field(None, pattern="^[0-9a-f]{64}$", description="Empty: as it is now")
 
 
+class Control(Adapter):
+    """A ControlNet, and the part of the way during which it guides."""
+
+    weight: float = Field(1.0, ge=0, le=2, allow_inf_nan=False, description="How closely its picture is followed")
+    start: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, description="Where on the way from noise it begins")
+    end: float = Field(1.0, ge=0, le=1, allow_inf_nan=False, description="Where on the way from noise it ends")
+
+
 def is_adapter(tensors: dict[str, Any]) -> bool:
     """By the names in a file's header."""
     return any(DOWN.search(name) for name in tensors)
+
+
+def is_embedding(tensors: dict[str, Any]) -> bool:
+    """Vectors of one word for one encoder or for two."""
+    shapes = [entry["shape"] for entry in tensors.values()]
+    return 1 <= len(shapes) <= 2 and all(rows_of(shape) <= MOST_ROWS and len(shape) <= 2 for shape in shapes)
+
+
+def rows_of(shape: list[int]) -> int:
+    return int(shape[0]) if len(shape) == 2 else 1
 
 
 def make_card(folder: Path, weights: Path) -> dict[str, Any]:
     """Make a checkpoint of an adapter's file, which keeps its own names. Raises CheckpointError."""
     check_header(weights)
     tensors, _ = read_header(weights)
-    config = config_of(tensors)
+    if is_adapter(tensors):
+        said: dict[str, Any] = {"family": LORA, "config": config_of(tensors)}
+    else:
+        shapes = [entry["shape"] for entry in tensors.values()]
+        width = sum(int(shape[-1]) for shape in shapes if shape)
+        config = {"denoiser": "unet", "width": width, "tokens": max(map(rows_of, shapes))}
+        said = {"family": EMBEDDING, "config": config}
     if weights.name != WEIGHTS:
         weights.rename(folder / WEIGHTS)
-    said = {"family": FAMILY, "config": config, "parameters": count_numbers(folder / WEIGHTS)}
+    said["parameters"] = count_numbers(folder / WEIGHTS)
     return write_card(folder, said, {WEIGHTS: sha256_of(folder / WEIGHTS)})
+
+
+def make_control_card(folder: Path) -> dict[str, Any]:
+    """Make a checkpoint of a ControlNet's folder, as the package diffusers writes it. Raises CheckpointError."""
+    shape = read_json(folder, "config.json")
+    name = str(shape.get("_class_name"))
+    if (denoiser := CONTROLS.get(name)) is None:
+        raise CheckpointError("{name} is not known here: {known}", name=name[:80], known=", ".join(CONTROLS))
+    found = files_of(folder)
+    refuse_pickles(folder, found)
+    weights = [path for path in found if path.suffix == ".safetensors"]
+    if len(weights) != 1:
+        raise CheckpointError("give config.json and one safetensors file")
+    check_header(weights[0])
+    for path in {*found} - {folder / "config.json", weights[0]}:
+        path.unlink()
+    target = weights[0].rename(folder / CONTROL_WEIGHTS)
+    said = {
+        "family": CONTROL,
+        "config": {"denoiser": denoiser, "width": width_of(shape), "architecture": name},
+        "parameters": count_numbers(target),
+    }
+    return write_card(folder, said, {path.name: sha256_of(path) for path in (folder / "config.json", target)})
 
 
 def config_of(tensors: dict[str, Any]) -> dict[str, Any]:
@@ -72,3 +126,8 @@ def fits(adapter: dict[str, Any], pipeline: dict[str, Any]) -> bool:
     """Whether an adapter's card is for a pipeline's."""
     own, wanted = adapter["config"], pipeline["config"]
     return own.get("denoiser") == wanted.get("denoiser") and own.get("width") in (None, wanted.get("width"))
+
+
+def named_in(name: str, prompt: str) -> re.Match[str] | None:
+    """Where a prompt names a word that was learnt."""
+    return re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", prompt, re.IGNORECASE)

@@ -113,8 +113,9 @@ class Task:
 
     A parameter whose schema has `choices_from: KEY` takes one of the strings that the checkpoint's card has under KEY.
     One may declare its part by `part`: `prompt`, or else `subject`, says in words what the work is of; `path` spreads a
-    job's works between its inputs; `weights` has one number for each input in the role `of`; `adapters` names some that
-    are put upon the model, see `models.contract.adapters`. One says by its `side` by
+    job's works between its inputs; `weights` has one number for each input in the role `of`; `adapters` names some of
+    these `kinds` that are put upon the model, see `models.contract.adapters`, one for each input in the role that it
+    `follows`. One says by its `side` by
     how many pixels a picture goes on beyond its left, top, right or bottom, and by its `bar` that it is the first or
     the last bar that is chosen of a piece. One that has no effect while another is empty, 0 or false names that one by
     `needs`, and one that never has any is not `offered`: no form shows what changes nothing. A slider ends at `most`

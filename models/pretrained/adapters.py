@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from models.checkpoint import CheckpointError, find, opened, read_card
-from models.contract.adapters import FAMILY, MOST, Adapter
+from models.contract.adapters import CONTROL, EMBEDDING, LORA, MOST, Adapter
 from models.contract.card import WEIGHTS
 from models.contract.sampling import Unfit
+from models.pretrained.load import open_control, stored_type
 
 KEPT = 4  # adapters that stay loaded beside the pipeline
 
@@ -27,8 +28,14 @@ class Adapters:
 
     @contextmanager
     def on(self, asked: list[Adapter]) -> Iterator[None]:
-        """Raises Unfit for one that is gone, replaced, or built on another pipeline."""
-        weights = {self.load(adapter): adapter.weight for adapter in asked}
+        """With those that change the networks. Raises Unfit for one that is gone, replaced, or built on another
+        pipeline.
+        """
+        weights = {}
+        for adapter in asked:
+            folder, card = find_adapter(adapter, self.checkpoints)
+            if card["family"] == LORA:
+                weights[self.load(adapter, folder, card)] = adapter.weight
         if not weights:
             yield
             return
@@ -39,17 +46,17 @@ class Adapters:
         finally:
             self.pipeline.disable_lora()
 
-    def load(self, adapter: Adapter) -> str:
+    def learnt(self, asked: list[Adapter]) -> dict[str, tuple[list[torch.Tensor], float]]:
+        """Words among what is asked for, with their vectors for each encoder. Raises Unfit."""
+        made = {}
+        for adapter in asked:
+            folder, card = find_adapter(adapter, self.checkpoints)
+            if card["family"] == EMBEDDING:
+                made[adapter.name] = vectors_in(folder), adapter.weight
+        return made
+
+    def load(self, adapter: Adapter, folder: Path, card: dict[str, Any]) -> str:
         """What the pipeline calls it."""
-        try:
-            folder = find(adapter.name, self.checkpoints)
-            card = read_card(folder)
-        except CheckpointError as error:
-            raise Unfit("There is no adapter {name}", name=adapter.name) from error
-        if card["family"] != FAMILY:
-            raise Unfit("There is no adapter {name}", name=adapter.name)
-        if adapter.sha256 not in (None, card["sha256"]):
-            raise Unfit("The adapter {name} has been replaced since this was requested", name=adapter.name)
         key = f"lora_{card['sha256'][:16]}"
         if key not in self.loaded:
             self.make_room()
@@ -75,7 +82,30 @@ class Adapters:
         return {name for names in self.pipeline.get_list_adapters().values() for name in names}
 
 
-def load(folder: Path, device: torch.device, published: Path | None = None) -> dict[str, torch.Tensor]:
-    """The tensors of an adapter. Raises CheckpointError when it is broken."""
+def find_adapter(adapter: Adapter, checkpoints: Path) -> tuple[Path, dict[str, Any]]:
+    """(folder, card). Raises Unfit for one that is gone or replaced."""
+    try:
+        folder = find(adapter.name, checkpoints)
+        card = read_card(folder)
+    except CheckpointError as error:
+        raise Unfit("There is no adapter {name}", name=adapter.name) from error
+    if card["family"] not in (LORA, EMBEDDING, CONTROL):
+        raise Unfit("There is no adapter {name}", name=adapter.name)
+    if adapter.sha256 not in (None, card["sha256"]):
+        raise Unfit("The adapter {name} has been replaced since this was requested", name=adapter.name)
+    return folder, card
+
+
+def vectors_in(folder: Path) -> list[torch.Tensor]:
+    """(n, D) for the first encoder, and for the second where there is one."""
+    _, tensors = opened(folder)
+    names = sorted(tensors, reverse="clip_l" in tensors)  # clip_l, clip_g; but text_encoders_0, text_encoders_1
+    return [tensors[name].reshape(-1, tensors[name].shape[-1]) for name in names]
+
+
+def load(folder: Path, device: torch.device, published: Path | None = None) -> Any:
+    """The tensors of an adapter, or a ControlNet. Raises CheckpointError when it is broken."""
+    if (card := read_card(folder))["family"] == CONTROL:
+        return open_control(folder, device, stored_type(folder, card))
     _, tensors = opened(folder)
     return tensors

@@ -58,6 +58,17 @@ def open_pipeline(folder: Path, device: torch.device, dtype: torch.dtype | None 
     return pipeline.to(device), card
 
 
+def open_control(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+    """A ControlNet. Raises CheckpointError."""
+    card = read_card(folder)
+    try:
+        kind = getattr(packages()["diffusers"], card["config"]["architecture"])
+        return network(folder, "", kind, card, dtype).to(device)
+    except BROKEN as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError("the network cannot be opened ({reason})", reason=reason) from error
+
+
 def network(folder: Path, part: str, kind: Any, card: dict[str, Any], dtype: torch.dtype) -> Any:
     """One part, with all of its weights: the packages fill in by chance what a file lacks. Raises CheckpointError."""
     made, told = kind.from_pretrained(
@@ -70,7 +81,7 @@ def network(folder: Path, part: str, kind: Any, card: dict[str, Any], dtype: tor
     )
     lacking = [*told["missing_keys"], *(key for key, *_ in told.get("mismatched_keys", ()))]
     if lacking:
-        raise CheckpointError("{name} is missing", name=f"{part}/{lacking[0]}")
+        raise CheckpointError("{name} is missing", name=f"{part}/{lacking[0]}".lstrip("/"))
     if not_finite(made.state_dict()):
         raise CheckpointError("the weights of {part} hold NaN or infinite numbers", part=part)
     return made.requires_grad_(False).eval()
@@ -78,15 +89,16 @@ def network(folder: Path, part: str, kind: Any, card: dict[str, Any], dtype: tor
 
 def variant_of(card: dict[str, Any], part: str) -> str | None:
     """The word in the names of a part's weights, where there are no others, as in `model.fp16.safetensors`."""
-    names = [name.removeprefix(f"{part}/") for name in weights_of(card) if name.startswith(f"{part}/")]
+    prefix = f"{part}/" if part else ""
+    names = [name.removeprefix(prefix) for name in weights_of(card) if name.startswith(prefix)]
     words = {name.removesuffix(".safetensors").partition(".")[2].partition("-")[0] for name in names}
     return words.pop() or None if len(words) == 1 else None
 
 
 def stored_type(folder: Path, card: dict[str, Any]) -> torch.dtype:
     """That of the numbers of the part that draws: so they are mapped from the disk, and take no memory."""
-    denoiser = ARCHITECTURES[card["config"]["architecture"]].denoiser
-    first = next(name for name in weights_of(card) if name.startswith(f"{denoiser}/"))
+    known = ARCHITECTURES.get(card["config"]["architecture"])
+    first = next(name for name in weights_of(card) if known is None or name.startswith(f"{known.denoiser}/"))
     tensors, _ = read_header(folder / first)
     return TYPES.get(next(iter(tensors.values()))["dtype"], torch.float32)
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.contract.adapters import named_in
 from models.contract.message import Message
 from models.contract.painting import IMAGE_TO_IMAGE, INPAINTING
 from models.contract.pipelines import ARCHITECTURES, schedulers_of
@@ -19,9 +20,10 @@ from models.contract.sampling import OnStep, Output, Previews, Request, Unfit, a
 from models.contract.tasks import TEXT_TO_IMAGE
 from models.contract.values import Picture, Pixels
 from models.pretrained.adapters import Adapters
+from models.pretrained.controls import Controls
 from models.pretrained.load import open_pipeline, prove
 from models.pretrained.preview import Preview
-from models.pretrained.words import Words
+from models.pretrained.words import Learnt, Words
 from models.pretrained.work import Work, work_of
 
 TOGETHER = 4  # pictures
@@ -52,6 +54,7 @@ class PipelineSampler:
         pipeline.vae.enable_slicing()  # one picture after the other
         self.preview = Preview(pipeline)
         self.adapters = Adapters(pipeline, checkpoints)
+        self.controls = Controls(pipeline, checkpoints)
         self.words = None if self.architecture.flows else Words(pipeline)
         networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
         weights = [p for network in networks for p in network.parameters()]
@@ -85,19 +88,29 @@ class PipelineSampler:
             return Message("This model does not use a negative prompt")
         if getattr(work.params, "clip_skip", 0) and self.words is None:
             return Message("This model leaves out no layers of what reads the prompt")
+        if unused := [name for name in self.learnt([work]) if not any(named_in(name, text) for text in work.prompts)]:
+            return Message("No prompt names {words}, which had no effect", words=", ".join(unused))
         return None
 
+    def learnt(self, works: list[Work]) -> Learnt:
+        """Words that may stand in their prompts; works that are drawn together have the same."""
+        return self.adapters.learnt(works[0].params.adapters)
+
     def chunks(self, works: list[Work]) -> int:
-        return 1 if self.words is None else self.words.chunks([text for work in works for text in work.prompts])
+        return (
+            1
+            if self.words is None
+            else self.words.chunks([text for work in works for text in work.prompts], self.learnt(works))
+        )
 
     def prompts(self, works: list[Work]) -> dict[str, Any]:
         """As the pipeline takes them: in words, or read already."""
         prompts, negatives = zip(*(work.prompts for work in works), strict=True)
         if self.words is None:
             return {"prompt": list(prompts), "negative_prompt": list(negatives)}
-        skip, chunks = int(getattr(works[0].params, "clip_skip", 0)), self.chunks(works)
+        skip, chunks, learnt = int(getattr(works[0].params, "clip_skip", 0)), self.chunks(works), self.learnt(works)
         (embeds, pooled), (against, pooled_against) = (
-            self.words.read(texts, chunks, skip) for texts in (prompts, negatives)
+            self.words.read(texts, chunks, skip, learnt) for texts in (prompts, negatives)
         )
         given: dict[str, Any] = {"prompt_embeds": embeds, "negative_prompt_embeds": against}
         if pooled is not None:
@@ -109,7 +122,8 @@ class PipelineSampler:
         """Of works that are alike."""
         first = works[0]
         params, (width, height) = first.params, first.size
-        pipeline = self.pipelines[first.kind]
+        controls = params.controls
+        pipeline = self.controls.arranged(first.kind, controls) if controls else self.pipelines[first.kind]
         pipeline.scheduler = self.scheduler(params.scheduler)
         inputs = [work.inputs() for work in works]
         given: dict[str, Any] = {
@@ -134,6 +148,16 @@ class PipelineSampler:
         pipeline.vae.use_tiling = width * height > LARGE
         with self.adapters.on(params.adapters):  # before the prompt is read: they may change how
             known = inspect.signature(pipeline.__call__).parameters
+            if controls:
+                followed = [work.followed() for work in works]
+                name = "control_image" if "control_image" in known else "image"
+                given[name] = followed[0] if len(controls) > 1 else [pictures[0] for pictures in followed]
+                for name, values in (
+                    ("controlnet_conditioning_scale", [each.weight for each in controls]),
+                    ("control_guidance_start", [each.start for each in controls]),
+                    ("control_guidance_end", [each.end for each in controls]),
+                ):
+                    given[name] = values if len(controls) > 1 else values[0]
             given = {name: value for name, value in (given | self.prompts(works)).items() if name in known}
             drawn = pipeline(**given, callback_on_step_end=told, callback_on_step_end_tensor_inputs=["latents"]).images
         return [np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8) for picture in drawn]

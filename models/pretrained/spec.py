@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from models.contract import adapters
-from models.contract.adapters import MOST, Adapter
+from models.contract.adapters import CONTROL, EMBEDDING, LORA, MOST, MOST_CONTROLS, Adapter, Control
 from models.contract.family import Family
 from models.contract.painting import (
     IMAGE_TO_IMAGE,
+    IMAGE_VARIATION,
     INPAINTING,
     MASK,
     OUTPAINTING,
@@ -25,6 +25,7 @@ from models.contract.painting import (
 from models.contract.pipelines import FAMILY
 from models.contract.tasks import (
     TEXT_TO_IMAGE,
+    Input,
     PlainText,
     PromptedParams,
     SamplingParams,
@@ -40,6 +41,7 @@ LONGEST = 4000  # characters of a prompt
 USUAL_SIDE, USUAL_STEPS = 512, 25
 UNITS = 64  # that a picture of that side and so many steps costs: pictures of a small model
 
+FOLLOWED = Input("control", "Pictures to follow", least=0, most=MOST_CONTROLS)
 Side = Annotated[int, Field(ge=SMALLEST, le=LARGEST, multiple_of=8, strict=True)]
 
 
@@ -75,8 +77,21 @@ class WalkParams(SamplingParams):
         [],
         max_length=MOST,
         title="Adapters",
-        description="LoRAs that are built on the model, each with a weight",
-        json_schema_extra={"part": "adapters", "widget": "adapters", "more": True},
+        description="LoRAs and learnt words that are built on the model, each with a weight",
+        json_schema_extra={"part": "adapters", "kinds": [LORA, EMBEDDING], "widget": "adapters", "more": True},
+    )
+    controls: list[Control] = Field(
+        [],
+        max_length=MOST_CONTROLS,
+        title="ControlNets",
+        description="Each follows one of the pictures to follow, in their order",
+        json_schema_extra={
+            "part": "adapters",
+            "kinds": [CONTROL],
+            "follows": FOLLOWED.role,
+            "widget": "adapters",
+            "more": True,
+        },
     )
 
 
@@ -146,8 +161,8 @@ def cost(params: WalkParams, sizes: Sizes) -> int:
     return max(1, math.ceil(UNITS * min(pixels, LARGEST**2) / USUAL_SIDE**2 * params.steps / USUAL_STEPS))
 
 
-def task(name: str, title: str, params: type[WalkParams], **more: Any) -> Task:
-    return Task(name, title, params, batch_key=batch_key, cost=cost, **more)
+def task(name: str, title: str, params: type[WalkParams], *inputs: Input, **more: Any) -> Task:
+    return Task(name, title, params, inputs=(*inputs, FOLLOWED), batch_key=batch_key, cost=cost, **more)
 
 
 FAMILIES = [
@@ -156,20 +171,24 @@ FAMILIES = [
         "Pretrained pipeline",
         tasks=(
             task(TEXT_TO_IMAGE, "Text to image", TextToImageParams),
-            task(IMAGE_TO_IMAGE, "Draw a picture again", ImageToImageParams, inputs=(PICTURE,)),
-            task("image-variation", "More like this", VariationParams, inputs=images(1, 1)),
+            task(IMAGE_TO_IMAGE, "Draw a picture again", ImageToImageParams, PICTURE),
+            task(IMAGE_VARIATION, "More like this", VariationParams, *images(1, 1)),
             task(
                 INPAINTING,
                 "Draw a part anew",
                 InpaintingParams,
-                inputs=(PICTURE, MASK),
+                PICTURE,
+                MASK,
                 problem=other_sizes,
                 keeps=True,
             ),
-            task(OUTPAINTING, "Draw beyond the edges", OutpaintingParams, inputs=(PICTURE,), keeps=True),
+            task(OUTPAINTING, "Draw beyond the edges", OutpaintingParams, PICTURE, keeps=True),
         ),
         sampler="models.pretrained.sample",
         number_bytes=None,
     ),
-    Family(adapters.FAMILY, "LoRA", loader="models.pretrained.adapters", number_bytes=None),
+    *(
+        Family(name, title, loader="models.pretrained.adapters", number_bytes=None)
+        for name, title in ((LORA, "LoRA"), (EMBEDDING, "Textual inversion"), (CONTROL, "ControlNet"))
+    ),
 ]

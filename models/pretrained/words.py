@@ -7,16 +7,21 @@ itself (as AUTOMATIC1111's interface made it usual).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from models.contract.adapters import named_in
+
 STEP, MOST = 1.1, 10.0  # what a pair of brackets weighs, and at most
 PART = re.compile(r"\\[()\[\]\\]|:\s*(-?\d*\.?\d+)\s*\)|[()\[\]]|[^\\()\[\]:]+|:|\\")
 Weighted = tuple[str, float]
+Learnt = Mapping[str, tuple[list[Tensor], float]]  # words: vectors (n, D) for each encoder, and what they weigh
+NONE: Learnt = {}
 
 
 def weighted(prompt: str) -> list[Weighted]:
@@ -68,6 +73,7 @@ class Tokens:
 
     ids: list[int]
     weights: list[float]
+    vectors: dict[int, Tensor]  # in place of what some of them stand for
 
     def chunks(self, room: int) -> int:
         return max(1, -(-len(self.ids) // room))
@@ -82,32 +88,44 @@ class Words:
         self.parts: list[tuple[Any, Any]] = [part for part in parts if None not in part]
         self.is_double = len(self.parts) > 1
 
-    def tokens(self, prompt: str, tokenizer: Any) -> Tokens:
-        ids, weights = [], []
+    def tokens(self, prompt: str, number: int, learnt: Learnt) -> Tokens:
+        """As the encoder of this number reads them."""
+        tokenizer, _ = self.parts[number]
+        made = Tokens([], [], {})
         for text, weight in weighted(prompt):
-            own = tokenizer(text, add_special_tokens=False, truncation=False, verbose=False).input_ids
-            ids += own
-            weights += [weight] * len(own)
-        return Tokens(ids, weights)
+            for word, vectors, more in split(text, learnt):
+                if vectors is None:
+                    ids = tokenizer(word, add_special_tokens=False, truncation=False, verbose=False).input_ids
+                else:
+                    own = vectors[min(number, len(vectors) - 1)]
+                    ids = [stand_in(tokenizer)] * len(own)
+                    made.vectors |= {len(made.ids) + i: vector for i, vector in enumerate(own)}
+                made.ids += ids
+                made.weights += [weight * more] * len(ids)
+        return made
 
-    def chunks(self, prompts: Sequence[str]) -> int:
+    def chunks(self, prompts: Sequence[str], learnt: Learnt = NONE) -> int:
         """How many the longest of these takes: what is read together is read in as many."""
         return max(
-            self.tokens(prompt, tokenizer).chunks(tokenizer.model_max_length - 2)
+            self.tokens(prompt, number, learnt).chunks(tokenizer.model_max_length - 2)
             for prompt in prompts
-            for tokenizer, _ in self.parts
+            for number, (tokenizer, _) in enumerate(self.parts)
         )
 
     @torch.inference_mode()
-    def read(self, prompts: Sequence[str], chunks: int, skip: int) -> tuple[Tensor, Tensor | None]:
+    def read(
+        self, prompts: Sequence[str], chunks: int, skip: int, learnt: Learnt = NONE
+    ) -> tuple[Tensor, Tensor | None]:
         """(embedded words (B, 77 * chunks, D), of the whole (B, D) where there are two encoders), without the last
         `skip` layers.
         """
         found, pooled = [], None
         for number, (tokenizer, encoder) in enumerate(self.parts):
-            rows = [self.rows(self.tokens(prompt, tokenizer), tokenizer, chunks) for prompt in prompts]
+            tokens = [self.tokens(prompt, number, learnt) for prompt in prompts]
+            rows = [self.rows(each, tokenizer, chunks) for each in tokens]
             ids = torch.tensor([ids for ids, _ in rows], device=encoder.device)
-            made = encoder(ids.flatten(0, 1), output_hidden_states=True)
+            with put_in(encoder, [each.vectors for each in tokens], chunks, tokenizer.model_max_length):
+                made = encoder(ids.flatten(0, 1), output_hidden_states=True)
             if self.is_double:
                 words = made.hidden_states[-2 - skip]
                 pooled = made[0].unflatten(0, ids.shape[:2])[:, 0] if number else None
@@ -130,6 +148,44 @@ class Words:
             ids.append([tokenizer.bos_token_id, *own, tokenizer.eos_token_id, *[tokenizer.pad_token_id] * padding])
             weights.append([1.0, *heavy, 1.0, *[1.0] * padding])
         return ids, weights
+
+
+def split(text: str, learnt: Learnt) -> Iterator[tuple[str, list[Tensor] | None, float]]:
+    """Pieces of a text: words as they stand, and those that were learnt, with what each weighs."""
+    while text:
+        found = [(match, name) for name in learnt if (match := named_in(name, text))]
+        if not found:
+            yield text, None, 1.0
+            return
+        match, name = min(found, key=lambda each: (each[0].start(), -len(each[1])))
+        if before := text[: match.start()]:
+            yield before, None, 1.0
+        yield name, *learnt[name]
+        text = text[match.end() :]
+
+
+def stand_in(tokenizer: Any) -> int:
+    """An ordinary token in whose place a vector is put: encoders look for the special ones."""
+    return next(i for i in range(len(tokenizer)) if i not in tokenizer.all_special_ids)
+
+
+@contextmanager
+def put_in(encoder: Any, vectors: list[dict[int, Tensor]], chunks: int, length: int) -> Iterator[None]:
+    """Vectors of each prompt, by place, in place of what the encoder has for those tokens."""
+
+    def replaced(module: Any, given: Any, embedded: Tensor) -> Tensor:
+        for row, places in enumerate(vectors):
+            for place, vector in places.items():
+                chunk, column = divmod(place, length - 2)
+                if chunk < chunks:
+                    embedded[row * chunks + chunk, column + 1] = vector.to(embedded)
+        return embedded
+
+    hook = encoder.get_input_embeddings().register_forward_hook(replaced)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def scaled(words: Tensor, weights: Tensor) -> Tensor:

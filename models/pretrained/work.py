@@ -14,7 +14,7 @@ from models.contract.painting import IMAGE_TO_IMAGE, INPAINTING, MASK, BeyondPar
 from models.contract.sampling import Request, Unfit
 from models.contract.tasks import TEXT_TO_IMAGE
 from models.contract.values import Pixels
-from models.pretrained.spec import LARGEST, SMALLEST
+from models.pretrained.spec import FOLLOWED, LARGEST, SMALLEST
 
 Mask = npt.NDArray[np.uint8]  # (H, W): 255 is drawn anew
 
@@ -62,12 +62,17 @@ class Work:
     def alike(self) -> str:
         """Works that agree in this may be drawn together."""
         settings = self.params.model_dump(exclude={"seed", "count", "prompt", "negative_prompt"})
-        return f"{self.kind} {self.size} {settings}"
+        alone = id(self) if len(self.params.controls) > 1 else ""  # several networks take the pictures of one work
+        return f"{self.kind} {self.size} {settings} {alone}"
 
     def inputs(self) -> dict[str, Image.Image]:
         """As the pipeline is given them, in its size."""
         found = {"image": self.canvas, "mask_image": self.mask}
         return {name: Image.fromarray(each).resize(self.size) for name, each in found.items() if each is not None}
+
+    def followed(self) -> list[Image.Image]:
+        """What each ControlNet follows."""
+        return [Image.fromarray(each).resize(self.size) for each in self.request.pictures(FOLLOWED.role)]
 
     def finished(self, drawn: Pixels) -> Pixels:
         """Where a mask does not mark it, the canvas comes back bit for bit."""

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import save
 
 from models.adopt import adopt
+from models.contract.pipelines import make_card
 from tests.integration.test_latents import pixels, upload
 from tests.studio import Studio, finished, wait_until
 from tests.support import pipelines
@@ -189,3 +190,43 @@ def test_a_worker_that_is_killed_in_the_middle_of_a_walk(studio: Studio, artist:
     studio.start("worker")
     done = finished(artist, job, 240)
     assert done["status"] == "succeeded" and len(done["artworks"]) == 1
+
+
+def test_a_learnt_word_and_a_control_net_are_imported_and_drawn_with(
+    admin: httpx.Client, artist: httpx.Client, folder: Path, tmp_path: Path
+) -> None:
+    torch.manual_seed(3)
+    files = [("files", ("my-style.safetensors", save({"emb_params": torch.randn(2, 32)})))]
+    answer = admin.post("/checkpoints", data={"name": "my-style"}, files=files, timeout=300)
+    assert answer.status_code == 201 and answer.json()["family"] == "textual-inversion", answer.text
+    pipelines.control_net(folder_with_card(folder, tmp_path), tmp_path / "lines")
+    answer = imported(admin, "lines", packed(tmp_path / "lines"))
+    assert answer.status_code == 201 and answer.json()["family"] == "controlnet", answer.text
+    assert artist.get(f"/models/{NAME}").json()["adapters"] == ["lines", "my-style"]
+    plain = drawn(artist, "text-to-image", prompt="a fox")[0]
+    named = drawn(artist, "text-to-image", prompt="a fox, my-style")[0]
+    (said,) = artist.get(f"/artworks/{named['id']}").json()["provenance"]["params"]["adapters"]
+    assert said["name"] == "my-style" and len(said["sha256"]) == 64, "a word that is named is kept with what it meant"
+    picture = upload(artist, 3)
+    led = drawn(artist, "text-to-image", {"control": [picture]}, prompt="a fox", controls=[{"name": "lines"}])[0]
+    pictures = [pixels(artist, each).tobytes() for each in (plain, named, led)]
+    assert len(set(pictures)) == 3
+    for given, controls, word in (
+        ([picture], [], "one picture to follow"),
+        ([], [{"name": "lines"}], "one picture to follow"),
+        ([picture], [{"name": "my-style"}], "no adapter"),
+        ([picture], [{"name": "lines", "end": 2}], "1"),
+    ):
+        refused = asked(artist, "text-to-image", {"control": given}, prompt="a fox", controls=controls)
+        assert refused.status_code == 422 and word in refused.text, refused.text
+    for name in ("lines", "my-style"):
+        assert admin.delete(f"/checkpoints/{name}").status_code == 204
+    gone = asked(artist, "text-to-image", {"control": [picture]}, prompt="a fox", controls=[{"name": "lines"}])
+    assert gone.status_code == 422 and "no adapter" in gone.text
+
+
+def folder_with_card(folder: Path, tmp_path: Path) -> Path:
+    """The fixture's folder has none: it is imported as it came."""
+    made = Path(shutil.copytree(folder, tmp_path / "known"))
+    make_card(made)
+    return made

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from app.checkpoints import service
 from models.adopt import adopt
-from models.contract.adapters import fits
+from models.contract.adapters import CONTROL_WEIGHTS, fits
 from models.contract.card import CheckpointError, read_card, weights_of
 from models.contract.pipelines import ARCHITECTURES, SCHEDULERS, make_card
 from models.contract.publication import publish
@@ -30,6 +30,7 @@ from models.pretrained.load import prove, stored_type
 from models.pretrained.sample import PipelineSampler, load
 from models.pretrained.words import weighted
 from models.pretrained.work import fitted
+from models.prove import prove as prove_any
 from tests.support import pipelines
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the packages among themselves
@@ -67,7 +68,7 @@ def request(task: str, seed: int = 1, **more: Any) -> Request:
     words = {"prompt": "a red fox"} if "prompt" in kind.model_fields else {}
     params = kind.model_validate({"steps": 3, **words, **MORE.get(task, {}), **more})
     given = {"image": SHADES, "mask": MARKED}
-    inputs: Inputs = {each.role: [Picture(given[each.role])] for each in TASKS[task].inputs}
+    inputs: Inputs = {each.role: [Picture(given[each.role])] for each in TASKS[task].inputs if each.least}
     return Request(task, params, seed, inputs)
 
 
@@ -408,6 +409,93 @@ def test_adapters_of_other_kinds_are_refused(tmp_path: Path) -> None:
     save_file(tensors, tmp_path / "x.safetensors")
     with pytest.raises(CheckpointError, match="give a LoRA"):
         adopt(tmp_path)
+
+
+def test_a_learnt_word_counts_where_a_prompt_names_it(
+    folders: Callable[[str], Path], sampler: Callable[[str], PipelineSampler]
+) -> None:
+    def drawn(prompt: str, weight: float | None = 1.0, **more: Any) -> Any:
+        asked = [] if weight is None else [{"name": "my-style", "weight": weight}]
+        made = sampler(kind).sample([request("text-to-image", prompt=prompt, adapters=asked, **more)], lambda *_: None)
+        return made[0]
+
+    torch.manual_seed(2)
+    learnt = {"sd": {"<ink>": torch.randn(3, 32)}, "sdxl": {"clip_g": torch.randn(2, 32), "clip_l": torch.randn(2, 32)}}
+    for kind, tensors in learnt.items():
+        place = published(folders(kind), "my-style", tensors)
+        assert fits(read_card(place), read_card(folders(kind)))
+        plain, named = drawn("a fox, my-style", None), drawn("a fox, My-Style")
+        assert not np.array_equal(plain.pixels, named.pixels) and named.remark is None
+        assert not np.array_equal(named.pixels, drawn("a fox, my-style", 0.3).pixels)
+        assert not np.array_equal(named.pixels, drawn("a fox, (my-style:1.5)").pixels)
+        assert not np.array_equal(drawn("a fox").pixels, drawn("a fox", negative_prompt="my-style").pixels)
+        unused = drawn("a fox, my-styles")
+        assert np.array_equal(unused.pixels, drawn("a fox, my-styles", None).pixels)
+        assert unused.remark and "my-style" in str(unused.remark)
+        far = "word " * 80
+        assert not np.array_equal(drawn(f"{far} my-style").pixels, drawn(f"{far} my-style", None).pixels)
+
+
+@pytest.mark.parametrize("name", pipelines.BUILDERS)
+def test_a_control_net_follows_its_picture_and_leaves_nothing_behind(
+    name: str, folders: Callable[[str], Path], sampler: Callable[[str], PipelineSampler]
+) -> None:
+    def drawn(task: str = "text-to-image", light: int | None = None, **control: float) -> Any:
+        controls = [] if light is None else [{"name": f"{name}-lines", **control}]
+        asked = request(task, controls=controls)
+        if light is not None:
+            asked.inputs["control"] = [Picture(np.full((50, 40, 3), light, np.uint8))]
+        return sampler(name).sample([asked], lambda *_: None)[0].pixels
+
+    place = pipelines.control_net(folders(name), folders(name).with_name(f"{name}-lines"))
+    adopt(place)
+    assert fits(read_card(place), read_card(folders(name)))
+    before, dark = drawn(), drawn(light=0)
+    assert not np.array_equal(before, dark) and not np.array_equal(dark, drawn(light=255)), "the picture counts"
+    assert np.array_equal(drawn(), before)
+    if name != "flux":  # its noise comes after that of encoding the picture
+        assert np.array_equal(drawn(light=255, weight=0), before)
+    assert not np.array_equal(drawn(light=255, end=0.5), drawn(light=255))
+    for task in ("image-to-image", "inpainting"):
+        if name == "sd3":
+            with pytest.raises(Unfit, match="drawn again"):
+                drawn(task, light=0)
+        else:
+            assert not np.array_equal(drawn(task), drawn(task, light=0))
+
+
+def test_two_control_nets_follow_two_pictures(
+    folders: Callable[[str], Path], sampler: Callable[[str], PipelineSampler]
+) -> None:
+    for name in ("lines", "depth"):
+        adopt(pipelines.control_net(folders("sd"), folders("sd").with_name(name), seed=len(name)))
+
+    def drawn(*names: str) -> Any:
+        asked = request("text-to-image", controls=[{"name": name} for name in names])
+        asked.inputs["control"] = [Picture(np.full((64, 64, 3), 60 * i, np.uint8)) for i in range(len(names))]
+        return sampler("sd").sample([asked, asked], lambda *_: None)
+
+    one, two = drawn("lines"), drawn("lines", "depth")
+    assert not np.array_equal(one[0].pixels, two[0].pixels) and np.array_equal(two[0].pixels, two[1].pixels)
+
+
+def test_a_broken_control_net_is_refused_by_name(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    place = pipelines.control_net(folders("sd"), tmp_path / "lines")
+    weights = load_file(place / CONTROL_WEIGHTS)
+    dropped = sorted(weights)[3]
+    save_file({name: each for name, each in weights.items() if name != dropped}, place / CONTROL_WEIGHTS)
+    adopt(place)
+    with pytest.raises(CheckpointError, match="is missing"):
+        prove_any(place)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text('{"_class_name": "Dice"}')
+    with pytest.raises(CheckpointError, match="Dice is not known"):
+        adopt(other)
+    torch.save({"a": torch.zeros(2)}, other / "x.bin")
+    (other / "config.json").write_text('{"_class_name": "ControlNetModel"}')
+    with pytest.raises(CheckpointError, match="may hold code"):
+        adopt(other)
 
 
 def test_many_adapters_take_turns(folders: Callable[[str], Path]) -> None:

@@ -14,11 +14,14 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import torch
 from diffusers import (
     AutoencoderKL,
+    ControlNetModel,
     DDIMScheduler,
     EulerDiscreteScheduler,
     FlowMatchEulerDiscreteScheduler,
+    FluxControlNetModel,
     FluxPipeline,
     FluxTransformer2DModel,
+    SD3ControlNetModel,
     SD3Transformer2DModel,
     StableDiffusion3Pipeline,
     StableDiffusionPipeline,
@@ -35,6 +38,8 @@ from transformers import (
     T5Config,
     T5EncoderModel,
 )
+
+from models.pretrained.load import open_pipeline
 
 SIDE = 64  # of what they are "trained" at
 WIDTH = 32
@@ -198,3 +203,23 @@ BUILDERS: dict[str, Callable[[Path], Any]] = {
     "sd3": stable_diffusion_3,
     "flux": flux,
 }
+
+
+def control_net(pipeline: Path, folder: Path, seed: int = 0) -> Path:
+    """A folder as the package writes it, for a pipeline; its outputs are not zero, as those of new ones are."""
+    torch.manual_seed(seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made, _ = open_pipeline(pipeline, torch.device("cpu"), torch.float32)
+        if "unet" in made.components:
+            net: Any = ControlNetModel.from_unet(made.unet, conditioning_embedding_out_channels=(4, 4, 8, 8))
+        elif "text_encoder_3" in made.config:
+            net = SD3ControlNetModel.from_transformer(made.transformer, num_layers=1, num_extra_conditioning_channels=0)
+        else:
+            shape = {"num_layers": 1, "num_single_layers": 1, "num_attention_heads": 2, "attention_head_dim": 16}
+            net = FluxControlNetModel.from_transformer(made.transformer, **shape)
+        for parameter in net.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, std=0.3)
+        net.save_pretrained(folder, safe_serialization=True)
+    return folder

@@ -1,0 +1,52 @@
+"""ControlNets beside a pipeline: for one batch its parts are arranged anew around them."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import Any
+
+from models.contract.adapters import CONTROL, MOST_CONTROLS, Control
+from models.contract.painting import IMAGE_TO_IMAGE, INPAINTING
+from models.contract.sampling import Unfit
+from models.contract.tasks import TEXT_TO_IMAGE
+from models.pretrained.adapters import find_adapter
+from models.pretrained.load import open_control
+
+
+class Controls:
+    """Those of one pipeline, looked for in `checkpoints`; a few stay loaded."""
+
+    def __init__(self, pipeline: Any, checkpoints: Path) -> None:
+        from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting, AutoPipelineForText2Image
+
+        self.pipeline, self.checkpoints = pipeline, checkpoints
+        self.arrangements = {
+            TEXT_TO_IMAGE: AutoPipelineForText2Image,
+            IMAGE_TO_IMAGE: AutoPipelineForImage2Image,
+            INPAINTING: AutoPipelineForInpainting,
+        }
+        self.loaded: OrderedDict[str, Any] = OrderedDict()  # by hash, the one that was used last at the end
+
+    def arranged(self, kind: str, asked: list[Control]) -> Any:
+        """A pipeline that follows them. Raises Unfit for one that is gone, replaced, or built on another pipeline."""
+        networks = [self.load(each) for each in asked]
+        try:
+            made = self.arrangements[kind].from_pipe(
+                self.pipeline, controlnet=networks[0] if len(networks) == 1 else networks
+            )
+        except ValueError as error:
+            raise Unfit("This model follows no picture where another is drawn again") from error
+        made.set_progress_bar_config(disable=True)
+        return made
+
+    def load(self, control: Control) -> Any:
+        folder, card = find_adapter(control, self.checkpoints)
+        if card["family"] != CONTROL:
+            raise Unfit("There is no adapter {name}", name=control.name)
+        if (key := card["sha256"]) not in self.loaded:
+            while len(self.loaded) >= MOST_CONTROLS:
+                self.loaded.popitem(last=False)
+            self.loaded[key] = open_control(folder, self.pipeline.device, self.pipeline.dtype)
+        self.loaded.move_to_end(key)
+        return self.loaded[key]
