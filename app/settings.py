@@ -73,6 +73,13 @@ class Settings(BaseSettings):
     training_processes: int = Field(0, ge=0, le=64, description="Processes that train one run; 0: one a GPU, or one")
     trash_days: int = Field(30, ge=0, description="How long the trash keeps works; 0: for ever")
     model_wait_hours: int = Field(24, ge=1, description="Hours that a job waits for a worker with its model")
+    screen_artists: str = Field(
+        "off", pattern="^(off|blur|refuse)$", description="Artists' pictures that look indecent: off, blur or refuse"
+    )
+    screen_admins: str = Field(
+        "off", pattern="^(off|blur|refuse)$", description="Admins' pictures that look indecent: off, blur or refuse"
+    )
+    screen_from: float = Field(0.8, ge=0, le=1, description="How sure the classifier must be, from 0 to 1")
     max_queued_per_user: int = Field(200, ge=1, description="Unfinished jobs that one user may have")
     max_queued_cost_per_user: int = Field(3200, ge=1, description="What they may cost, in pictures of a small model")
     max_storage_mib_per_user: int = Field(0, ge=0, description="What one user may keep, in MiB; 0: no limit")
@@ -155,6 +162,10 @@ class Settings(BaseSettings):
         ):
             raise ValueError("must be an address such as https://art.example.org, or https://example.org/studio")
         return f"{parts.scheme}://{bracketed(host)}{port}{path}"
+
+    def screening(self, role: str) -> str:
+        """off, blur or refuse."""
+        return self.screen_admins if role == "admin" else self.screen_artists
 
     @property
     def database(self) -> str | URL:

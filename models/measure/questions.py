@@ -31,7 +31,8 @@ from models.contract.sampling import Sampler, requests_of
 from models.contract.tasks import TEXT_TO_IMAGE
 from models.data.pictures import Collection, contact_sheet, open_collection, spread
 from models.measure.likeness import blurred, near, noise, rounded, thousandths
-from models.measure.metrics import FEATURES, SHA256, IndependentFeatures, coverage
+from models.measure.metrics import FEATURES, IndependentFeatures, coverage
+from models.measure.open_nsfw import SHA256
 from models.measure.prompted import sampled
 from models.parts.sentences import cached
 
