@@ -29,7 +29,7 @@ from models.contract.values import PICTURES
 
 router = Router(prefix="/train")
 SHOWN = 24
-MAIN = ("start_from", "size", "labels", "watched")  # fields that are not folded
+MAIN = ("start_from", "pipeline", "word", "size", "labels", "watched")  # fields that are not folded
 DATASETS = 200
 
 
@@ -59,13 +59,14 @@ def new(
     start_from: Text = None,
     preset: Text = None,
     size: Annotated[int | None, Query(ge=1, le=4096)] = None,
+    pipeline: Text = None,
 ) -> Response:
     """What is wanted is asked first. Then a form from the family's schema; `start_from` is a checkpoint, whose family
     it is.
     """
     if not family and not start_from:
         return goals(request, dataset)
-    trainable = planning.trainable()
+    trainable = planning.offered()
     known = cards()
     start = known.get(start_from or "")
     family_of = trainable.get(start["family"] if start else family or "") or next(iter(trainable.values()))
@@ -74,6 +75,8 @@ def new(
     with session_scope(writing=False) as session:
         found, _ = datasets.page(session, None, DATASETS)
         given = ({"start_from": start_from} if start else {}) | ({"size": size} if size else {})
+        for name, of in planning.needed(family_of).items():
+            given[name] = pipeline if pipeline in planning.usable(of) else planning.usable(of)[0]
         described = describe_family(session, family_of.name, given)
     checkpoints = {f.family: planning.usable(f.family) for f in form if f.family}
     beneath = {part["role"]: part["name"] for part in (start or {}).get("builds_on", [])}
@@ -108,7 +111,7 @@ def goals(request: Request, dataset: str | None) -> Response:
             "dataset": chosen,
             "kind": next((each.kind for each in own if each.id == chosen), PICTURES),
             "goals": recommendations(session, chosen),
-            "families": planning.trainable(),
+            "families": planning.offered(),
         }
     return render(request, "training_runs/goals.html", context)
 

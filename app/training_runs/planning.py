@@ -37,6 +37,18 @@ def trainable() -> dict[str, Family]:
     return {name: family for name, family in known if family.training and family.trainer}
 
 
+def offered() -> dict[str, Family]:
+    """Those of them that there is something to build on for, where they cannot do without."""
+    return {name: family for name, family in trainable().items() if all(usable(of) for of in needed(family).values())}
+
+
+def needed(family: Family) -> dict[str, str]:
+    """Of the parameters that name a checkpoint and have no usual one, the family that it must be of."""
+    assert family.training is not None
+    known = family.training.model_fields
+    return {name: of for name, of in checkpoint_fields(family.training).items() if known[name].default == ""}
+
+
 def create(
     session: Session, user: Principal, given: TrainingRunIn, expected: Estimate, request_id: str = ""
 ) -> TrainingRun:
@@ -112,7 +124,7 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
     assert family.training is not None
     for name, wanted in checkpoint_fields(family.training).items():
         value = own.get(name, family.training.model_fields[name].default)
-        if isinstance(value, str) and value not in usable(wanted):
+        if value and value not in usable(wanted):
             raise invalid(
                 "params",
                 name,

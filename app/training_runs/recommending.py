@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -18,8 +19,10 @@ from app.datasets.tables import DatasetItem
 from app.errors import NotFound
 from app.training_runs import planning
 from app.training_runs.schemas import Estimate
+from models.contract.adapters import LORA
 from models.contract.fine_tuning import START
 from models.contract.message import Message
+from models.contract.pipelines import FAMILY
 from models.contract.values import MUSIC, PICTURES, TEXTS
 
 FEW, SOME, MANY = 10, 300, 1000  # pictures
@@ -82,7 +85,7 @@ def holding(session: Session, dataset: str) -> Holding:
 def recommendations(session: Session, dataset: str) -> list[Recommendation]:
     """One for each goal. Raises NotFound."""
     has = holding(session, dataset)
-    made = [goal(has) for goal in GOALS.get(has.medium, [])]
+    made = [each for goal in GOALS.get(has.medium, []) if (each := goal(has)) is not None]
     trainable = planning.trainable()
     found = [each for each in made if each.family in trainable]
     for each in found:
@@ -135,6 +138,23 @@ def in_a_style(has: Holding) -> Recommendation:
     )
     if not has.paired:
         made.problem = planning.NO_PAIRS
+    return made
+
+
+def upon_a_pipeline(has: Holding) -> Recommendation | None:
+    """None where no pipeline was imported."""
+    known = planning.usable(FAMILY)
+    if not known:
+        return None
+    made = Recommendation(
+        Message("A LoRA upon a pretrained model"),
+        Message("“{name}” learns a subject or a style from a few dozen pictures.", name=known[0]),
+        family=LORA,
+        preset="quick" if has.count < FEW else "good",
+        params={"pipeline": known[0], "size": cards()[known[0]]["config"]["size"]},
+    )
+    if has.captioned < has.count:
+        made.reasons.append(Message("Give it a trigger word: not every picture has a caption."))
     return made
 
 
@@ -191,7 +211,12 @@ def music(has: Holding) -> Recommendation:
     return made
 
 
-GOALS = {PICTURES: [from_words, from_chance, in_a_style, a_part], TEXTS: [verse, more_of_it], MUSIC: [music]}
+Goal = Callable[[Holding], Recommendation | None]
+GOALS: dict[str, list[Goal]] = {
+    PICTURES: [from_words, from_chance, in_a_style, upon_a_pipeline, a_part],
+    TEXTS: [verse, more_of_it],
+    MUSIC: [music],
+}
 
 
 def too_few(has: Holding) -> Message:

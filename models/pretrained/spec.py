@@ -35,6 +35,7 @@ from models.contract.tasks import (
     prompt_field,
 )
 from models.contract.training_spec import MORE
+from models.pretrained.lora.spec import LORA_FAMILY
 
 SMALLEST, LARGEST = 64, 2048  # sides
 LONGEST = 4000  # characters of a prompt
@@ -187,8 +188,9 @@ FAMILIES = [
         sampler="models.pretrained.sample",
         number_bytes=None,
     ),
+    LORA_FAMILY,
     *(
         Family(name, title, loader="models.pretrained.adapters", number_bytes=None)
-        for name, title in ((LORA, "LoRA"), (EMBEDDING, "Textual inversion"), (CONTROL, "ControlNet"))
+        for name, title in ((EMBEDDING, "Textual inversion"), (CONTROL, "ControlNet"))
     ),
 ]

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from models.adopt import adopt
 from models.contract.pipelines import make_card
 from tests.integration.test_latents import pixels, upload
+from tests.integration.test_training_runs import collect, rested
 from tests.studio import Studio, finished, wait_until
 from tests.support import pipelines
 
@@ -230,3 +231,33 @@ def folder_with_card(folder: Path, tmp_path: Path) -> Path:
     made = Path(shutil.copytree(folder, tmp_path / "known"))
     make_card(made)
     return made
+
+
+@pytest.fixture
+def trainer(studio: Studio) -> Iterator[None]:
+    studio.start("training")
+    yield
+    studio.kill("training")
+
+
+def test_an_admin_trains_a_lora_and_artists_draw_with_it(
+    trainer: None, admin: httpx.Client, artist: httpx.Client
+) -> None:
+    dataset = collect(admin, "Foxes")
+    params = {"pipeline": NAME, "size": 64, "word": "zxc", "network": {"rank": 2, "alpha": 2}, "watched": ["a fox"]}
+    given = {"name": "fox-lora", "family": "lora", "dataset": dataset, "steps": 3, "evaluate": False}
+    refused = admin.post("/training-runs", json={**given, "params": {**params, "pipeline": ""}})
+    assert refused.status_code == 422 and "Choose a pipeline" in refused.text
+    assert admin.post("/training-runs/estimates", json={**given, "params": params}).status_code == 200
+    run = admin.post("/training-runs", json={**given, "params": params})
+    assert run.status_code == 202, run.text
+    ended = rested(admin, run.json()["id"], 300)
+    assert ended["status"] == "succeeded", ended
+    answer = admin.post(f"/training-runs/{ended['id']}/publication", json={"name": "fox-lora"})
+    assert answer.status_code == 201, answer.text
+    assert "fox-lora" in artist.get(f"/models/{NAME}").json()["adapters"]
+    plain = drawn(artist, "text-to-image", prompt="zxc")[0]
+    taught = drawn(artist, "text-to-image", prompt="zxc", adapters=[{"name": "fox-lora", "weight": 2.0}])[0]
+    assert not np.array_equal(pixels(artist, plain), pixels(artist, taught))
+    assert admin.delete(f"/checkpoints/{NAME}").status_code == 409, "the adapter builds on it"
+    assert admin.delete("/checkpoints/fox-lora").status_code == 204
