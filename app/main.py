@@ -36,6 +36,7 @@ from app.generations.api import router as generations_api
 from app.jobs.following import following
 from app.logs import configure_logging
 from app.publishing.api import router as publishing_api
+from app.publishing.transfers import router as transfers_api
 from app.settings import ROOT, get_settings
 from app.training_runs.api import families_router
 from app.training_runs.api import router as training_api
@@ -119,6 +120,7 @@ def create_app() -> FastAPI:
         families_router,
         training_api,
         checkpoints_router,
+        transfers_api,
         publishing_api,
         users_api,
         admin_api,

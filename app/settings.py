@@ -87,6 +87,7 @@ class Settings(BaseSettings):
     max_upload_mib: int = Field(20, ge=1, description="Largest upload of an input picture, in MiB")
     max_dataset_upload_mib: int = Field(4096, ge=1, description="Largest upload into a dataset, in MiB")
     max_checkpoint_upload_mib: int = Field(4096, ge=1, description="Largest upload of a checkpoint, in MiB")
+    import_from: str = Field("", description="Folders of the server that may be imported from, comma-separated")
     max_archive_entries: int = Field(250_000, ge=1, description="Files that one zip archive may hold")
     max_archive_gib: int = Field(20, ge=1, description="What one zip archive may unpack to, in GiB")
     max_archive_ratio: int = Field(100, ge=1, description="How many times its own size an archive may unpack to")

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Collection, Iterator
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias, TypeGuard
 
 import structlog
 from zipstream import ZipStream
@@ -34,6 +35,7 @@ from models.contract.samples import PICTURE, PIECES, SAMPLES, TEXT, is_plain, re
 from models.contract.tasks import Task
 from models.contract.values import Score
 
+Files: TypeAlias = Sequence[tuple[str, "BinaryIO | Path"]]  # by the names that they have where they come from
 MAX_FILES, MAX_BYTES = 200, 64 * 2**30  # of an imported checkpoint
 NOT_ONE = "{label!r} is not a file of a checkpoint, or appears twice"
 PROOF_SECONDS = 300
@@ -276,7 +278,9 @@ def read_files(folder: Path) -> list[str]:
     return [str(file) for file in card.get("files", {})]
 
 
-def add(name: str, files: list[tuple[str, BinaryIO]], replace: bool, words: dict[str, str] | None = None) -> None:
+def add(
+    name: str, files: Sequence[tuple[str, BinaryIO | Path]], replace: bool, words: dict[str, str] | None = None
+) -> None:
     """A checkpoint from its files, or from one zip of them, or from weights of another program. Raises Conflict,
     Invalid; nothing is kept then.
     """
@@ -325,18 +329,38 @@ def reason_of(said: str) -> Message:
     return Message("it cannot be loaded")
 
 
-def collect(folder: Path, files: list[tuple[str, BinaryIO]]) -> None:
+def collect(folder: Path, files: Files) -> None:
     """Put uploaded files, or those inside of a zip, into a folder. Raises CheckpointError."""
     if len(files) == 1 and zipfile.is_zipfile(files[0][1]):
         try:
-            unpack(folder, files[0][1])
+            with opened(files[0][1]) as archive:
+                unpack(folder, archive)
         except Invalid as error:
             raise CheckpointError(error.message) from error
         return
     left, named = MAX_BYTES, names_of([label for label, _ in files])
-    for label, file in files:
-        file.seek(0)
-        left -= keep(folder / named[label], label, iter(partial(file.read, BLOCK), b""), left)
+    for label, source in files:
+        if is_ours(source) and not (folder / named[label]).exists():
+            (folder / named[label]).parent.mkdir(parents=True, exist_ok=True)
+            os.link(source, folder / named[label])  # of gigabytes no second copy is made
+            continue
+        with opened(source) as file:
+            file.seek(0)
+            left -= keep(folder / named[label], label, iter(partial(file.read, BLOCK), b""), left)
+
+
+def is_ours(source: BinaryIO | Path) -> TypeGuard[Path]:
+    """Whether a file lies in the data folder already."""
+    return isinstance(source, Path) and source.is_relative_to(get_settings().data)
+
+
+@contextmanager
+def opened(source: BinaryIO | Path) -> Iterator[BinaryIO]:
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            yield file
+    else:
+        yield source
 
 
 def unpack(folder: Path, archive: BinaryIO) -> None:

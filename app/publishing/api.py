@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from fastapi import Request, Response, status
 from starlette.datastructures import UploadFile
 
 from app.checkpoints import service as checkpoints
+from app.checkpoints import transfers
 from app.checkpoints.api import Name
 from app.checkpoints.schemas import CardOut
-from app.errors import Invalid
+from app.checkpoints.transfers import Transfer
+from app.errors import Conflict, Invalid
 from app.publishing import service, starters
+from app.settings import get_settings
 from app.training_runs.api import CONFLICT, Existing
 from app.training_runs.schemas import PublicationIn
 from app.users.deps import Admin
@@ -23,13 +27,15 @@ router = Router()
 LONGEST_WORDS = 80
 FORM = {
     "type": "object",
-    "required": ["name", "files"],
+    "required": ["name"],
     "properties": {
         "name": {"type": "string", "pattern": NAME, "maxLength": LONGEST_NAME},
         "replace": {"type": "string", "enum": ["true", "false"], "default": "false"},
         "title": {"type": "string", "maxLength": LONGEST_WORDS},
         "license": {"type": "string", "maxLength": LONGEST_WORDS},
         "files": {"type": "array", "items": {"type": "string", "format": "binary"}},
+        "transfer": {"type": "string", "description": "Of files that came in pieces"},
+        "folder": {"type": "string", "description": "On the server"},
     },
 }
 
@@ -45,20 +51,51 @@ FORM = {
 async def import_checkpoint(admin: Admin, request: Request, response: Response) -> CardOut:
     """card.json, model.safetensors and what the card lists; or one safetensors file, or `.param` and `.bin` of ncnn, of
     an upscaler as Real-ESRGAN has them; or a pipeline of the package diffusers, whose files are named as they lie in
-    its folder. Nothing is unpickled; all is loaded once before anybody sees it.
+    its folder. In place of `files`, `transfer` names some that came in pieces, and `folder` one on the server below
+    `DANQING_IMPORT_FROM`. Nothing is unpickled; all is loaded once before anybody sees it.
     """
     async with IMPORTING.place(admin.id), request.form(max_files=checkpoints.MAX_FILES, max_fields=10) as form:
         files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
         name, replace = form.get("name"), form.get("replace", "false")
-        if not files or not isinstance(name, str) or replace not in ("true", "false"):
+        sources = [files, form.get("transfer"), form.get("folder")]
+        if sum(map(bool, sources)) != 1 or not isinstance(name, str) or replace not in ("true", "false"):
             raise Invalid("The form needs a name and files", errors=[{"loc": ["body", "files" if name else "name"]}])
         words = {field: text for field in ("title", "license") if isinstance(text := form.get(field), str) and text}
         if too_long := next((field for field, text in words.items() if len(text) > LONGEST_WORDS), None):
             raise Invalid("At most {count} characters", count=LONGEST_WORDS, errors=[{"loc": ["body", too_long]}])
-        opened = [(file.filename or "", file.file) for file in files]
+        opened: checkpoints.Files = [(file.filename or "", file.file) for file in files]
+        transfer = None
+        if key := form.get("transfer"):
+            transfer = transfers.get(admin, str(key))
+            opened = whole(transfer)
+        if folder := form.get("folder"):
+            opened = await IMPORTING.in_thread(partial(on_server, str(folder)))
         card = await IMPORTING.in_thread(partial(service.add, name, opened, replace == "true", words))
+        if transfer is not None:
+            transfers.forget(transfer)
     response.headers["Location"] = f"/api/v1/checkpoints/{name}"
     return CardOut.of(name, card)
+
+
+def whole(transfer: Transfer) -> checkpoints.Files:
+    """Its files. Raises Conflict where something is still to come."""
+    if not transfer.is_complete:
+        raise Conflict("Not all of it is here yet")
+    return [(name, transfer.path(i)) for i, (name, _) in enumerate(transfer.files)]
+
+
+def on_server(folder: str) -> checkpoints.Files:
+    """Files of a folder, or a file, that the operator lets be imported. Raises Invalid."""
+    roots = [Path(root.strip()).resolve() for root in get_settings().import_from.split(",") if root.strip()]
+    found = Path(folder).resolve()
+    files = [found] if found.is_file() else sorted(path for path in found.rglob("*") if path.is_file())
+    where = [{"loc": ["body", "folder"]}]
+    for path in (found, *files):  # links may lead elsewhere
+        if not any(path.resolve().is_relative_to(root) for root in roots):
+            raise Invalid("The operator lets nothing be imported from there: see DANQING_IMPORT_FROM", errors=where)
+    if not 1 <= len(files) <= checkpoints.MAX_FILES:
+        raise Invalid("There is no checkpoint in {folder}", folder=folder[:200], errors=where)
+    return [(path.relative_to(found.parent).as_posix(), path) for path in files]
 
 
 @router.post(

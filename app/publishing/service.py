@@ -4,7 +4,7 @@ and for the run that it came from.
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO
+from typing import Any
 
 from app.checkpoints import distribution
 from app.checkpoints import service as checkpoints
@@ -14,9 +14,7 @@ from app.training_runs import service as training_runs
 from app.training_runs.schemas import PublicationIn, TrainingRunOut
 
 
-def add(
-    name: str, files: list[tuple[str, BinaryIO]], replace: bool, words: dict[str, str] | None = None
-) -> dict[str, Any]:
+def add(name: str, files: checkpoints.Files, replace: bool, words: dict[str, str] | None = None) -> dict[str, Any]:
     """From files of a stranger; returns the card, with these `words`. Raises Conflict, Invalid."""
     checkpoints.add(name, files, replace, words)
     distribution.announce(name)

@@ -28,6 +28,8 @@ from app.web.sub_path import prefix_of
 log = structlog.get_logger()
 # Forms with files; the rest of the API takes JSON.
 UPLOAD_PATH = re.compile(r"/api/v1/(uploads|generations/restoration|datasets/[^/]+/items|checkpoints)")
+PIECE_PATH = re.compile(r"/api/v1/checkpoints/transfers/[^/]+/files/[^/]+")
+LARGEST_PIECE = 32 << 20
 LOOPBACK = "127.0.0.1,::1"
 TOLD_SECONDS, MOST_TOLD = 3600.0, 100
 UNLOGGED = ("/static/", "/healthz", "/readyz", "/metrics")
@@ -215,6 +217,8 @@ def limited(receive: Receive, scope: Scope, headers: Headers) -> Receive:
             "checkpoints": settings.max_checkpoint_upload_mib,
         }
         most = (limits.get(uploads, settings.max_dataset_upload_mib) << 20) + 65_536
+    if is_piece(scope):
+        most = LARGEST_PIECE
     length = headers.get("content-length", "")
     if length.isdecimal() and int(length) > most:
         raise TooLarge("A body may have at most {most} bytes", most=most)
@@ -237,6 +241,11 @@ def takes_files(scope: Scope) -> str | None:
     return found and found[1]
 
 
+def is_piece(scope: Scope) -> bool:
+    """Whether a request's body is a piece of a file."""
+    return scope["method"] == "PATCH" and PIECE_PATH.fullmatch(scope["path"]) is not None
+
+
 def check_media_type(scope: Scope, headers: Headers) -> None:
     """The API takes JSON, uploads take forms; anything else would be guessed at."""
     if scope["method"] in SAFE_METHODS or not scope["path"].startswith("/api/"):
@@ -244,6 +253,8 @@ def check_media_type(scope: Scope, headers: Headers) -> None:
     if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
         return
     wanted = "multipart/form-data" if takes_files(scope) else "application/json"
+    if is_piece(scope):
+        wanted = "application/offset+octet-stream"
     if headers.get("content-type", "").partition(";")[0].strip().lower() != wanted:
         raise UnsupportedMedia("Send {wanted}", wanted=wanted)
 
