@@ -68,7 +68,9 @@ def show(admin: Admin, key: Key) -> TransferOut:
     "/{key}/files/{number}",
     status_code=status.HTTP_204_NO_CONTENT,
     summary="Add a piece to a file",
-    openapi_extra={"requestBody": {"required": True, "content": {OCTETS: {}}}},
+    openapi_extra={
+        "requestBody": {"required": True, "content": {OCTETS: {"schema": {"type": "string", "format": "binary"}}}}
+    },
     responses={409: {"description": "It does not go on where the last piece ended"}},
 )
 async def append(
