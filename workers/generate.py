@@ -43,7 +43,8 @@ def prepare() -> None:
 def work_once(queue: str, worker: str) -> bool:
     """Claim and run one batch; False when nothing waited."""
     with session_scope() as session:
-        leases = lease.claim(session, queue, worker, CAPACITY, model_cache.lacking())
+        elsewhere = model_cache.loaded_elsewhere(session, queue, worker)
+        leases = lease.claim(session, queue, worker, CAPACITY, model_cache.lacking(), elsewhere)
     if not leases:
         return False
     loop.claimed()

@@ -6,9 +6,10 @@ import secrets
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -50,15 +51,24 @@ class Lease(Generic[J]):
 
 
 def claim(
-    session: Session, queue: str, worker: str, capacity: int, lacking: Collection[Pinned] = ()
+    session: Session,
+    queue: str,
+    worker: str,
+    capacity: int,
+    lacking: Collection[Pinned] = (),
+    elsewhere: Mapping[str, float] = MappingProxyType({}),
 ) -> list[Lease[Generation]]:
     """The next job in fair order, and as many more that fit into one batch with it; [] when nothing waits.
 
     Order: priority, then the user whose turn it is (see `generations.turns`), then age. `capacity` is in units of cost;
-    the first job is taken however large it is. Jobs of checkpoints that this worker is `lacking` are left to others.
+    the first job is taken however large it is. Jobs of checkpoints that this worker is `lacking` are left to others,
+    those of models that are loaded `elsewhere` for so many seconds.
     Every query reads a few entries of an index, however many jobs wait.
     """
     waits = waiting(queue, lacking)
+    for model, seconds in sorted(elsewhere.items()):
+        since = clock(session) - timedelta(seconds=seconds)
+        waits = (*waits, ~((Generation.model == model) & (Generation.created_at > since)))
     leases = take_first(session, waits, worker)
     room = capacity - sum(lease.row.cost for lease in leases)
     if leases and room > 0:

@@ -13,11 +13,13 @@ from pathlib import Path
 
 import structlog
 import torch
+from sqlalchemy.orm import Session
 
 from app.checkpoints import distribution
 from app.checkpoints import service as checkpoints
 from app.checkpoints.service import Checkpoint
 from app.errors import NotFound
+from app.machines.liveness import alive
 from app.settings import get_settings
 from models.checkpoint import CheckpointError
 from models.contract.card import weights_of
@@ -29,6 +31,8 @@ log = structlog.get_logger()
 _lock = threading.Lock()
 # Of a container, by the second version of control groups and by the first.
 LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+LOADED_PER_SECOND = 500e6  # bytes of weights, from a local disk
+WORTH_WAITING = 0.5  # seconds
 LACKING_SECONDS = 20.0  # until a worker looks again whether it has a checkpoint now
 Key = tuple[str, str, tuple[str, ...]]  # name, SHA-256, those of what it is built on
 _lacking: dict[tuple[str, str], float] = {}
@@ -173,6 +177,16 @@ def built_on(name: str) -> tuple[str, ...]:
 
 def loaded() -> list[str]:
     return list(dict.fromkeys(name for name, *_ in _loaded))
+
+
+def loaded_elsewhere(session: Session, queue: str, worker: str) -> dict[str, float]:
+    """Models that other workers have loaded and this one has not, each with the seconds that loading it here would
+    take: for so long a new job of it is better left to them.
+    """
+    own, known = loaded(), checkpoints.catalogue()
+    others = {name for other in alive(session, queue) if other.name != worker for name in other.models}
+    found = {name: footprint(known[name]) / LOADED_PER_SECOND for name in others - {*own} & known.keys()}
+    return {name: seconds for name, seconds in found.items() if seconds >= WORTH_WAITING}
 
 
 def memory() -> tuple[int, int]:

@@ -76,7 +76,9 @@ def new(
         found, _ = datasets.page(session, None, DATASETS)
         given = ({"start_from": start_from} if start else {}) | ({"size": size} if size else {})
         for name, of in planning.needed(family_of).items():
-            given[name] = pipeline if pipeline in planning.usable(of) else planning.usable(of)[0]
+            usable = planning.usable(of)
+            chosen = pipeline if pipeline in usable else usable[0]
+            given = {"size": known[chosen]["config"]["size"], **given, name: chosen}
         described = describe_family(session, family_of.name, given)
     checkpoints = {f.family: planning.usable(f.family) for f in form if f.family}
     beneath = {part["role"]: part["name"] for part in (start or {}).get("builds_on", [])}

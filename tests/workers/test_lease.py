@@ -16,6 +16,7 @@ from app.generations import service as generations
 from app.generations.tables import Generation
 from app.generations.waiting import fail_waiting
 from app.jobs import sweeper
+from app.machines.tables import Worker
 from app.security import Principal
 from app.storage import get_storage
 from app.upkeep import garbage, trash, turns
@@ -23,7 +24,7 @@ from app.upkeep.tables import Upkeep
 from app.uploads import service as uploads
 from app.uploads.tables import Upload
 from app.users.tables import User
-from workers import lease
+from workers import lease, model_cache
 
 pytestmark = pytest.mark.usefixtures("in_process")
 
@@ -371,6 +372,44 @@ def test_a_worker_leaves_jobs_of_a_checkpoint_that_it_lacks_to_others() -> None:
         taken = lease.claim(session, "generation", "worker", 16, {("elsewhere", "x")})
     assert [one.job for one in taken] == [here]
     assert claim()[0].row.model == "elsewhere", "another worker takes it"
+
+
+def test_a_new_job_of_a_model_that_another_worker_has_loaded_is_left_to_it_for_a_while() -> None:
+    user = add_user("artist")
+    large, small = add_job(user, model="large"), add_job(user, model="small")
+    with session_scope() as session:
+        (taken,) = lease.claim(session, "generation", "cold", 1, elsewhere={"large": 8.0})
+        assert taken.job == small
+        assert not lease.claim(session, "generation", "cold", 1, elsewhere={"large": 8.0})
+        session.execute(
+            update(Generation).where(Generation.id == large).values(created_at=now() - timedelta(seconds=9))
+        )
+    with session_scope() as session:
+        (taken,) = lease.claim(session, "generation", "cold", 1, elsewhere={"large": 8.0})
+        assert taken.job == large, "fairness ends it"
+
+
+def test_only_models_that_take_long_to_load_are_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_cache, "footprint", lambda found: 4e9 if found.name == "pixel-faces" else 1e6)
+    monkeypatch.setattr(model_cache, "loaded", lambda: ["open-peeps"])
+    reports = {"me": ["pixel-faces"], "other": ["pixel-faces", "emoji-mixing", "open-peeps", "gone"]}
+    with session_scope() as session:
+        for name, models in reports.items():
+            session.add(
+                Worker(
+                    name=name,
+                    queue="generation",
+                    device="cpu",
+                    memory_total=1,
+                    memory_used=1,
+                    models=models,
+                    machine=name,
+                    process=1,
+                )
+            )
+        session.flush()
+        assert model_cache.loaded_elsewhere(session, "generation", "me") == {"pixel-faces": 8.0}
+        assert model_cache.loaded_elsewhere(session, "training", "me") == {}
 
 
 def test_a_job_that_is_released_says_why_it_waits_and_loses_no_attempt() -> None:
