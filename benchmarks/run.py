@@ -28,6 +28,7 @@ from sqlalchemy import create_engine
 from app.database import new_id
 from app.web.paging import encode
 from benchmarks.composing import composing
+from benchmarks.drawing import drawing as drawing_from_words
 from benchmarks.language import language
 from benchmarks.latents import sampling, sliding
 from benchmarks.load import load as under_load
@@ -210,6 +211,7 @@ def main(parts: list[str]) -> None:
                 "works": lambda: works(table),
                 "importing": lambda: importing(studio, table),
                 "sampling": lambda: sampling(table),
+                "drawing": lambda: drawing_from_words(table),
                 "upscaling": lambda: upscaling(table),
                 "sliding": lambda: sliding(client, table),
                 "training": lambda: loop(table),

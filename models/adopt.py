@@ -25,6 +25,9 @@ from models.ncnn import Layer, read_ncnn
 def adopt(folder: Path) -> None:
     """Raises CheckpointError."""
     if (folder / INDEX).exists():
+        alone = list(folder.glob("*.safetensors"))
+        if len(alone) == 1 and not any(folder.glob("*/*.safetensors")):
+            importlib.import_module("models.pretrained.single").spread(folder, alone[0])
         pipelines.make_card(folder)
         return
     files = sorted(path for path in folder.iterdir() if path.is_file())

@@ -388,6 +388,8 @@ def names_of(labels: list[str]) -> dict[str, str]:
     for label, path in paths.items():
         is_around = root is not None and path.startswith(root)
         made[label] = path.removeprefix(root or "") if is_around else path.rsplit("/", 1)[-1]
+        if is_around and "/" not in made[label] and path.endswith(".safetensors"):
+            made[label] = WEIGHTS  # all weights in one file, whatever it is called
         if not is_relative(made[label]):
             raise CheckpointError(NOT_ONE, label=label[:80])
     return made

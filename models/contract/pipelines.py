@@ -111,16 +111,21 @@ def parts_of(index: dict[str, Any]) -> dict[str, str]:
     return found
 
 
+def check_configuration(folder: Path, part: str) -> None:
+    """Raises CheckpointError, naming what is missing."""
+    if part.startswith("tokenizer"):
+        names = ("tokenizer.json", "vocab.json", "spiece.model")
+        if not any((folder / part / name).is_file() for name in names):
+            raise CheckpointError("{name} is missing", name=f"{part}/{names[0]}")
+    else:
+        read_json(folder, f"{part}/{'scheduler_' if part == 'scheduler' else ''}config.json")
+
+
 def check_part(folder: Path, part: str, library: str) -> None:
     """Raises CheckpointError, naming what is missing."""
+    check_configuration(folder, part)
     place = folder / part
-    if part == "scheduler":
-        read_json(folder, f"{part}/scheduler_config.json")
-    elif part.startswith("tokenizer"):
-        if not any((place / name).is_file() for name in ("tokenizer.json", "vocab.json", "spiece.model")):
-            raise CheckpointError("{name} is missing", name=f"{part}/tokenizer.json")
-    else:
-        read_json(folder, f"{part}/config.json")
+    if part != "scheduler" and not part.startswith("tokenizer"):
         stem = "diffusion_pytorch_model" if library == "diffusers" else "model"
         if not any(place.glob(f"{stem}*.safetensors")):
             raise CheckpointError("{name} is missing", name=f"{part}/{stem}.safetensors")

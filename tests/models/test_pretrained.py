@@ -311,6 +311,32 @@ def test_a_long_prompt_is_read_to_its_end_and_weights_count(
         assert np.abs(changed[0] - plain).max() > 0
 
 
+def test_one_file_with_its_companions_becomes_the_same_pipeline(
+    folders: Callable[[str], Path], sampler: Callable[[str], PipelineSampler], tmp_path: Path
+) -> None:
+    place = pipelines.single_file(folders("sd"), tmp_path / "one")
+    adopt(place)
+    card = read_card(place)
+    assert not list(place.glob("*.safetensors")) and {"unet/config.json", "model_index.json"} <= set(card["files"])
+    for name in weights_of(card):
+        ours, theirs = load_file(place / name), load_file(folders("sd") / name)
+        assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+    drawn = load(place, torch.device("cpu")).sample([request("text-to-image")], lambda *_: None)[0].pixels
+    assert np.array_equal(drawn, sampler("sd").sample([request("text-to-image")], lambda *_: None)[0].pixels)
+
+
+def test_one_file_without_its_companions_is_refused_by_name(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    for number, missing in enumerate(("tokenizer", "unet", "scheduler")):
+        place = pipelines.single_file(folders("sd"), tmp_path / f"one-{number}")
+        shutil.rmtree(place / missing)
+        with pytest.raises(CheckpointError, match=missing):
+            adopt(place)
+    place = pipelines.single_file(folders("sd"), tmp_path / "foreign")
+    save_file({"a": torch.zeros(2)}, place / "old-model.safetensors")
+    with pytest.raises(CheckpointError):
+        adopt(place)
+
+
 # --- adapters -------------------------------------------------------------------------------------------------------
 
 
