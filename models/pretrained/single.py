@@ -25,6 +25,8 @@ def spread(folder: Path, weights: Path) -> None:
     tensors, _ = read_header(weights)
     stored = {entry["dtype"] for entry in tensors.values()}
     kind = getattr(packages()["diffusers"], name)
+    from diffusers.loaders.single_file_utils import SingleFileComponentError
+
     try:
         pipeline = kind.from_single_file(
             str(weights),
@@ -34,7 +36,7 @@ def spread(folder: Path, weights: Path) -> None:
             **dict.fromkeys(UNUSED & set(kind._optional_components)),
         )
         pipeline.save_pretrained(folder, safe_serialization=True)
-    except BROKEN as error:
+    except (*BROKEN, SingleFileComponentError) as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError("the pipeline cannot be opened ({reason})", reason=reason) from error
     weights.unlink()
