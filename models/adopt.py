@@ -31,6 +31,9 @@ def adopt(folder: Path) -> None:
         pipelines.make_card(folder)
         return
     files = sorted(path for path in folder.iterdir() if path.is_file())
+    if (folder / adapters.IMAGE_ENCODER / "config.json").exists():
+        adapters.make_reference_card(folder)
+        return
     if (folder / "config.json").exists():
         adapters.make_control_card(folder)
         return

@@ -23,7 +23,7 @@ from zipstream import ZipStream
 from app.errors import Conflict, Invalid, NotFound
 from app.settings import ROOT, get_settings
 from app.zips import Limits, blocks_of, open_archive
-from models.contract.adapters import fits
+from models.contract.adapters import IMAGE_ENCODER, fits
 from models.contract.card import WEIGHTS, ZOO, CheckpointError, read_card
 from models.contract.family import Family
 from models.contract.files import WRITING, is_relative
@@ -36,6 +36,7 @@ from models.contract.tasks import Task
 from models.contract.values import Score
 
 Files: TypeAlias = Sequence[tuple[str, "BinaryIO | Path"]]  # by the names that they have where they come from
+ANCHORS = (INDEX, f"{IMAGE_ENCODER}/config.json")  # what folders are known by whose files keep their places
 MAX_FILES, MAX_BYTES = 200, 64 * 2**30  # of an imported checkpoint
 NOT_ONE = "{label!r} is not a file of a checkpoint, or appears twice"
 PROOF_SECONDS = 300
@@ -382,8 +383,8 @@ def names_of(labels: list[str]) -> dict[str, str]:
     if len(labels) == 1 and labels[0].lower().endswith(".safetensors"):
         return {labels[0]: WEIGHTS}
     paths = {label: label.replace("\\", "/") for label in labels}
-    indices = [path for path in paths.values() if path.rsplit("/", 1)[-1] == INDEX]
-    root = min(indices, key=len).removesuffix(INDEX) if indices else None
+    anchors = [path.removesuffix(end) for path in paths.values() for end in ANCHORS if f"/{path}".endswith(f"/{end}")]
+    root = min(anchors, key=len) if anchors else None
     made = {}
     for label, path in paths.items():
         is_around = root is not None and path.startswith(root)

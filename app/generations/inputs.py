@@ -60,7 +60,7 @@ def check_counts(task: Task, params: SamplingParams, counts: Mapping[str, int]) 
             refuse(given.role, Message("This task takes {number} inputs called {role}", number=wanted, role=given.role))
     for name, declared in params.in_part("adapters").items():
         if "follows" in declared and len(getattr(params, name)) != counts.get(declared["follows"], 0):
-            why = Message("There must be one picture to follow for each ControlNet")
+            why = Message("There must be one picture for each of them")
             raise Invalid(why, errors=[{"loc": ["body", "params", name], "msg": why}])
     for name, declared in params.in_part("weights").items():
         if (weights := getattr(params, name)) is not None and len(weights) != counts.get(declared["of"], 0):

@@ -1,8 +1,8 @@
 """What is put upon pretrained pipelines, and what it is built on, as its tensors and configurations say. Torch-free.
 
 Low-rank adapters (Hu et al., "LoRA: Low-Rank Adaptation of Large Language Models", 2021), words that were learnt (Gal
-et al., "An Image Is Worth One Word: Textual Inversion", 2022), and networks that follow a picture (Zhang et al.,
-"Adding Conditional Control to Text-to-Image Diffusion Models" (ControlNet), 2023).
+et al., "An Image Is Worth One Word: Textual Inversion", 2022), networks that follow a picture (Zhang et al., "Adding
+Conditional Control to Text-to-Image Diffusion Models" (ControlNet), 2023), and that go by one (IP-adapters).
 """
 
 from __future__ import annotations
@@ -18,13 +18,15 @@ from models.contract.files import sha256_of
 from models.contract.pipelines import files_of, read_json, refuse_pickles, width_of
 from models.contract.safetensors_header import check_header, count_numbers, read_header
 
-LORA, EMBEDDING, CONTROL = "lora", "textual-inversion", "controlnet"
-MOST, MOST_CONTROLS = 8, 3  # in one request
+LORA, EMBEDDING, CONTROL, REFERENCE = "lora", "textual-inversion", "controlnet", "ip-adapter"
+MOST, MOST_CONTROLS, MOST_REFERENCES = 8, 3, 3  # in one request
 # As diffusers, peft and the scripts of kohya call the first of the two matrices: (rank, inputs).
 DOWN = re.compile(r"\.(lora_down|lora_A|lora\.down|lora_linear_layer\.down)(\.default)?\.weight$")
 UNKNOWN = re.compile(r"\.(hada_w1_a|lokr_w1|lokr_w1_a|oft_blocks)")
 CONTROLS = {"ControlNetModel": "unet", "SD3ControlNetModel": "transformer", "FluxControlNetModel": "transformer"}
 CONTROL_WEIGHTS = "diffusion_pytorch_model.safetensors"
+REFERENCE_WEIGHTS, IMAGE_ENCODER = "model.safetensors", "image_encoder"
+OF_REFERENCE = re.compile(r"^(image_proj|ip_adapter)\.")
 MOST_ROWS = 75  # vectors of a word: what an encoder reads at once
 TRANSFORMER = re.compile(r"double_blocks|single_blocks|single_transformer_blocks|joint_blocks|^transformer\.")
 # Layers whose inputs are as wide as the embedded words, of a U-Net, or as its own stream, of a transformer.
@@ -103,6 +105,34 @@ def make_control_card(folder: Path) -> dict[str, Any]:
         "parameters": count_numbers(target),
     }
     return write_card(folder, said, {path.name: sha256_of(path) for path in (folder / "config.json", target)})
+
+
+def make_reference_card(folder: Path) -> dict[str, Any]:
+    """Make a checkpoint of an IP-adapter: one safetensors file, and beside it the folder of the network that sees.
+    Raises CheckpointError.
+    """
+    read_json(folder, f"{IMAGE_ENCODER}/config.json")
+    found = files_of(folder)
+    refuse_pickles(folder, found)
+    own, seeing = (sorted(place.glob("*.safetensors")) for place in (folder, folder / IMAGE_ENCODER))
+    if len(own) != 1 or len(seeing) != 1:
+        raise CheckpointError("give one safetensors file, and image_encoder with config.json and another")
+    for path in (*own, *seeing):
+        check_header(path)
+    tensors, _ = read_header(own[0])
+    keys = [entry["shape"] for name, entry in tensors.items() if name.endswith("to_k_ip.weight")]
+    if not keys or not all(OF_REFERENCE.match(name) for name in tensors):
+        raise CheckpointError("these weights are for an architecture that is not known here")
+    kept = [own[0].rename(folder / REFERENCE_WEIGHTS), seeing[0].rename(folder / IMAGE_ENCODER / WEIGHTS)]
+    kept.append(folder / IMAGE_ENCODER / "config.json")
+    for path in {*found} - {*kept, *own, *seeing}:
+        path.unlink()
+    said = {
+        "family": REFERENCE,
+        "config": {"denoiser": "unet", "width": int(keys[0][1])},
+        "parameters": sum(count_numbers(path) for path in kept[:2]),
+    }
+    return write_card(folder, said, {path.relative_to(folder).as_posix(): sha256_of(path) for path in kept})
 
 
 def config_of(tensors: dict[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 
 from models.checkpoint import CheckpointError, find, opened, read_card
-from models.contract.adapters import CONTROL, EMBEDDING, LORA, MOST, Adapter
+from models.contract.adapters import CONTROL, EMBEDDING, LORA, MOST, REFERENCE, Adapter
 from models.contract.card import WEIGHTS
 from models.contract.sampling import Unfit
-from models.pretrained.load import open_control, stored_type
+from models.pretrained.load import open_control, open_image_encoder, stored_type
 
 KEPT = 4  # adapters that stay loaded beside the pipeline
 
@@ -89,7 +89,7 @@ def find_adapter(adapter: Adapter, checkpoints: Path) -> tuple[Path, dict[str, A
         card = read_card(folder)
     except CheckpointError as error:
         raise Unfit("There is no adapter {name}", name=adapter.name) from error
-    if card["family"] not in (LORA, EMBEDDING, CONTROL):
+    if card["family"] not in (LORA, EMBEDDING, CONTROL, REFERENCE):
         raise Unfit("There is no adapter {name}", name=adapter.name)
     if adapter.sha256 not in (None, card["sha256"]):
         raise Unfit("The adapter {name} has been replaced since this was requested", name=adapter.name)
@@ -107,5 +107,7 @@ def load(folder: Path, device: torch.device, published: Path | None = None) -> A
     """The tensors of an adapter, or a ControlNet. Raises CheckpointError when it is broken."""
     if (card := read_card(folder))["family"] == CONTROL:
         return open_control(folder, device, stored_type(folder, card))
+    if card["family"] == REFERENCE:
+        return open_image_encoder(folder, device, stored_type(folder, card))
     _, tensors = opened(folder)
     return tensors

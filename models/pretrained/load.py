@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from models.checkpoint import not_finite
+from models.contract.adapters import IMAGE_ENCODER
 from models.contract.card import CheckpointError, read_card, weights_of
 from models.contract.pipelines import ARCHITECTURES, INDEX, UNUSED, parts_of, read_json
 from models.contract.safetensors_header import read_header
@@ -69,6 +70,16 @@ def open_control(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
         raise CheckpointError("the network cannot be opened ({reason})", reason=reason) from error
 
 
+def open_image_encoder(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
+    """What sees pictures for an IP-adapter. Raises CheckpointError."""
+    try:
+        kind = packages()["transformers"].CLIPVisionModelWithProjection
+        return network(folder, IMAGE_ENCODER, kind, read_card(folder), dtype).to(device)
+    except BROKEN as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError("the network cannot be opened ({reason})", reason=reason) from error
+
+
 def network(folder: Path, part: str, kind: Any, card: dict[str, Any], dtype: torch.dtype) -> Any:
     """One part, with all of its weights: the packages fill in by chance what a file lacks. Raises CheckpointError."""
     made, told = kind.from_pretrained(
@@ -97,7 +108,7 @@ def variant_of(card: dict[str, Any], part: str) -> str | None:
 
 def stored_type(folder: Path, card: dict[str, Any]) -> torch.dtype:
     """That of the numbers of the part that draws: so they are mapped from the disk, and take no memory."""
-    known = ARCHITECTURES.get(card["config"]["architecture"])
+    known = ARCHITECTURES.get(card["config"].get("architecture"))
     first = next(name for name in weights_of(card) if known is None or name.startswith(f"{known.denoiser}/"))
     tensors, _ = read_header(folder / first)
     return TYPES.get(next(iter(tensors.values()))["dtype"], torch.float32)

@@ -23,6 +23,7 @@ from models.pretrained.adapters import Adapters
 from models.pretrained.controls import Controls
 from models.pretrained.load import open_pipeline, prove
 from models.pretrained.preview import Preview
+from models.pretrained.references import References
 from models.pretrained.words import Learnt, Words
 from models.pretrained.work import Work, work_of
 
@@ -55,6 +56,7 @@ class PipelineSampler:
         self.preview = Preview(pipeline)
         self.adapters = Adapters(pipeline, checkpoints)
         self.controls = Controls(pipeline, checkpoints)
+        self.references = References(pipeline, checkpoints)
         self.words = None if self.architecture.flows else Words(pipeline)
         networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
         weights = [p for network in networks for p in network.parameters()]
@@ -146,7 +148,11 @@ class PipelineSampler:
             return {}
 
         pipeline.vae.use_tiling = width * height > LARGE
-        with self.adapters.on(params.adapters):  # before the prompt is read: they may change how
+        is_guided = given["guidance_scale"] > 1
+        with (
+            self.adapters.on(params.adapters),  # before the prompt is read: they may change how
+            self.references.on(params.references, first.gone_by(), is_guided) as seen,
+        ):
             known = inspect.signature(pipeline.__call__).parameters
             if controls:
                 followed = [work.followed() for work in works]
@@ -158,7 +164,7 @@ class PipelineSampler:
                     ("control_guidance_end", [each.end for each in controls]),
                 ):
                     given[name] = values if len(controls) > 1 else values[0]
-            given = {name: value for name, value in (given | self.prompts(works)).items() if name in known}
+            given = {name: value for name, value in (given | seen | self.prompts(works)).items() if name in known}
             drawn = pipeline(**given, callback_on_step_end=told, callback_on_step_end_tensor_inputs=["latents"]).images
         return [np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8) for picture in drawn]
 

@@ -7,7 +7,17 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from models.contract.adapters import CONTROL, EMBEDDING, LORA, MOST, MOST_CONTROLS, Adapter, Control
+from models.contract.adapters import (
+    CONTROL,
+    EMBEDDING,
+    LORA,
+    MOST,
+    MOST_CONTROLS,
+    MOST_REFERENCES,
+    REFERENCE,
+    Adapter,
+    Control,
+)
 from models.contract.family import Family
 from models.contract.painting import (
     IMAGE_TO_IMAGE,
@@ -43,6 +53,7 @@ USUAL_SIDE, USUAL_STEPS = 512, 25
 UNITS = 64  # that a picture of that side and so many steps costs: pictures of a small model
 
 FOLLOWED = Input("control", "Pictures to follow", least=0, most=MOST_CONTROLS)
+GONE_BY = Input("reference", "Pictures to go by", least=0, most=MOST_REFERENCES)
 Side = Annotated[int, Field(ge=SMALLEST, le=LARGEST, multiple_of=8, strict=True)]
 
 
@@ -93,6 +104,16 @@ class WalkParams(SamplingParams):
             "widget": "adapters",
             "more": True,
         },
+    )
+
+    references: list[Adapter] = Field(
+        [],
+        max_length=MOST_REFERENCES,
+        title="IP-adapters",
+        description="Each goes by one of the pictures to go by, in their order",
+        json_schema_extra={"part": "adapters", "kinds": [REFERENCE], "follows": GONE_BY.role}
+        | {"widget": "adapters"}
+        | MORE,
     )
 
 
@@ -163,7 +184,7 @@ def cost(params: WalkParams, sizes: Sizes) -> int:
 
 
 def task(name: str, title: str, params: type[WalkParams], *inputs: Input, **more: Any) -> Task:
-    return Task(name, title, params, inputs=(*inputs, FOLLOWED), batch_key=batch_key, cost=cost, **more)
+    return Task(name, title, params, inputs=(*inputs, FOLLOWED, GONE_BY), batch_key=batch_key, cost=cost, **more)
 
 
 FAMILIES = [
@@ -191,6 +212,6 @@ FAMILIES = [
     LORA_FAMILY,
     *(
         Family(name, title, loader="models.pretrained.adapters", number_bytes=None)
-        for name, title in ((EMBEDDING, "Textual inversion"), (CONTROL, "ControlNet"))
+        for name, title in ((EMBEDDING, "Textual inversion"), (CONTROL, "ControlNet"), (REFERENCE, "IP-adapter"))
     ),
 ]

@@ -14,7 +14,7 @@ from models.contract.painting import IMAGE_TO_IMAGE, INPAINTING, MASK, BeyondPar
 from models.contract.sampling import Request, Unfit
 from models.contract.tasks import TEXT_TO_IMAGE
 from models.contract.values import Pixels
-from models.pretrained.spec import FOLLOWED, LARGEST, SMALLEST
+from models.pretrained.spec import FOLLOWED, GONE_BY, LARGEST, SMALLEST
 
 Mask = npt.NDArray[np.uint8]  # (H, W): 255 is drawn anew
 
@@ -62,7 +62,8 @@ class Work:
     def alike(self) -> str:
         """Works that agree in this may be drawn together."""
         settings = self.params.model_dump(exclude={"seed", "count", "prompt", "negative_prompt"})
-        alone = id(self) if len(self.params.controls) > 1 else ""  # several networks take the pictures of one work
+        # Several ControlNets take the pictures of one work, and so does any IP-adapter.
+        alone = id(self) if len(self.params.controls) > 1 or self.params.references else ""
         return f"{self.kind} {self.size} {settings} {alone}"
 
     def inputs(self) -> dict[str, Image.Image]:
@@ -73,6 +74,10 @@ class Work:
     def followed(self) -> list[Image.Image]:
         """What each ControlNet follows."""
         return [Image.fromarray(each).resize(self.size) for each in self.request.pictures(FOLLOWED.role)]
+
+    def gone_by(self) -> list[Pixels]:
+        """What each IP-adapter goes by."""
+        return self.request.pictures(GONE_BY.role)
 
     def finished(self, drawn: Pixels) -> Pixels:
         """Where a mask does not mark it, the canvas comes back bit for bit."""

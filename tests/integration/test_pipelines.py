@@ -213,8 +213,8 @@ def test_a_learnt_word_and_a_control_net_are_imported_and_drawn_with(
     pictures = [pixels(artist, each).tobytes() for each in (plain, named, led)]
     assert len(set(pictures)) == 3
     for given, controls, word in (
-        ([picture], [], "one picture to follow"),
-        ([], [{"name": "lines"}], "one picture to follow"),
+        ([picture], [], "one picture for each"),
+        ([], [{"name": "lines"}], "one picture for each"),
         ([picture], [{"name": "my-style"}], "no adapter"),
         ([picture], [{"name": "lines", "end": 2}], "1"),
     ):

@@ -505,6 +505,53 @@ def test_two_control_nets_follow_two_pictures(
     assert not np.array_equal(one[0].pixels, two[0].pixels) and np.array_equal(two[0].pixels, two[1].pixels)
 
 
+@pytest.mark.parametrize("name", ["sd", "sdxl"])
+def test_an_ip_adapter_goes_by_its_picture_and_leaves_nothing_behind(
+    name: str, folders: Callable[[str], Path], sampler: Callable[[str], PipelineSampler]
+) -> None:
+    def asked(light: int | None, task: str = "text-to-image", seed: int = 1, **more: Any) -> Request:
+        references = [] if light is None else [{"name": f"{name}-eyes", **more.pop("adapter", {})}]
+        made = request(task, seed=seed, references=references, **more)
+        if light is not None:
+            made.inputs["reference"] = [Picture(np.full((50, 40, 3), light, np.uint8))]
+        return made
+
+    def drawn(*batch: Request) -> list[Any]:
+        return [output.pixels for output in sampler(name).sample(list(batch), lambda *_: None)]
+
+    place = pipelines.ip_adapter(folders(name), folders(name).with_name(f"{name}-eyes"))
+    adopt(place)
+    prove_any(place)
+    assert fits(read_card(place), read_card(folders(name)))
+    (before,), (dark,), (light,) = drawn(asked(None)), drawn(asked(0)), drawn(asked(255))
+    assert not np.array_equal(before, dark) and not np.array_equal(dark, light), "the picture counts"
+    assert np.array_equal(drawn(asked(None))[0], before)
+    assert np.array_equal(drawn(asked(255, adapter={"weight": 0.0}))[0], before)
+    together = drawn(asked(0), asked(255, seed=1), asked(None))
+    alone = [dark, light, before]
+    apart = [[float(np.abs(one.astype(int) - other).mean()) for other in alone] for one in together]
+    assert all(3 * row[i] < min(row[:i] + row[i + 1 :]) for i, row in enumerate(apart)), "each goes by its own"
+    unguided = drawn(asked(0, guidance_scale=1.0))[0]
+    assert not np.array_equal(unguided, drawn(asked(None, guidance_scale=1.0))[0])
+    assert not np.array_equal(drawn(asked(0, "image-to-image"))[0], drawn(asked(None, "image-to-image"))[0])
+
+
+def test_an_ip_adapter_that_does_not_fit_is_said(
+    folders: Callable[[str], Path], sampler: Callable[[str], PipelineSampler], tmp_path: Path
+) -> None:
+    adopt(pipelines.ip_adapter(folders("sdxl"), folders("sd").with_name("for-xl-eyes")))
+    before = sampler("sd").sample([request("text-to-image")], lambda *_: None)[0].pixels
+    asked = request("text-to-image", references=[{"name": "for-xl-eyes"}])
+    asked.inputs["reference"] = [Picture(SHADES)]
+    with pytest.raises(Unfit, match="not built on this model"):
+        sampler("sd").sample([asked], lambda *_: None)
+    assert np.array_equal(before, sampler("sd").sample([request("text-to-image")], lambda *_: None)[0].pixels)
+    place = pipelines.ip_adapter(folders("sd"), tmp_path / "eyes")
+    (place / "image_encoder" / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="image_encoder"):
+        adopt(place)
+
+
 def test_a_broken_control_net_is_refused_by_name(folders: Callable[[str], Path], tmp_path: Path) -> None:
     place = pipelines.control_net(folders("sd"), tmp_path / "lines")
     weights = load_file(place / CONTROL_WEIGHTS)

@@ -36,6 +36,8 @@ from transformers import (
     CLIPTextModel,
     CLIPTextModelWithProjection,
     CLIPTokenizer,
+    CLIPVisionConfig,
+    CLIPVisionModelWithProjection,
     PreTrainedTokenizerFast,
     T5Config,
     T5EncoderModel,
@@ -224,6 +226,28 @@ def control_net(pipeline: Path, folder: Path, seed: int = 0) -> Path:
             if not parameter.any():
                 torch.nn.init.normal_(parameter, std=0.3)
         net.save_pretrained(folder, safe_serialization=True)
+    return folder
+
+
+def ip_adapter(pipeline: Path, folder: Path, seed: int = 0) -> Path:
+    """A folder with an adapter's weights under a name of its own, and the network that sees."""
+    torch.manual_seed(seed)
+    made, _ = open_pipeline(pipeline, torch.device("cpu"), torch.float32)
+    unet, words = made.unet, made.unet.config.cross_attention_dim
+    shape: Any = {"hidden_size": WIDTH, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
+    config = CLIPVisionConfig(**shape, projection_dim=WIDTH, image_size=32, patch_size=8)
+    CLIPVisionModelWithProjection(config).save_pretrained(folder / "image_encoder", safe_serialization=True)
+    tensors = {
+        "image_proj.proj.weight": torch.randn(4 * words, WIDTH),
+        "image_proj.proj.bias": torch.zeros(4 * words),
+        "image_proj.norm.weight": torch.ones(words),
+        "image_proj.norm.bias": torch.zeros(words),
+    }
+    attended = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
+    for i, name in enumerate(attended):
+        out = unet.get_submodule(name.removesuffix(".processor")).to_k.out_features
+        tensors |= {f"ip_adapter.{2 * i + 1}.{key}.weight": torch.randn(out, words) for key in ("to_k_ip", "to_v_ip")}
+    save_file(tensors, folder / "ip-adapter of mine.safetensors")
     return folder
 
 
