@@ -229,26 +229,47 @@ def control_net(pipeline: Path, folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def ip_adapter(pipeline: Path, folder: Path, seed: int = 0) -> Path:
-    """A folder with an adapter's weights under a name of its own, and the network that sees."""
-    torch.manual_seed(seed)
+def ip_adapter(pipeline: Path, folder: Path, is_fine: bool = False) -> Path:
+    """A folder with an adapter's weights under a name of its own, and the network that sees; one that is fine ("plus")
+    reads all that was seen.
+    """
+    torch.manual_seed(0)
     made, _ = open_pipeline(pipeline, torch.device("cpu"), torch.float32)
     unet, words = made.unet, made.unet.config.cross_attention_dim
     shape: Any = {"hidden_size": WIDTH, "intermediate_size": 37, "num_hidden_layers": 2, "num_attention_heads": 4}
     config = CLIPVisionConfig(**shape, projection_dim=WIDTH, image_size=32, patch_size=8)
     CLIPVisionModelWithProjection(config).save_pretrained(folder / "image_encoder", safe_serialization=True)
-    tensors = {
-        "image_proj.proj.weight": torch.randn(4 * words, WIDTH),
-        "image_proj.proj.bias": torch.zeros(4 * words),
-        "image_proj.norm.weight": torch.ones(words),
-        "image_proj.norm.bias": torch.zeros(words),
-    }
+    tensors = resampler(words) if is_fine else projection(words)
+    tensors = {f"image_proj.{name}": tensor for name, tensor in tensors.items()}
     attended = [name for name in unet.attn_processors if name.endswith("attn2.processor")]
     for i, name in enumerate(attended):
         out = unet.get_submodule(name.removesuffix(".processor")).to_k.out_features
         tensors |= {f"ip_adapter.{2 * i + 1}.{key}.weight": torch.randn(out, words) for key in ("to_k_ip", "to_v_ip")}
     save_file(tensors, folder / "ip-adapter of mine.safetensors")
     return folder
+
+
+def projection(words: int) -> dict[str, torch.Tensor]:
+    made = {"proj.weight": torch.randn(4 * words, WIDTH), "proj.bias": torch.zeros(4 * words)}
+    return made | {"norm.weight": torch.ones(words), "norm.bias": torch.zeros(words)}
+
+
+def resampler(words: int, heads: int = 1, width: int = 64) -> dict[str, torch.Tensor]:
+    def linear(name: str, outputs: int, inputs: int, has_bias: bool = False) -> dict[str, torch.Tensor]:
+        bias = {f"{name}.bias": torch.zeros(outputs)} if has_bias else {}
+        return {f"{name}.weight": torch.randn(outputs, inputs) / inputs**0.5, **bias}
+
+    def norm(name: str, size: int) -> dict[str, torch.Tensor]:
+        return {f"{name}.weight": torch.ones(size), f"{name}.bias": torch.zeros(size)}
+
+    made = {"latents": torch.randn(1, 4, width)}
+    made |= linear("proj_in", width, WIDTH, True) | linear("proj_out", words, width, True) | norm("norm_out", words)
+    for i in range(4):
+        made |= norm(f"layers.{i}.0.norm1", width) | norm(f"layers.{i}.0.norm2", width)
+        made |= linear(f"layers.{i}.0.to_q", 64 * heads, width) | linear(f"layers.{i}.0.to_kv", 128 * heads, width)
+        made |= linear(f"layers.{i}.0.to_out", width, 64 * heads) | norm(f"layers.{i}.1.0", width)
+        made |= linear(f"layers.{i}.1.1", 4 * width, width) | linear(f"layers.{i}.1.3", width, 4 * width)
+    return made
 
 
 # --- one file, as Stable Diffusion itself had it --------------------------------------------------------------------
