@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from models.contract.adapters import CONTROL, MOST_CONTROLS, Control
 from models.contract.painting import IMAGE_TO_IMAGE, INPAINTING
@@ -50,3 +53,17 @@ class Controls:
             self.loaded[key] = open_control(folder, self.pipeline.device, self.pipeline.dtype)
         self.loaded.move_to_end(key)
         return self.loaded[key]
+
+
+def followed_by(pipeline: Any, controls: list[Control], pictures: list[list[Image.Image]]) -> dict[str, Any]:
+    """What such a pipeline is given besides; `pictures` are one for each ControlNet, of each work. Several networks
+    draw one work at a time.
+    """
+    takes = inspect.signature(pipeline.__call__).parameters
+    shown: Any = pictures[0]
+    values: list[Any] = [list(each) for each in zip(*((c.weight, c.start, c.end) for c in controls), strict=True)]
+    if len(controls) == 1:
+        shown, values = [own[0] for own in pictures], [each[0] for each in values]
+    names = ("controlnet_conditioning_scale", "control_guidance_start", "control_guidance_end")
+    image = "control_image" if "control_image" in takes else "image"
+    return {image: shown, **dict(zip(names, values, strict=True))}

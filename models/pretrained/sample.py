@@ -20,11 +20,11 @@ from models.contract.sampling import OnStep, Output, Previews, Request, Unfit, a
 from models.contract.tasks import TEXT_TO_IMAGE
 from models.contract.values import Picture, Pixels
 from models.pretrained.adapters import Adapters
-from models.pretrained.controls import Controls
+from models.pretrained.controls import Controls, followed_by
 from models.pretrained.load import open_pipeline, prove
 from models.pretrained.preview import Preview
 from models.pretrained.references import References
-from models.pretrained.words import Learnt, Words
+from models.pretrained.words import Words
 from models.pretrained.work import Work, work_of
 
 TOGETHER = 4  # pictures
@@ -67,6 +67,8 @@ class PipelineSampler:
         Unfit.
         """
         works = [work_of(request, self.side, self.architecture.grid) for request in batch]
+        for work in works:
+            work.learnt = self.adapters.learnt(work.params.adapters)
         groups: dict[str, list[int]] = {}
         for i, work in enumerate(works):
             groups.setdefault(f"{work.alike} {self.chunks([work])}", []).append(i)
@@ -90,29 +92,23 @@ class PipelineSampler:
             return Message("This model does not use a negative prompt")
         if getattr(work.params, "clip_skip", 0) and self.words is None:
             return Message("This model leaves out no layers of what reads the prompt")
-        if unused := [name for name in self.learnt([work]) if not any(named_in(name, text) for text in work.prompts)]:
+        if unused := [name for name in work.learnt if not any(named_in(name, text) for text in work.prompts)]:
             return Message("No prompt names {words}, which had no effect", words=", ".join(unused))
         return None
 
-    def learnt(self, works: list[Work]) -> Learnt:
-        """Words that may stand in their prompts; works that are drawn together have the same."""
-        return self.adapters.learnt(works[0].params.adapters)
-
     def chunks(self, works: list[Work]) -> int:
-        return (
-            1
-            if self.words is None
-            else self.words.chunks([text for work in works for text in work.prompts], self.learnt(works))
-        )
+        if self.words is None:
+            return 1
+        return self.words.chunks([text for work in works for text in work.prompts], works[0].learnt)
 
     def prompts(self, works: list[Work]) -> dict[str, Any]:
         """As the pipeline takes them: in words, or read already."""
         prompts, negatives = zip(*(work.prompts for work in works), strict=True)
         if self.words is None:
             return {"prompt": list(prompts), "negative_prompt": list(negatives)}
-        skip, chunks, learnt = int(getattr(works[0].params, "clip_skip", 0)), self.chunks(works), self.learnt(works)
+        skip, chunks = int(getattr(works[0].params, "clip_skip", 0)), self.chunks(works)
         (embeds, pooled), (against, pooled_against) = (
-            self.words.read(texts, chunks, skip, learnt) for texts in (prompts, negatives)
+            self.words.read(texts, chunks, skip, works[0].learnt) for texts in (prompts, negatives)
         )
         given: dict[str, Any] = {"prompt_embeds": embeds, "negative_prompt_embeds": against}
         if pooled is not None:
@@ -124,8 +120,10 @@ class PipelineSampler:
         """Of works that are alike."""
         first = works[0]
         params, (width, height) = first.params, first.size
-        controls = params.controls
-        pipeline = self.controls.arranged(first.kind, controls) if controls else self.pipelines[first.kind]
+        pipeline, followed = self.pipelines[first.kind], dict[str, Any]()
+        if params.controls:
+            pipeline = self.controls.arranged(first.kind, params.controls)
+            followed = followed_by(pipeline, params.controls, [work.followed() for work in works])
         pipeline.scheduler = self.scheduler(params.scheduler)
         inputs = [work.inputs() for work in works]
         given: dict[str, Any] = {
@@ -154,17 +152,9 @@ class PipelineSampler:
             self.references.on(params.references, first.gone_by(), is_guided) as seen,
         ):
             known = inspect.signature(pipeline.__call__).parameters
-            if controls:
-                followed = [work.followed() for work in works]
-                name = "control_image" if "control_image" in known else "image"
-                given[name] = followed[0] if len(controls) > 1 else [pictures[0] for pictures in followed]
-                for name, values in (
-                    ("controlnet_conditioning_scale", [each.weight for each in controls]),
-                    ("control_guidance_start", [each.start for each in controls]),
-                    ("control_guidance_end", [each.end for each in controls]),
-                ):
-                    given[name] = values if len(controls) > 1 else values[0]
-            given = {name: value for name, value in (given | seen | self.prompts(works)).items() if name in known}
+            given = {
+                name: value for name, value in (given | followed | seen | self.prompts(works)).items() if name in known
+            }
             drawn = pipeline(**given, callback_on_step_end=told, callback_on_step_end_tensor_inputs=["latents"]).images
         return [np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8) for picture in drawn]
 

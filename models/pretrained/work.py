@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from models.contract.sampling import Request, Unfit
 from models.contract.tasks import TEXT_TO_IMAGE
 from models.contract.values import Pixels
 from models.pretrained.spec import FOLLOWED, GONE_BY, LARGEST, SMALLEST
+from models.pretrained.words import Learnt
 
 Mask = npt.NDArray[np.uint8]  # (H, W): 255 is drawn anew
 
@@ -27,6 +28,7 @@ class Work:
     size: tuple[int, int]
     canvas: Pixels | None = None
     mask: Mask | None = None
+    learnt: Learnt = field(default_factory=dict)  # words that its prompts may name
 
     @property
     def params(self) -> Any:
