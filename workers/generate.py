@@ -42,8 +42,8 @@ def prepare() -> None:
 
 def work_once(queue: str, worker: str) -> bool:
     """Claim and run one batch; False when nothing waited."""
+    elsewhere = model_cache.loaded_elsewhere(queue, worker)
     with session_scope() as session:
-        elsewhere = model_cache.loaded_elsewhere(session, queue, worker)
         leases = lease.claim(session, queue, worker, CAPACITY, model_cache.lacking(), elsewhere)
     if not leases:
         return False
@@ -147,11 +147,17 @@ def run(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
         crash_points.reach("sampled")
         wanted = wanted[len(part) :]
         for each, output in zip(part, outputs, strict=True):
-            finished = screened(output, each.screening)
+            if each.taken.state in lease.GONE:
+                continue
+            try:
+                finished = screened(output, each.screening)
+            except Unfit as error:  # it ends this job alone
+                fail(each.taken, reason(error), final=True)
+                continue
             finished = enlarged(finished, each.taken.row.enlarge, partial(look, each.taken, heartbeat))
             made[each.taken.job].append(Made(each.request, finished, len(part)))
         for taken in {each.taken.job: each.taken for each in part}.values():
-            if len(made[taken.job]) == taken.row.count:
+            if taken.state not in lease.GONE and len(made[taken.job]) == taken.row.count:
                 loop.patiently(partial(settle, taken, made.pop(taken.job)), go_on)
 
 

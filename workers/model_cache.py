@@ -9,15 +9,16 @@ import os
 import threading
 import time
 from collections import OrderedDict
+from functools import lru_cache
 from pathlib import Path
 
 import structlog
 import torch
-from sqlalchemy.orm import Session
 
 from app.checkpoints import distribution
 from app.checkpoints import service as checkpoints
 from app.checkpoints.service import Checkpoint
+from app.database import session_scope
 from app.errors import NotFound
 from app.machines.liveness import alive
 from app.settings import get_settings
@@ -179,14 +180,24 @@ def loaded() -> list[str]:
     return list(dict.fromkeys(name for name, *_ in _loaded))
 
 
-def loaded_elsewhere(session: Session, queue: str, worker: str) -> dict[str, float]:
+def loaded_elsewhere(queue: str, worker: str) -> dict[str, float]:
     """Models that other workers have loaded and this one has not, each with the seconds that loading it here would
     take: for so long a new job of it is better left to them.
     """
-    own, known = loaded(), checkpoints.catalogue()
-    others = {name for other in alive(session, queue) if other.name != worker for name in other.models}
-    found = {name: footprint(known[name]) / LOADED_PER_SECOND for name in others - {*own} & known.keys()}
-    return {name: seconds for name, seconds in found.items() if seconds >= WORTH_WAITING}
+    with session_scope(writing=False) as session:
+        others = {name for other in alive(session, queue) if other.name != worker for name in other.models}
+    known, found = checkpoints.catalogue() if others else {}, {}
+    for name in others - {*loaded()} & known.keys():
+        with contextlib.suppress(OSError, CheckpointError):  # it is being replaced, or broken: to load it says so
+            seconds = footprint_of(name, known[name].sha256) / LOADED_PER_SECOND
+            if seconds >= WORTH_WAITING:
+                found[name] = seconds
+    return found
+
+
+@lru_cache(maxsize=64)
+def footprint_of(name: str, sha256: str) -> int:
+    return footprint(checkpoint(name))
 
 
 def memory() -> tuple[int, int]:

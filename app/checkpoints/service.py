@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias, TypeGuard
+from typing import Any, BinaryIO, TypeAlias
 
 import structlog
 from zipstream import ZipStream
@@ -37,9 +38,11 @@ from models.contract.values import Score
 
 Files: TypeAlias = Sequence[tuple[str, "BinaryIO | Path"]]  # by the names that they have where they come from
 ANCHORS = (INDEX, f"{IMAGE_ENCODER}/config.json")  # what folders are known by whose files keep their places
+TRANSFERS = "transfers"  # in the data folder
+HIDDEN = re.compile(r"(^|/)\.(?!\.)")
 MAX_FILES, MAX_BYTES = 200, 64 * 2**30  # of an imported checkpoint
 NOT_ONE = "{label!r} is not a file of a checkpoint, or appears twice"
-PROOF_SECONDS = 300
+PROOF_SECONDS, PROVED_PER_SECOND = 300, 20e6  # bytes, from a slow disk
 FIRST = ("image-variation", "image-interpolation", "image-upscaling")  # what is offered first on a work's page
 BLOCK = 1 << 20  # bytes that are copied at once
 LONGEST_SHOWN = 4000  # bytes of the texts that show what a model writes
@@ -315,8 +318,10 @@ def prove(folder: Path) -> None:
 def apart(module: str, folder: Path) -> None:
     """Run what needs torch in a process of its own: this one has none. Raises CheckpointError."""
     command = [sys.executable, "-m", module, str(folder.resolve())]
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    patience = PROOF_SECONDS + size / PROVED_PER_SECOND
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PROOF_SECONDS, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patience, check=False)
     except subprocess.TimeoutExpired as error:
         raise CheckpointError("it takes too long to load") from error
     if done.returncode:
@@ -341,18 +346,27 @@ def collect(folder: Path, files: Files) -> None:
         return
     left, named = MAX_BYTES, names_of([label for label, _ in files])
     for label, source in files:
-        if is_ours(source) and not (folder / named[label]).exists():
-            (folder / named[label]).parent.mkdir(parents=True, exist_ok=True)
-            os.link(source, folder / named[label])  # of gigabytes no second copy is made
+        if label not in named:
+            continue
+        if isinstance(source, Path) and linked(source, folder / named[label]):
             continue
         with opened(source) as file:
             file.seek(0)
             left -= keep(folder / named[label], label, iter(partial(file.read, BLOCK), b""), left)
 
 
-def is_ours(source: BinaryIO | Path) -> TypeGuard[Path]:
-    """Whether a file lies in the data folder already."""
-    return isinstance(source, Path) and source.is_relative_to(get_settings().data)
+def linked(source: Path, target: Path) -> bool:
+    """Put weights that came in pieces in their place without copying gigabytes, where that can be done. All else is
+    copied: it may be written to.
+    """
+    came = source.is_relative_to(get_settings().data / TRANSFERS) and target.suffix == ".safetensors"
+    if not came or target.exists():
+        return False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):
+        os.link(source, target)
+        return True
+    return False
 
 
 @contextmanager
@@ -378,22 +392,31 @@ def unpack(folder: Path, archive: BinaryIO) -> None:
 
 def names_of(labels: list[str]) -> dict[str, str]:
     """Where files are put: under their plain names; those of a pipeline as they lie around its index; weights alone
-    whatever they are called. Raises CheckpointError for a strange name.
+    whatever they are called. Hidden files are left out. Raises CheckpointError for a strange name.
     """
     if len(labels) == 1 and labels[0].lower().endswith(".safetensors"):
         return {labels[0]: WEIGHTS}
     paths = {label: label.replace("\\", "/") for label in labels}
+    paths = {label: path for label, path in paths.items() if not HIDDEN.search(path)}
     anchors = [path.removesuffix(end) for path in paths.values() for end in ANCHORS if f"/{path}".endswith(f"/{end}")]
     root = min(anchors, key=len) if anchors else None
     made = {}
     for label, path in paths.items():
         is_around = root is not None and path.startswith(root)
         made[label] = path.removeprefix(root or "") if is_around else path.rsplit("/", 1)[-1]
-        if is_around and "/" not in made[label] and path.endswith(".safetensors"):
-            made[label] = WEIGHTS  # all weights in one file, whatever it is called
-        if not is_relative(made[label]):
-            raise CheckpointError(NOT_ONE, label=label[:80])
+    weights = [label for label in made if made[label].endswith(".safetensors")]
+    if root is not None and (single := lone_weights(made, weights)):
+        made[single] = WEIGHTS
+    if strange := next((label for label, name in made.items() if not is_relative(name)), None):
+        raise CheckpointError(NOT_ONE, label=strange[:80])
     return made
+
+
+def lone_weights(made: dict[str, str], weights: list[str]) -> str | None:
+    """The one file of weights at the root of a folder, which may be called anything, where no part has its own."""
+    at_root = [label for label in weights if "/" not in made[label]]
+    within = {made[label].split("/")[0] for label in weights if label not in at_root}
+    return at_root[0] if len(at_root) == 1 and within <= {IMAGE_ENCODER} else None
 
 
 def keep(target: Path, label: str, blocks: Iterator[bytes], most: int) -> int:

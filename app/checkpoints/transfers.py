@@ -8,18 +8,21 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.checkpoints.service import MAX_BYTES
+from app.checkpoints.service import NOT_ONE, TRANSFERS, names_of
 from app.errors import Conflict, Invalid, NotFound
 from app.security import Principal
 from app.settings import get_settings
-from models.contract.files import WRITING, locked
+from models.contract.card import CheckpointError
+from models.contract.files import WRITING, locked, whole_folder
 
 MANIFEST = "manifest.json"
+KEY = "[0-9a-f]{32}"
 WAIT_SECONDS = 30.0  # for another piece of the same file
 
 
@@ -47,44 +50,71 @@ class Transfer:
 
     def received(self, number: int) -> int:
         """Bytes of a file that are here. Raises NotFound."""
-        path = self.path(number)
-        return path.stat().st_size if path.exists() else 0
+        return self.path(number).stat().st_size
 
     @property
     def is_complete(self) -> bool:
         return all(self.received(i) == size for i, (_, size) in enumerate(self.files))
 
 
-def begin(user: Principal, files: list[tuple[str, int]]) -> Transfer:
-    """That of the same files goes on, if there is one. Raises Invalid for more than a checkpoint may have, or more than
-    the disk has room for.
+def begin(user: Principal, files: list[tuple[str, int, str]]) -> Transfer:
+    """That of the same files goes on, if there is one; each is (name, size, what tells its content from another).
+    Raises Invalid for what no checkpoint is made of, more than one may have, or more than the disk has room for.
     """
-    size = sum(size for _, size in files)
-    if size > MAX_BYTES:
-        raise Invalid("A checkpoint may have at most {most} GiB", most=MAX_BYTES >> 30)
-    content = json.dumps([user.id, sorted(files)])
-    transfer = Transfer(hashlib.sha256(content.encode()).hexdigest()[:32], Path(), files)
-    folder = place(transfer.id)
-    if not folder.exists():
-        root = folder.parent
-        root.mkdir(parents=True, exist_ok=True)
-        if size > shutil.disk_usage(root).free:
+    check_names([name for name, _, _ in files])
+    size, most = sum(size for _, size, _ in files), get_settings().max_transfer_gib
+    if size > most << 30:
+        raise Invalid("A checkpoint may have at most {most} GiB", most=most)
+    key = hashlib.sha256(json.dumps([user.id, files]).encode()).hexdigest()[:32]
+    folder = place(key)
+    if not (folder / MANIFEST).exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        if size + outstanding() > shutil.disk_usage(folder.parent).free:
             raise Invalid("There is no room for {size} MiB on the disk", size=size >> 20)
-        folder.mkdir()
-        (folder / MANIFEST).write_text(json.dumps({"user": user.id, "files": files}), "utf-8")
-    return get(user, transfer.id)
+        with whole_folder(folder) as temporary:
+            for number in range(len(files)):
+                (temporary / str(number)).touch()
+            told = {"user": user.id, "files": [(name, size) for name, size, _ in files]}
+            (temporary / MANIFEST).write_text(json.dumps(told), "utf-8")
+    return get(user, key)
+
+
+def check_names(names: list[str]) -> None:
+    """Raises Invalid."""
+    try:
+        places = names_of(names)
+    except CheckpointError as error:
+        raise Invalid(error.message) from error
+    wanted, put = [name for name in names if name in places], list(places.values())
+    if twice := next((name for name in wanted if wanted.count(name) > 1 or put.count(places[name]) > 1), None):
+        raise Invalid(NOT_ONE, label=twice[:80])
+
+
+def outstanding() -> int:
+    """Bytes of all transfers that are still to come."""
+    keys = [path.parent.name.removeprefix(WRITING) for path in place("*").parent.glob(f"{WRITING}*/{MANIFEST}")]
+    found = [read(key)[1] for key in keys]
+    return sum(size - each.received(i) for each in found for i, (_, size) in enumerate(each.files))
 
 
 def get(user: Principal, key: str) -> Transfer:
     """Raises NotFound, also for another user's."""
+    if not re.fullmatch(KEY, key):
+        raise NotFound("There is no such transfer")
+    owner, found = read(key)
+    if owner != user.id:
+        raise NotFound("There is no such transfer")
+    return found
+
+
+def read(key: str) -> tuple[str, Transfer]:
+    """(whose it is, it). Raises NotFound."""
     folder = place(key)
     try:
         told: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise NotFound("There is no such transfer") from error
-    if told["user"] != user.id:
-        raise NotFound("There is no such transfer")
-    return Transfer(key, folder, [(name, size) for name, size in told["files"]])
+    return told["user"], Transfer(key, folder, [(name, size) for name, size in told["files"]])
 
 
 def append(transfer: Transfer, number: int, offset: int, piece: bytes) -> int:
@@ -93,6 +123,8 @@ def append(transfer: Transfer, number: int, offset: int, piece: bytes) -> int:
     """
     path = transfer.path(number)
     with locked(path, WAIT_SECONDS):
+        if not path.exists():  # it has been forgotten meanwhile
+            raise NotFound("There is no such transfer")
         here = transfer.received(number)
         if offset != here:
             raise WrongOffset(here)
@@ -114,4 +146,4 @@ def forget(transfer: Transfer) -> None:
 
 
 def place(key: str) -> Path:
-    return get_settings().data / "transfers" / f"{WRITING}{key}"
+    return get_settings().data / TRANSFERS / f"{WRITING}{key}"

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from app.checkpoints.service import Checkpoint, adapters_for
 from app.errors import Invalid
-from models.contract.adapters import EMBEDDING, Adapter, named_in
+from models.contract.adapters import EMBEDDING, MOST, Adapter, named_in
 from models.contract.message import Message
 from models.contract.tasks import SamplingParams, Task
 
@@ -42,6 +42,8 @@ def resolve(params: SamplingParams, checkpoint: Checkpoint) -> None:
             for name, card in known.items()
             if card["family"] == EMBEDDING and name not in names and any(named_in(name, text) for text in texts)
         ]
+        if len(given) > MOST:
+            refuse(field, MOST, Message("At most {count} adapters, with the words that the prompt names", count=MOST))
         made: list[BaseModel] = [each.model_copy(update={"sha256": known[each.name]["sha256"]}) for each in given]
         setattr(params, field, made)
 

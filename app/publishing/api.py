@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 from fastapi import Request, Response, status
@@ -87,12 +88,23 @@ def whole(transfer: Transfer) -> checkpoints.Files:
 def on_server(folder: str) -> checkpoints.Files:
     """Files of a folder, or a file, that the operator lets be imported. Raises Invalid."""
     roots = [Path(root.strip()).resolve() for root in get_settings().import_from.split(",") if root.strip()]
-    found = Path(folder).resolve()
-    files = [found] if found.is_file() else sorted(path for path in found.rglob("*") if path.is_file())
     where = [{"loc": ["body", "folder"]}]
-    for path in (found, *files):  # links may lead elsewhere
+
+    def check(path: Path) -> None:  # links may lead elsewhere
         if not any(path.resolve().is_relative_to(root) for root in roots):
             raise Invalid("The operator lets nothing be imported from there: see DANQING_IMPORT_FROM", errors=where)
+
+    try:
+        found = Path(folder).resolve()
+        check(found)
+        if found.is_file():
+            return [(found.name, found)]
+        walked = (path for path in found.rglob("*") if path.is_file())
+        files = sorted(islice(walked, checkpoints.MAX_FILES + 1))
+        for path in files:
+            check(path)
+    except (OSError, ValueError) as error:
+        raise Invalid("There is no checkpoint in {folder}", folder=folder[:200], errors=where) from error
     if not 1 <= len(files) <= checkpoints.MAX_FILES:
         raise Invalid("There is no checkpoint in {folder}", folder=folder[:200], errors=where)
     return [(path.relative_to(found.parent).as_posix(), path) for path in files]

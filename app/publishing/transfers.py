@@ -13,14 +13,14 @@ from pydantic import BaseModel, Field
 
 from app.checkpoints import transfers
 from app.checkpoints.service import MAX_BYTES, MAX_FILES
-from app.checkpoints.transfers import Transfer, WrongOffset
+from app.checkpoints.transfers import KEY, Transfer, WrongOffset
 from app.users.deps import Admin
 from app.web.lanes import RECEIVING, WRITING
 from app.web.responses import error_response
 from app.web.routing import Router
 
 router = Router(prefix="/checkpoints/transfers", tags=["checkpoints"])
-Key = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+Key = Annotated[str, Path(pattern=f"^{KEY}$")]
 Number = Annotated[int, Path(ge=0, lt=MAX_FILES)]
 OCTETS = "application/offset+octet-stream"
 
@@ -30,9 +30,14 @@ class FileIn(BaseModel):
 
     name: str = Field(min_length=1, max_length=300)
     size: int = Field(ge=0, le=MAX_BYTES, description="Bytes")
+    mark: str = Field(
+        "", max_length=128, description="Tells its content from another of this name and size: a hash, or its date"
+    )
 
 
-class FileOut(FileIn):
+class FileOut(BaseModel):
+    name: str
+    size: int
     received: int = Field(description="Bytes that are here")
 
 
@@ -54,7 +59,7 @@ class TransferOut(BaseModel):
 @router.post("", status_code=status.HTTP_201_CREATED, summary="Say which files will come")
 def begin(admin: Admin, response: Response, files: FilesIn) -> TransferOut:
     """One of the same files that has begun goes on. What nobody adds to for a day is deleted."""
-    found = transfers.begin(admin, [(file.name, file.size) for file in files])
+    found = transfers.begin(admin, [(file.name, file.size, file.mark) for file in files])
     response.headers["Location"] = f"/api/v1/checkpoints/transfers/{found.id}"
     return TransferOut.of(found)
 

@@ -124,7 +124,8 @@ def resolve(family: Family, given: TrainingRunIn) -> tuple[BaseModel, int]:
     assert family.training is not None
     for name, wanted in checkpoint_fields(family.training).items():
         value = own.get(name, family.training.model_fields[name].default)
-        if value and value not in usable(wanted):
+        is_to_be_chosen = value == "" and name in needed(family)  # the family says so in its own words
+        if isinstance(value, str) and value not in usable(wanted) and not is_to_be_chosen:
             raise invalid(
                 "params",
                 name,

@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from models.contract.card import LONGEST_NAME, NAME, WEIGHTS, CheckpointError, write_card
 from models.contract.files import sha256_of
@@ -26,6 +26,7 @@ UNKNOWN = re.compile(r"\.(hada_w1_a|lokr_w1|lokr_w1_a|oft_blocks)")
 CONTROLS = {"ControlNetModel": "unet", "SD3ControlNetModel": "transformer", "FluxControlNetModel": "transformer"}
 CONTROL_WEIGHTS = "diffusion_pytorch_model.safetensors"
 REFERENCE_WEIGHTS, IMAGE_ENCODER = "model.safetensors", "image_encoder"
+PROJECTED = ("image_proj.proj.weight", "image_proj.proj_in.weight")  # by what the network that sees has found
 OF_REFERENCE = re.compile(r"^(image_proj|ip_adapter)\.")
 MOST_ROWS = 75  # vectors of a word: what an encoder reads at once
 TRANSFORMER = re.compile(r"double_blocks|single_blocks|single_transformer_blocks|joint_blocks|^transformer\.")
@@ -50,6 +51,12 @@ class Control(Adapter):
     weight: float = Field(1.0, ge=0, le=2, allow_inf_nan=False, description="How closely its picture is followed")
     start: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, description="Where on the way from noise it begins")
     end: float = Field(1.0, ge=0, le=1, allow_inf_nan=False, description="Where on the way from noise it ends")
+
+    @model_validator(mode="after")
+    def begins_first(self) -> Control:
+        if self.start >= self.end:
+            raise ValueError("start must lie before end")
+        return self
 
 
 def is_adapter(tensors: dict[str, Any]) -> bool:
@@ -111,7 +118,7 @@ def make_reference_card(folder: Path) -> dict[str, Any]:
     """Make a checkpoint of an IP-adapter: one safetensors file, and beside it the folder of the network that sees.
     Raises CheckpointError.
     """
-    read_json(folder, f"{IMAGE_ENCODER}/config.json")
+    encoder = read_json(folder, f"{IMAGE_ENCODER}/config.json")
     found = files_of(folder)
     refuse_pickles(folder, found)
     own, seeing = (sorted(place.glob("*.safetensors")) for place in (folder, folder / IMAGE_ENCODER))
@@ -123,6 +130,11 @@ def make_reference_card(folder: Path) -> dict[str, Any]:
     keys = [entry["shape"] for name, entry in tensors.items() if name.endswith("to_k_ip.weight")]
     if not keys or not all(OF_REFERENCE.match(name) for name in tensors):
         raise CheckpointError("these weights are for an architecture that is not known here")
+    seen = next((tensors[name]["shape"][1] for name in PROJECTED if name in tensors), None)
+    if seen is None:
+        raise CheckpointError("this kind of IP-adapter is not known here")
+    if seen not in (encoder.get("projection_dim"), encoder.get("hidden_size")):
+        raise CheckpointError("image_encoder is not the one that this IP-adapter was trained with")
     kept = [own[0].rename(folder / REFERENCE_WEIGHTS), seeing[0].rename(folder / IMAGE_ENCODER / WEIGHTS)]
     kept.append(folder / IMAGE_ENCODER / "config.json")
     for path in {*found} - {*kept, *own, *seeing}:

@@ -46,14 +46,14 @@ def steps_field(usual: int, least: int, most: int) -> Any:
     )
 
 
-def strength_field(usual: float, least: float = 0.05) -> Any:
-    return Field(
-        usual,
-        ge=least,
-        le=1,
-        title="Strength",
-        description="How far from what is there; 1 draws after the prompt alone",
-    )
+def strength_field(
+    usual: float, description: str = "How far from what is there; 1 draws after the prompt alone"
+) -> Any:
+    return Field(usual, ge=0.05, le=1, title="Strength", description=description)
+
+
+def variation_field(usual: float) -> Any:
+    return strength_field(usual, "How far from the picture; 1 gives a different one")
 
 
 def extent_field(title: str, side: str) -> Any:

@@ -89,7 +89,9 @@ class Sampler(Protocol):
     """A loaded checkpoint. `batch_size` is how many requests it takes at once, `memory_bytes` what its weights hold."""
 
     batch_size: int
-    memory_bytes: int
+
+    @property
+    def memory_bytes(self) -> int: ...
 
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
         """Sample a batch. `on_step(step, total, previews)` is called as it goes; `previews()` draws only if called."""

@@ -17,6 +17,7 @@ from models.contract.painting import (
     painting_tasks,
     steps_field,
     strength_field,
+    variation_field,
     without_reference,
 )
 from models.contract.tasks import PromptedParams, SamplingParams, Task
@@ -61,9 +62,7 @@ class OutpaintingParams(BeyondParams, FlowParams):
 class FlowVariationParams(SamplingParams):
     """More like one picture, without words."""
 
-    strength: float = Field(
-        0.6, ge=0.05, le=1, title="Strength", description="How far from the picture; 1 gives a different one"
-    )
+    strength: float = variation_field(0.6)
     steps: int = steps_field(8, 2, 100)
 
 

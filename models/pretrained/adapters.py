@@ -107,7 +107,7 @@ def load(folder: Path, device: torch.device, published: Path | None = None) -> A
     """The tensors of an adapter, or a ControlNet. Raises CheckpointError when it is broken."""
     if (card := read_card(folder))["family"] == CONTROL:
         return open_control(folder, device, stored_type(folder, card))
-    if card["family"] == REFERENCE:
-        return open_image_encoder(folder, device, stored_type(folder, card))
     _, tensors = opened(folder)
+    if card["family"] == REFERENCE:
+        open_image_encoder(folder, device, stored_type(folder, card))
     return tensors

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from models.contract.adapters import CONTROL, MOST_CONTROLS, Control
+from models.contract.card import CheckpointError
 from models.contract.painting import IMAGE_TO_IMAGE, INPAINTING
 from models.contract.sampling import Unfit
 from models.contract.tasks import TEXT_TO_IMAGE
@@ -50,7 +51,10 @@ class Controls:
         if (key := card["sha256"]) not in self.loaded:
             while len(self.loaded) >= MOST_CONTROLS:
                 self.loaded.popitem(last=False)
-            self.loaded[key] = open_control(folder, self.pipeline.device, self.pipeline.dtype)
+            try:
+                self.loaded[key] = open_control(folder, self.pipeline.device, self.pipeline.dtype)
+            except CheckpointError as error:
+                raise Unfit("{name} cannot be used: {reason}", name=control.name, reason=error.message) from error
         self.loaded.move_to_end(key)
         return self.loaded[key]
 

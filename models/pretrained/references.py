@@ -5,6 +5,7 @@ Ye et al., "IP-Adapter: Text Compatible Image Prompt Adapter for Text-to-Image D
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.contract.adapters import REFERENCE, REFERENCE_WEIGHTS, Adapter
+from models.contract.adapters import IMAGE_ENCODER, MOST_REFERENCES, REFERENCE, REFERENCE_WEIGHTS, Adapter
+from models.contract.card import WEIGHTS, CheckpointError
 from models.contract.sampling import Unfit
 from models.contract.values import Pixels
 from models.pretrained.adapters import find_adapter
@@ -29,7 +31,7 @@ class References:
 
     def __init__(self, pipeline: Any, checkpoints: Path) -> None:
         self.pipeline, self.checkpoints = pipeline, checkpoints
-        self.encoders: dict[str, Any] = {}  # by the adapter's hash, those of the last batch
+        self.encoders: OrderedDict[str, Any] = OrderedDict()  # by hash, the one that was used last at the end
 
     @contextmanager
     def on(self, asked: list[Adapter], pictures: list[Pixels], is_guided: bool) -> Iterator[dict[str, Any]]:
@@ -67,8 +69,14 @@ class References:
         folder, card = find_adapter(adapter, self.checkpoints)
         if card["family"] != REFERENCE:
             raise Unfit("There is no adapter {name}", name=adapter.name)
-        if (key := card["sha256"]) not in self.encoders:
-            self.encoders = {key: open_image_encoder(folder, self.pipeline.device, self.pipeline.dtype)}
+        if (key := card["files"][f"{IMAGE_ENCODER}/{WEIGHTS}"]) not in self.encoders:
+            while len(self.encoders) >= MOST_REFERENCES:
+                self.encoders.popitem(last=False)
+            try:
+                self.encoders[key] = open_image_encoder(folder, self.pipeline.device, self.pipeline.dtype)
+            except CheckpointError as error:
+                raise Unfit("{name} cannot be used: {reason}", name=adapter.name, reason=error.message) from error
+        self.encoders.move_to_end(key)
         parts: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
         for name, tensor in load_file(folder / REFERENCE_WEIGHTS).items():
             part, _, rest = name.partition(".")

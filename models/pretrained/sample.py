@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from models.pretrained.controls import Controls, followed_by
 from models.pretrained.load import open_pipeline, prove
 from models.pretrained.preview import Preview
 from models.pretrained.references import References
-from models.pretrained.words import Words
+from models.pretrained.words import Learnt, Words
 from models.pretrained.work import Work, work_of
 
 TOGETHER = 4  # pictures
@@ -58,17 +58,22 @@ class PipelineSampler:
         self.controls = Controls(pipeline, checkpoints)
         self.references = References(pipeline, checkpoints)
         self.words = None if self.architecture.flows else Words(pipeline)
-        networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
-        weights = [p for network in networks for p in network.parameters()]
-        self.memory_bytes = sum(p.numel() * p.element_size() for p in weights)
+        self.own_bytes = bytes_of(part for part in pipeline.components.values() if isinstance(part, torch.nn.Module))
+
+    @property
+    def memory_bytes(self) -> int:
+        """Also of what has joined the pipeline."""
+        return self.own_bytes + bytes_of(self.controls.loaded.values()) + bytes_of(self.references.encoders.values())
 
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
         """One picture a request; those that are alike but for their seeds and words are drawn together. Raises
         Unfit.
         """
         works = [work_of(request, self.side, self.architecture.grid) for request in batch]
+        learnt: dict[str, Learnt] = {}
         for work in works:
-            work.learnt = self.adapters.learnt(work.params.adapters)
+            key = str(work.params.adapters)
+            work.learnt = learnt.get(key) or learnt.setdefault(key, self.adapters.learnt(work.params.adapters))
         groups: dict[str, list[int]] = {}
         for i, work in enumerate(works):
             groups.setdefault(f"{work.alike} {self.chunks([work])}", []).append(i)
@@ -155,7 +160,13 @@ class PipelineSampler:
             given = {
                 name: value for name, value in (given | followed | seen | self.prompts(works)).items() if name in known
             }
-            drawn = pipeline(**given, callback_on_step_end=told, callback_on_step_end_tensor_inputs=["latents"]).images
+            try:
+                drawn = pipeline(
+                    **given, callback_on_step_end=told, callback_on_step_end_tensor_inputs=["latents"]
+                ).images
+            except ValueError as error:  # of what was asked for, which does not go together
+                reason = " ".join(str(error).split())[:300]
+                raise Unfit("The pipeline cannot draw this: {reason}", reason=reason) from error
         return [np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8) for picture in drawn]
 
     def scheduler(self, name: str | None) -> Any:
@@ -168,6 +179,10 @@ class PipelineSampler:
             raise Unfit("There is no scheduler {name}", name=name)
         kind, settings = known
         return getattr(diffusers, kind).from_config(self.usual.config, **settings)
+
+
+def bytes_of(networks: Iterable[torch.nn.Module]) -> int:
+    return sum(p.numel() * p.element_size() for network in networks for p in network.parameters())
 
 
 def shown(pictures: list[Pixels], indices: list[int], seen: Seen) -> Previews:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -31,6 +32,7 @@ from models.contract.painting import (
     other_sizes,
     steps_field,
     strength_field,
+    variation_field,
 )
 from models.contract.pipelines import FAMILY
 from models.contract.tasks import (
@@ -45,7 +47,7 @@ from models.contract.tasks import (
     prompt_field,
 )
 from models.contract.training_spec import MORE
-from models.pretrained.lora.spec import LORA_FAMILY
+from models.pretrained.lora_spec import LORA_FAMILY
 
 SMALLEST, LARGEST = 64, 2048  # sides
 LONGEST = 4000  # characters of a prompt
@@ -165,13 +167,18 @@ class OutpaintingParams(BeyondParams, PipelineParams):
 class VariationParams(WalkParams):
     """More like one picture, without words."""
 
-    strength: float = strength_field(0.6)
+    strength: float = variation_field(0.6)
+
+
+def drawn_on(sizes: Sizes) -> list[tuple[str, Mapping[str, Any]]]:
+    """What decides how large the work is, by role: not what is followed or gone by."""
+    return [(role, each) for role in (PICTURE.role, MASK.role) for each in sizes.get(role, ())]
 
 
 def batch_key(params: WalkParams, sizes: Sizes) -> str:
     """Pictures of one size that are walked to alike are drawn together."""
     alike = params.model_dump(exclude={"seed", "count", "prompt", "negative_prompt"})
-    shapes = sorted((role, int(each["width"]), int(each["height"])) for role, found in sizes.items() for each in found)
+    shapes = sorted((role, int(each["width"]), int(each["height"])) for role, each in drawn_on(sizes))
     return f"{type(params).__name__} {alike} {shapes}"
 
 
@@ -179,7 +186,7 @@ def cost(params: WalkParams, sizes: Sizes) -> int:
     """By pixels and steps."""
     width = getattr(params, "width", None) or USUAL_SIDE
     height = getattr(params, "height", None) or USUAL_SIDE
-    pixels = max([width * height, *(int(e["width"]) * int(e["height"]) for found in sizes.values() for e in found)])
+    pixels = max([width * height, *(int(each["width"]) * int(each["height"]) for _, each in drawn_on(sizes))])
     return max(1, math.ceil(UNITS * min(pixels, LARGEST**2) / USUAL_SIDE**2 * params.steps / USUAL_STEPS))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+from PIL import Image, ImageOps
 
 from models.contract.painting import IMAGE_TO_IMAGE, INPAINTING, MASK, BeyondParams
 from models.contract.sampling import Request, Unfit
@@ -74,8 +74,8 @@ class Work:
         return {name: Image.fromarray(each).resize(self.size) for name, each in found.items() if each is not None}
 
     def followed(self) -> list[Image.Image]:
-        """What each ControlNet follows."""
-        return [Image.fromarray(each).resize(self.size) for each in self.request.pictures(FOLLOWED.role)]
+        """What each ControlNet follows: where it has other proportions, its middle."""
+        return [ImageOps.fit(Image.fromarray(each), self.size) for each in self.request.pictures(FOLLOWED.role)]
 
     def gone_by(self) -> list[Pixels]:
         """What each IP-adapter goes by."""

@@ -68,14 +68,17 @@ class TransformerSampler(PaintingSampler):
 
         takes_reference = self.network.config.reference
         conditioned = conditions(filled, self.prompts, takes_reference, self.device)
-        drawn = sample_tokens(self.network, conditioned, [work.request for work in filled], known, told)
+        drawn = sample_tokens(self.network, conditioned, [work.request for work in filled], known, told, turn=turn)
         return self.decode(drawn[: len(works)])
 
     def known(self, works: list[Work], turn: int) -> Known:
         """Tokens of what is to stay, and of what is there a share of those that are drawn over, at places by chance."""
         free = torch.stack([work.free(turn) for work in works]).to(self.device)
         gap = F.max_pool2d(free, self.side // self.grid).flatten(1) > 0  # what is drawn in part is drawn
-        chances = np.stack([np.random.default_rng(work.request.seed).random(self.grid**2) for work in works])
+        cells = self.grid**2
+        chances = np.stack(
+            [np.random.default_rng(work.request.seed).random((turn + 1) * cells)[-cells:] for work in works]
+        )
         stays = torch.from_numpy(chances < np.array([[work.start] for work in works])).to(self.device)
         gap &= ~stays
         tokens = torch.zeros_like(gap, dtype=torch.long)
@@ -106,13 +109,15 @@ def sample_tokens(
     known: Known | None = None,
     on_step: Callable[[Tensor, int], None] = lambda tokens, done: None,
     use_cache: bool = True,
+    turn: int = 0,
 ) -> Tensor:
     """(B, N) image tokens, one row a request; `conditioned` are the prompts of the batch and then of what guidance
     leads away from, see `models.painting.sampler.conditions`. Of what is `known` nothing is drawn.
 
     Guided logits are `l0 + s (l - l0)` with `l0` those of the null prompt (Ho & Salimans, "Classifier-Free Diffusion
     Guidance", 2022), divided by the temperature, cut to the top k; a token is the argmax of logits plus Gumbel noise.
-    The noise of a request comes from a CPU generator with its own seed: its picture depends on no other request.
+    The noise of a request comes from a CPU generator with its own seed, another one in each `turn`: its picture depends
+    on no other request.
     `use_cache=False` recomputes the whole sequence for every token: the slow reference that benchmarks compare with.
     """
     size, length, device = len(batch), network.config.grid**2, network.start.device
@@ -120,7 +125,8 @@ def sample_tokens(
         order = network.reading_order.expand(size, -1)
         known = Known(torch.zeros_like(order), order, order.new_zeros(size))
     params: list[TextToImageParams] = [request.params for request in batch]
-    noise = torch.stack([gumbel(request.seed, length, network.config.image_vocabulary) for request in batch])
+    count = (turn + 1) * length
+    noise = torch.stack([gumbel(request.seed, count, network.config.image_vocabulary)[-length:] for request in batch])
     noise = noise.to(device)  # (B, N, vocabulary)
     column = partial(torch.tensor, device=device)
     scale = column([p.guidance_scale for p in params])[:, None]

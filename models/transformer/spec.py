@@ -18,6 +18,7 @@ from models.contract.painting import (
     negative_prompt_field,
     painting_tasks,
     strength_field,
+    variation_field,
     without_reference,
 )
 from models.contract.tasks import PromptedParams, SamplingParams, Task
@@ -84,7 +85,7 @@ class OutpaintingParams(BeyondParams, TextToImageParams):
 class MoreLikeThisParams(FreedomParams):
     """More like one picture, without words."""
 
-    strength: float = strength_field(0.7)
+    strength: float = variation_field(0.7)
 
 
 class TransformerConfig(PromptShape):

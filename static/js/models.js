@@ -27,26 +27,25 @@ const total = (files) => files.reduce((sum, [, file]) => sum + file.size, 0);
 
 // In pieces, going on where an earlier try, or a lost connection, has left them; the id of what is here then.
 async function send(files, say) {
-  const begun = await call("POST", "/checkpoints/transfers", { files: files.map(([name, { size }]) => ({ name, size })) });
+  const begun = await call("POST", "/checkpoints/transfers", { files: files.map(([name, { size, lastModified }]) => ({ name, size, mark: String(lastModified) })) });
   const whole = total(files);
-  let done = begun.files.reduce((sum, { received }) => sum + received, 0);
-  for (const [number, { received }] of begun.files.entries()) {
-    const file = files[number][1];
-    for (let offset = received; offset < file.size; offset += PIECE) {
-      const piece = file.slice(offset, offset + PIECE);
-      await patiently(() => add(`/checkpoints/transfers/${begun.id}/files/${number}`, offset, piece));
-      done += piece.size;
-      say(Math.floor((100 * done) / whole));
+  const here = begun.files.map(({ received }) => received);
+  for (const [number, [, file]] of files.entries()) {
+    while (here[number] < file.size) {
+      const piece = file.slice(here[number], here[number] + PIECE);
+      here[number] = await patiently(() => add(`/checkpoints/transfers/${begun.id}/files/${number}`, here[number], piece));
+      say(Math.floor((100 * here.reduce((sum, each) => sum + each, 0)) / whole));
     }
   }
   return begun.id;
 }
 
-// A piece that has come although its answer was lost counts as sent.
+// How much of the file is there then: also where it goes on elsewhere, since an answer was lost or another tab sends too.
 async function add(path, offset, piece) {
   const headers = { "Content-Type": "application/offset+octet-stream", "Upload-Offset": String(offset) };
   const answer = await fetch(`${base}/api/v1${path}`, { method: "PATCH", headers, body: piece });
-  if (answer.ok || Number(answer.headers.get("Upload-Offset")) === offset + piece.size) return;
+  const end = answer.headers.get("Upload-Offset");
+  if (end !== null) return Number(end);
   throw new ApiError(answer.status, await answer.json());
 }
 

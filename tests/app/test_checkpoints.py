@@ -118,3 +118,18 @@ def test_a_checkpoint_is_known_by_all_of_its_files(tmp_path: Path) -> None:
     assert read_card(tmp_path / "one")["sha256"] == made[0]["sha256"]
     changed = {**made[0], "files": made[1]["files"]}
     assert "not that of its files" in (problem(changed) or "")
+
+
+def test_weights_at_the_root_of_a_pipelines_folder_have_any_name_where_no_part_has_its_own() -> None:
+    parts = ["sd/model_index.json", "sd/unet/config.json"]
+    made = service.names_of([*parts, "sd/My model (v1).safetensors"])
+    assert made["sd/My model (v1).safetensors"] == "model.safetensors"
+    usual = [*parts, "sd/unet/a.safetensors", "sd/v1-5-pruned.safetensors", "sd/v1-5-emaonly.safetensors"]
+    made = service.names_of([*usual, "sd/.gitattributes"])
+    assert len(set(made.values())) == len(made) == 5 and made["sd/v1-5-pruned.safetensors"] == "v1-5-pruned.safetensors"
+    eyes = ["ip/image_encoder/config.json", "ip/image_encoder/a.safetensors", "ip/ip adapter.safetensors"]
+    assert list(service.names_of(eyes).values()) == [
+        "image_encoder/config.json",
+        "image_encoder/a.safetensors",
+        "model.safetensors",
+    ]

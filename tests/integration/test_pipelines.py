@@ -217,6 +217,7 @@ def test_a_learnt_word_and_a_control_net_are_imported_and_drawn_with(
         ([], [{"name": "lines"}], "one picture for each"),
         ([picture], [{"name": "my-style"}], "no adapter"),
         ([picture], [{"name": "lines", "end": 2}], "1"),
+        ([picture], [{"name": "lines", "start": 0.5, "end": 0.5}], "before end"),
     ):
         refused = asked(artist, "text-to-image", {"control": given}, prompt="a fox", controls=controls)
         assert refused.status_code == 422 and word in refused.text, refused.text

@@ -22,8 +22,8 @@ def files() -> list[tuple[str, bytes]]:
     return [(f"pixel-faces/{name}", (FOLDER / name).read_bytes()) for name in names]
 
 
-def begun(client: httpx.Client, contents: list[tuple[str, bytes]]) -> dict[str, Any]:
-    said = [{"name": name, "size": len(content)} for name, content in contents]
+def begun(client: httpx.Client, contents: list[tuple[str, bytes]], mark: str = "") -> dict[str, Any]:
+    said = [{"name": name, "size": len(content), "mark": mark} for name, content in contents]
     answer = client.post("/checkpoints/transfers", json={"files": said})
     assert answer.status_code == 201, answer.text
     return dict(answer.json())
@@ -85,6 +85,36 @@ def test_a_transfer_is_its_senders_alone(studio: Studio, admin: httpx.Client, ar
     admin.delete(f"/checkpoints/transfers/{key}")
 
 
+def test_other_content_under_the_same_names_is_another_transfer(admin: httpx.Client) -> None:
+    """As many bytes under one name are not the same: nothing of one goes into the other."""
+    first = begun(admin, files(), "2026-01-01")
+    assert send(admin, first["id"], 0, 0, b"xx").status_code == 204
+    for other in (begun(admin, files(), "2026-02-02"), begun(admin, files()[::-1], "2026-01-01")):
+        assert other["id"] != first["id"] and not any(each["received"] for each in other["files"])
+        admin.delete(f"/checkpoints/transfers/{other['id']}")
+    assert begun(admin, files(), "2026-01-01")["files"][0]["received"] == 2
+    admin.delete(f"/checkpoints/transfers/{first['id']}")
+
+
+def test_hidden_and_empty_files_are_no_matter(cleared: None, admin: httpx.Client) -> None:
+    more = {".gitattributes": b"x", ".cache/notes": b"", "empty": b""}
+    contents = [*files(), *((f"pixel-faces/{name}", content) for name, content in more.items())]
+    key = begun(admin, contents)["id"]
+    for number, (_, content) in enumerate(contents):
+        if content:
+            assert send(admin, key, number, 0, content).status_code == 204
+    made = admin.post("/checkpoints", files={"name": (None, "came-in-pieces"), "transfer": (None, key)}, timeout=120)
+    assert made.status_code == 201, made.text
+
+
+def test_a_transfer_is_named_by_its_key_alone(admin: httpx.Client) -> None:
+    key = begun(admin, files())["id"]
+    for wrong in (f"{key}/../../checkpoints", "..", f"{key}x", ""):
+        form = {"name": (None, "came-in-pieces"), "transfer": (None, wrong)}
+        assert admin.post("/checkpoints", files=form).status_code in (404, 422)
+    admin.delete(f"/checkpoints/transfers/{key}")
+
+
 @pytest.mark.parametrize(
     ("said", "word"),
     [
@@ -92,6 +122,8 @@ def test_a_transfer_is_its_senders_alone(studio: Studio, admin: httpx.Client, ar
         ([{"name": "a", "size": -1}], "0"),
         ([{"name": "a", "size": 1 << 60}], "less"),
         ([{"name": "a", "size": 60 << 30}, {"name": "b", "size": 60 << 30}], "64 GiB"),
+        ([{"name": "x/a", "size": 1}, {"name": "y/a", "size": 1}], "appears twice"),
+        ([{"name": "..", "size": 1}, {"name": "b", "size": 1}], "not a file of a checkpoint"),
     ],
 )
 def test_what_cannot_come_is_said_before_it_does(said: list[dict[str, Any]], word: str, admin: httpx.Client) -> None:
@@ -129,7 +161,8 @@ def test_a_folder_on_the_server_is_imported_where_the_operator_lets_it(tmp_path:
         for place in (elsewhere / "faces", allowed / "linked", allowed / ".." / "elsewhere" / "faces", Path("/etc")):
             refused = imported(place)
             assert refused.status_code == 422 and "DANQING_IMPORT_FROM" in refused.text, refused.text
-        assert "no checkpoint" in imported(allowed / "nothing").text
+        for strange in (allowed / "nothing", Path("a\0b")):
+            assert imported(strange).status_code == 422
         assert imported(allowed / "faces").status_code == 201
         assert (allowed / "faces" / "card.json").exists(), "what lies there stays"
     finally:

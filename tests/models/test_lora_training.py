@@ -22,8 +22,8 @@ from models.contract.sampling import Request
 from models.data.pictures import Collection, open_collection
 from models.pretrained.load import open_pipeline
 from models.pretrained.lora.objective import Texts, objective
-from models.pretrained.lora.spec import LoraConfig, LoraTraining, problem
 from models.pretrained.lora.train import train
+from models.pretrained.lora_spec import LoraConfig, LoraTraining, problem
 from models.pretrained.sample import load
 from models.pretrained.spec import TextToImageParams
 from models.training.run import Run, Stopped

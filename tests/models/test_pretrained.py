@@ -505,6 +505,16 @@ def test_two_control_nets_follow_two_pictures(
     assert not np.array_equal(one[0].pixels, two[0].pixels) and np.array_equal(two[0].pixels, two[1].pixels)
 
 
+def test_what_is_followed_or_gone_by_costs_nothing_and_parts_no_batch() -> None:
+    large = {"width": 4000, "height": 3000}
+    params = TASKS["text-to-image"].params(prompt="a")
+    plain, led = ({}, {"control": [large], "reference": [large]})
+    task = TASKS["text-to-image"]
+    assert task.cost(params, plain) == task.cost(params, led) and task.batch_key
+    assert task.batch_key(params, plain) == task.batch_key(params, led)
+    assert TASKS["image-to-image"].cost(params, {"image": [large]}) > task.cost(params, plain)
+
+
 @pytest.mark.parametrize(("name", "is_fine"), [("sd", False), ("sd", True), ("sdxl", False)])
 def test_an_ip_adapter_goes_by_its_picture_and_leaves_nothing_behind(
     name: str, is_fine: bool, folders: Callable[[str], Path], sampler: Callable[[str], PipelineSampler]
@@ -549,6 +559,17 @@ def test_an_ip_adapter_that_does_not_fit_is_said(
         sampler("sd").sample([asked], lambda *_: None)
     assert np.array_equal(before, sampler("sd").sample([request("text-to-image")], lambda *_: None)[0].pixels)
     place = pipelines.ip_adapter(folders("sd"), tmp_path / "eyes")
+    weights = place / "ip-adapter of mine.safetensors"
+    tensors = load_file(weights)
+    for change, words in (
+        ({"image_proj.proj.weight": torch.zeros(128, 40)}, "trained with"),
+        ({"image_proj.proj.0.weight": torch.zeros(128, 32)}, "this kind"),
+        ({"other": torch.zeros(1)}, "not known"),
+    ):
+        own = {name: each for name, each in tensors.items() if name != "image_proj.proj.weight"}
+        save_file(own | change, weights)
+        with pytest.raises(CheckpointError, match=words):
+            adopt(place)
     (place / "image_encoder" / "model.safetensors").unlink()
     with pytest.raises(CheckpointError, match="image_encoder"):
         adopt(place)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def sampler(whole: bool = False) -> TransformerSampler:
     return TransformerSampler(network(whole), autoencoder, prompts())
 
 
-def tokens_of(batch: list[Request], **more: bool) -> Tensor:
+def tokens_of(batch: list[Request], **more: Any) -> Tensor:
     """Drawn without a sampler, which would decode them."""
     works = [work_of(request, 64) for request in padded(batch)]
     with torch.inference_mode():
@@ -357,6 +357,12 @@ def test_the_less_strength_the_more_of_a_picture_stays() -> None:
         none, some, most = sampler().known([work_of(request, 64) for request in batch], 0).counts.tolist()
         assert none == 0 and 20 < some < 44 and 56 < most < 64
         assert len({each.tobytes() for each in pixels(*batch)}) == 3
+
+
+def test_squares_of_one_work_are_drawn_with_noise_of_their_own() -> None:
+    batch = requests(["a fox"], seed=4)
+    first, second = tokens_of(batch, turn=0), tokens_of(batch, turn=1)
+    assert torch.equal(first, tokens_of(batch)) and not torch.equal(first, second)
 
 
 def test_a_picture_to_go_by_matters_and_works_share_a_batch_with_others() -> None:

@@ -407,9 +407,10 @@ def test_only_models_that_take_long_to_load_are_waited_for(monkeypatch: pytest.M
                     process=1,
                 )
             )
-        session.flush()
-        assert model_cache.loaded_elsewhere(session, "generation", "me") == {"pixel-faces": 8.0}
-        assert model_cache.loaded_elsewhere(session, "training", "me") == {}
+    model_cache.footprint_of.cache_clear()
+    assert model_cache.loaded_elsewhere("generation", "me") == {"pixel-faces": 8.0}
+    assert model_cache.loaded_elsewhere("training", "me") == {}
+    model_cache.footprint_of.cache_clear()
 
 
 def test_a_job_that_is_released_says_why_it_waits_and_loses_no_attempt() -> None:

@@ -69,6 +69,22 @@ def test_what_looks_indecent_is_refused_and_nothing_is_kept(
     made(artist, faces())  # the switch is by role
 
 
+def test_one_refused_picture_ends_its_own_job_alone(artist: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+
+    def first_alone(output: Output, measure: str) -> Output:
+        seen.append(len(seen))
+        if len(seen) == 1:
+            raise Unfit("The picture was not kept")
+        return output
+
+    monkeypatch.setattr(generate, "screened", first_alone)
+    jobs = [submit(artist, faces(params={"seed": seed})) for seed in (1, 2)]
+    work()
+    ended = [artist.get(f"/api/v1/generations/{job['id']}").json()["status"] for job in jobs]
+    assert ended == ["failed", "succeeded"] and len(seen) == 2, "the other is not drawn again"
+
+
 def test_only_pictures_are_looked_at_and_unfinished_ones_are_hidden() -> None:
     text = Output(Text("a line"))
     assert screened(text, "refuse") is text

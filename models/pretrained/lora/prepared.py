@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,9 @@ class Prepared:
         self.device = pipeline.device
         self.texts = list(dict.fromkeys(texts))
         self.number = {text: i for i, text in enumerate(self.texts)}
-        self.words = cached(folder / "words.npy", lambda: self.read(0))
-        self.whole = cached(folder / "whole.npy", lambda: self.read(1)) if architecture_has_whole(pipeline) else None
+        both = cache(self.read)
+        self.words = cached(folder / "words.npy", lambda: both()[0])
+        self.whole = cached(folder / "whole.npy", lambda: both()[1]) if hasattr(pipeline, "text_encoder_2") else None
 
     def latents(self, data: Collection) -> npt.NDArray[np.float16]:
         """(items, 2, C, h, w): of each picture, and of its mirror image."""
@@ -56,13 +58,14 @@ class Prepared:
         return ((found - shift) * vae.config.scaling_factor).cpu().numpy().astype(np.float16)
 
     @torch.no_grad()
-    def read(self, part: int) -> npt.NDArray[np.float16]:
-        """Of every text the words, or what they say as a whole."""
+    def read(self) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]:
+        """Of every text the words, and what they say as a whole."""
         rows = []
         for i, text in enumerate(self.texts):
-            rows.append(read(self.pipeline, self.architecture, text)[part].float().cpu().numpy()[0])
+            rows.append([part.float().cpu().numpy()[0] for part in read(self.pipeline, self.architecture, text)])
             self.on_progress(i)
-        return np.stack(rows).astype(np.float16)
+        words, whole = (np.stack(part).astype(np.float16) for part in zip(*rows, strict=True))
+        return words, whole
 
     def of(self, texts: Sequence[str], dtype: torch.dtype) -> Texts:
         chosen = [self.number[text] for text in texts]
@@ -72,10 +75,6 @@ class Prepared:
         )
         assert words is not None
         return Texts(words, whole)
-
-
-def architecture_has_whole(pipeline: Any) -> bool:
-    return hasattr(pipeline, "text_encoder_2")
 
 
 def read(pipeline: Any, architecture: Architecture, text: str) -> tuple[Tensor, Tensor]:

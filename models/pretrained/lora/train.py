@@ -27,7 +27,7 @@ from models.parts.sentences import cached
 from models.pretrained.load import open_pipeline
 from models.pretrained.lora.objective import objective
 from models.pretrained.lora.prepared import Prepared
-from models.pretrained.lora.spec import LoraTraining, problem
+from models.pretrained.lora_spec import LoraTraining, problem
 from models.pretrained.sample import PipelineSampler
 from models.pretrained.spec import TextToImageParams
 from models.training import parallel
@@ -38,7 +38,8 @@ from models.training.schedule import has_fast_bfloat16, set_learning_rate, step_
 
 ATTENTION = ["to_q", "to_k", "to_v", "to_out.0", "add_q_proj", "add_k_proj", "add_v_proj", "to_add_out"]
 FEED_FORWARD = ["ff.net.0.proj", "ff.net.2", "ff_context.net.0.proj", "ff_context.net.2"]
-MEASURED, STEPS_SHOWN = 32, 12  # held-out pictures; steps of a watched prompt
+MEASURED = 32  # held-out pictures
+STEPS_SHOWN, STEPS_OF_PRIOR = 12, 30
 BUILT_ON = "pipeline"  # its role in a card
 
 
@@ -197,7 +198,9 @@ def prior_latents(
         rows = []
         for seed in range(params.prior_pictures):
             run.is_at_work("preparing", drawn=seed)
-            (drawn,) = sampler.sample(requests(params.size, [params.prior_prompt], seed=seed), lambda *_: None)
+            (drawn,) = sampler.sample(
+                requests(params.size, [params.prior_prompt], seed, STEPS_OF_PRIOR), lambda *_: None
+            )
             picture = torch.from_numpy(drawn.pixels.copy()).permute(2, 0, 1)[None].to(run.device)
             rows.append(prepared.encode(to_unit(picture))[0])
         return np.stack(rows)
@@ -214,10 +217,8 @@ def with_noise(x: Tensor, random: torch.Generator) -> tuple[Tensor, Tensor]:
     return torch.randn(x.shape, generator=random), torch.rand(len(x), generator=random)
 
 
-def requests(size: int, prompts: list[str], seed: int) -> list[Request]:
+def requests(size: int, prompts: list[str], seed: int, steps: int = STEPS_SHOWN) -> list[Request]:
     return [
-        Request(
-            TEXT_TO_IMAGE, TextToImageParams(prompt=prompt or "?", steps=STEPS_SHOWN, width=size, height=size), seed
-        )
+        Request(TEXT_TO_IMAGE, TextToImageParams(prompt=prompt or "?", steps=steps, width=size, height=size), seed)
         for prompt in prompts
     ]

@@ -14,6 +14,7 @@ from models.contract.pipelines import FAMILY
 from models.contract.tasks import LONGEST_PROMPT
 from models.contract.training_spec import MORE, BatchSize, Watched
 
+OF_PRIOR: Any = {**MORE, "needs": "prior_prompt"}
 ITEMS_PER_SECOND = 0.02  # estimated from sampling: Stable Diffusion 1 at 512 px on two CPU cores with bfloat16
 
 
@@ -63,10 +64,10 @@ class LoraTraining(BaseModel):
         json_schema_extra=MORE,
     )
     prior_pictures: int = Field(
-        50, ge=1, le=1000, title="Prior pictures", description="Drawn before the training", json_schema_extra=MORE
+        50, ge=1, le=1000, title="Prior pictures", description="Drawn before the training", json_schema_extra=OF_PRIOR
     )
     prior_weight: float = Field(
-        1.0, ge=0, le=10, title="Prior weight", description="Of the loss on prior pictures", json_schema_extra=MORE
+        1.0, ge=0, le=10, title="Prior weight", description="Of the loss on prior pictures", json_schema_extra=OF_PRIOR
     )
     caption_drop: float = Field(
         0.05, ge=0, le=1, title="Caption dropout", description="Share trained without a caption", json_schema_extra=MORE
