@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from app.checkpoints.service import NOT_ONE, TRANSFERS, names_of
+from app.checkpoints.importing import NOT_ONE, TRANSFERS, names_of
 from app.errors import Conflict, Invalid, NotFound
 from app.security import Principal
 from app.settings import get_settings

@@ -9,8 +9,7 @@ from pathlib import Path
 from fastapi import Request, Response, status
 from starlette.datastructures import UploadFile
 
-from app.checkpoints import service as checkpoints
-from app.checkpoints import transfers
+from app.checkpoints import importing, transfers
 from app.checkpoints.api import Name
 from app.checkpoints.schemas import CardOut
 from app.checkpoints.transfers import Transfer
@@ -55,7 +54,7 @@ async def import_checkpoint(admin: Admin, request: Request, response: Response) 
     its folder. In place of `files`, `transfer` names some that came in pieces, and `folder` one on the server below
     `DANQING_IMPORT_FROM`. Nothing is unpickled; all is loaded once before anybody sees it.
     """
-    async with IMPORTING.place(admin.id), request.form(max_files=checkpoints.MAX_FILES, max_fields=10) as form:
+    async with IMPORTING.place(admin.id), request.form(max_files=importing.MAX_FILES, max_fields=10) as form:
         files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]
         name, replace = form.get("name"), form.get("replace", "false")
         sources = [files, form.get("transfer"), form.get("folder")]
@@ -64,7 +63,7 @@ async def import_checkpoint(admin: Admin, request: Request, response: Response) 
         words = {field: text for field in ("title", "license") if isinstance(text := form.get(field), str) and text}
         if too_long := next((field for field, text in words.items() if len(text) > LONGEST_WORDS), None):
             raise Invalid("At most {count} characters", count=LONGEST_WORDS, errors=[{"loc": ["body", too_long]}])
-        opened: checkpoints.Files = [(file.filename or "", file.file) for file in files]
+        opened: importing.Files = [(file.filename or "", file.file) for file in files]
         transfer = None
         if key := form.get("transfer"):
             transfer = transfers.get(admin, str(key))
@@ -78,14 +77,14 @@ async def import_checkpoint(admin: Admin, request: Request, response: Response) 
     return CardOut.of(name, card)
 
 
-def whole(transfer: Transfer) -> checkpoints.Files:
+def whole(transfer: Transfer) -> importing.Files:
     """Its files. Raises Conflict where something is still to come."""
     if not transfer.is_complete:
         raise Conflict("Not all of it is here yet")
     return [(name, transfer.path(i)) for i, (name, _) in enumerate(transfer.files)]
 
 
-def on_server(folder: str) -> checkpoints.Files:
+def on_server(folder: str) -> importing.Files:
     """Files of a folder, or a file, that the operator lets be imported. Raises Invalid."""
     roots = [Path(root.strip()).resolve() for root in get_settings().import_from.split(",") if root.strip()]
     where = [{"loc": ["body", "folder"]}]
@@ -100,12 +99,12 @@ def on_server(folder: str) -> checkpoints.Files:
         if found.is_file():
             return [(found.name, found)]
         walked = (path for path in found.rglob("*") if path.is_file())
-        files = sorted(islice(walked, checkpoints.MAX_FILES + 1))
+        files = sorted(islice(walked, importing.MAX_FILES + 1))
         for path in files:
             check(path)
     except (OSError, ValueError) as error:
         raise Invalid("There is no checkpoint in {folder}", folder=folder[:200], errors=where) from error
-    if not 1 <= len(files) <= checkpoints.MAX_FILES:
+    if not 1 <= len(files) <= importing.MAX_FILES:
         raise Invalid("There is no checkpoint in {folder}", folder=folder[:200], errors=where)
     return [(path.relative_to(found.parent).as_posix(), path) for path in files]
 

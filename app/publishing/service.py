@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.checkpoints import distribution
+from app.checkpoints import distribution, importing
 from app.checkpoints import service as checkpoints
 from app.database import session_scope
 from app.generations.waiting import end_waiting
@@ -14,9 +14,9 @@ from app.training_runs import service as training_runs
 from app.training_runs.schemas import PublicationIn, TrainingRunOut
 
 
-def add(name: str, files: checkpoints.Files, replace: bool, words: dict[str, str] | None = None) -> dict[str, Any]:
+def add(name: str, files: importing.Files, replace: bool, words: dict[str, str] | None = None) -> dict[str, Any]:
     """From files of a stranger; returns the card, with these `words`. Raises Conflict, Invalid."""
-    checkpoints.add(name, files, replace, words)
+    importing.add(name, files, replace, words)
     distribution.announce(name)
     return replaced(name)
 

@@ -12,7 +12,7 @@ from fastapi import Body, Header, Path, Request, Response, status
 from pydantic import BaseModel, Field
 
 from app.checkpoints import transfers
-from app.checkpoints.service import MAX_BYTES, MAX_FILES
+from app.checkpoints.importing import MAX_BYTES, MAX_FILES
 from app.checkpoints.transfers import KEY, Transfer, WrongOffset
 from app.users.deps import Admin
 from app.web.lanes import RECEIVING, WRITING
@@ -22,7 +22,7 @@ from app.web.routing import Router
 router = Router(prefix="/checkpoints/transfers", tags=["checkpoints"])
 Key = Annotated[str, Path(pattern=f"^{KEY}$")]
 Number = Annotated[int, Path(ge=0, lt=MAX_FILES)]
-OCTETS = "application/offset+octet-stream"
+OCTETS = "application/octet-stream"
 
 
 class FileIn(BaseModel):

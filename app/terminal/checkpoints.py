@@ -70,14 +70,14 @@ def checkpoint_import(
     import subprocess
     import tempfile
 
-    from app.checkpoints import distribution, service
+    from app.checkpoints import distribution, importing
     from models.contract.card import CheckpointError
 
     with tempfile.TemporaryDirectory() as temporary:
         if folder.is_file():
             try:
                 with folder.open("rb") as file:
-                    service.collect(Path(temporary), [(folder.name, file)])
+                    importing.collect(Path(temporary), [(folder.name, file)])
             except (CheckpointError, DomainError) as error:
                 fail(str(error))
             folder = Path(temporary)

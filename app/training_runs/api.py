@@ -55,7 +55,7 @@ CONFLICT: dict[int | str, dict[str, Any]] = {409: {"description": "Not in the ru
 @families_router.get("", summary="What can be trained: parameters, presets, what they would take")
 def list_families(admin: Admin) -> TrainingFamilyList:
     with session_scope(writing=False) as session:
-        return TrainingFamilyList(items=[describe_family(session, name) for name in planning.trainable()])
+        return TrainingFamilyList(items=[describe_family(session, name) for name in planning.offered()])
 
 
 def describe_family(session: Session, name: str, over: dict[str, Any] | None = None) -> TrainingFamilyOut:

@@ -225,7 +225,8 @@ def too_few(has: Holding) -> Message:
 
 def start_from(made: Recommendation, size: int | None = None) -> None:
     """The first checkpoint of its family, of the size that is wanted."""
-    for name, card in cards().items():
+    finished_first = sorted(cards().items(), key=lambda found: bool(found[1].get("preview")))
+    for name, card in finished_first:
         if card["family"] == made.family and size in (None, card.get("config", {}).get("size")):
             made.params[START] = name
             made.reasons.append(Message("It begins with what “{name}” knows, which saves most of the time.", name=name))

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.checkpoints import service as checkpoints
+from app.checkpoints import importing
 from app.database import now, session_scope
 from app.errors import Conflict, NotFound
 from app.settings import get_settings
@@ -258,7 +258,7 @@ def publish(run: TrainingRunOut, given: PublicationIn) -> Path:
             given.name,
             given.replace,
             words={key: value for key, value in words.items() if value},
-            prove=checkpoints.prove,
+            prove=importing.prove,
         )
     except CheckpointError as error:
         raise Conflict("It cannot be published: {reason}", reason=error.message) from error

@@ -254,7 +254,7 @@ def check_media_type(scope: Scope, headers: Headers) -> None:
         return
     wanted = "multipart/form-data" if takes_files(scope) else "application/json"
     if is_piece(scope):
-        wanted = "application/offset+octet-stream"
+        wanted = "application/octet-stream"
     if headers.get("content-type", "").partition(";")[0].strip().lower() != wanted:
         raise UnsupportedMedia("Send {wanted}", wanted=wanted)
 

@@ -28,6 +28,9 @@ CONTROL_WEIGHTS = "diffusion_pytorch_model.safetensors"
 REFERENCE_WEIGHTS, IMAGE_ENCODER = "model.safetensors", "image_encoder"
 PROJECTED = ("image_proj.proj.weight", "image_proj.proj_in.weight")  # by what the network that sees has found
 OF_REFERENCE = re.compile(r"^(image_proj|ip_adapter)\.")
+# As AUTOMATIC1111 names them, for two encoders, and the scripts of kohya; diffusers has the word itself.
+WORDS_OF = ({"emb_params"}, {"clip_l", "clip_g"}, {"text_encoders_0", "text_encoders_1"})
+WORD = re.compile(r"<.+>")
 MOST_ROWS = 75  # vectors of a word: what an encoder reads at once
 TRANSFORMER = re.compile(r"double_blocks|single_blocks|single_transformer_blocks|joint_blocks|^transformer\.")
 # Layers whose inputs are as wide as the embedded words, of a U-Net, or as its own stream, of a transformer.
@@ -65,9 +68,10 @@ def is_adapter(tensors: dict[str, Any]) -> bool:
 
 
 def is_embedding(tensors: dict[str, Any]) -> bool:
-    """Vectors of one word for one encoder or for two."""
+    """Vectors of one word for one encoder or for two, by the names in a file's header."""
     shapes = [entry["shape"] for entry in tensors.values()]
-    return 1 <= len(shapes) <= 2 and all(rows_of(shape) <= MOST_ROWS and len(shape) <= 2 for shape in shapes)
+    is_named = tensors.keys() in WORDS_OF or (len(tensors) == 1 and WORD.fullmatch(next(iter(tensors))) is not None)
+    return is_named and all(rows_of(shape) <= MOST_ROWS and len(shape) <= 2 for shape in shapes)
 
 
 def rows_of(shape: list[int]) -> int:

@@ -42,7 +42,7 @@ async function send(files, say) {
 
 // How much of the file is there then: also where it goes on elsewhere, since an answer was lost or another tab sends too.
 async function add(path, offset, piece) {
-  const headers = { "Content-Type": "application/offset+octet-stream", "Upload-Offset": String(offset) };
+  const headers = { "Content-Type": "application/octet-stream", "Upload-Offset": String(offset) };
   const answer = await fetch(`${base}/api/v1${path}`, { method: "PATCH", headers, body: piece });
   const end = answer.headers.get("Upload-Offset");
   if (end !== null) return Number(end);

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from app.checkpoints import service
+from app.checkpoints import importing, service
 from app.errors import Conflict, NotFound
 from app.settings import get_settings
 from models.checkpoint import write_model
@@ -75,9 +75,9 @@ def test_what_another_draws_with_is_not_replaced_by_what_it_cannot_draw_with(tmp
 
 def test_an_autoencoder_is_loaded_before_it_is_taken(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="another architecture"):
-        service.prove(imported(tmp_path / "bent", {"family": "fsq-autoencoder", "config": {}}))
+        importing.prove(imported(tmp_path / "bent", {"family": "fsq-autoencoder", "config": {}}))
     with pytest.raises(CheckpointError, match="does not describe the weights"):
-        service.prove(imported(tmp_path / "strange", {"family": "fsq-autoencoder", "config": {"size": "x"}}))
+        importing.prove(imported(tmp_path / "strange", {"family": "fsq-autoencoder", "config": {"size": "x"}}))
 
 
 @pytest.mark.usefixtures("in_process")
@@ -122,13 +122,13 @@ def test_a_checkpoint_is_known_by_all_of_its_files(tmp_path: Path) -> None:
 
 def test_weights_at_the_root_of_a_pipelines_folder_have_any_name_where_no_part_has_its_own() -> None:
     parts = ["sd/model_index.json", "sd/unet/config.json"]
-    made = service.names_of([*parts, "sd/My model (v1).safetensors"])
+    made = importing.names_of([*parts, "sd/My model (v1).safetensors"])
     assert made["sd/My model (v1).safetensors"] == "model.safetensors"
     usual = [*parts, "sd/unet/a.safetensors", "sd/v1-5-pruned.safetensors", "sd/v1-5-emaonly.safetensors"]
-    made = service.names_of([*usual, "sd/.gitattributes"])
+    made = importing.names_of([*usual, "sd/.gitattributes"])
     assert len(set(made.values())) == len(made) == 5 and made["sd/v1-5-pruned.safetensors"] == "v1-5-pruned.safetensors"
     eyes = ["ip/image_encoder/config.json", "ip/image_encoder/a.safetensors", "ip/ip adapter.safetensors"]
-    assert list(service.names_of(eyes).values()) == [
+    assert list(importing.names_of(eyes).values()) == [
         "image_encoder/config.json",
         "image_encoder/a.safetensors",
         "model.safetensors",

@@ -20,8 +20,8 @@ def draw(page: Page, prompt: str, count: int = 1) -> Any:
     """Submit with Enter; returns the newest job's card."""
     page.goto("/create")
     page.get_by_label("Count").fill(str(count))
-    page.get_by_label("Prompt").fill(prompt)
-    page.get_by_label("Prompt").press("Enter")
+    page.get_by_label("Prompt", exact=True).fill(prompt)
+    page.get_by_label("Prompt", exact=True).press("Enter")
     card = page.locator(".job").first
     expect(card.locator(".prompt")).to_have_text(prompt)
     return card

@@ -67,14 +67,14 @@ def test_older_jobs_are_a_click_away(busy_page: Callable[..., Page]) -> None:
 def test_what_was_typed_survives_a_refresh(open_page: Open) -> None:
     page = open_page()
     page.goto("/create?model=emoji-transformer")
-    page.get_by_label("Prompt").fill("a kite over the sea")
+    page.get_by_label("Prompt", exact=True).fill("a kite over the sea")
     page.get_by_label("Count").fill("3")
     page.reload()
-    expect(page.get_by_label("Prompt")).to_have_value("a kite over the sea")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a kite over the sea")
     expect(page.get_by_label("Count")).to_have_value("3")
     page.goto("/models")
     page.goto("/create?model=emoji-transformer")
-    expect(page.get_by_label("Prompt")).to_have_value("a kite over the sea")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a kite over the sea")
 
 
 def test_examples_show_what_the_model_knows(open_page: Open) -> None:
@@ -82,19 +82,19 @@ def test_examples_show_what_the_model_knows(open_page: Open) -> None:
     page.goto("/create?model=emoji-transformer")
     page.get_by_text("What it knows").click()
     page.get_by_role("button", name="a red heart").click()
-    expect(page.get_by_label("Prompt")).to_have_value("a red heart")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a red heart")
     page.get_by_role("button", name="Surprise me").click()
-    expect(page.get_by_label("Prompt")).not_to_have_value("a red heart")
+    expect(page.get_by_label("Prompt", exact=True)).not_to_have_value("a red heart")
 
 
 def test_a_prompt_that_is_too_long_is_counted_and_not_cut(open_page: Open) -> None:
     page = open_page(expected="422")
     page.goto("/create?model=emoji-transformer")
-    page.get_by_label("Prompt").fill("🦊" * 510)
+    page.get_by_label("Prompt", exact=True).fill("🦊" * 510)
     expect(page.get_by_text("510 / 500")).to_be_visible()
-    page.get_by_label("Prompt").press("Enter")
+    page.get_by_label("Prompt", exact=True).press("Enter")
     expect(page.locator("[data-error=prompt]")).to_contain_text("at most 500")
-    page.get_by_label("Prompt").fill("🦊" * 20)
+    page.get_by_label("Prompt", exact=True).fill("🦊" * 20)
     expect(page.get_by_text("/ 500")).to_be_hidden()
 
 
@@ -102,8 +102,8 @@ def test_another_tab_shows_the_job_too(open_page: Open) -> None:
     first, second = open_page(), open_page()
     for page in (first, second):
         page.goto("/create?model=emoji-transformer")
-    first.get_by_label("Prompt").fill("seen from both tabs")
-    first.get_by_label("Prompt").press("Enter")
+    first.get_by_label("Prompt", exact=True).fill("seen from both tabs")
+    first.get_by_label("Prompt", exact=True).press("Enter")
     for page in (first, second):
         expect(page.locator(".job").first.locator(".prompt")).to_have_text("seen from both tabs")
         expect(page.locator(".job").first.locator(".works a img")).to_have_count(1)
@@ -114,8 +114,8 @@ def test_the_tab_says_when_a_picture_is_done(open_page: Open) -> None:
     page = open_page()
     page.add_init_script("Object.defineProperty(document, 'hidden', {get: () => true})")
     page.goto("/create?model=emoji-transformer")
-    page.get_by_label("Prompt").fill("a fox")
-    page.get_by_label("Prompt").press("Enter")
+    page.get_by_label("Prompt", exact=True).fill("a fox")
+    page.get_by_label("Prompt", exact=True).press("Enter")
     expect(page).to_have_title("✓ Create · Danqing 丹青")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page).to_have_title("Create · Danqing 丹青")

@@ -37,7 +37,7 @@ def test_a_prompt_is_drawn_before_the_artists_eyes_and_hangs_in_the_gallery(open
     expect(page.get_by_role("heading", level=1)).to_have_text("红色的狐狸")
     seed = page.locator("dt:text-is('Seed') + dd").inner_text()
     follow(page.get_by_role("link", name="Open in create"))
-    expect(page.get_by_label("Prompt")).to_have_value("红色的狐狸")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("红色的狐狸")
     expect(page.get_by_label("Seed", exact=True)).to_have_value(seed)
     page.goto("/?q=狐狸")
     assert page.locator(".card").count() >= 16
@@ -58,7 +58,7 @@ def test_a_file_that_is_dropped_opens_the_form_that_made_it(open_page: Open) -> 
     page.evaluate(drop, [[1, 2, 3], "no-picture.png"])
     expect(page.locator("#problem")).to_contain_text("does not say how it was made")
     page.evaluate(drop, [list(content), "kite.png"])
-    expect(page.get_by_label("Prompt")).to_have_value("a dropped kite, flat style")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a dropped kite, flat style")
     expect(page.get_by_label("Seed", exact=True)).not_to_have_value("")
     expect(page.locator("#differences")).to_be_hidden()
     old = with_provenance(encode_png(Image.open(io.BytesIO(content))), {**signed(content), "version": "0.0.1"})
@@ -66,7 +66,7 @@ def test_a_file_that_is_dropped_opens_the_form_that_made_it(open_page: Open) -> 
         {"name": "kite.png", "mimeType": "image/png", "buffer": old}
     )
     expect(page.locator("#differences")).to_contain_text("drawn by version 0.0.1")
-    expect(page.get_by_label("Prompt")).to_have_value("a dropped kite, flat style")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a dropped kite, flat style")
 
 
 def test_a_refresh_in_the_middle_loses_nothing(open_page: Open) -> None:
@@ -141,8 +141,8 @@ def test_many_waiting_jobs_do_not_block_the_page(open_page: Open) -> None:
 def test_an_enter_that_is_held_or_picks_a_character_draws_nothing_more(open_page: Open) -> None:
     page = open_page()
     page.goto("/create")
-    page.get_by_label("Prompt").fill("held down")
-    page.get_by_label("Prompt").evaluate("""(place) => {
+    page.get_by_label("Prompt", exact=True).fill("held down")
+    page.get_by_label("Prompt", exact=True).evaluate("""(place) => {
         const enter = { key: "Enter", cancelable: true, bubbles: true };
         const press = (options) => place.dispatchEvent(new KeyboardEvent("keydown", { ...enter, ...options }));
         press({ keyCode: 229 });
@@ -164,8 +164,8 @@ def test_a_request_whose_answer_is_lost_is_drawn_once_when_it_is_sent_again(open
 
     page.goto("/create")
     page.route("**/api/v1/generations", lose)
-    page.get_by_label("Prompt").fill("lost on its way")
-    page.get_by_label("Prompt").press("Enter")
+    page.get_by_label("Prompt", exact=True).fill("lost on its way")
+    page.get_by_label("Prompt", exact=True).press("Enter")
     expect(page.locator("#problem")).to_contain_text("is not responding")
     page.unroute("**/api/v1/generations")
     page.get_by_role("button", name="Draw").click()
@@ -177,7 +177,7 @@ def test_a_request_whose_answer_is_lost_is_drawn_once_when_it_is_sent_again(open
 def test_what_was_filled_in_goes_along_to_another_model_and_back(open_page: Open) -> None:
     page = open_page()
     page.goto("/create")
-    page.get_by_label("Prompt").fill("a kite")
+    page.get_by_label("Prompt", exact=True).fill("a kite")
     page.get_by_label("Seed", exact=True).fill("7")
     page.locator(".models a", has_text="Pixel faces").first.click()
     expect(page.get_by_label("Seed", exact=True)).to_have_value("7")
@@ -185,20 +185,22 @@ def test_what_was_filled_in_goes_along_to_another_model_and_back(open_page: Open
     expect(page.get_by_label("Count")).to_be_visible()
     expect(page.get_by_label("Seed", exact=True)).to_have_count(0)  # nothing of a mixture is left to chance
     page.locator(".models a", has_text="Emoji transformer").click()
-    expect(page.get_by_label("Prompt")).to_have_value("a kite")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a kite")
     page.goto("/create")
-    expect(page.get_by_label("Prompt")).to_have_value("a kite")  # nor is it lost when the page is left and opened again
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value(
+        "a kite"
+    )  # nor is it lost when the page is left and opened again
 
 
 def test_what_came_from_a_work_goes_along_too_and_a_language_takes_nothing_away(open_page: Open) -> None:
     page = open_page()
     page.goto(f"/create?{urlencode({'request': json.dumps(request('a given kite', seed=3))})}")
-    expect(page.get_by_label("Prompt")).to_have_value("a given kite")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a given kite")
     follow(page.locator(".models a", has_text="Emoji mixing"))
     follow(page.locator(".models a", has_text="Emoji transformer"))
-    expect(page.get_by_label("Prompt")).to_have_value("a given kite")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a given kite")
     expect(page.get_by_label("Seed", exact=True)).to_have_value("3")
-    page.get_by_label("Prompt").fill("a typed kite")
+    page.get_by_label("Prompt", exact=True).fill("a typed kite")
     follow(page.get_by_role("button", name="简体中文"))
     expect(page.get_by_label("提示词")).to_have_value("a typed kite")
     follow(page.get_by_role("button", name="English"))
@@ -207,14 +209,14 @@ def test_what_came_from_a_work_goes_along_too_and_a_language_takes_nothing_away(
 def test_style_chips_change_the_prompt_and_the_dice_rolls(open_page: Open) -> None:
     page = open_page()
     page.goto("/create?model=emoji-transformer")
-    page.get_by_label("Prompt").fill("a fox")
+    page.get_by_label("Prompt", exact=True).fill("a fox")
     page.get_by_role("button", name="Noto").click()
-    expect(page.get_by_label("Prompt")).to_have_value("a fox, noto style")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a fox, noto style")
     page.get_by_role("button", name="3D").click()
-    expect(page.get_by_label("Prompt")).to_have_value("a fox, 3d style")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a fox, 3d style")
     expect(page.get_by_role("button", name="3D")).to_have_attribute("aria-pressed", "true")
     page.get_by_role("button", name="3D").click()
-    expect(page.get_by_label("Prompt")).to_have_value("a fox")
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a fox")
     page.get_by_role("button", name="Roll a seed").click()
     assert int(page.get_by_label("Seed", exact=True).input_value()) >= 0
 
@@ -223,7 +225,7 @@ def test_a_bad_value_is_named_beside_its_field(open_page: Open) -> None:
     page = open_page(expected="422")
     page.goto("/create")
     page.get_by_label("Count").fill("99")
-    page.get_by_label("Prompt").fill("a fox")
+    page.get_by_label("Prompt", exact=True).fill("a fox")
     page.route(
         "**/api/v1/generations",
         lambda route: route.fulfill(

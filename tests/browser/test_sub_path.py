@@ -32,7 +32,7 @@ def test_a_studio_under_a_path_is_used_as_any_other(browser: Browser, fresh_stud
     follow(page.get_by_role("button", name="Sign in"))
     expect(page).to_have_url(f"{home}/create")
     assert {(cookie["name"], cookie["path"]) for cookie in context.cookies()} == {("danqing_session", f"{UNDER}/")}
-    page.get_by_label("Prompt").fill("a red fox")
+    page.get_by_label("Prompt", exact=True).fill("a red fox")
     page.get_by_role("button", name="Draw", exact=True).click()
     expect(page.locator(".works .blank img")).to_be_visible()  # the live preview
     work = page.locator(".works a")

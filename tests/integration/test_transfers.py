@@ -14,7 +14,7 @@ from models.contract.card import ZOO
 from tests.studio import Studio
 
 FOLDER = ZOO / "pixel-faces"
-OCTETS = {"Content-Type": "application/offset+octet-stream"}
+OCTETS = {"Content-Type": "application/octet-stream"}
 
 
 def files() -> list[tuple[str, bytes]]:

@@ -10,25 +10,41 @@ import pytest
 import torch
 from PIL import Image
 
+from app.checkpoints.service import Checkpoint
 from app.web.forms import Field, fields
 from models.contract.card import ZOO, read_card
+from models.contract.family import Family
 from models.contract.registry import families
 from models.contract.sampling import Request, Sampler
 from models.contract.tasks import VARIATION, Task
 from models.contract.values import Picture
 
 LEAST = 1.0  # of 255, that two pictures differ by in the mean
-MODELS = ["drawings-upscaler", "emoji-mixing", "emoji-transformer", "open-peeps", "pixel-faces", "pixel-faces-vae"]
-BY_ITSELF = {"seed", "count", "prompt", "path"}  # other tests have them
+MODELS = [
+    "drawings-transformer",
+    "drawings-upscaler",
+    "emoji-mixing",
+    "emoji-transformer",
+    "open-peeps",
+    "pixel-faces",
+    "pixel-faces-vae",
+]
+SIDES = {"left", "top", "right", "bottom"}
+BY_ITSELF = {"seed", "count", "prompt", "negative_prompt", "path", *SIDES}  # other tests have them
 
 
 def tasks() -> list[tuple[str, Task]]:
-    return [(name, task) for name in MODELS for task in families()[read_card(ZOO / name)["family"]].tasks]
+    return [(name, task) for name in MODELS for task in Checkpoint(name, ZOO / name, *family_of(name)).tasks]
+
+
+def family_of(name: str) -> tuple[Family, dict[str, Any]]:
+    card = read_card(ZOO / name)
+    return families()[card["family"]], card
 
 
 @cache
 def sampler(name: str) -> Sampler:
-    family = families()[read_card(ZOO / name)["family"]]
+    family, _ = family_of(name)
     made: Sampler = importlib.import_module(family.sampler).load(ZOO / name, torch.device("cpu"))
     return made
 
@@ -45,6 +61,8 @@ def given(name: str) -> list[Picture]:
 def draw(name: str, task: Task, **params: Any) -> npt.NDArray[np.float64]:
     if "prompt" in task.params.model_fields:
         params["prompt"] = "a blue teapot"
+    if task.params.model_fields.keys() >= SIDES:
+        params["right"] = 32
     checked = task.params.model_validate({"seed": 3, **params})
     inputs = {each.role: given(name)[: max(each.least, min(2, each.most))] for each in task.inputs}
     assert checked.seed is not None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from app.datasets.prepared import Item, write_prepared
 from models.adopt import adopt
 from models.contract.adapters import fits
 from models.contract.card import CheckpointError, read_card
-from models.contract.pipelines import ARCHITECTURES, make_card
+from models.contract.pipelines import ARCHITECTURES
 from models.contract.sampling import Request
 from models.data.pictures import Collection, open_collection
 from models.pretrained.load import open_pipeline
@@ -31,19 +30,6 @@ from tests.support import pipelines
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the packages among themselves
 SIZE = 64
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    place = tmp_path_factory.mktemp("pipelines")
-
-    @cache
-    def folder(name: str) -> Path:
-        made = pipelines.build(name, place / name)
-        make_card(made)
-        return made
-
-    return folder
 
 
 @pytest.fixture(scope="module")

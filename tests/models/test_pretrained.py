@@ -16,7 +16,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from app.checkpoints import service
+from app.checkpoints import importing
 from models.adopt import adopt
 from models.contract.adapters import CONTROL_WEIGHTS, fits
 from models.contract.card import CheckpointError, read_card, weights_of
@@ -39,19 +39,6 @@ SHADES = np.random.default_rng(0).integers(0, 255, (72, 80, 3), dtype=np.uint8)
 MARKED = np.zeros((72, 80, 3), np.uint8)
 MARKED[20:40, 20:60] = 255
 MORE: dict[str, dict[str, Any]] = {"text-to-image": {"width": 96, "height": 64}, "outpainting": {"left": 32}}
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    place = tmp_path_factory.mktemp("pipelines")
-
-    @cache
-    def folder(name: str) -> Path:
-        made = pipelines.build(name, place / name)
-        make_card(made)
-        return made
-
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +192,7 @@ def test_a_pipeline_is_collected_from_a_zip_and_published_with_its_folders(
                 zipped.write(path, f"sd 1.5 (mine)/{path.relative_to(folder).as_posix()}")
     packed.seek(0)
     (tmp_path / "new").mkdir()
-    service.collect(tmp_path / "new", [("sd.zip", packed)])
+    importing.collect(tmp_path / "new", [("sd.zip", packed)])
     card = make_card(tmp_path / "new")
     target = publish(tmp_path / "new", tmp_path / "checkpoints", "sd")
     assert (target / "unet" / "diffusion_pytorch_model.safetensors").is_file()
@@ -216,14 +203,14 @@ def test_a_pipeline_is_collected_from_a_zip_and_published_with_its_folders(
 
 
 def test_names_lead_nowhere_else() -> None:
-    assert service.names_of(["a/model_index.json", "a/unet/x.json"]) == {
+    assert importing.names_of(["a/model_index.json", "a/unet/x.json"]) == {
         "a/model_index.json": "model_index.json",
         "a/unet/x.json": "unet/x.json",
     }
-    assert service.names_of(["some/card.json", "model.safetensors"])["some/card.json"] == "card.json"
+    assert importing.names_of(["some/card.json", "model.safetensors"])["some/card.json"] == "card.json"
     for strange in ("a/../../etc/passwd", "a/b/c/d/e/f.json", "a/unet/x y.json", "a//x.json"):
         with pytest.raises(CheckpointError, match="not a file of a checkpoint"):
-            service.names_of(["a/model_index.json", strange])
+            importing.names_of(["a/model_index.json", strange])
 
 
 # --- drawing --------------------------------------------------------------------------------------------------------

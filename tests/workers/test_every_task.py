@@ -46,6 +46,8 @@ def filled_in(task: Task, card: dict[str, Any]) -> dict[str, Any]:
     for field in fields(task.params, task.choices(card)):
         if field.widget == "prompt":
             values[field.name] = PROMPT
+        elif field.side == "right":
+            values[field.name] = 16
         elif field.choices:
             values[field.name] = field.choices[0]
         elif field.default is not None:
