@@ -202,7 +202,7 @@ def test_what_came_from_a_work_goes_along_too_and_a_language_takes_nothing_away(
     expect(page.get_by_label("Seed", exact=True)).to_have_value("3")
     page.get_by_label("Prompt", exact=True).fill("a typed kite")
     follow(page.get_by_role("button", name="简体中文"))
-    expect(page.get_by_label("提示词")).to_have_value("a typed kite")
+    expect(page.get_by_label("提示词", exact=True)).to_have_value("a typed kite")
     follow(page.get_by_role("button", name="English"))
 
 
