@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -80,6 +80,26 @@ class Adapters:
     def held(self) -> set[str]:
         """What the pipeline has of adapters, by its names for them."""
         return {name for names in self.pipeline.get_list_adapters().values() for name in names}
+
+
+class Joined:
+    """Networks that have joined a pipeline, by the hash of their weights; the `most` that were used last stay."""
+
+    def __init__(self, pipeline: Any, most: int, opens: Callable[[Path, torch.device, torch.dtype], Any]) -> None:
+        self.pipeline, self.most, self.opens = pipeline, most, opens
+        self.networks: OrderedDict[str, Any] = OrderedDict()
+
+    def get(self, key: str, name: str, folder: Path) -> Any:
+        """That of the adapter `name`. Raises Unfit where it is broken."""
+        if key not in self.networks:
+            while len(self.networks) >= self.most:
+                self.networks.popitem(last=False)
+            try:
+                self.networks[key] = self.opens(folder, self.pipeline.device, self.pipeline.dtype)
+            except CheckpointError as error:
+                raise Unfit("{name} cannot be used: {reason}", name=name, reason=error.message) from error
+        self.networks.move_to_end(key)
+        return self.networks[key]
 
 
 def find_adapter(adapter: Adapter, checkpoints: Path) -> tuple[Path, dict[str, Any]]:

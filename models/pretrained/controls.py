@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from models.contract.adapters import CONTROL, MOST_CONTROLS, Control
-from models.contract.card import CheckpointError
 from models.contract.painting import IMAGE_TO_IMAGE, INPAINTING
 from models.contract.sampling import Unfit
 from models.contract.tasks import TEXT_TO_IMAGE
-from models.pretrained.adapters import find_adapter
+from models.pretrained.adapters import Joined, find_adapter
 from models.pretrained.load import open_control
 
 
@@ -30,7 +28,7 @@ class Controls:
             IMAGE_TO_IMAGE: AutoPipelineForImage2Image,
             INPAINTING: AutoPipelineForInpainting,
         }
-        self.loaded: OrderedDict[str, Any] = OrderedDict()  # by hash, the one that was used last at the end
+        self.joined = Joined(pipeline, MOST_CONTROLS, open_control)
 
     def arranged(self, kind: str, asked: list[Control]) -> Any:
         """A pipeline that follows them. Raises Unfit for one that is gone, replaced, or built on another pipeline."""
@@ -48,15 +46,7 @@ class Controls:
         folder, card = find_adapter(control, self.checkpoints)
         if card["family"] != CONTROL:
             raise Unfit("There is no adapter {name}", name=control.name)
-        if (key := card["sha256"]) not in self.loaded:
-            while len(self.loaded) >= MOST_CONTROLS:
-                self.loaded.popitem(last=False)
-            try:
-                self.loaded[key] = open_control(folder, self.pipeline.device, self.pipeline.dtype)
-            except CheckpointError as error:
-                raise Unfit("{name} cannot be used: {reason}", name=control.name, reason=error.message) from error
-        self.loaded.move_to_end(key)
-        return self.loaded[key]
+        return self.joined.get(card["sha256"], control.name, folder)
 
 
 def followed_by(pipeline: Any, controls: list[Control], pictures: list[list[Image.Image]]) -> dict[str, Any]:

@@ -61,20 +61,18 @@ def open_pipeline(folder: Path, device: torch.device, dtype: torch.dtype | None 
 
 def open_control(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """A ControlNet. Raises CheckpointError."""
-    card = read_card(folder)
-    try:
-        kind = getattr(packages()["diffusers"], card["config"]["architecture"])
-        return network(folder, "", kind, card, dtype).to(device)
-    except BROKEN as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError("the network cannot be opened ({reason})", reason=reason) from error
+    return open_network(folder, "", "diffusers", read_card(folder)["config"]["architecture"], device, dtype)
 
 
 def open_image_encoder(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
     """What sees pictures for an IP-adapter. Raises CheckpointError."""
+    return open_network(folder, IMAGE_ENCODER, "transformers", "CLIPVisionModelWithProjection", device, dtype)
+
+
+def open_network(folder: Path, part: str, library: str, kind: str, device: torch.device, dtype: torch.dtype) -> Any:
+    """One that joins a pipeline. Raises CheckpointError."""
     try:
-        kind = packages()["transformers"].CLIPVisionModelWithProjection
-        return network(folder, IMAGE_ENCODER, kind, read_card(folder), dtype).to(device)
+        return network(folder, part, getattr(packages()[library], kind), read_card(folder), dtype).to(device)
     except BROKEN as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError("the network cannot be opened ({reason})", reason=reason) from error

@@ -5,7 +5,6 @@ Ye et al., "IP-Adapter: Text Compatible Image Prompt Adapter for Text-to-Image D
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,10 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from models.contract.adapters import IMAGE_ENCODER, MOST_REFERENCES, REFERENCE, REFERENCE_WEIGHTS, Adapter
-from models.contract.card import WEIGHTS, CheckpointError
+from models.contract.card import WEIGHTS
 from models.contract.sampling import Unfit
 from models.contract.values import Pixels
-from models.pretrained.adapters import find_adapter
+from models.pretrained.adapters import Joined, find_adapter
 from models.pretrained.load import open_image_encoder
 
 MEAN, SPREAD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # of CLIP
@@ -31,7 +30,7 @@ class References:
 
     def __init__(self, pipeline: Any, checkpoints: Path) -> None:
         self.pipeline, self.checkpoints = pipeline, checkpoints
-        self.encoders: OrderedDict[str, Any] = OrderedDict()  # by hash, the one that was used last at the end
+        self.joined = Joined(pipeline, MOST_REFERENCES, open_image_encoder)
 
     @contextmanager
     def on(self, asked: list[Adapter], pictures: list[Pixels], is_guided: bool) -> Iterator[dict[str, Any]]:
@@ -69,19 +68,12 @@ class References:
         folder, card = find_adapter(adapter, self.checkpoints)
         if card["family"] != REFERENCE:
             raise Unfit("There is no adapter {name}", name=adapter.name)
-        if (key := card["files"][f"{IMAGE_ENCODER}/{WEIGHTS}"]) not in self.encoders:
-            while len(self.encoders) >= MOST_REFERENCES:
-                self.encoders.popitem(last=False)
-            try:
-                self.encoders[key] = open_image_encoder(folder, self.pipeline.device, self.pipeline.dtype)
-            except CheckpointError as error:
-                raise Unfit("{name} cannot be used: {reason}", name=adapter.name, reason=error.message) from error
-        self.encoders.move_to_end(key)
+        encoder = self.joined.get(card["files"][f"{IMAGE_ENCODER}/{WEIGHTS}"], adapter.name, folder)
         parts: dict[str, dict[str, Tensor]] = {"image_proj": {}, "ip_adapter": {}}
         for name, tensor in load_file(folder / REFERENCE_WEIGHTS).items():
             part, _, rest = name.partition(".")
             parts[part][rest] = tensor.to(self.pipeline.dtype)
-        return self.encoders[key], parts
+        return encoder, parts
 
     @torch.inference_mode()
     def seen(self, encoder: Any, picture: Pixels, is_fine: bool, is_guided: bool) -> Tensor:

@@ -63,7 +63,9 @@ class PipelineSampler:
     @property
     def memory_bytes(self) -> int:
         """Also of what has joined the pipeline."""
-        return self.own_bytes + bytes_of(self.controls.loaded.values()) + bytes_of(self.references.encoders.values())
+        return self.own_bytes + sum(
+            bytes_of(each.joined.networks.values()) for each in (self.controls, self.references)
+        )
 
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
         """One picture a request; those that are alike but for their seeds and words are drawn together. Raises
