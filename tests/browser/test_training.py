@@ -121,7 +121,8 @@ def test_a_run_is_paused_resumed_compared_and_cancelled(open_page: Open) -> None
     page.on("dialog", lambda dialog: dialog.accept())
     page.get_by_role("button", name="Delete").click()
     page.wait_for_url("**/train")
-    expect(page.locator(".run-row")).to_have_count(1)
+    expect(page.locator(".run-row", has_text="Kites").first).to_be_visible()
+    expect(page.locator(".run-row", has_text="Forever")).to_have_count(0)
 
 
 def test_admins_pause_queues_and_tidy_up(open_page: Open) -> None:

@@ -262,3 +262,5 @@ def test_an_admin_trains_a_lora_and_artists_draw_with_it(
     assert not np.array_equal(pixels(artist, plain), pixels(artist, taught))
     assert admin.delete(f"/checkpoints/{NAME}").status_code == 409, "the adapter builds on it"
     assert admin.delete("/checkpoints/fox-lora").status_code == 204
+    assert admin.delete(f"/training-runs/{ended['id']}").status_code == 204
+    assert admin.delete(f"/datasets/{dataset}").status_code == 204
