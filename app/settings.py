@@ -68,6 +68,20 @@ class Settings(BaseSettings):
     metrics_from: str = Field("", description="Networks that read /metrics without a key, comma-separated: 10.0.0.0/8")
     device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda or cuda:N")
     model_cache_mib: int = Field(2048, ge=64, description="Memory for loaded checkpoints of one worker, in MiB")
+    pipeline_weights: str = Field(
+        "half", pattern="^(half|8-bit)$", description="Pretrained models' matrices: half precision, or 8-bit"
+    )
+    pipeline_offload: str = Field(
+        "auto",
+        pattern="^(auto|always|never)$",
+        description="Keep pretrained models' weights beside a GPU that is too small: auto, always or never",
+    )
+    pipeline_compile: bool = Field(
+        False, description="Compile pretrained models: the first picture of a size takes a minute more, the others less"
+    )
+    pipeline_first_block: float = Field(
+        0.0, ge=0, le=1, description="FLUX leaves out blocks where its first one changes less than this: 0 (off) to 1"
+    )
     lease_seconds: float = Field(30.0, ge=1, description="A job whose worker is silent for so long is given to another")
     sweep_seconds: float = Field(5.0, gt=0, description="Pause between two looks for lost doorbells and leases")
     training_processes: int = Field(0, ge=0, le=64, description="Processes that train one run; 0: one a GPU, or one")

@@ -16,7 +16,7 @@ from app.jobs.events import Event, ProgressEvent, StatusEvent, publish
 from app.outages import outage
 from models.checkpoint import CheckpointError
 from models.contract.message import Message
-from models.contract.sampling import Cancelled, Output, Previews, Request, Sampler, Unfit
+from models.contract.sampling import Cancelled, Output, Previews, Request, Sampler, SavesMemory, Unfit
 from models.training.recovery import is_out_of_memory
 from workers import crash_points, lease, loop, model_cache, shutdown
 from workers.enlarge import enlarged
@@ -122,7 +122,7 @@ class Wanted:
 
 
 def run(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
-    """Sample what the jobs want in parts of CAPACITY, smaller ones each time that memory runs out."""
+    """Sample what the jobs want in parts of CAPACITY, smaller each time that memory runs out, and slower at last."""
     go_on = partial(is_wanted, leases)
     first = leases[0].row
     sampler = loop.patiently(lambda: model_cache.sampler(first.model, first.checkpoint_sha256), go_on)
@@ -139,9 +139,10 @@ def run(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
             return
         outputs = sampled(sampler, part, Watch(part, made, heartbeat))
         if outputs is None and not model_cache.make_room_beside(first.model):
-            if len(part) == 1:
+            if len(part) > 1:
+                most = len(part) // 2
+            elif not (isinstance(sampler, SavesMemory) and sampler.save_memory()):
                 raise MemoryError
-            most = len(part) // 2
         if not outputs:
             continue
         crash_points.reach("sampled")

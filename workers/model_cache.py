@@ -24,6 +24,7 @@ from app.machines.liveness import alive
 from app.settings import get_settings
 from models.checkpoint import CheckpointError
 from models.contract.card import weights_of
+from models.contract.economy import Economy
 from models.contract.message import Message
 from models.contract.safetensors_header import bytes_loaded
 from models.contract.sampling import Sampler
@@ -46,6 +47,12 @@ def device() -> torch.device:
     if wanted == "auto":
         wanted = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(wanted)
+
+
+def economy() -> Economy:
+    """As the operator says how large models are run."""
+    said = get_settings()
+    return Economy(said.pipeline_weights, said.pipeline_offload, said.pipeline_compile, said.pipeline_first_block)
 
 
 def limit_threads() -> None:
@@ -126,7 +133,8 @@ def load(name: str, sha256: str) -> Sampler:
         raise CheckpointError("the model {name} cannot draw", name=name)
     began = time.perf_counter()
     make_room(footprint(found))
-    made: Sampler = importlib.import_module(found.family.sampler).load(found.folder, device())
+    more = {"economy": economy()} if found.family.economizes else {}
+    made: Sampler = importlib.import_module(found.family.sampler).load(found.folder, device(), **more)
     log.info("model_loaded", model=name, seconds=round(time.perf_counter() - began, 2), device=str(device()))
     return made
 

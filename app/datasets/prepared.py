@@ -17,6 +17,7 @@ from models.contract.files import whole_folder
 from models.contract.values import MUSIC, TEXTS, Score
 
 FORMAT = 1
+OPTIONAL = {"tags", "width", "height"}
 
 
 @dataclass
@@ -34,6 +35,8 @@ class Item:
     mirrorable: bool = False
     recoloured: bool = False  # a variation made by us, left out of what is measured
     tags: list[str] = field(default_factory=list)  # what can be seen in it, one by one
+    width: int = 0  # where it is no square: of the pixels at the beginning of its row
+    height: int = 0
 
 
 @dataclass
@@ -143,7 +146,7 @@ def write_prepared(
                     write_header(images, (0, *shape))
                 images.write(np.ascontiguousarray(pixels, dtype=np.uint8).tobytes())
                 splits[item.split] += 1
-                facts = {key: value for key, value in asdict(item).items() if key != "tags" or value}
+                facts = {key: value for key, value in asdict(item).items() if value or key not in OPTIONAL}
                 lines.write(json.dumps(facts, ensure_ascii=False) + "\n")
             if not splits:
                 raise ValueError("the collection is empty")

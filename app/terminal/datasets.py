@@ -124,9 +124,9 @@ def dataset_prepare(
     from app.database import session_scope
     from app.datasets import service
     from app.datasets.prepare import prepare
-    from models.contract.preparation import Fit, PicturePreparation
+    from models.contract.preparation import Square, SquarePreparation
 
-    if fit not in get_args(Fit):
+    if fit not in get_args(Square):
         fail("--fit is crop, pad or patches", 2)
     with session_scope(writing=False) as session:
         dataset = service.named(session, name.strip())
@@ -134,7 +134,7 @@ def dataset_prepare(
         fail(f"there is no dataset {name}", 2)
     try:
         collections = get_settings().data / "datasets"
-        folder, card = prepare(dataset.id, collections, size, PicturePreparation(fit=cast(Fit, fit), mirror=mirror))
+        folder, card = prepare(dataset.id, collections, size, SquarePreparation(fit=cast(Square, fit), mirror=mirror))
     except DomainError as error:
         fail(error.message)
     say(f"{card['count']} pictures of {card['size']} px, splits {card['splits']}, version {card['version'][:12]}")

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from models.contract.message import Message
-from models.contract.preparation import PicturePreparation, Preparation
+from models.contract.preparation import Preparation, SquarePreparation
 from models.contract.tasks import Task
 from models.contract.values import PICTURES
 
@@ -49,7 +49,8 @@ class Family:
     the pictures that it trains on; `card_of(name)` reads a checkpoint's card. `cost(params)` what its training takes.
     `problem(params, card_of)` says what does not fit together, if anything. `supports_early_stopping(params)`: whether
     a held-out figure says how good a run is, so that it may end when that gets no better. `pairs`: it learns from
-    drawings of one thing in several styles. `sheet` says what the sheets of a run show.
+    drawings of one thing in several styles. `sheet` says what the sheets of a run show. Where it `economizes`, `load`
+    of its sampler also takes an `economy`.
     """
 
     name: str
@@ -70,7 +71,8 @@ class Family:
     supports_early_stopping: Callable[[Any], bool] = lambda params: True
     pairs: bool = False
     learns: str = PICTURES
-    preparation: type[Preparation] = PicturePreparation
+    preparation: type[Preparation] = SquarePreparation
+    economizes: bool = False
     number_bytes: int | None = 4  # of a weight that is loaded; None: as in the file
 
     def task(self, name: str) -> Task | None:

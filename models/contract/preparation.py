@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Fit = Literal["crop", "pad", "patches"]
+Fit = Literal["keep", "crop", "pad", "patches"]
+Square = Literal["crop", "pad", "patches"]
+COARSE, FINE = 64, 16  # pixels that sides are multiples of; fine for small ones
+TITLES: dict[str, Any] = {
+    "keep": "keep their proportions",
+    "crop": "cut out the middle",
+    "pad": "add white around",
+    "patches": "cut into many patches",
+}
 
 
 class Preparation(BaseModel):
@@ -30,18 +39,37 @@ class ScorePreparation(Preparation):
 
 
 class PicturePreparation(Preparation):
-    """Pictures become squares of the size that the family's parameters say."""
+    """Pictures get about as many pixels as the square whose side the family's parameters say."""
 
     fit: Fit = Field(
-        "crop",
-        title="How pictures are made square",
-        description="crop: cut out the middle; pad: add white; patches: many windows of each picture",
-        json_schema_extra={
-            "titles": {"crop": "cut out the middle", "pad": "add white around", "patches": "cut into many patches"}
-        },
+        "keep",
+        title="How pictures are fitted",
+        description="keep: one of a few sizes near their proportions; crop, pad and patches: squares",
+        json_schema_extra={"titles": TITLES},
     )
     mirror: bool = Field(False, title="May be mirrored", description="Training may mirror the pictures")
 
     @property
     def fewest(self) -> int:
         return 1 if self.fit == "patches" else 2
+
+
+class SquarePreparation(PicturePreparation):
+    """Pictures become squares of that side."""
+
+    fit: Square = Field(
+        "crop",
+        title="How pictures are made square",
+        description="crop: cut out the middle; pad: add white; patches: many windows of each picture",
+        json_schema_extra={"titles": {name: TITLES[name] for name in get_args(Square)}},
+    )
+
+
+def size_near(width: int, height: int, side: int) -> tuple[int, int]:
+    """(width, height) of at most as many pixels as a square of that `side`, nearest to the proportions of a picture of
+    `width` x `height`; sides are from a half to twice `side`.
+    """
+    step = COARSE if side % COARSE == 0 and side >= 4 * COARSE else FINE
+    widths = range(max(step, side // 2 // step * step), 2 * side + 1, step)
+    sizes = [(each, side * side // each // step * step) for each in widths]
+    return min(sizes, key=lambda size: abs(math.log(size[0] / size[1] * height / width)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 from models.contract.message import Message, MessageError
 from models.contract.tasks import IMAGE, LONGEST_PROMPT, TEXT_TO_IMAGE
@@ -83,6 +83,15 @@ def as_pictures(images: list[Pixels]) -> list[Value]:
 def padded(batch: list[T]) -> list[T]:
     """With its last entry repeated, up to the next of BATCHES."""
     return [*batch, *[batch[-1]] * (next(size for size in BATCHES if size >= len(batch)) - len(batch))]
+
+
+@runtime_checkable
+class SavesMemory(Protocol):
+    """A sampler that can do with less memory, if slower."""
+
+    def save_memory(self) -> bool:
+        """From now on; False where nothing more can be saved."""
+        ...
 
 
 class Sampler(Protocol):

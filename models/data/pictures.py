@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,17 @@ class Collection:
     def held_out(self) -> list[str]:
         """The splits that are not trained on, by name."""
         return sorted({item["split"] for item in self.items} - {"train"})
+
+    def picture(self, i: int) -> npt.NDArray[np.uint8]:
+        """(H, W, 3), in its own proportions where they were kept."""
+        height, width = self.size(i)
+        row: npt.NDArray[np.uint8] = self.images[i].reshape(-1)[: 3 * height * width].reshape(height, width, 3)
+        return row
+
+    def size(self, i: int) -> tuple[int, int]:
+        """(H, W)."""
+        item = self.items[i]
+        return (item["height"], item["width"]) if "height" in item else self.images.shape[1:3]
 
     def pictures(self, indices: Indices | Tensor, device: torch.device = CPU) -> Tensor:
         """(B, 3, H, W) uint8."""
@@ -120,6 +132,36 @@ class EpochOrder:
                 self._order = np.random.default_rng((self.seed, epoch)).permutation(self.indices)
             chosen.extend(self._order[offset : offset + self.batch - len(chosen)])
         return np.array(chosen)
+
+
+class SizedOrder:
+    """As `EpochOrder`, in batches of one size each; the last of a size is filled up with others of that size."""
+
+    def __init__(self, indices: Indices, batch: int, seed: int, size: Callable[[int], tuple[int, int]]) -> None:
+        if len(indices) == 0:
+            raise Unsuitable("there is nothing to train on")
+        self.batch, self.seed = batch, seed
+        groups: dict[tuple[int, int], list[int]] = {}
+        for i in indices.tolist():
+            groups.setdefault(size(i), []).append(i)
+        self.groups = [np.array(groups[key]) for key in sorted(groups)]
+        self.steps = sum(-(-len(group) // batch) for group in self.groups)  # of an epoch
+        self._epoch, self._batches = -1, list[Indices]()
+
+    def at(self, step: int) -> Indices:
+        """(batch,) item indices of a step."""
+        epoch, number = divmod(step, self.steps)
+        if epoch != self._epoch:
+            self._epoch, self._batches = epoch, self.batches(epoch)
+        return self._batches[number]
+
+    def batches(self, epoch: int) -> list[Indices]:
+        random = np.random.default_rng((self.seed, epoch))
+        made: list[Indices] = []
+        for group in self.groups:
+            count = -(-len(group) // self.batch)
+            made += [*np.resize(random.permutation(group), (count, self.batch))]
+        return [made[i] for i in random.permutation(len(made))]
 
 
 def to_unit(pixels: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from models.checkpoint import CheckpointError, find, opened, read_card
 from models.contract.adapters import CONTROL, EMBEDDING, LORA, MOST, REFERENCE, Adapter
 from models.contract.card import WEIGHTS
 from models.contract.sampling import Unfit
+from models.pretrained.economy import device_of
 from models.pretrained.load import open_control, open_image_encoder, stored_type
 
 KEPT = 4  # adapters that stay loaded beside the pipeline
@@ -55,6 +56,7 @@ class Adapters:
                 made[adapter.name] = vectors_in(folder), adapter.weight
         return made
 
+    @torch.inference_mode(False)  # what is made within cannot be put beside matrices of 8 bits
     def load(self, adapter: Adapter, folder: Path, card: dict[str, Any]) -> str:
         """What the pipeline calls it."""
         key = f"lora_{card['sha256'][:16]}"
@@ -95,7 +97,7 @@ class Joined:
             while len(self.networks) >= self.most:
                 self.networks.popitem(last=False)
             try:
-                self.networks[key] = self.opens(folder, self.pipeline.device, self.pipeline.dtype)
+                self.networks[key] = self.opens(folder, device_of(self.pipeline), self.pipeline.dtype)
             except CheckpointError as error:
                 raise Unfit("{name} cannot be used: {reason}", name=name, reason=error.message) from error
         self.networks.move_to_end(key)

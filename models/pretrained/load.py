@@ -11,8 +11,10 @@ import torch
 from models.checkpoint import not_finite
 from models.contract.adapters import IMAGE_ENCODER
 from models.contract.card import CheckpointError, read_card, weights_of
+from models.contract.economy import USUAL, Economy
 from models.contract.pipelines import ARCHITECTURES, INDEX, UNUSED, parts_of, read_json
 from models.contract.safetensors_header import read_header
+from models.pretrained.economy import place, quantize
 from models.training.schedule import has_fast_bfloat16
 
 MISSING = "pretrained pipelines need more packages here: make pretrained"
@@ -35,7 +37,9 @@ def packages() -> dict[str, Any]:
     return found
 
 
-def open_pipeline(folder: Path, device: torch.device, dtype: torch.dtype | None = None) -> tuple[Any, dict[str, Any]]:
+def open_pipeline(
+    folder: Path, device: torch.device, dtype: torch.dtype | None = None, economy: Economy = USUAL
+) -> tuple[Any, dict[str, Any]]:
     """(pipeline, card). Where no `dtype` is said, in half precision if the device is fast at it. Raises
     CheckpointError.
     """
@@ -51,12 +55,15 @@ def open_pipeline(folder: Path, device: torch.device, dtype: torch.dtype | None 
         for part, library in parts_of(index).items():
             if not part.startswith(("tokenizer", "scheduler")):
                 parts[part] = network(folder, part, getattr(known[library], index[part][1]), card, dtype)
+                if economy.weights == "8-bit" and part != "vae":  # which is small, and of no matrices
+                    quantize(parts[part])
         pipeline = kind.from_pretrained(str(folder), local_files_only=True, **parts)
     except BROKEN as error:
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError("the pipeline cannot be opened ({reason})", reason=reason) from error
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline.to(device), card
+    place(pipeline, device, economy.offload)
+    return pipeline, card
 
 
 def open_control(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:

@@ -11,6 +11,7 @@ from models.contract.adapters import LORA
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.message import Message
 from models.contract.pipelines import FAMILY
+from models.contract.preparation import PicturePreparation
 from models.contract.tasks import LONGEST_PROMPT
 from models.contract.training_spec import MORE, BatchSize, Watched
 
@@ -45,7 +46,7 @@ class LoraTraining(BaseModel):
         le=2048,
         multiple_of=16,
         title="Size",
-        description="Side of a picture",
+        description="Side of a square picture; others have about as many pixels",
         json_schema_extra={"unit": "px"},
     )
     batch_size: BatchSize = 1
@@ -119,6 +120,7 @@ LORA_FAMILY = Family(
     loader="models.pretrained.adapters",
     training=LoraTraining,
     trainer="models.pretrained.lora.train",
+    preparation=PicturePreparation,
     presets=(
         Preset("quick", "Quick look", 100),
         Preset("good", "Good", 1000),

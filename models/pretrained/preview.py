@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.contract.values import Pixels
+from models.pretrained.economy import device_of
 
 CELLS, LEARNT = 16, 4  # side and number of latents that the map is fitted on
 
@@ -27,7 +28,7 @@ class Preview:
         weight = next(self.autoencoder.parameters())
         random = torch.Generator().manual_seed(0)
         coarse = torch.randn(LEARNT, config.latent_channels, CELLS // 4, CELLS // 4, generator=random)
-        latents = F.interpolate(coarse, scale_factor=4).to(weight)
+        latents = F.interpolate(coarse, scale_factor=4).to(device_of(self.pipeline), weight.dtype)
         shift = getattr(config, "shift_factor", None) or 0.0
         pictures = self.autoencoder.decode(latents / config.scaling_factor + shift, return_dict=False)[0]
         colours = F.adaptive_avg_pool2d(pictures.float(), CELLS).permute(0, 2, 3, 1).reshape(-1, 3)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from models.contract.adapters import named_in
+from models.contract.economy import USUAL, Economy
 from models.contract.message import Message
 from models.contract.painting import IMAGE_TO_IMAGE, INPAINTING
 from models.contract.pipelines import ARCHITECTURES, schedulers_of
@@ -21,6 +23,16 @@ from models.contract.tasks import TEXT_TO_IMAGE
 from models.contract.values import Picture, Pixels
 from models.pretrained.adapters import Adapters
 from models.pretrained.controls import Controls, followed_by
+from models.pretrained.economy import (
+    by_itself,
+    bytes_of,
+    compile_blocks,
+    device_of,
+    is_beside,
+    keep_beside,
+    leave_out_blocks,
+    networks_of,
+)
 from models.pretrained.load import open_pipeline, prove
 from models.pretrained.preview import Preview
 from models.pretrained.references import References
@@ -39,7 +51,7 @@ class PipelineSampler:
 
     batch_size = TOGETHER
 
-    def __init__(self, pipeline: Any, card: dict[str, Any], checkpoints: Path) -> None:
+    def __init__(self, pipeline: Any, card: dict[str, Any], checkpoints: Path, economy: Economy = USUAL) -> None:
         from diffusers import AutoPipelineForImage2Image, AutoPipelineForInpainting
 
         self.architecture = ARCHITECTURES[card["config"]["architecture"]]
@@ -58,7 +70,12 @@ class PipelineSampler:
         self.controls = Controls(pipeline, checkpoints)
         self.references = References(pipeline, checkpoints)
         self.words = None if self.architecture.flows else Words(pipeline)
-        self.own_bytes = bytes_of(part for part in pipeline.components.values() if isinstance(part, torch.nn.Module))
+        self.own_bytes = bytes_of(networks_of(pipeline))
+        self.economy, self.is_short = economy, is_beside(pipeline)
+        self.denoiser = getattr(pipeline, self.architecture.denoiser)
+        self.leaves_out = economy.first_block > 0 and leave_out_blocks(self.denoiser, economy.first_block)
+        if economy.compiles:
+            compile_blocks(self.denoiser)
 
     @property
     def memory_bytes(self) -> int:
@@ -66,6 +83,16 @@ class PipelineSampler:
         return self.own_bytes + sum(
             bytes_of(each.joined.networks.values()) for each in (self.controls, self.references)
         )
+
+    def save_memory(self) -> bool:
+        """Keep the weights beside the GPU from now on; False where that is done already, or may not be."""
+        pipeline = self.pipelines[TEXT_TO_IMAGE]
+        device = device_of(pipeline)
+        if self.is_short or device.type == "cpu" or self.economy.offload == "never":
+            return False
+        keep_beside(pipeline, device)
+        self.is_short = True
+        return True
 
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
         """One picture a request; those that are alike but for their seeds and words are drawn together. Raises
@@ -78,7 +105,8 @@ class PipelineSampler:
             work.learnt = learnt.get(key) or learnt.setdefault(key, self.adapters.learnt(work.params.adapters))
         groups: dict[str, list[int]] = {}
         for i, work in enumerate(works):
-            groups.setdefault(f"{work.alike} {self.chunks([work])}", []).append(i)
+            alone = i if self.leaves_out else ""  # together they would decide together what is left out
+            groups.setdefault(f"{work.alike} {self.chunks([work])} {alone}", []).append(i)
         total, before = sum(works[indices[0]].walked for indices in groups.values()), 0
         pictures = [work.blank() for work in works]
         for indices in groups.values():
@@ -91,7 +119,15 @@ class PipelineSampler:
                 pictures[i] = works[i].finished(drawn)
             before += chosen[0].walked
         remarks = [self.remark(work) for work in works]
-        return [Output(Picture(picture), remark=remark) for picture, remark in zip(pictures, remarks, strict=True)]
+        return [
+            Output(Picture(picture), facts=self.facts(), remark=remark)
+            for picture, remark in zip(pictures, remarks, strict=True)
+        ]
+
+    def facts(self) -> dict[str, Any]:
+        """What the pictures depend on besides the request."""
+        found = {"weights": self.economy.weights} if self.economy.weights != USUAL.weights else {}
+        return {**found, **({"first_block": self.economy.first_block} if self.leaves_out else {})}
 
     def remark(self, work: Work) -> Message | None:
         """What of it was not used."""
@@ -152,11 +188,12 @@ class PipelineSampler:
             on_step(min(done, first.walked), lambda: self.preview(tensors["latents"], width, height))
             return {}
 
-        pipeline.vae.use_tiling = width * height > LARGE
+        pipeline.vae.use_tiling = self.is_short or width * height > LARGE
         is_guided = given["guidance_scale"] > 1
         with (
             self.adapters.on(params.adapters),  # before the prompt is read: they may change how
             self.references.on(params.references, first.gone_by(), is_guided) as seen,
+            by_itself(self.denoiser) if self.leaves_out else nullcontext(),
         ):
             known = inspect.signature(pipeline.__call__).parameters
             given = {
@@ -183,10 +220,6 @@ class PipelineSampler:
         return getattr(diffusers, kind).from_config(self.usual.config, **settings)
 
 
-def bytes_of(networks: Iterable[torch.nn.Module]) -> int:
-    return sum(p.numel() * p.element_size() for network in networks for p in network.parameters())
-
-
 def shown(pictures: list[Pixels], indices: list[int], seen: Seen) -> Previews:
     """Those that are drawn now as far as they are; the others as they were given, or done."""
     made = list(pictures)
@@ -195,6 +228,8 @@ def shown(pictures: list[Pixels], indices: list[int], seen: Seen) -> Previews:
     return as_pictures(made)
 
 
-def load(folder: Path, device: torch.device, published: Path | None = None) -> PipelineSampler:
+def load(
+    folder: Path, device: torch.device, published: Path | None = None, economy: Economy = USUAL
+) -> PipelineSampler:
     """Raises CheckpointError when the pipeline is broken, or packages are missing."""
-    return PipelineSampler(*open_pipeline(folder, device), published or folder.parent)
+    return PipelineSampler(*open_pipeline(folder, device, economy=economy), published or folder.parent, economy)

@@ -214,6 +214,7 @@ FAMILIES = [
             task(OUTPAINTING, "Draw beyond the edges", OutpaintingParams, PICTURE, keeps=True),
         ),
         sampler="models.pretrained.sample",
+        economizes=True,
         number_bytes=None,
     ),
     LORA_FAMILY,

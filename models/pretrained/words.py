@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from models.contract.adapters import named_in
+from models.pretrained.economy import device_of
 
 STEP, MOST = 1.1, 10.0  # what a pair of brackets weighs, and at most
 PART = re.compile(r"\\[()\[\]\\]|:\s*(-?\d*\.?\d+)\s*\)|[()\[\]]|[^\\()\[\]:]+|:|\\")
@@ -85,6 +86,7 @@ class Words:
     def __init__(self, pipeline: Any) -> None:
         pairs = [("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2")]
         parts = [(getattr(pipeline, tokenizer, None), getattr(pipeline, encoder, None)) for tokenizer, encoder in pairs]
+        self.pipeline = pipeline
         self.parts: list[tuple[Any, Any]] = [part for part in parts if None not in part]
         self.is_double = len(self.parts) > 1
 
@@ -123,7 +125,7 @@ class Words:
         for number, (tokenizer, encoder) in enumerate(self.parts):
             tokens = [self.tokens(prompt, number, learnt) for prompt in prompts]
             rows = [self.rows(each, tokenizer, chunks) for each in tokens]
-            ids = torch.tensor([ids for ids, _ in rows], device=encoder.device)
+            ids = torch.tensor([ids for ids, _ in rows], device=device_of(self.pipeline))
             with put_in(encoder, [each.vectors for each in tokens], chunks, tokenizer.model_max_length):
                 made = encoder(ids.flatten(0, 1), output_hidden_states=True)
             if self.is_double:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import mido
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -17,10 +18,17 @@ from app.datasets import prepare, rhymes, service
 from app.datasets.schemas import DatasetIn
 from app.errors import Invalid, UnsupportedMedia
 from app.media import MEDIA, abc, scores, texts
-from models.contract.preparation import PicturePreparation, Preparation, ScorePreparation, TextPreparation
+from models.contract.preparation import (
+    PicturePreparation,
+    Preparation,
+    ScorePreparation,
+    SquarePreparation,
+    TextPreparation,
+    size_near,
+)
 from models.contract.values import Note, Score
 from models.data.items import Scores, Texts
-from models.data.pictures import Unsuitable
+from models.data.pictures import Unsuitable, open_collection
 from models.data.prepared import open_prepared
 from tests.app.test_datasets import add, drawing, listed, zipped
 
@@ -168,12 +176,46 @@ def test_one_painting_becomes_many_patches(tmp_path: Path) -> None:
     dataset = make("pictures")
     add(dataset, ("painting.png", drawing(1, size=200)))
     taken = prepare.snapshot(dataset)
-    card = prepare.write(tmp_path / "patches", taken, 32, PicturePreparation(fit="patches", mirror=True))
-    again = prepare.write(tmp_path / "again", taken, 32, PicturePreparation(fit="patches", mirror=True))
+    card = prepare.write(tmp_path / "patches", taken, 32, SquarePreparation(fit="patches", mirror=True))
+    again = prepare.write(tmp_path / "again", taken, 32, SquarePreparation(fit="patches", mirror=True))
     assert card["count"] == 2000 and card["splits"] == {"train": 1900, "held_out": 100} and card["size"] == 32
     assert card["version"] == again["version"]
-    whole = prepare.write(tmp_path / "whole", taken, 32, PicturePreparation(mirror=True))
+    whole = prepare.write(tmp_path / "whole", taken, 32, SquarePreparation(mirror=True))
     assert whole["count"] == 1
+
+
+@pytest.mark.usefixtures("in_process")
+def test_pictures_may_keep_their_proportions(tmp_path: Path) -> None:
+    dataset = make("pictures")
+    wide = Image.new("RGB", (300, 200), "white")
+    wide.paste("red", (0, 0, 150, 200))
+    content = io.BytesIO()
+    wide.save(content, "PNG")
+    add(dataset, ("wide.png", content.getvalue()), ("square.png", drawing(1, size=90)))
+    taken = prepare.snapshot(dataset)
+    card = prepare.write(tmp_path / "kept", taken, 256, PicturePreparation())
+    data = open_collection(tmp_path / "kept")
+    assert card["size"] == 256 and card["fit"] == "keep" and data.images.shape == (2, 256, 256, 3)
+    (i,) = (i for i, item in enumerate(data.items) if item["width"] != item["height"])
+    assert data.picture(i).shape == (192, 320, 3) and data.size(i) == (192, 320) and data.size(1 - i) == (256, 256)
+    assert (data.picture(i)[:, :150] == (255, 0, 0)).all() and (data.picture(i)[:, 170:] == 255).all()
+    assert np.array_equal(data.picture(1 - i), data.images[1 - i])
+
+
+@pytest.mark.parametrize(
+    ("picture", "side", "size"),
+    [
+        ((90, 90), 512, (512, 512)),
+        ((3000, 2000), 512, (640, 384)),
+        ((2000, 3000), 512, (384, 640)),
+        ((1600, 900), 1024, (1344, 768)),
+        ((10_000, 100), 512, (1024, 256)),
+        ((5, 4), 64, (64, 64)),
+        ((5, 3), 64, (80, 48)),
+    ],
+)
+def test_sizes_are_near_the_proportions(picture: tuple[int, int], side: int, size: tuple[int, int]) -> None:
+    assert size_near(*picture, side) == size and size[0] * size[1] <= side * side
 
 
 # --- texts ----------------------------------------------------------------------------------------------------------

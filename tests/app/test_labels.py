@@ -14,7 +14,7 @@ from app.datasets import prepare, service
 from app.datasets.labels import labelled, place
 from app.datasets.prepare import pictures
 from app.datasets.prepare.snapshot import Row
-from models.contract.preparation import PicturePreparation
+from models.contract.preparation import SquarePreparation
 from tests.app.test_datasets import add, drawing, drawn, make
 
 ALIGNED = {f"{style}{i}": f"set/{style}/{i}.png" for style in ("ink", "oil") for i in range(3)}
@@ -67,7 +67,7 @@ def test_training_and_an_export_keep_the_labels(tmp_path: Path) -> None:
     add(again, ("export.zip", io.BytesIO(content)))
     for each in (dataset, again):
         folder, card = prepare.prepare(each, tmp_path / each, 16)
-        prepare.write(folder, prepare.snapshot(each), 16, PicturePreparation())
+        prepare.write(folder, prepare.snapshot(each), 16, SquarePreparation())
         items = [json.loads(line) for line in (folder / "items.jsonl").read_text("utf-8").splitlines()]
         assert {item["style"] for item in items} == {"ink", "oil"} and card["count"] == 51
         splits = {concept: {i["split"] for i in items if i["concept"] == concept} for concept in map(str, range(25))}

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from app.datasets.prepare.pictures import at_the_beginning
 from app.datasets.prepared import Item, write_prepared
 from models.adopt import adopt
 from models.contract.adapters import fits
@@ -79,6 +80,23 @@ def test_what_is_trained_is_an_adapter_for_its_pipeline_and_has_effect(
 
     plain = drawn()
     assert not np.array_equal(plain, drawn({"name": published.name})) and np.array_equal(plain, drawn())
+
+
+@pytest.mark.parametrize("name", pipelines.BUILDERS)
+def test_pictures_are_learnt_in_their_own_proportions(
+    name: str, folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    random = np.random.default_rng(0)
+    items = []
+    for i, (height, width) in enumerate([(64, 64), (48, 80), (64, 64), (48, 80), (80, 48), (48, 80)]):
+        split = "held_out" if i > 3 else "train"
+        item = Item(f"{i}", f"{i}", f"{i}", "", split, "a", "甲", ["a fox"], width=width, height=height)
+        items.append((item, at_the_beginning(random.integers(0, 255, (height, width, 3), dtype=np.uint8), SIZE)))
+    write_prepared(tmp_path / "data", items, {"name": "wide"})
+    trained(name, folders, open_collection(tmp_path / "data"), tmp_path / "run")
+    kept = np.load(tmp_path / "run" / "cache" / "latents.npy")
+    beyond = kept.reshape(6, 2, -1)[:, :, kept.shape[2] * 6 * 10 :]
+    assert beyond[0].any() and not beyond[1].any() and not beyond[4].any(), "encoded as wide as they are"
 
 
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(

@@ -19,7 +19,7 @@ from models.autoencoders.spec import FSQConfig, FSQTraining, KLConfig, KLTrainin
 from models.contract.card import WEIGHTS
 from models.contract.recipe import remember
 from models.contract.registry import families
-from models.data.pictures import Collection, EpochOrder, augment, open_collection
+from models.data.pictures import Collection, EpochOrder, SizedOrder, Unsuitable, augment, open_collection
 from models.diffusion import train as diffusion_training
 from models.diffusion.spec import FlowConfig, FlowTraining
 from models.gan import train as gan_training
@@ -334,6 +334,21 @@ def test_an_epoch_shows_every_item_once_and_depends_on_the_seed_alone() -> None:
     assert np.array_equal(EpochOrder(np.arange(10), 4, 1).at(3), order.at(3))
     with pytest.raises(ValueError, match="nothing to train on"):
         EpochOrder(np.arange(0), 4, 1)
+
+
+def test_batches_of_one_size_show_every_picture() -> None:
+    sizes = [(64, 64)] * 5 + [(48, 80)] * 2
+    order = SizedOrder(np.arange(7), 2, 1, lambda i: sizes[i])
+    assert order.steps == 4
+    epochs = [[order.at(step) for step in range(4 * epoch, 4 * epoch + 4)] for epoch in range(3)]
+    for epoch in epochs:
+        assert all(len(batch) == 2 and len({sizes[i] for i in batch}) == 1 for batch in epoch)
+        assert {int(i) for batch in epoch for i in batch} == set(range(7))
+    assert not np.array_equal(epochs[0], epochs[1]), "each epoch has an order of its own"
+    again = SizedOrder(np.arange(7), 2, 1, lambda i: sizes[i])
+    assert np.array_equal(again.at(9), order.at(9))
+    with pytest.raises(Unsuitable):
+        SizedOrder(np.arange(0), 2, 1, lambda i: (1, 1))
 
 
 def test_every_step_and_seed_has_randomness_of_its_own() -> None:

@@ -26,7 +26,8 @@ from app.media import signed, texts
 from app.settings import get_settings
 from app.storage import get_storage
 from app.training_runs import planning
-from models.contract.preparation import PicturePreparation, Preparation
+from models.contract.economy import Economy
+from models.contract.preparation import Preparation, SquarePreparation
 from models.contract.registry import families
 from models.contract.values import MUSIC
 from tests.support import poet
@@ -303,6 +304,46 @@ def test_other_models_make_room_first(studio: Poet) -> None:
     assert studio.batches == [2] and model_cache.loaded() == [NAME]
 
 
+def test_one_work_that_does_not_fit_is_tried_again_with_less_memory(studio: Poet) -> None:
+    browser = client("artist")
+    image = upload(browser, "a.png", picture())
+    for _ in range(4):
+        submit(browser, asked(image))
+    tried: list[int] = []
+    usual = Poet.sample
+
+    def hungry(self: Poet, batch: Any, on_step: Any) -> Any:
+        tried.append(len(batch))
+        return usual(self, batch, on_step)
+
+    def save_memory(self: Poet) -> bool:
+        tried.append(0)
+        self.room = 1
+        return tried.count(0) == 1
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Poet, "sample", hungry)
+        patched.setattr(Poet, "save_memory", save_memory, raising=False)
+        studio.room = 0
+        work()
+    assert tried[:4] == [2, 1, 0, 1] and studio.batches == [1, 1, 1, 1]
+
+
+def test_a_family_that_economizes_is_loaded_as_the_operator_says(studio: Poet, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[Economy] = []
+
+    def load(folder: Path, device: torch.device, economy: Economy) -> Poet:
+        said.append(economy)
+        return studio
+
+    monkeypatch.setitem(families(), NAME, replace(poet.FAMILY, economizes=True))
+    monkeypatch.setattr(poet, "load", load)
+    monkeypatch.setattr(get_settings(), "pipeline_weights", "8-bit")
+    monkeypatch.setattr(get_settings(), "pipeline_offload", "never")
+    model_cache.sampler(NAME, checkpoints.get(NAME).sha256)
+    assert said == [Economy("8-bit", "never")]
+
+
 def test_room_is_made_before_a_model_is_loaded(studio: Poet, monkeypatch: pytest.MonkeyPatch) -> None:
     class Other:
         batch_size, memory_bytes = 1, 64 << 20
@@ -380,5 +421,5 @@ def test_a_run_prepares_as_it_was_asked_for(in_process: None, monkeypatch: pytes
     first, _ = collection.own(taken)  # type: ignore[arg-type]
     taken.row.preparation = {"fit": "crop"}
     second, _ = collection.own(taken)  # type: ignore[arg-type]
-    assert asked_for == [PicturePreparation(fit="pad"), PicturePreparation()]
+    assert asked_for == [SquarePreparation(fit="pad"), SquarePreparation()]
     assert first != second, "what is prepared in another way is another collection"

@@ -14,7 +14,7 @@ from app.datasets.prepare import pictures, scores, texts
 from app.datasets.prepare.snapshot import Snapshot, snapshot
 from app.errors import Conflict, Invalid
 from models.contract.message import Message
-from models.contract.preparation import PicturePreparation, Preparation
+from models.contract.preparation import Preparation, SquarePreparation
 from models.contract.values import MUSIC, PICTURES, TEXTS
 
 __all__ = ["Snapshot", "prepare", "snapshot", "write"]
@@ -53,7 +53,7 @@ def prepare(
     folder = collections / slug(taken.name, taken.dataset)
     if folder.exists() and owner(folder) != taken.dataset:
         raise Conflict("Another collection is at {folder}; rename the dataset", folder=folder)
-    return folder, write(folder, taken, size, wanted or PicturePreparation())
+    return folder, write(folder, taken, size, wanted or SquarePreparation())
 
 
 def owner(folder: Path) -> str | None:

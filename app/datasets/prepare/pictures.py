@@ -1,4 +1,4 @@
-"""Pictures of a dataset as squares, with what is held out."""
+"""Pictures of a dataset as squares, or in sizes near their proportions, with what is held out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.datasets.captions import tags_of
 from app.datasets.prepare.snapshot import HELD_OUT_EVERY, Row, Snapshot, held_out, stored
 from app.datasets.prepared import Item, write_prepared
 from app.media.pixels import on_white
-from models.contract.preparation import Fit, PicturePreparation
+from models.contract.preparation import Fit, PicturePreparation, size_near
 
 PATCHES = 2000  # in all, at least
 
@@ -26,7 +26,7 @@ def write(
     wanted: PicturePreparation,
     check_cancelled: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Write the pictures as squares of `size` pixels; returns the card.
+    """Write the pictures as squares of `size` pixels, or with as many at most; returns the card.
 
     Every 20th picture in the order of content is held out, with all other drawings of the same thing; see
     `held_out`. `check_cancelled` is called before each and may raise. Raises Conflict when a picture is
@@ -40,7 +40,7 @@ def write(
 def items(
     rows: list[Row], size: int, fit: Fit, mirror: bool, check_cancelled: Callable[[], None]
 ) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
-    """Squares of the pictures; with `patches` many of each: few large pictures, or one painting, are then enough."""
+    """Of each picture one; with `patches` many: few large pictures, or one painting, are then enough."""
     if fit == "patches":
         yield from patches(rows, size, mirror, check_cancelled)
         return
@@ -48,7 +48,13 @@ def items(
     for row in rows:
         check_cancelled()
         split = "held_out" if row.concept in apart else "train"
-        yield described(row, row.digest, row.concept, split, mirror), square(stored(row.digest), size, fit)
+        item = described(row, row.digest, row.concept, split, mirror)
+        if fit == "keep":
+            pixels = kept(stored(row.digest), size)
+            item.height, item.width, _ = pixels.shape
+            yield item, at_the_beginning(pixels, size)
+        else:
+            yield item, square(stored(row.digest), size, fit)
 
 
 def described(row: Row, name: str, concept: str, split: str, mirror: bool) -> Item:
@@ -91,6 +97,20 @@ def window(picture: Image.Image, size: int, random: np.random.Generator) -> npt.
     left, top = (int(random.integers(0, length - side + 1)) for length in picture.size)
     square = picture.crop((left, top, left + side, top + side))
     return np.asarray(square.resize((size, size), Image.Resampling.LANCZOS), dtype=np.uint8)
+
+
+def kept(content: bytes, size: int) -> npt.NDArray[np.uint8]:
+    """(H, W, 3): transparency on white, what goes beyond the nearest size cut off evenly."""
+    flat = on_white(content)
+    made = ImageOps.fit(flat, size_near(*flat.size, size), Image.Resampling.LANCZOS)
+    return np.asarray(made, dtype=np.uint8)
+
+
+def at_the_beginning(pixels: npt.NDArray[np.uint8], size: int) -> npt.NDArray[np.uint8]:
+    """(size, size, 3), which has room for the pixels of any of these sizes: all rows of a collection are as long."""
+    made = np.zeros((size, size, 3), np.uint8)
+    made.reshape(-1)[: pixels.size] = pixels.reshape(-1)
+    return made
 
 
 def square(content: bytes, size: int, fit: Fit) -> npt.NDArray[np.uint8]:

@@ -47,8 +47,8 @@ def removing_noise(pipeline: Any, snr_gamma: float) -> Losses:
         target = scheduler.get_velocity(x, noise, t) if is_velocity else noise
         added = None
         if is_large:
-            side = 8 * x.size(-1)
-            times = torch.tensor([side, side, 0, 0, side, side], device=x.device).repeat(len(x), 1)
+            size = [8 * cells for cells in x.shape[-2:]]
+            times = torch.tensor([*size, 0, 0, *size], device=x.device).repeat(len(x), 1)
             added = {"text_embeds": texts.whole, "time_ids": times}
         made = pipeline.unet(noisy, t, texts.words, added_cond_kwargs=added, return_dict=False)[0]
         signal = scheduler.alphas_cumprod.to(x.device)[t]

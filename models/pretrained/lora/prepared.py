@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,29 @@ import torch
 from torch import Tensor
 
 from models.contract.pipelines import Architecture
-from models.data.pictures import Collection, to_unit
+from models.data.pictures import Collection, Indices, sent, to_unit
 from models.parts.sentences import cached
 from models.pretrained.lora.objective import Texts
 from models.pretrained.words import Words
 
 LONGEST = 256  # tokens that T5 reads
 OnProgress = Callable[[int], None]
+
+
+@dataclass
+class Latents:
+    """`rows` (items, 2, C, h, w): of pictures and of their mirror images. Each of `sizes` fills the beginning of its
+    row; for a square that is the whole.
+    """
+
+    rows: npt.NDArray[np.float16]
+    sizes: list[tuple[int, int]]
+
+    def of(self, chosen: Indices, mirrored: npt.NDArray[np.int64]) -> Tensor:
+        """(B, C, h, w) of pictures of one size."""
+        (height, width), channels = self.sizes[chosen[0]], self.rows.shape[2]
+        flat = self.rows[chosen, mirrored].reshape(len(chosen), -1)[:, : channels * height * width]
+        return torch.from_numpy(flat.astype(np.float32)).reshape(-1, channels, height, width)
 
 
 class Prepared:
@@ -36,18 +53,25 @@ class Prepared:
         self.words = cached(folder / "words.npy", lambda: both()[0])
         self.whole = cached(folder / "whole.npy", lambda: both()[1]) if hasattr(pipeline, "text_encoder_2") else None
 
-    def latents(self, data: Collection) -> npt.NDArray[np.float16]:
-        """(items, 2, C, h, w): of each picture, and of its mirror image."""
+    def latents(self, data: Collection) -> Latents:
+        """Of each picture, and of its mirror image."""
+        scale = int(self.pipeline.vae_scale_factor)
+        side = data.images.shape[1] // scale
 
         def compute() -> npt.NDArray[np.float16]:
             rows = []
             for i in range(len(data.items)):
-                x = to_unit(data.pictures(np.array([i]), self.device))
-                rows.append(self.encode(torch.cat([x, x.flip(-1)])))
+                picture = torch.from_numpy(data.picture(i).copy()).permute(2, 0, 1)[None]
+                x = to_unit(sent(picture, self.device))
+                found = self.encode(torch.cat([x, x.flip(-1)]))
+                rows.append(np.zeros((2, found.shape[1], side, side), np.float16))
+                rows[-1].reshape(2, -1)[:, : found[0].size] = found.reshape(2, -1)
                 self.on_progress(i)
             return np.stack(rows)
 
-        return cached(self.folder / "latents.npy", compute)
+        sizes = [data.size(i) for i in range(len(data.items))]
+        cells = [(height // scale, width // scale) for height, width in sizes]
+        return Latents(cached(self.folder / "latents.npy", compute), cells)
 
     def encode(self, pictures: Tensor) -> npt.NDArray[np.float16]:
         """(B, 3, H, W) in [-1, 1] -> latents, as the denoiser takes them."""

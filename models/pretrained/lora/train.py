@@ -20,7 +20,7 @@ from models.contract.adapters import config_of
 from models.contract.pipelines import ARCHITECTURES
 from models.contract.sampling import Request
 from models.contract.tasks import TEXT_TO_IMAGE
-from models.data.pictures import Collection, EpochOrder, Indices, measured, to_unit
+from models.data.pictures import Collection, Indices, SizedOrder, measured, to_unit
 from models.measure.prompted import watched_sheet
 from models.parts.captions import watched_captions
 from models.parts.sentences import cached
@@ -73,7 +73,7 @@ def train(params: LoraTraining, data: Collection, run: Run) -> None:
     network = adapted(denoiser, params)
     optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=0.01)
     losses_of = objective(pipeline, architecture, params.snr_gamma)
-    order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
+    order = SizedOrder(data.indices("train"), params.batch_size, run.seed, data.size)
     apart = measured(data, MEASURED)
 
     def losses(x: Tensor, texts: list[str], noise: Tensor, chance: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ def train(params: LoraTraining, data: Collection, run: Run) -> None:
         mirrored = (draws[0] < 0.5) & data.mirrorable[chosen].numpy()
         texts = [captions[i][int(draw * len(captions[i]))] for i, draw in zip(chosen, draws[1], strict=True)]
         texts = ["" if drop < params.caption_drop else text for text, drop in zip(texts, draws[2], strict=True)]
-        return numbers(latents[chosen, mirrored.astype(int)]), texts
+        return latents.of(chosen, mirrored.astype(int)), texts
 
     def step(k: int) -> tuple[int, Metrics]:
         with run.log.spend("data"):
@@ -112,7 +112,7 @@ def train(params: LoraTraining, data: Collection, run: Run) -> None:
             "loss": loss.item(),
             "gradient_norm": norm.item(),
             "learning_rate": factor * params.learning_rate,
-            "epoch": (k + 1) * order.batch / len(order.indices),
+            "epoch": (k + 1) / order.steps,
         }
 
     watched = params.watched or [captioned(params, [text])[0] for text in watched_captions(data, 4)]
@@ -124,7 +124,7 @@ def train(params: LoraTraining, data: Collection, run: Run) -> None:
         if len(apart):
             found = []
             for i in apart.tolist():
-                x = numbers(latents[[i], 0])
+                x = latents.of(np.array([i]), np.array([0]))
                 found.append(float(losses(x, captions[i][:1], *with_noise(x, step_generator(0, i)))))
             run.log.write(done, held_out_loss=(figure := float(np.mean(found))))
             run.report_metric(done, figure)
