@@ -26,7 +26,7 @@ def adopt(folder: Path) -> None:
     """Raises CheckpointError."""
     if (folder / INDEX).exists():
         alone = list(folder.glob("*.safetensors"))
-        if len(alone) == 1 and not any(folder.glob("*/*.safetensors")):
+        if len(alone) == 1 and pipelines.lacking(folder):  # else it holds once more what the parts have
             importlib.import_module("models.pretrained.single").spread(folder, alone[0])
         pipelines.make_card(folder)
         return

@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.errors import Invalid
+from app.checkpoints import service as checkpoints
+from app.errors import Invalid, NotFound
 from app.machines import liveness
 from app.machines.tables import Worker
 from app.settings import get_settings
@@ -32,8 +33,7 @@ LOOK_BACK, ENOUGH = 20, 5  # runs that are looked at, and that say how fast this
 
 def estimate(session: Session, family: Family, params: BaseModel, steps: int, minutes: float | None) -> Estimate:
     """Memory, held to by working on a batch in pieces, and time. Raises Invalid where not even one picture fits."""
-    assert family.cost is not None
-    cost = family.cost(params)
+    cost = family.training_cost(params, checkpoints.card_of)
     batch = int(getattr(params, "batch_size", 1))
     workers = training_workers(session)
     room = memory_of(workers)
@@ -132,6 +132,7 @@ def expected_of(run: TrainingRun) -> float | None:
     if family is None or family.training is None or family.cost is None:
         return None
     try:
-        return family.cost(family.training.model_validate(completed(run.params, family.training))).items_per_second
-    except ValueError:  # a run of a version that had other parameters
+        params = family.training.model_validate(completed(run.params, family.training))
+        return family.training_cost(params, checkpoints.card_of).items_per_second
+    except (ValueError, NotFound):  # a run of a version that had other parameters, or upon what is gone
         return None

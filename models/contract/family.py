@@ -46,7 +46,8 @@ class Family:
 
     `tasks_of(card)` are those of its tasks that a checkpoint does, as its training made it; None: all of them. It
     `learns` from works of a medium, made ready by its `preparation`. `picture_size(params, card_of)` is the side of
-    the pictures that it trains on; `card_of(name)` reads a checkpoint's card. `cost(params)` what its training takes.
+    the pictures that it trains on; `card_of(name)` reads a checkpoint's card. `cost(params)` what its training takes,
+    `cost_upon(cost, params, card_of)` where that depends on another checkpoint.
     `problem(params, card_of)` says what does not fit together, if anything. `supports_early_stopping(params)`: whether
     a held-out figure says how good a run is, so that it may end when that gets no better. `pairs`: it learns from
     drawings of one thing in several styles. `sheet` says what the sheets of a run show. Where it `economizes`, `load`
@@ -67,6 +68,7 @@ class Family:
     presets: tuple[Preset, ...] = ()
     picture_size: Callable[[Any, Callable[[str], dict[str, Any]]], int] | None = None
     cost: Callable[[Any], TrainingCost] | None = None
+    cost_upon: Callable[[TrainingCost, Any, Callable[[str], dict[str, Any]]], TrainingCost] | None = None
     problem: Callable[[Any, Callable[[str], dict[str, Any]]], Message | None] | None = None
     supports_early_stopping: Callable[[Any], bool] = lambda params: True
     pairs: bool = False
@@ -74,6 +76,12 @@ class Family:
     preparation: type[Preparation] = SquarePreparation
     economizes: bool = False
     number_bytes: int | None = 4  # of a weight that is loaded; None: as in the file
+
+    def training_cost(self, params: Any, card_of: Callable[[str], dict[str, Any]]) -> TrainingCost:
+        """What training takes, by the size of what it is upon too. Raises whatever `card_of` does."""
+        assert self.cost is not None
+        made = self.cost(params)
+        return self.cost_upon(made, params, card_of) if self.cost_upon else made
 
     def task(self, name: str) -> Task | None:
         return next((task for task in self.tasks if task.name == name), None)

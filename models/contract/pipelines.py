@@ -6,6 +6,7 @@ A pipeline is a folder with `model_index.json`, which names its parts, and a fol
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,20 @@ def parts_of(index: dict[str, Any]) -> dict[str, str]:
     return found
 
 
+def networks_of(parts: Iterable[str]) -> list[str]:
+    """Those of the parts that have weights."""
+    return [part for part in parts if part != "scheduler" and not part.startswith("tokenizer")]
+
+
+def lacking(folder: Path) -> list[str]:
+    """Parts of a pipeline's folder that have no weights in it. Raises CheckpointError."""
+    return [
+        part
+        for part in networks_of(parts_of(read_json(folder, INDEX)))
+        if not any((folder / part).glob("*.safetensors"))
+    ]
+
+
 def check_configuration(folder: Path, part: str) -> None:
     """Raises CheckpointError, naming what is missing."""
     if part.startswith("tokenizer"):
@@ -125,7 +140,7 @@ def check_part(folder: Path, part: str, library: str) -> None:
     """Raises CheckpointError, naming what is missing."""
     check_configuration(folder, part)
     place = folder / part
-    if part != "scheduler" and not part.startswith("tokenizer"):
+    if networks_of([part]):
         stem = "diffusion_pytorch_model" if library == "diffusers" else "model"
         if not any(place.glob(f"{stem}*.safetensors")):
             raise CheckpointError("{name} is missing", name=f"{part}/{stem}.safetensors")

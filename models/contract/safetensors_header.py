@@ -12,6 +12,7 @@ from models.contract.card import CheckpointError
 MAX_HEADER = 16 * 2**20
 MAX_TENSORS = 20_000
 BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+BYTES |= {"F8_E4M3": 1, "F8_E5M2": 1}
 
 
 def check_header(path: Path) -> None:

@@ -18,7 +18,7 @@ from models.pretrained.economy import place, quantize
 from models.training.schedule import has_fast_bfloat16
 
 MISSING = "pretrained pipelines need more packages here: make pretrained"
-TYPES = {"F16": torch.float16, "BF16": torch.bfloat16}
+TYPES = {"F16": torch.float16, **dict.fromkeys(("BF16", "F8_E4M3", "F8_E5M2"), torch.bfloat16)}
 BROKEN = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError)  # what the packages raise
 
 
@@ -49,8 +49,7 @@ def open_pipeline(
         dtype = torch.bfloat16 if architecture.flows else torch.float16
     dtype = dtype or (torch.bfloat16 if has_fast_bfloat16(device) else torch.float32)
     kind, index = getattr(known["diffusers"], card["config"]["architecture"]), read_json(folder, INDEX)
-    absent = {part for part, named in index.items() if named == [None, None]} | UNUSED
-    parts: dict[str, Any] = {part: None for part in absent if part in kind._optional_components or part in index}
+    parts = left_out(kind, index)
     try:
         for part, library in parts_of(index).items():
             if not part.startswith(("tokenizer", "scheduler")):
@@ -64,6 +63,12 @@ def open_pipeline(
     pipeline.set_progress_bar_config(disable=True)
     place(pipeline, device, economy.offload)
     return pipeline, card
+
+
+def left_out(kind: Any, index: dict[str, Any]) -> dict[str, Any]:
+    """None for each part that a pipeline goes without."""
+    absent = {part for part, named in index.items() if named == [None, None]} | UNUSED
+    return {part: None for part in absent if part in kind._optional_components or part in index}
 
 
 def open_control(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:

@@ -16,6 +16,7 @@ from models.contract.tasks import LONGEST_PROMPT
 from models.contract.training_spec import MORE, BatchSize, Watched
 
 OF_PRIOR: Any = {**MORE, "needs": "prior_prompt"}
+USUAL_WEIGHTS, WORK = 1_066_000_000, 1 << 30  # of Stable Diffusion 1 with its encoders; bytes besides
 ITEMS_PER_SECOND = 0.02  # estimated from sampling: Stable Diffusion 1 at 512 px on two CPU cores with bfloat16
 
 
@@ -38,7 +39,10 @@ class LoraTraining(BaseModel):
 
     network: LoraConfig = LoraConfig()
     pipeline: str = Field(
-        "", title="Pipeline", description="What it is built on", json_schema_extra={"checkpoint": FAMILY}
+        "",
+        title="Pipeline",
+        description="What it is built on",
+        json_schema_extra={"checkpoint": FAMILY, "sets_speed": True},
     )
     size: int = Field(
         512,
@@ -47,7 +51,7 @@ class LoraTraining(BaseModel):
         multiple_of=16,
         title="Size",
         description="Side of a square picture; others have about as many pixels",
-        json_schema_extra={"unit": "px"},
+        json_schema_extra={"unit": "px", "sets_speed": True},
     )
     batch_size: BatchSize = 1
     learning_rate: float = Field(1e-4, gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")
@@ -86,7 +90,7 @@ class LoraTraining(BaseModel):
         strict=True,
         title="Less memory",
         description="Activations are computed again in the backward pass: a third slower",
-        json_schema_extra=MORE,
+        json_schema_extra={**MORE, "sets_speed": True},
     )
     watched: Watched = []
 
@@ -104,12 +108,24 @@ def problem(params: LoraTraining, card_of: Callable[[str], dict[str, Any]]) -> M
 
 
 def cost(params: LoraTraining) -> TrainingCost:
-    """Of Stable Diffusion 1; larger pipelines take more, and a studio's own runs say how much."""
+    """Upon Stable Diffusion 1, whose weights are in half precision."""
     share = (params.size / 512) ** 2
     return TrainingCost(
-        fixed_bytes=3 << 30,
+        fixed_bytes=2 * USUAL_WEIGHTS + WORK,
         item_bytes=round((1 if params.less_memory else 3) * share * 2**30),
         items_per_second=ITEMS_PER_SECOND / share,
+    )
+
+
+def cost_upon(usual: TrainingCost, params: LoraTraining, card_of: Callable[[str], dict[str, Any]]) -> TrainingCost:
+    """By the weights of the pipeline: what is computed grows with them, what is kept of it with their root."""
+    if not params.pipeline:
+        return usual
+    times = card_of(params.pipeline)["parameters"] / USUAL_WEIGHTS
+    return TrainingCost(
+        fixed_bytes=round(2 * USUAL_WEIGHTS * times) + WORK,
+        item_bytes=round(usual.item_bytes * times**0.5),
+        items_per_second=usual.items_per_second / times,
     )
 
 
@@ -128,6 +144,7 @@ LORA_FAMILY = Family(
     ),
     picture_size=lambda params, card_of: params.size,
     cost=cost,
+    cost_upon=cost_upon,
     problem=problem,
     number_bytes=None,
 )

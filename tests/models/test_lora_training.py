@@ -18,6 +18,7 @@ from models.adopt import adopt
 from models.contract.adapters import fits
 from models.contract.card import CheckpointError, read_card
 from models.contract.pipelines import ARCHITECTURES
+from models.contract.registry import families
 from models.contract.sampling import Request
 from models.data.pictures import Collection, open_collection
 from models.pretrained.load import open_pipeline
@@ -80,6 +81,20 @@ def test_what_is_trained_is_an_adapter_for_its_pipeline_and_has_effect(
 
     plain = drawn()
     assert not np.array_equal(plain, drawn({"name": published.name})) and np.array_equal(plain, drawn())
+
+
+def test_what_a_run_takes_depends_on_its_pipeline() -> None:
+    cards = {"sd": {"parameters": 1_066_000_000}, "large": {"parameters": 3_470_000_000}}
+    family = families()["lora"]
+    assert family.cost is not None
+    unsaid, small, large = (
+        family.training_cost(LoraTraining(pipeline=name), cards.__getitem__) for name in ("", "sd", "large")
+    )
+    assert unsaid == small == family.cost(LoraTraining())
+    assert large.fixed_bytes > 2 * 3_470_000_000 and large.item_bytes > small.item_bytes
+    assert 3 < small.items_per_second / large.items_per_second < 3.5
+    with pytest.raises(KeyError):
+        family.training_cost(LoraTraining(pipeline="gone"), cards.__getitem__)
 
 
 @pytest.mark.parametrize("name", pipelines.BUILDERS)

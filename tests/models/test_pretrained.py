@@ -31,7 +31,7 @@ from models.pretrained.sample import PipelineSampler, load
 from models.pretrained.words import weighted
 from models.pretrained.work import fitted
 from models.prove import prove as prove_any
-from tests.support import pipelines
+from tests.support import pipelines, single_files
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of the packages among themselves
 TASKS = {task.name: task for task in families()["pipeline"].tasks}
@@ -301,26 +301,67 @@ def test_a_long_prompt_is_read_to_its_end_and_weights_count(
 def test_one_file_with_its_companions_becomes_the_same_pipeline(
     folders: Callable[[str], Path], sampler: Callable[[str], PipelineSampler], tmp_path: Path
 ) -> None:
-    place = pipelines.single_file(folders("sd"), tmp_path / "one")
+    place = single_files.single_file(folders("sd"), tmp_path / "one")
     adopt(place)
     card = read_card(place)
     assert not list(place.glob("*.safetensors")) and {"unet/config.json", "model_index.json"} <= set(card["files"])
-    for name in weights_of(card):
-        ours, theirs = load_file(place / name), load_file(folders("sd") / name)
-        assert ours.keys() == theirs.keys() and all(torch.equal(ours[key], theirs[key]) for key in ours)
+    assert_same(place, folders("sd"))
     drawn = load(place, torch.device("cpu")).sample([request("text-to-image")], lambda *_: None)[0].pixels
     assert np.array_equal(drawn, sampler("sd").sample([request("text-to-image")], lambda *_: None)[0].pixels)
 
 
+def assert_same(ours: Path, theirs: Path) -> None:
+    """In all weights."""
+    for name in weights_of(read_card(ours)):
+        one, other = load_file(ours / name), load_file(theirs / name)
+        assert one.keys() == other.keys() and all(torch.equal(one[key].to(other[key]), other[key]) for key in one), name
+
+
+def test_one_file_of_xl_with_its_two_encoders(tmp_path: Path) -> None:
+    """Which differ in width, as the real ones do."""
+    torch.manual_seed(0)
+    whole = tmp_path / "whole"
+    pipelines.stable_diffusion_xl(tmp_path / "words", second=48).save_pretrained(whole, safe_serialization=True)
+    make_card(whole)
+    place = single_files.single_file(whole, tmp_path / "one")
+    adopt(place)
+    assert_same(place, whole)
+    assert load(place, torch.device("cpu")).sample([request("text-to-image")], lambda *_: None)
+
+
+@pytest.mark.parametrize("name", ["sd3", "flux"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float8_e4m3fn])
+def test_one_file_of_what_draws_beside_the_weights_of_the_rest(
+    name: str, dtype: torch.dtype, folders: Callable[[str], Path], tmp_path: Path
+) -> None:
+    place = single_files.denoiser_alone(folders(name), tmp_path / "one", "transformer", dtype)
+    before = {path: path.stat().st_mtime_ns for path in place.rglob("*.safetensors") if path.parent != place}
+    adopt(place)
+    assert {path: path.stat().st_mtime_ns for path in before} == before, "what was there stays as it was"
+    kept = load_file(place / "transformer" / "diffusion_pytorch_model.safetensors")
+    assert {each.dtype for each in kept.values()} == {torch.bfloat16 if dtype.itemsize == 1 else dtype}
+    if dtype == torch.float32:
+        assert_same(place, folders(name))
+    assert load(place, torch.device("cpu")).sample([request("text-to-image")], lambda *_: None)
+
+
 def test_one_file_without_its_companions_is_refused_by_name(folders: Callable[[str], Path], tmp_path: Path) -> None:
     for number, missing in enumerate(("tokenizer", "unet", "scheduler")):
-        place = pipelines.single_file(folders("sd"), tmp_path / f"one-{number}")
+        place = single_files.single_file(folders("sd"), tmp_path / f"one-{number}")
         shutil.rmtree(place / missing)
         with pytest.raises(CheckpointError, match=missing):
             adopt(place)
-    place = pipelines.single_file(folders("sd"), tmp_path / "foreign")
+    place = single_files.single_file(folders("sd"), tmp_path / "foreign")
     save_file({"a": torch.zeros(2)}, place / "old-model.safetensors")
     with pytest.raises(CheckpointError):
+        adopt(place)
+
+
+def test_weights_that_are_scaled_are_refused_by_name(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    place = single_files.denoiser_alone(folders("flux"), tmp_path / "one", "transformer", torch.float8_e4m3fn)
+    tensors = load_file(place / "only-this.safetensors")
+    save_file({**tensors, "proj_out.scale_weight": torch.ones(1)}, place / "only-this.safetensors")
+    with pytest.raises(CheckpointError, match=r"proj_out\.scale_weight"):
         adopt(place)
 
 

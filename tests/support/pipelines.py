@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -137,15 +136,16 @@ def stable_diffusion(words: Path) -> StableDiffusionPipeline:
     )
 
 
-def stable_diffusion_xl(words: Path) -> StableDiffusionXLPipeline:
+def stable_diffusion_xl(words: Path, second: int = WIDTH) -> StableDiffusionXLPipeline:
+    """`second`: width of the second encoder."""
     added = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8}
     return StableDiffusionXLPipeline(
         vae=autoencoder(),
         text_encoder=clip(),
-        text_encoder_2=clip(CLIPTextModelWithProjection),
+        text_encoder_2=clip(CLIPTextModelWithProjection, second),
         tokenizer=clip_tokenizer(words),
         tokenizer_2=clip_tokenizer(words),
-        unet=unet(2 * WIDTH, projection_class_embeddings_input_dim=WIDTH + 6 * 8, **added),
+        unet=unet(WIDTH + second, projection_class_embeddings_input_dim=second + 6 * 8, **added),
         scheduler=EulerDiscreteScheduler(**NOISE),
     )
 
@@ -270,73 +270,3 @@ def resampler(words: int, heads: int = 1, width: int = 64) -> dict[str, torch.Te
         made |= linear(f"layers.{i}.0.to_out", width, 64 * heads) | norm(f"layers.{i}.1.0", width)
         made |= linear(f"layers.{i}.1.1", 4 * width, width) | linear(f"layers.{i}.1.3", width, 4 * width)
     return made
-
-
-# --- one file, as Stable Diffusion itself had it --------------------------------------------------------------------
-
-RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "norm2": "out_layers.0", "conv2": "out_layers.3"}
-RESNET |= {"time_emb_proj": "emb_layers.1", "conv_shortcut": "skip_connection"}
-UNET = {"time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2"}
-UNET |= {"conv_in": "input_blocks.0.0", "conv_norm_out": "out.0", "conv_out": "out.2"}
-VAE_ATTENTION = {"to_q": "q", "to_k": "k", "to_v": "v", "to_out.0": "proj_out", "group_norm": "norm"}
-
-
-def single_file(pipeline: Path, folder: Path) -> Path:
-    """A companion folder of configurations and tokenizers, with one file of weights under the names of old."""
-    made, _ = open_pipeline(pipeline, torch.device("cpu"), torch.float32)
-    shutil.copytree(pipeline, folder, ignore=shutil.ignore_patterns("*.safetensors", "card.json"))
-    tensors = {f"model.diffusion_model.{of_unet(name)}": each for name, each in made.unet.state_dict().items()}
-    tensors |= {
-        f"first_stage_model.{of_vae(name)}": with_sides(name, each) for name, each in made.vae.state_dict().items()
-    }
-    for name, each in made.text_encoder.state_dict().items():
-        tensors[f"cond_stage_model.transformer.text_model.{name.removeprefix('text_model.')}"] = each
-    save_file({name: each.contiguous() for name, each in tensors.items()}, folder / "old-model.safetensors")
-    return folder
-
-
-def of_unet(name: str) -> str:
-    """With one residual block a level, as the tiny U-Net has them."""
-    for theirs, old in UNET.items():
-        if name.startswith(f"{theirs}."):
-            return old + name.removeprefix(theirs)
-    side, _, rest = name.partition("_block")
-    parts = rest.lstrip("s.").split(".")
-    if side == "mid":
-        kind, number, *inner = parts
-        place = f"middle_block.{1 if kind == 'attentions' else 2 * int(number)}"
-    else:
-        level, kind, number, *inner = parts
-        first = {"down": 2 * int(level) + 1, "up": 2 * int(level)}[side] + int(number)
-        if kind == "downsamplers":
-            place, inner = f"input_blocks.{2 * int(level) + 2}.0", ["op", *inner[1:]]
-        elif kind == "upsamplers":
-            place = f"output_blocks.{2 * int(level) + 1}.{2 if level == '0' else 1}"
-        else:
-            blocks = {"down": "input_blocks", "up": "output_blocks"}[side]
-            place = f"{blocks}.{first}.{1 if kind == 'attentions' else 0}"
-    within = ".".join(inner)
-    if "resnets" in parts:
-        part, _, end = within.partition(".")
-        within = f"{RESNET[part]}.{end}"
-    return f"{place}.{within}"
-
-
-def of_vae(name: str) -> str:
-    for theirs, old in {"mid_block.resnets.0": "mid.block_1", "mid_block.resnets.1": "mid.block_2"}.items():
-        name = name.replace(theirs, old)
-    name = name.replace("mid_block.attentions.0", "mid.attn_1").replace("conv_norm_out", "norm_out")
-    name = name.replace("conv_shortcut", "nin_shortcut").replace("downsamplers.0", "downsample")
-    name = name.replace("upsamplers.0", "upsample").replace("down_blocks", "down").replace("resnets", "block")
-    if name.startswith("decoder.up_blocks."):
-        level, _, rest = name.removeprefix("decoder.up_blocks.").partition(".")
-        name = f"decoder.up.{3 - int(level)}.{rest}"
-    if "attn_1" in name:
-        for theirs, old in VAE_ATTENTION.items():
-            name = name.replace(f"attn_1.{theirs}.", f"attn_1.{old}.")
-    return name
-
-
-def with_sides(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    """Attention had convolutions of one pixel."""
-    return tensor[:, :, None, None] if "attentions" in name and tensor.ndim == 2 else tensor
