@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,19 @@ import torch
 
 from models.autoencoders.spec import FSQTraining
 from models.contract.card import read_card
+from models.contract.economy import Economy
 from models.contract.registry import families
 from models.contract.run_folder import RunFolder
 from models.contract.sampling import Request, as_pictures
 from models.data.pictures import Collection
 from models.gan.spec import GANTraining
+from models.pretrained.sample import PipelineSampler, load
 from models.training.recovery import train_with_rollback
 from models.training.run import Run, Stopped
 from models.vae.mixing.spec import MixingTraining
 from models.vae.spec import VAETraining
 from tests.models.test_pieces import train as launched
+from tests.models.test_pretrained import lora, published, request
 from tests.models.test_training import TRAINERS, collection, stop_after
 
 __all__ = ["collection"]  # the fixture
@@ -119,3 +122,34 @@ def test_a_run_takes_no_more_memory_than_was_said_before(family: str, collection
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there are not two CUDA devices")
 def test_processes_meet_over_nccl(collection: Collection, tmp_path: Path) -> None:
     assert len(launched(tmp_path / "run", "vae", collection.folder, processes=torch.cuda.device_count())) == 6
+
+
+# --- pretrained pipelines -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore")  # of the packages among themselves
+@pytest.mark.parametrize("name", ["sd", "sdxl", "sd3", "flux"])
+def test_a_pipeline_draws_the_same_on_a_gpu_and_beside_it(name: str, folders: Callable[[str], Path]) -> None:
+    def drawn(sampler: PipelineSampler, **more: Any) -> Any:
+        return sampler.sample([request("text-to-image", **more)], lambda *_: None)[0].pixels.astype(float)
+
+    published(folders(name), f"{name}-on-gpu", lora(name, 5))
+    led = {"adapters": [{"name": f"{name}-on-gpu", "weight": 1.0}]}
+    on_cpu, on_gpu = load(folders(name), CPU), load(folders(name), GPU)
+    beside = load(folders(name), GPU, economy=Economy(offload="always"))
+    small = load(folders(name), GPU, economy=Economy(weights="8-bit", compiles=True))
+    assert beside.is_short and not on_gpu.is_short and next(beside.denoiser.parameters()).device == CPU
+    before = drawn(on_gpu)
+    assert np.abs(drawn(on_cpu) - before).mean() < 6 and np.abs(drawn(small) - before).mean() < 6
+    for more in ({}, led, {}):
+        assert np.abs(drawn(beside, **more) - drawn(on_gpu, **more)).mean() < 1
+    assert np.abs(drawn(on_gpu, **led) - before).mean() > 0 and (drawn(on_gpu) == before).all()
+    assert on_gpu.save_memory() and not on_gpu.save_memory()
+    assert np.abs(drawn(on_gpu) - before).mean() < 1
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_flux_leaves_out_blocks_on_a_gpu(folders: Callable[[str], Path]) -> None:
+    quick = load(folders("flux"), GPU, economy=Economy(first_block=0.5))
+    one, other = (quick.sample([request("text-to-image", steps=8)], lambda *_: None)[0].pixels for _ in range(2))
+    assert np.array_equal(one, other)
