@@ -151,7 +151,7 @@ def get_notes(user: User, artwork_id: Id) -> Listening:
 def get_rendering(
     user: User,
     artwork_id: Id,
-    form: Literal["svg", "musicxml", "wav"],
+    form: Literal["svg", "musicxml", "wav", "opus"],
     download: Annotated[Flag, Query(description="Answer as an attachment")] = False,
 ) -> Response:
     with session_scope(writing=False) as session:

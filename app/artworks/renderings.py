@@ -7,11 +7,12 @@ from app.artworks.tables import Artwork
 from app.errors import Invalid
 from app.media import musicxml, scores
 from app.media.engraving import engraved
-from app.media.sound import LONGEST, wav
+from app.media.sound import LONGEST, opus, wav
 from models.contract.values import Score
 
 MOST_ENGRAVED, MOST_BARS = 20_000, 2000  # notes and bars: their page takes a second or two
-FORMATS = {"svg": "image/svg+xml", "musicxml": scores.MUSICXML, "wav": "audio/wav"}
+FORMATS = {"svg": "image/svg+xml", "musicxml": scores.MUSICXML, "wav": "audio/wav", "opus": "audio/ogg"}
+HEARD = {"wav": wav, "opus": opus}
 
 
 def score_of(work: Artwork) -> Score:
@@ -22,10 +23,10 @@ def score_of(work: Artwork) -> Score:
 def rendered(work: Artwork, form: str) -> bytes:
     """In one of FORMATS. Raises what `score_of` does, Invalid for a piece that is too long, Unavailable."""
     score = score_of(work)
-    if form == "wav":
+    if form in HEARD:
         if work.facts.get("seconds", 0) > LONGEST:
             raise Invalid("Pieces of more than {minutes} minutes are not played here", minutes=int(LONGEST // 60))
-        return wav(scores.encode(score).content)
+        return HEARD[form](scores.encode(score).content)
     if len(score.notes) > MOST_ENGRAVED:
         raise Invalid("Pieces of more than {most} notes are not engraved here", most=MOST_ENGRAVED)
     if (max(note.start + note.duration for note in score.notes) / score.bar) > MOST_BARS:

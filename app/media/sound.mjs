@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 
-const RATE = 44100;
+const RATE = 48000; // which Opus takes as it is
 const TAIL = 2; // seconds in which the last notes die away
 const BLOCK = 128; // samples
 const [core, soundfont] = process.argv.slice(2);

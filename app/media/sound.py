@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 from app.errors import Unavailable
@@ -21,12 +22,21 @@ def can_play() -> bool:
 
 
 def wav(midi: bytes) -> bytes:
-    """44.1 kHz, stereo, 16 bits. Raises Unavailable."""
+    """48 kHz, stereo, 16 bits. Raises Unavailable."""
     if not can_play():
         raise Unavailable(MISSING)
-    command = [*node_command(), str(SCRIPT), str(VENDOR / CORE), str(VENDOR / SOUNDFONT_FILE)]
+    return made_by([*node_command(), str(SCRIPT), str(VENDOR / CORE), str(VENDOR / SOUNDFONT_FILE)], midi)
+
+
+def opus(midi: bytes) -> bytes:
+    """The same as Ogg Opus. Raises Unavailable."""
+    return made_by([sys.executable, "-m", "app.media.opus"], wav(midi))
+
+
+def made_by(command: list[str], given: bytes) -> bytes:
+    """What a program writes of what it is given. Raises Unavailable."""
     try:
-        played = subprocess.run(command, input=midi, capture_output=True, timeout=DEADLINE, check=True)
+        played = subprocess.run(command, input=given, capture_output=True, timeout=DEADLINE, check=True, cwd=ROOT)
     except (OSError, subprocess.SubprocessError) as error:
         raise Unavailable("The piece could not be played") from error
     return played.stdout

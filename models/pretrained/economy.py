@@ -4,7 +4,6 @@ blocks that are left out where little changes.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +19,6 @@ BLOCKS = ("JointTransformerBlock",)  # that repeat, where the package does not s
 
 def quantize(network: nn.Module) -> None:
     """Its matrices in 8 bits, each row with a scale; they are computed with in the type of what comes in."""
-    logging.getLogger("torchao").setLevel(logging.CRITICAL)  # of kernels for other cards
     from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
     quantize_(network, Int8WeightOnlyConfig())

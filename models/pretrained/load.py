@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ BROKEN = (OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError
 def packages() -> dict[str, Any]:
     """By name. Raises CheckpointError where they are not installed."""
     os.environ["HF_HUB_OFFLINE"] = "1"  # read when they are imported
+    for name in ("torchao", "torch.utils._pytree", "diffusers"):  # they warn of what is not on this machine
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         import diffusers
         import transformers

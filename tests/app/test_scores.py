@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+import sys
 import threading
 import wave
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import soundfile
 
 from app.artworks import renderings, service
 from app.artworks.tables import Artwork
@@ -75,10 +77,27 @@ def test_programs_of_a_choir_are_in_its_midi() -> None:
 @pytest.mark.skipif(not sound.can_play(), reason="set-up could fetch no soundfont here")
 def test_a_score_is_heard() -> None:
     with wave.open(io.BytesIO(sound.wav(scores.encode(piece()).content))) as played:
-        assert (played.getframerate(), played.getnchannels(), played.getsampwidth()) == (44100, 2, 2)
-        assert played.getnframes() / 44100 == pytest.approx(9 * 60 / 72 + 2, abs=0.5)
-        samples = np.frombuffer(played.readframes(44100 * 3), np.int16)
+        assert (played.getframerate(), played.getnchannels(), played.getsampwidth()) == (48000, 2, 2)
+        assert played.getnframes() / 48000 == pytest.approx(9 * 60 / 72 + 2, abs=0.5)
+        samples = np.frombuffer(played.readframes(48000 * 3), np.int16)
     assert np.abs(samples).max() > 1000
+
+
+@pytest.mark.skipif(not sound.can_play(), reason="set-up could fetch no soundfont here")
+def test_a_score_is_heard_from_a_smaller_file() -> None:
+    midi = scores.encode(piece()).content
+    whole, small = sound.wav(midi), sound.opus(midi)
+    assert small.startswith(b"OggS") and len(small) < len(whole) / 8
+    played, rate = soundfile.read(io.BytesIO(small), dtype="float32")
+    given, _ = soundfile.read(io.BytesIO(whole), dtype="float32")
+    assert rate == 48000 and played.shape == given.shape
+    loud = [np.abs(each[: 48000 * 9]).reshape(-1, 4800).max(1) for each in (played, given)]
+    assert np.corrcoef(*loud)[0, 1] > 0.95, "the same notes at the same times"
+
+
+def test_sound_that_cannot_be_made_smaller_is_said() -> None:
+    with pytest.raises(Unavailable, match="could not be played"):
+        sound.made_by([sys.executable, "-m", "app.media.opus"], b"no sound")
 
 
 def test_what_cannot_be_rendered_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
