@@ -201,9 +201,11 @@ def against(name: str, folder: Path) -> dict[str, Any]:
     import torch
     from diffusers import DiffusionPipeline
 
+    from models.pretrained.load import open_pipeline
+
     ours = drawing(folder, USUAL)
     where = device()
-    dtype = torch.float16 if where.type == "cuda" and name != "flux" else torch.bfloat16
+    dtype = open_pipeline(folder, where)[0].dtype
     pipeline = DiffusionPipeline.from_pretrained(str(folder), torch_dtype=dtype, local_files_only=True).to(where)
     pipeline.set_progress_bar_config(disable=True)
     side = {} if SIDE is None else {"width": SIDE, "height": SIDE}

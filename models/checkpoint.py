@@ -57,7 +57,12 @@ def quantize(folder: Path) -> None:
 
 def not_finite(tensors: dict[str, Tensor]) -> str | None:
     """Name of the first that holds NaN or infinite numbers."""
-    return next((name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()), None)
+    return next((name for name, tensor in tensors.items() if not torch.isfinite(readable(tensor)).all()), None)
+
+
+def readable(tensor: Tensor) -> Tensor:
+    """Numbers of 8 bits and a point have hardly any functions of their own."""
+    return tensor.float() if tensor.is_floating_point() and tensor.itemsize == 1 else tensor
 
 
 def half(tensor: Tensor) -> Tensor:

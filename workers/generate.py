@@ -141,7 +141,9 @@ def run(leases: list[Lease[Generation]], heartbeat: Heartbeat) -> None:
         if outputs is None and not model_cache.make_room_beside(first.model):
             if len(part) > 1:
                 most = len(part) // 2
-            elif not (isinstance(sampler, SavesMemory) and sampler.save_memory()):
+            elif isinstance(sampler, SavesMemory) and sampler.save_memory():
+                log.warning("memory_saved", model=first.model)
+            else:
                 raise MemoryError
         if not outputs:
             continue

@@ -135,7 +135,8 @@ def load(name: str, sha256: str) -> Sampler:
     make_room(footprint(found))
     more = {"economy": economy()} if found.family.economizes else {}
     made: Sampler = importlib.import_module(found.family.sampler).load(found.folder, device(), **more)
-    log.info("model_loaded", model=name, seconds=round(time.perf_counter() - began, 2), device=str(device()))
+    beside = {"beside_the_gpu": True} if getattr(made, "is_beside", False) else {}
+    log.info("model_loaded", model=name, seconds=round(time.perf_counter() - began, 2), device=str(device()), **beside)
     return made
 
 

@@ -169,10 +169,9 @@ def names_of(labels: list[str]) -> dict[str, str]:
 
 
 def lone_weights(made: dict[str, str], weights: list[str]) -> str | None:
-    """The one file of weights at the root of a folder, which may be called anything, where no part has its own."""
+    """The one file of weights at the root of a folder, which may be called anything."""
     at_root = [label for label in weights if "/" not in made[label]]
-    within = {made[label].split("/")[0] for label in weights if label not in at_root}
-    return at_root[0] if len(at_root) == 1 and within <= {IMAGE_ENCODER} else None
+    return at_root[0] if len(at_root) == 1 else None
 
 
 def keep(target: Path, label: str, blocks: Iterator[bytes], most: int) -> int:

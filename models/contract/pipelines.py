@@ -13,7 +13,7 @@ from typing import Any
 
 from models.contract.card import CheckpointError, write_card
 from models.contract.files import is_relative, sha256_of
-from models.contract.safetensors_header import check_header, count_numbers
+from models.contract.safetensors_header import check_header, count_numbers, read_header
 
 INDEX, FAMILY = "model_index.json", "pipeline"
 LIBRARIES = {"diffusers", "transformers"}
@@ -22,6 +22,7 @@ UNUSED = {"safety_checker", "feature_extractor", "image_encoder"}  # parts that 
 KEPT = {".safetensors", ".json", ".txt", ".model"}  # endings of files that a pipeline is made of
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # how torch's own files begin
 LARGEST_TEXT = 64 << 20  # bytes of a configuration, or a vocabulary
+SCALED = ("scale_weight", "weight_scale", "scale_input", "scaled_fp8")  # what goes with some weights of 8 bits
 SHARDS = ".safetensors.index.json"
 
 
@@ -86,7 +87,7 @@ def make_card(folder: Path) -> dict[str, Any]:
         path.unlink()
     weights = [path for path in kept if path.suffix == ".safetensors"]
     for path in weights:
-        check_header(path)
+        check_weights(path)
     files = {path.relative_to(folder).as_posix(): sha256_of(path) for path in kept}
     shape = read_json(folder, f"{architecture.denoiser}/config.json")
     config = {"architecture": name, "grid": architecture.grid, "denoiser": architecture.denoiser}
@@ -98,6 +99,14 @@ def make_card(folder: Path) -> dict[str, Any]:
         "parameters": sum(count_numbers(path) for path in weights),
     }
     return write_card(folder, said, files)
+
+
+def check_weights(path: Path) -> None:
+    """Raises CheckpointError."""
+    check_header(path)
+    tensors, _ = read_header(path)
+    if scaled := next((name for name in tensors if name.endswith(SCALED)), None):
+        raise CheckpointError("{name} scales weights in a way that is not known here", name=scaled[:200])
 
 
 def parts_of(index: dict[str, Any]) -> dict[str, str]:

@@ -40,7 +40,8 @@ def bytes_loaded(path: Path, number_bytes: int | None = None) -> int:
     found = 0
     for name, entry in tensors.items():
         first, last, _ = span(name, entry)
-        found += (last - first) // BYTES[entry["dtype"]] * (number_bytes or BYTES[entry["dtype"]])
+        own = 2 if entry["dtype"].startswith("F8") else BYTES[entry["dtype"]]  # which are made bfloat16
+        found += (last - first) // BYTES[entry["dtype"]] * (number_bytes or own)
     return found
 
 

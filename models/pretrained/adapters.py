@@ -16,6 +16,7 @@ from models.contract.card import WEIGHTS
 from models.contract.sampling import Unfit
 from models.pretrained.economy import device_of
 from models.pretrained.load import open_control, open_image_encoder, stored_type
+from models.training.recovery import is_out_of_memory
 
 KEPT = 4  # adapters that stay loaded beside the pipeline
 
@@ -56,7 +57,6 @@ class Adapters:
                 made[adapter.name] = vectors_in(folder), adapter.weight
         return made
 
-    @torch.inference_mode(False)  # what is made within cannot be put beside matrices of 8 bits
     def load(self, adapter: Adapter, folder: Path, card: dict[str, Any]) -> str:
         """What the pipeline calls it."""
         key = f"lora_{card['sha256'][:16]}"
@@ -65,6 +65,8 @@ class Adapters:
             try:
                 self.pipeline.load_lora_weights(str(folder), weight_name=WEIGHTS, adapter_name=key)
             except (ValueError, RuntimeError, KeyError, OSError) as error:
+                if is_out_of_memory(error):
+                    raise
                 if key in self.held():  # what of it was put on before it turned out not to fit
                     self.pipeline.delete_adapters(key)
                 raise Unfit("The adapter {name} is not built on this model", name=adapter.name) from error

@@ -21,7 +21,7 @@ def quantize(network: nn.Module) -> None:
     """Its matrices in 8 bits, each row with a scale; they are computed with in the type of what comes in."""
     from torchao.quantization import Int8WeightOnlyConfig, quantize_
 
-    quantize_(network, Int8WeightOnlyConfig())
+    quantize_(network, Int8WeightOnlyConfig(set_inductor_config=False))
 
 
 def place(pipeline: Any, device: torch.device, offload: str) -> None:
@@ -40,23 +40,32 @@ def place(pipeline: Any, device: torch.device, offload: str) -> None:
 
 def has_room(pipeline: Any, device: torch.device) -> bool:
     free, _ = torch.cuda.mem_get_info(device)
-    return FOR_WORK * bytes_of(networks_of(pipeline)) < free
+    return FOR_WORK * bytes_of(modules_of(pipeline)) < free
 
 
 def keep_beside(pipeline: Any, device: torch.device) -> None:
     """Weights stay in ordinary memory, and each layer is brought to the device as it is used: several times slower."""
     aside = torch.device("cpu")
-    for network in networks_of(pipeline):
+    for network in modules_of(pipeline):
         network.to(aside)
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    for module in (each for network in modules_of(pipeline) for each in network.modules()):
+        module._compiled_call_impl = None  # layers that come and go are called one by one
     pipeline.enable_group_offload(device, aside, "leaf_level")
+
+
+def keep_beside_too(network: nn.Module) -> None:
+    """What has joined a network, or left it, since its layers were told to come and go."""
+    from diffusers.hooks.group_offloading import _maybe_remove_and_reapply_group_offloading
+
+    _maybe_remove_and_reapply_group_offloading(network)
 
 
 def is_beside(pipeline: Any) -> bool:
     from diffusers.hooks.group_offloading import _is_group_offload_enabled
 
-    return any(_is_group_offload_enabled(network) for network in networks_of(pipeline))
+    return any(_is_group_offload_enabled(network) for network in modules_of(pipeline))
 
 
 def device_of(pipeline: Any) -> torch.device:
@@ -86,6 +95,16 @@ def leave_out_blocks(denoiser: Any, threshold: float) -> bool:
 
 
 @contextmanager
+def whole(denoiser: Any, threshold: float) -> Iterator[None]:
+    """While a network that leaves out blocks follows a ControlNet, which adds to every block, it leaves out none."""
+    denoiser.disable_cache()
+    try:
+        yield
+    finally:
+        leave_out_blocks(denoiser, threshold)
+
+
+@contextmanager
 def by_itself(denoiser: Any) -> Iterator[None]:
     """While one picture is drawn by a network that leaves out blocks: the next one begins anew, however this ends."""
     with denoiser.cache_context("drawing"):
@@ -95,7 +114,7 @@ def by_itself(denoiser: Any) -> Iterator[None]:
             denoiser._reset_stateful_cache()
 
 
-def networks_of(pipeline: Any) -> list[nn.Module]:
+def modules_of(pipeline: Any) -> list[nn.Module]:
     return [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
 
 

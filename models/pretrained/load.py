@@ -13,9 +13,10 @@ from models.checkpoint import not_finite
 from models.contract.adapters import IMAGE_ENCODER
 from models.contract.card import CheckpointError, read_card, weights_of
 from models.contract.economy import USUAL, Economy
-from models.contract.pipelines import ARCHITECTURES, INDEX, UNUSED, parts_of, read_json
+from models.contract.pipelines import ARCHITECTURES, INDEX, UNUSED, networks_of, parts_of, read_json
 from models.contract.safetensors_header import read_header
 from models.pretrained.economy import place, quantize
+from models.training.recovery import is_out_of_memory
 from models.training.schedule import has_fast_bfloat16
 
 MISSING = "pretrained pipelines need more packages here: make pretrained"
@@ -49,18 +50,23 @@ def open_pipeline(
     card, known = read_card(folder), packages()
     architecture = ARCHITECTURES[card["config"]["architecture"]]
     if dtype is None and device.type == "cuda":
-        dtype = torch.bfloat16 if architecture.flows else torch.float16
+        # Matrices of 8 bits are scaled after they are multiplied: float16 could not hold that.
+        is_wide = architecture.flows or economy.weights == "8-bit"
+        dtype = torch.bfloat16 if is_wide else torch.float16
     dtype = dtype or (torch.bfloat16 if has_fast_bfloat16(device) else torch.float32)
     kind, index = getattr(known["diffusers"], card["config"]["architecture"]), read_json(folder, INDEX)
     parts = left_out(kind, index)
+    networks = networks_of(parts_of(index))
     try:
         for part, library in parts_of(index).items():
-            if not part.startswith(("tokenizer", "scheduler")):
+            if part in networks:
                 parts[part] = network(folder, part, getattr(known[library], index[part][1]), card, dtype)
                 if economy.weights == "8-bit" and part != "vae":  # which is small, and of no matrices
                     quantize(parts[part])
         pipeline = kind.from_pretrained(str(folder), local_files_only=True, **parts)
     except BROKEN as error:
+        if is_out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError("the pipeline cannot be opened ({reason})", reason=reason) from error
     pipeline.set_progress_bar_config(disable=True)
@@ -89,6 +95,8 @@ def open_network(folder: Path, part: str, library: str, kind: str, device: torch
     try:
         return network(folder, part, getattr(packages()[library], kind), read_card(folder), dtype).to(device)
     except BROKEN as error:
+        if is_out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError("the network cannot be opened ({reason})", reason=reason) from error
 

@@ -35,7 +35,7 @@ class Preview:
         cells = with_one(latents.float().permute(0, 2, 3, 1).reshape(len(colours), -1))
         return torch.linalg.lstsq(cells.cpu(), colours.cpu()).solution
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def __call__(self, latents: Tensor, width: int, height: int) -> list[Pixels]:
         """(B, C, H, W), or as a pipeline packs them -> pictures of a pixel a cell."""
         if latents.ndim == 3:

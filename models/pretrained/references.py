@@ -20,7 +20,9 @@ from models.contract.card import WEIGHTS
 from models.contract.sampling import Unfit
 from models.contract.values import Pixels
 from models.pretrained.adapters import Joined, find_adapter
+from models.pretrained.economy import keep_beside_too
 from models.pretrained.load import open_image_encoder
+from models.training.recovery import is_out_of_memory
 
 MEAN, SPREAD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # of CLIP
 
@@ -55,13 +57,17 @@ class References:
         try:
             self.pipeline.load_ip_adapter(tensors, subfolder=nothing, weight_name=nothing, image_encoder_folder=None)
             self.pipeline.set_ip_adapter_scale([adapter.weight for adapter in asked])
+            keep_beside_too(self.pipeline.unet)
         except (ValueError, RuntimeError, KeyError) as error:
             self.take_off()
+            if is_out_of_memory(error):
+                raise
             raise Unfit("The adapter {name} is not built on this model", name=asked[0].name) from error
 
     def take_off(self) -> None:
         if self.pipeline.unet.encoder_hid_proj is not None:
             self.pipeline.unload_ip_adapter()
+            keep_beside_too(self.pipeline.unet)
 
     def load(self, adapter: Adapter) -> tuple[Any, dict[str, dict[str, Tensor]]]:
         """(what sees, the adapter's tensors by part). Raises Unfit."""
@@ -75,7 +81,7 @@ class References:
             parts[part][rest] = tensor.to(self.pipeline.dtype)
         return encoder, parts
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def seen(self, encoder: Any, picture: Pixels, is_fine: bool, is_guided: bool) -> Tensor:
         """(1 or 2, 1, ...): of nothing, which guidance leads away from, then of the picture."""
         x = prepared(picture, encoder.config.image_size).to(encoder.device, encoder.dtype)

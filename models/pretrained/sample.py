@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,8 @@ from models.pretrained.economy import (
     is_beside,
     keep_beside,
     leave_out_blocks,
-    networks_of,
+    modules_of,
+    whole,
 )
 from models.pretrained.load import open_pipeline, prove
 from models.pretrained.preview import Preview
@@ -70,11 +71,11 @@ class PipelineSampler:
         self.controls = Controls(pipeline, checkpoints)
         self.references = References(pipeline, checkpoints)
         self.words = None if self.architecture.flows else Words(pipeline)
-        self.own_bytes = bytes_of(networks_of(pipeline))
-        self.economy, self.is_short = economy, is_beside(pipeline)
+        self.own_bytes = bytes_of(modules_of(pipeline))
+        self.economy, self.is_beside, self.is_short = economy, is_beside(pipeline), False
         self.denoiser = getattr(pipeline, self.architecture.denoiser)
         self.leaves_out = economy.first_block > 0 and leave_out_blocks(self.denoiser, economy.first_block)
-        if economy.compiles:
+        if economy.compiles and not self.is_beside:
             compile_blocks(self.denoiser)
 
     @property
@@ -88,10 +89,12 @@ class PipelineSampler:
         """Keep the weights beside the GPU from now on; False where that is done already, or may not be."""
         pipeline = self.pipelines[TEXT_TO_IMAGE]
         device = device_of(pipeline)
-        if self.is_short or device.type == "cpu" or self.economy.offload == "never":
+        if self.is_beside or device.type == "cpu" or self.economy.offload == "never":
             return False
+        for each in (self.controls, self.references):
+            each.joined.networks.clear()
         keep_beside(pipeline, device)
-        self.is_short = True
+        self.is_beside = self.is_short = True
         return True
 
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
@@ -120,14 +123,15 @@ class PipelineSampler:
             before += chosen[0].walked
         remarks = [self.remark(work) for work in works]
         return [
-            Output(Picture(picture), facts=self.facts(), remark=remark)
-            for picture, remark in zip(pictures, remarks, strict=True)
+            Output(Picture(picture), facts=self.facts(work), remark=remark)
+            for work, picture, remark in zip(works, pictures, remarks, strict=True)
         ]
 
-    def facts(self) -> dict[str, Any]:
-        """What the pictures depend on besides the request."""
-        found = {"weights": self.economy.weights} if self.economy.weights != USUAL.weights else {}
-        return {**found, **({"first_block": self.economy.first_block} if self.leaves_out else {})}
+    def facts(self, work: Work) -> dict[str, Any]:
+        """What a picture depends on besides its request."""
+        found: dict[str, Any] = {"weights": self.economy.weights} if self.economy.weights != USUAL.weights else {}
+        found |= {"first_block": self.economy.first_block} if self.leaves_out and not work.params.controls else {}
+        return {**found, **({"decoded": "in tiles"} if self.is_short else {})}
 
     def remark(self, work: Work) -> Message | None:
         """What of it was not used."""
@@ -158,7 +162,7 @@ class PipelineSampler:
             given |= {"pooled_prompt_embeds": pooled, "negative_pooled_prompt_embeds": pooled_against}
         return given
 
-    @torch.inference_mode()
+    @torch.no_grad()  # and not inference mode, whose tensors cannot be moved, wrapped or learnt from later
     def draw(self, works: list[Work], on_step: Callable[[int, Seen], None]) -> list[Pixels]:
         """Of works that are alike."""
         first = works[0]
@@ -193,7 +197,7 @@ class PipelineSampler:
         with (
             self.adapters.on(params.adapters),  # before the prompt is read: they may change how
             self.references.on(params.references, first.gone_by(), is_guided) as seen,
-            by_itself(self.denoiser) if self.leaves_out else nullcontext(),
+            self.blocks(bool(params.controls)),
         ):
             known = inspect.signature(pipeline.__call__).parameters
             given = {
@@ -207,6 +211,12 @@ class PipelineSampler:
                 reason = " ".join(str(error).split())[:300]
                 raise Unfit("The pipeline cannot draw this: {reason}", reason=reason) from error
         return [np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8) for picture in drawn]
+
+    def blocks(self, follows: bool) -> AbstractContextManager[None]:
+        """Whether some of them may be left out for one picture."""
+        if not self.leaves_out:
+            return nullcontext()
+        return whole(self.denoiser, self.economy.first_block) if follows else by_itself(self.denoiser)
 
     def scheduler(self, name: str | None) -> Any:
         """A fresh one: schedulers remember where they are. Raises Unfit."""

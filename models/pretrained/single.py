@@ -12,71 +12,75 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from models.contract.card import CheckpointError
 from models.contract.pipelines import (
     ARCHITECTURES,
     INDEX,
     check_configuration,
+    check_weights,
+    files_of,
     lacking,
-    networks_of,
     parts_of,
     read_json,
+    refuse_pickles,
 )
-from models.contract.safetensors_header import check_header, read_header
-from models.pretrained.load import BROKEN, TYPES, left_out, packages
+from models.contract.safetensors_header import read_header
+from models.pretrained.load import BROKEN, TYPES, packages
 
-SCALED = ("scale_weight", "weight_scale", "scale_input", "scaled_fp8")  # names of what goes with some weights of 8 bits
+ENCODERS = ("cond_stage_model.", "conditioner.", "text_encoders.")
+VAE = ("first_stage_model.", "vae.")
 
 
 def spread(folder: Path, weights: Path) -> None:
     """Put the weights of a file where the parts of the pipeline have them, and delete it. Raises CheckpointError."""
+    refuse_pickles(folder, files_of(folder))  # the packages read them where there is nothing else
     index = read_json(folder, INDEX)
-    name = str(index.get("_class_name"))
-    if name not in ARCHITECTURES:
+    if index.get("_class_name") not in ARCHITECTURES:
         return  # the index is looked through next, and says so
     for part in parts_of(index):  # the packages would take some of their own
         check_configuration(folder, part)
-    check_header(weights)
+    check_weights(weights)
     tensors, _ = read_header(weights)
-    if scaled := next((name for name in tensors if name.endswith(SCALED)), None):
-        raise CheckpointError("{name} scales weights in a way that is not known here", name=scaled[:200])
-    kind = getattr(packages()["diffusers"], name)
-    from diffusers.loaders.single_file_utils import SingleFileComponentError
-
-    wanted = lacking(folder)
-    try:
-        there = {part: empty(folder, part, *index[part]) for part in networks_of(parts_of(index)) if part not in wanted}
-        pipeline = kind.from_single_file(
-            str(weights),
-            config=str(folder),
-            local_files_only=True,
-            torch_dtype=main_type(tensors),
-            **there,
-            **left_out(kind, index),
-        )
-        for part in wanted:
-            getattr(pipeline, part).save_pretrained(folder / part, safe_serialization=True)
-    except (*BROKEN, SingleFileComponentError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError("the pipeline cannot be opened ({reason})", reason=reason) from error
+    for part in lacking(folder):
+        network = taken_out(folder, weights, part, index[part], main_type(part, tensors))
+        network.save_pretrained(folder / part, safe_serialization=True)
     weights.unlink()
 
 
-def empty(folder: Path, part: str, library: str, name: str) -> nn.Module:
-    """A network in the shape of a part whose weights are there already: it takes no memory."""
-    kind: Any = getattr(packages()[library], name)
-    place = str(folder / part)
-    with torch.device("meta"):
-        if library == "diffusers":
-            return kind.from_config(kind.load_config(place, local_files_only=True))
-        return kind(kind.config_class.from_pretrained(place, local_files_only=True))
+def taken_out(folder: Path, weights: Path, part: str, named: list[str], dtype: torch.dtype) -> Any:
+    """The network of a part, as the file holds it. Raises CheckpointError, by name where it does not."""
+    packages()
+    from diffusers import pipelines
+    from diffusers.loaders.single_file import load_single_file_sub_model
+    from diffusers.loaders.single_file_utils import SingleFileComponentError, load_single_file_checkpoint
+
+    try:
+        return load_single_file_sub_model(
+            library_name=named[0],
+            class_name=named[1],
+            name=part,
+            checkpoint=load_single_file_checkpoint(str(weights), local_files_only=True),
+            pipelines=pipelines,
+            is_pipeline_module=False,
+            cached_model_config_path=str(folder),
+            local_files_only=True,
+            torch_dtype=dtype,
+        )
+    except (SingleFileComponentError, OSError) as error:
+        raise CheckpointError("{name} is missing", name=f"{part}/*.safetensors") from error
+    except BROKEN as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError("the pipeline cannot be opened ({reason})", reason=reason) from error
 
 
-def main_type(tensors: dict[str, Any]) -> torch.dtype | None:
-    """That of most numbers; None is float32."""
+def main_type(part: str, tensors: dict[str, Any]) -> torch.dtype:
+    """That of most numbers of the file that belong to a part, as far as names tell; else of all of them."""
+    beginnings = VAE if part == "vae" else ENCODERS if part.startswith("text_encoder") else ()
+    own = {name: entry for name, entry in tensors.items() if name.startswith(beginnings)} if beginnings else {}
+    if not beginnings:
+        own = {name: entry for name, entry in tensors.items() if not name.startswith((*VAE, *ENCODERS))}
     found = Counter[str]()
-    for entry in tensors.values():
+    for entry in (own or tensors).values():
         found[entry["dtype"]] += math.prod(entry["shape"])
-    return TYPES.get(found.most_common(1)[0][0])
+    return TYPES.get(found.most_common(1)[0][0], torch.float32)

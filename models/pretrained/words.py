@@ -114,7 +114,7 @@ class Words:
             for number, (tokenizer, _) in enumerate(self.parts)
         )
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def read(
         self, prompts: Sequence[str], chunks: int, skip: int, learnt: Learnt = NONE
     ) -> tuple[Tensor, Tensor | None]:

@@ -58,30 +58,58 @@ def test_weights_beside_the_device_draw_the_same(name: str, folders: Callable[[s
             assert np.array_equal(drawn(here, task, adapters=adapters), drawn(beside, task, adapters=adapters))
 
 
+def with_adapters(folder: Path) -> None:
+    """A ControlNet and an IP-adapter beside the pipeline."""
+    for make, name in ((pipelines.control_net, "lines-beside"), (pipelines.ip_adapter, "eyes-beside")):
+        if not (place := folder.with_name(name)).exists():
+            make(folder, place)
+            adopt(place)
+
+
+def led(sampler: PipelineSampler) -> list[Pixels]:
+    """What it draws by each of them, and by nothing."""
+    found = []
+    for more, role in (
+        ({"controls": [{"name": "lines-beside"}]}, "control"),
+        ({"references": [{"name": "eyes-beside"}]}, "reference"),
+        ({}, "none"),
+    ):
+        asked = request("text-to-image", **more)
+        if more:
+            asked.inputs[role] = [Picture(np.full((50, 40, 3), 200, np.uint8))]
+        found.append(sampler.sample([asked], lambda *_: None)[0].pixels)
+    return found
+
+
 def test_what_joins_a_pipeline_joins_one_beside_the_device(folders: Callable[[str], Path]) -> None:
-    for make, name in ((pipelines.control_net, "sd-lines-beside"), (pipelines.ip_adapter, "sd-eyes-beside")):
-        if not (folder := folders("sd").with_name(name)).exists():
-            make(folders("sd"), folder)
-            adopt(folder)
-
-    def led(sampler: PipelineSampler) -> list[Pixels]:
-        found = []
-        for more, role in (
-            ({"controls": [{"name": "sd-lines-beside"}]}, "control"),
-            ({"references": [{"name": "sd-eyes-beside"}]}, "reference"),
-            ({}, "none"),
-        ):
-            asked = request("text-to-image", **more)
-            if more:
-                asked.inputs[role] = [Picture(np.full((50, 40, 3), 200, np.uint8))]
-            found.append(sampler.sample([asked], lambda *_: None)[0].pixels)
-        return found
-
+    with_adapters(folders("sd"))
     here, beside = load(folders("sd"), CPU), load(folders("sd"), CPU)
     keep_beside(beside.pipelines["text-to-image"], CPU)
-    one, other = led(here), led(beside)
-    assert all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
-    assert not np.array_equal(one[0], one[2]) and not np.array_equal(one[1], one[2])
+    for one, other in zip(led(here), led(beside), strict=True):
+        assert np.array_equal(one, other)
+    assert is_beside(beside.pipelines["text-to-image"]), "also what has joined and left"
+
+
+def test_what_joins_a_pipeline_joins_one_of_8_bits(folders: Callable[[str], Path]) -> None:
+    with_adapters(folders("sd"))
+    followed, seen, plain = led(load(folders("sd"), CPU, economy=Economy(weights="8-bit")))
+    assert not np.array_equal(followed, plain) and not np.array_equal(seen, plain)
+    for ours, theirs in zip((followed, seen, plain), led(load(folders("sd"), CPU)), strict=True):
+        assert apart(ours, theirs) < 4
+
+
+def test_memory_that_runs_out_under_an_adapter_is_no_fault_of_the_adapter(
+    folders: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sampler = load(folders("sd"), CPU)
+    published(folders("sd"), "sd-heavy", lora("sd", 8))
+
+    def full(*_: Any, **more: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(sampler.pipelines["text-to-image"], "load_lora_weights", full)
+    with pytest.raises(torch.OutOfMemoryError):
+        drawn(sampler, adapters=[{"name": "sd-heavy", "weight": 1.0}])
 
 
 class Placed:
@@ -131,10 +159,13 @@ def test_memory_is_saved_once_and_where_that_is_allowed(
     kept: list[torch.device] = []
     sampler, never = load(folders("sd"), CPU), load(folders("sd"), CPU, economy=Economy(offload="never"))
     assert isinstance(sampler, SavesMemory) and not sampler.save_memory(), "beside a CPU there is nothing"
-    monkeypatch.setattr("models.pretrained.sample.device_of", lambda pipeline: GPU)
-    monkeypatch.setattr("models.pretrained.sample.keep_beside", lambda pipeline, device: kept.append(device))
-    assert sampler.save_memory() and not sampler.save_memory() and not never.save_memory()
+    with monkeypatch.context() as patched:
+        patched.setattr("models.pretrained.sample.device_of", lambda pipeline: GPU)
+        patched.setattr("models.pretrained.sample.keep_beside", lambda pipeline, device: kept.append(device))
+        assert sampler.save_memory() and not sampler.save_memory() and not never.save_memory()
     assert kept == [GPU]
+    (output,) = sampler.sample([request("text-to-image")], lambda *_: None)
+    assert output.facts == {"decoded": "in tiles"}
 
 
 def test_flux_leaves_out_blocks_and_nothing_of_it_stays(folders: Callable[[str], Path]) -> None:
@@ -161,8 +192,21 @@ def test_flux_leaves_out_blocks_and_nothing_of_it_stays(folders: Callable[[str],
     batch = [request("text-to-image", seed=seed, steps=8) for seed in (5, 1, 7)]
     among = quick.sample(batch, lambda *_: None)
     assert np.array_equal(among[1].pixels, before), "the same alone and among others"
+    assert_follows_as_usual(folders("flux"), usual, quick)
+    assert np.array_equal(drawn(quick, steps=8), before), "and leaves out blocks again"
     again = drawn(quick, "image-to-image", steps=8)
     assert np.array_equal(drawn(quick, "image-to-image", steps=8), again)
+
+
+def assert_follows_as_usual(folder: Path, usual: PipelineSampler, quick: PipelineSampler) -> None:
+    """A ControlNet adds to every block: none is left out."""
+    if not (place := folder.with_name("flux-lines-quick")).exists():
+        pipelines.control_net(folder, place)
+        adopt(place)
+    asked = request("text-to-image", steps=8, controls=[{"name": place.name}])
+    asked.inputs["control"] = [Picture(np.full((50, 40, 3), 200, np.uint8))]
+    (one,), (other,) = (sampler.sample([asked], lambda *_: None) for sampler in (usual, quick))
+    assert np.array_equal(one.pixels, other.pixels) and other.facts == {}
 
 
 def test_a_network_that_cannot_leave_out_blocks_draws_as_usual(folders: Callable[[str], Path]) -> None:
@@ -178,9 +222,14 @@ def test_compiled_blocks_draw_the_same(name: str, folders: Callable[[str], Path]
         seen.append(len(graph.graph.nodes))
         return graph.forward
 
+    for seed in (6, 7):
+        published(folders(name), f"{name}-compiled-{seed}", lora(name, seed))
     torch.compiler.reset()
     compile_blocks(compiled.denoiser, backend=backend)
     assert np.array_equal(drawn(usual), drawn(compiled)) and seen
+    for adapter in (f"{name}-compiled-6", f"{name}-compiled-7", f"{name}-compiled-6"):
+        asked = [{"name": adapter, "weight": 1.0}]
+        assert apart(drawn(usual, adapters=asked), drawn(compiled, adapters=asked)) < 1
     torch.compiler.reset()
 
 
@@ -192,4 +241,10 @@ def test_what_an_operator_says_reaches_the_pipeline(
     monkeypatch.setattr("models.pretrained.sample.compile_blocks", lambda denoiser: done.append("compiled"))
     load(folders("sd"), CPU, economy=Economy("8-bit", compiles=True))
     assert set(done) == {"CLIPTextModel", "UNet2DConditionModel", "compiled"}
-    assert economy.bytes_of([torch.nn.Linear(4, 4)]) == 80
+
+
+def test_weights_are_counted_as_they_are_held() -> None:
+    network = torch.nn.Sequential(torch.nn.Linear(64, 32, bias=False))
+    assert bytes_of([network]) == 4 * 64 * 32
+    economy.quantize(network)
+    assert 64 * 32 < bytes_of([network]) <= 64 * 32 + 32 * (4 + 4)

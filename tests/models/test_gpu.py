@@ -24,6 +24,7 @@ from models.training.recovery import train_with_rollback
 from models.training.run import Run, Stopped
 from models.vae.mixing.spec import MixingTraining
 from models.vae.spec import VAETraining
+from tests.models.test_economy import led, with_adapters
 from tests.models.test_pieces import train as launched
 from tests.models.test_pretrained import lora, published, request
 from tests.models.test_training import TRAINERS, collection, stop_after
@@ -133,19 +134,33 @@ def test_a_pipeline_draws_the_same_on_a_gpu_and_beside_it(name: str, folders: Ca
     def drawn(sampler: PipelineSampler, **more: Any) -> Any:
         return sampler.sample([request("text-to-image", **more)], lambda *_: None)[0].pixels.astype(float)
 
-    published(folders(name), f"{name}-on-gpu", lora(name, 5))
-    led = {"adapters": [{"name": f"{name}-on-gpu", "weight": 1.0}]}
+    for seed in (5, 6):
+        published(folders(name), f"{name}-on-gpu-{seed}", lora(name, seed))
+    one, other = ({"adapters": [{"name": f"{name}-on-gpu-{seed}", "weight": 1.0}]} for seed in (5, 6))
     on_cpu, on_gpu = load(folders(name), CPU), load(folders(name), GPU)
     beside = load(folders(name), GPU, economy=Economy(offload="always"))
     small = load(folders(name), GPU, economy=Economy(weights="8-bit", compiles=True))
-    assert beside.is_short and not on_gpu.is_short and next(beside.denoiser.parameters()).device == CPU
+    smallest = load(folders(name), GPU, economy=Economy(weights="8-bit", offload="always"))
+    assert beside.is_beside and not on_gpu.is_beside and next(beside.denoiser.parameters()).device == CPU
     before = drawn(on_gpu)
     assert np.abs(drawn(on_cpu) - before).mean() < 6 and np.abs(drawn(small) - before).mean() < 6
-    for more in ({}, led, {}):
+    assert np.abs(drawn(smallest) - before).mean() < 6 and np.abs(drawn(smallest, **one) - before).mean() > 0
+    for more in ({}, one, other, one, {}):
         assert np.abs(drawn(beside, **more) - drawn(on_gpu, **more)).mean() < 1
-    assert np.abs(drawn(on_gpu, **led) - before).mean() > 0 and (drawn(on_gpu) == before).all()
+    assert np.abs(drawn(on_gpu, **one) - before).mean() > 0 and (drawn(on_gpu) == before).all()
     assert on_gpu.save_memory() and not on_gpu.save_memory()
     assert np.abs(drawn(on_gpu) - before).mean() < 1
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("economy", [Economy(offload="always"), Economy(weights="8-bit"), Economy("8-bit", "always")])
+def test_what_joins_a_pipeline_on_a_gpu_joins_it_in_every_economy(
+    economy: Economy, folders: Callable[[str], Path]
+) -> None:
+    with_adapters(folders("sd"))
+    usual, frugal = load(folders("sd"), GPU), load(folders("sd"), GPU, economy=economy)
+    for ours, theirs in zip(led(frugal), led(usual), strict=True):
+        assert np.abs(ours.astype(float) - theirs).mean() < 6
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -357,6 +357,49 @@ def test_one_file_without_its_companions_is_refused_by_name(folders: Callable[[s
         adopt(place)
 
 
+def test_a_part_that_is_nowhere_is_named(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    place = single_files.denoiser_alone(folders("flux"), tmp_path / "one", "transformer", torch.float32)
+    for path in (place / "text_encoder_2").glob("*.safetensors"):
+        path.unlink()
+    with pytest.raises(CheckpointError, match="text_encoder_2.* is missing"):
+        adopt(place)
+
+
+def test_no_pickle_is_read_beside_one_file(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    place = single_files.denoiser_alone(folders("flux"), tmp_path / "one", "transformer", torch.float32)
+    for path in (place / "text_encoder").glob("*.safetensors"):
+        path.unlink()
+    (place / "text_encoder" / "pytorch_model.bin").write_bytes(b"\x80\x02 anything")
+    with pytest.raises(CheckpointError, match="may hold code"):
+        adopt(place)
+
+
+def test_each_part_of_one_file_keeps_its_type(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    """Halved, the autoencoder of some models decodes to NaN."""
+    place = single_files.single_file(folders("sd"), tmp_path / "one")
+    tensors = load_file(place / "old-model.safetensors")
+    halved = {n: each if n.startswith("first_stage_model") else each.half() for n, each in tensors.items()}
+    save_file(halved, place / "old-model.safetensors")
+    adopt(place)
+    kept = {
+        path.parent.name: {each.dtype for each in load_file(path).values()} for path in place.rglob("*.safetensors")
+    }
+    assert kept["vae"] == {torch.float32} and kept["unet"] == {torch.float16} == kept["text_encoder"]
+
+
+def test_the_one_file_of_a_folder_may_be_called_anything() -> None:
+    labels = ["flux/model_index.json", "flux/flux1 dev (fp8).safetensors", "flux/vae/model.safetensors"]
+    assert importing.names_of(labels)[labels[1]] == "model.safetensors"
+
+
+def test_scaled_weights_of_a_part_are_refused_too(folders: Callable[[str], Path], tmp_path: Path) -> None:
+    place = copied(folders("flux"), tmp_path)
+    path = place / "text_encoder_2" / "model.safetensors"
+    save_file({**load_file(path), "encoder.scale_weight": torch.ones(1)}, path)
+    with pytest.raises(CheckpointError, match=r"encoder\.scale_weight"):
+        make_card(place)
+
+
 def test_weights_that_are_scaled_are_refused_by_name(folders: Callable[[str], Path], tmp_path: Path) -> None:
     place = single_files.denoiser_alone(folders("flux"), tmp_path / "one", "transformer", torch.float8_e4m3fn)
     tensors = load_file(place / "only-this.safetensors")

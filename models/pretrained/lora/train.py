@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from models.adopt import holding
 from models.checkpoint import CheckpointError, find, read_card, write_model
 from models.contract.adapters import config_of
+from models.contract.economy import Economy
 from models.contract.pipelines import ARCHITECTURES
 from models.contract.sampling import Request
 from models.contract.tasks import TEXT_TO_IMAGE
@@ -53,7 +54,7 @@ def train(params: LoraTraining, data: Collection, run: Run) -> None:
     if why := problem(params, lambda name: read_card(folder)):
         raise CheckpointError(why)
     dtype = torch.bfloat16 if has_fast_bfloat16(run.device) else torch.float32
-    pipeline, card = open_pipeline(folder, run.device, dtype)
+    pipeline, card = open_pipeline(folder, run.device, dtype, Economy(offload="never"))
     same_as_before(run, card)
     architecture = ARCHITECTURES[card["config"]["architecture"]]
     captions = [captioned(params, item["captions"]) for item in data.items]
