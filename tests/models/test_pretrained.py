@@ -361,7 +361,7 @@ def test_a_part_that_is_nowhere_is_named(folders: Callable[[str], Path], tmp_pat
     place = single_files.denoiser_alone(folders("flux"), tmp_path / "one", "transformer", torch.float32)
     for path in (place / "text_encoder_2").glob("*.safetensors"):
         path.unlink()
-    with pytest.raises(CheckpointError, match="text_encoder_2.* is missing"):
+    with pytest.raises(CheckpointError, match=r"text_encoder_2.* is missing"):
         adopt(place)
 
 
