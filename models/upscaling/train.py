@@ -18,6 +18,7 @@ from models.checkpoint import write_model
 from models.data.pictures import Collection, EpochOrder, contact_sheet, spread, to_pixels, to_unit
 from models.measure.features import PerceptualLoss
 from models.measure.metrics import psnr
+from models.parts.crops import crops
 from models.parts.placed import placed
 from models.training.card import training_card
 from models.training.ema import EMA
@@ -51,7 +52,7 @@ def train(params: UpscalingTraining, data: Collection, run: Run) -> None:
     def step(k: int) -> tuple[int, Metrics]:
         with run.log.spend("data"):
             random = step_generator(run.seed, k)
-            wanted = crops(to_unit(data.pictures(order.at(k))), FACTOR * params.crop, random)
+            wanted = crops(to_unit(data.pictures(order.at(k))), FACTOR * params.crop, random, turned=True)
             given = made_small(wanted, params.damage, random).to(run.device)
             wanted = wanted.to(run.device)
         factor = params.lr_factor(run.progress(k)) * warmup_stable_decay(k, run.progress(k), warmup=200) * run.rate
@@ -103,18 +104,6 @@ def train(params: UpscalingTraining, data: Collection, run: Run) -> None:
             ema.average,
             training_card("image-upscaler", params, data.card, run, result, before),
         )
-
-
-def crops(pictures: Tensor, side: int, random: torch.Generator) -> Tensor:
-    """(B, 3, H, W) -> (B, 3, side, side), from anywhere, some of them mirrored or turned."""
-    room = [length - side + 1 for length in pictures.shape[-2:]]
-    found = []
-    for picture in pictures:
-        top, left = (int(torch.randint(0, most, (), generator=random)) for most in room)
-        turns, mirrored = int(torch.randint(0, 4, (), generator=random)), bool(torch.rand((), generator=random) < 0.5)
-        crop = torch.rot90(picture[:, top : top + side, left : left + side], turns, (1, 2))
-        found.append(crop.flip(-1) if mirrored else crop)
-    return torch.stack(found)
 
 
 def total(losses: Tensor, params: UpscalingTraining, adversarial_weight: float) -> Tensor:

@@ -33,6 +33,7 @@ COLLECTIONS = {
     "clip-art": Collection("Clip art", 64, "clipart", needs_apt=True),
     "stamps": Collection("Stamps", 64, "stamps", needs_apt=True),
     "paintings": Collection("Paintings", 64, "paintings", needs_apt=True),
+    "art": Collection("Paintings and large drawings", 256, "paintings", needs_apt=True),
     "verse": Collection("Chinese verse", 0, "verse", medium=TEXTS),
     "plays": Collection("English plays", 0, "plays", medium=TEXTS),
     "chorales": Collection("Chorales in four voices", 0, "music", medium=MUSIC),

@@ -1,4 +1,6 @@
-"""Twenty-two old masters and ukiyo-e, as windows of 64 px at chance places of each: to learn how they are painted."""
+"""Twenty-two old masters and ukiyo-e, as windows at chance places of each: to learn how they are painted. `paintings`
+are windows of 64 px; `art` are large ones, with large drawings.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from app.datasets.collections import drawings
 from app.datasets.collections.parts import source
 from app.datasets.prepare.pictures import window
 from app.datasets.prepared import Item, write_prepared
@@ -27,6 +31,7 @@ PACKAGE = DebianPackage(
     "Reproductions of the GCompris project",
 )
 SIZE, WINDOWS = 64, 150
+LARGE, LARGE_WINDOWS = 256, 80
 # Kept for judging what learnt from the others.
 HELD_OUT = {"GreatWave", "MonaLisa", "gogh_auvert", "kandinky", "EjiriSuruga", "PieterBruegel"}
 BOARD = re.compile(r'"width"\s*:\s*(\d+),\s*"height"\s*:\s*(\d+)')
@@ -80,19 +85,30 @@ def paintings(content: bytes) -> Iterator[tuple[str, str, Image.Image]]:
         yield re.sub(r"[-_]\w?\d$", "", pieces[0][0]), title[1], whole.convert("RGB")
 
 
-def items(content: bytes, check_cancelled: Callable[[], None]) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
-    """Windows from 64 px up to the whole painting; six paintings are held out whole."""
+def items(
+    content: bytes, size: int, windows: int, check_cancelled: Callable[[], None]
+) -> Iterator[tuple[Item, npt.NDArray[np.uint8]]]:
+    """Windows from `size` pixels up to the whole painting; six paintings are held out whole."""
     for name, title, picture in paintings(content):
         random = np.random.default_rng(zlib.crc32(name.encode()))
         split = "held_out" if name in HELD_OUT else "train"
-        for number in range(WINDOWS):
+        for number in range(windows):
             check_cancelled()
             item = Item(f"{name}/{number}", name, name, name, split, title, "", [title], mirrorable=True)
-            yield item, window(picture, SIZE, random)
+            yield item, window(picture, size, random)
 
 
 def build(name: str, folder: Path, cache: Path, check_cancelled: Callable[[], None]) -> dict[str, Any]:
     """Build the prepared collection in `folder`; returns its card. Raises FetchError."""
     file = fetch_debian(PACKAGE, cache, check_cancelled) / "usr/share/gcompris-qt/rcc/paintings.rcc"
-    card = {"name": name, "title": "Paintings", "sources": [source(PACKAGE)]}
-    return write_prepared(folder, items(file.read_bytes(), check_cancelled), card)
+    content, sources = file.read_bytes(), [source(PACKAGE)]
+    if name == "paintings":
+        card = {"name": name, "title": "Paintings", "sources": sources}
+        return write_prepared(folder, items(content, SIZE, WINDOWS, check_cancelled), card)
+    card = {
+        "name": name,
+        "title": "Paintings and large drawings",
+        "sources": [*sources, *(source(package) for package in drawings.PACKAGES)],
+    }
+    found = chain(items(content, LARGE, LARGE_WINDOWS, check_cancelled), drawings.large_items(cache, check_cancelled))
+    return write_prepared(folder, found, card)

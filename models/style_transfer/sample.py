@@ -1,0 +1,171 @@
+"""Draws pictures of any size in the style of others, large ones in tiles that have no seams."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from models.checkpoint import loaded
+from models.contract.message import Message
+from models.contract.sampling import OnStep, Output, Previews, Request, Unfit, as_pictures
+from models.contract.values import Picture, Pixels
+from models.data.pictures import to_pixels, to_unit
+from models.parts.placed import placed
+from models.style_transfer.network import GRID, StyleTransferNetwork
+from models.style_transfer.spec import LARGEST, MASK, SMALLEST, STYLE, StyleTransferConfig
+from models.training.schedule import mixed_precision
+
+STYLE_SIDE = 256  # pixels of a style picture's longer side, as the network has learnt them
+THUMBNAIL = 512  # pixels of the longer side of what statistics are taken of
+TILE = 512  # pixels of a side that are worked on at once
+LUMA = torch.tensor([0.299, 0.587, 0.114])
+Span = tuple[int, int]
+
+
+class StyleTransferSampler:
+    """One network; styles are mixed as the numbers that it tells them by."""
+
+    batch_size = 1
+
+    def __init__(self, network: StyleTransferNetwork) -> None:
+        self.network = network
+        self.device = next(network.parameters()).device
+        self.memory_bytes = sum(p.numel() * p.element_size() for p in network.parameters())
+
+    @torch.inference_mode()
+    def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
+        """One picture a request, as large as it was given. Raises Unfit for one that is too small or too large."""
+        return [Output(Picture(self.transferred(request, on_step))) for request in batch]
+
+    def transferred(self, request: Request, on_step: OnStep) -> Pixels:
+        given, params = request.images[0], request.params
+        for pixels in (given, *request.pictures(STYLE)):
+            check(pixels, LARGEST if pixels is given else None)
+        picture = self.unit(given)
+        style = self.style_of(request)
+        own = self.network.style(fitted(picture, STYLE_SIDE))
+        made = picture
+        scales = [params.stroke_scale, 1.0] if params.stroke_scale > 1 else [params.stroke_scale]
+        passes = [torch.lerp(own, style, params.strength)] * len(scales)
+        corners = sum(len(tiles(*resized(picture, 1 / scale).shape[-2:])) for scale in scales)
+        done = 0
+        for scale, told in zip(scales, passes, strict=True):
+            small = resized(made, 1 / scale)
+
+            def on_tile(so_far: Tensor, whole: Tensor = picture) -> None:
+                nonlocal done
+                done += 1
+                on_step(done, corners, partial(previews, so_far, whole))
+
+            made = resized_to(self.pass_over(small, told, on_tile), picture.shape[-2:])
+        if params.keep_colours:
+            made = with_colours_of(picture, made)
+        return self.masked(given, made, request)
+
+    def unit(self, pixels: Pixels) -> Tensor:
+        """(1, 3, H, W) in [-1, 1]."""
+        return to_unit(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(self.device))
+
+    def style_of(self, request: Request) -> Tensor:
+        """(1, D) of all style pictures, by their weights."""
+        pictures = request.pictures(STYLE)
+        weights = torch.tensor(request.params.style_weights or [1.0] * len(pictures), device=self.device)
+        told = torch.cat([self.network.style(fitted(self.unit(each), STYLE_SIDE)) for each in pictures])
+        return (told * (weights / weights.sum())[:, None]).sum(0, keepdim=True)
+
+    def pass_over(self, picture: Tensor, style: Tensor, on_tile: Any) -> Tensor:
+        """(1, 3, H, W) once through the network, tile by tile; normalised as a small version of the whole is."""
+        height, width = picture.shape[-2:]
+        corners = tiles(height, width)
+        with mixed_precision(self.device), self.network.statistics_of(on_grid(fitted(picture, THUMBNAIL)), style):
+            made = torch.zeros_like(picture)
+            for (top, bottom), (left, right) in corners:
+                reach = -(-self.network.reach // GRID) * GRID if len(corners) > 1 else 0
+                rows = slice(max(0, top - reach), min(height, bottom + reach))
+                columns = slice(max(0, left - reach), min(width, right + reach))
+                found = self.network(on_grid(picture[..., rows, columns]), style)
+                above, before = top - rows.start, left - columns.start
+                made[..., top:bottom, left:right] = found[
+                    ..., above : above + bottom - top, before : before + right - left
+                ]
+                on_tile(made)
+        return made.float().clamp(-1, 1)
+
+    def masked(self, given: Pixels, made: Tensor, request: Request) -> Pixels:
+        """Where a mask is black, the picture comes back bit for bit."""
+        pixels: Pixels = to_pixels(made)[0].permute(1, 2, 0).cpu().numpy()
+        if not (masks := request.pictures(MASK)):
+            return pixels
+        share = masks[0].astype(np.float32).mean(-1, keepdims=True) / 255
+        return np.where(share > 0, np.rint((1 - share) * given + share * pixels), given).astype(np.uint8)
+
+
+def check(pixels: Pixels, largest: int | None) -> None:
+    """Raises Unfit."""
+    height, width = pixels.shape[:2]
+    if min(height, width) < SMALLEST or (largest and max(height, width) > largest):
+        size = Message("{width} x {height}", width=width, height=height)
+        raise Unfit(
+            "A picture of {size} pixels is not worked on: {least} to {most} a side",
+            size=size,
+            least=SMALLEST,
+            most=largest or LARGEST,
+        )
+
+
+def tiles(height: int, width: int) -> list[tuple[Span, Span]]:
+    """(rows, columns) of each, on the grid."""
+
+    def spans(length: int) -> list[Span]:
+        return [(start, min(start + TILE, length)) for start in range(0, length, TILE)]
+
+    return [(rows, columns) for rows in spans(height) for columns in spans(width)]
+
+
+def fitted(picture: Tensor, longest: int) -> Tensor:
+    """At most so large, and no side less than the network can see."""
+    scale = min(1.0, longest / max(picture.shape[-2:]))
+    return resized(picture, scale)
+
+
+def resized(picture: Tensor, scale: float) -> Tensor:
+    sides = (max(SMALLEST, round(scale * side)) for side in picture.shape[-2:])
+    return resized_to(picture, tuple(sides))
+
+
+def resized_to(picture: Tensor, size: tuple[int, ...]) -> Tensor:
+    if tuple(picture.shape[-2:]) == tuple(size):
+        return picture
+    return F.interpolate(picture, size, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
+
+
+def on_grid(picture: Tensor) -> Tensor:
+    """With its edge repeated on the right and below, up to the next multiples of GRID."""
+    height, width = picture.shape[-2:]
+    padded = F.pad(picture, (0, -width % GRID, 0, -height % GRID), mode="replicate")
+    return padded.contiguous(memory_format=torch.channels_last)
+
+
+def with_colours_of(picture: Tensor, made: Tensor) -> Tensor:
+    """The light of what was made, the colours of the picture."""
+    luma = LUMA.to(made).view(1, 3, 1, 1)
+    light, before = ((luma * x).sum(1, keepdim=True) for x in (made, picture))
+    return (picture + light - before).clamp(-1, 1)
+
+
+def previews(made: Tensor, whole: Tensor) -> Previews:
+    """What is done so far."""
+    pixels = to_pixels(resized_to(made.float().clamp(-1, 1), whole.shape[-2:]))[0].permute(1, 2, 0).cpu().numpy()
+    return as_pictures([pixels])
+
+
+def load(folder: Path, device: torch.device, published: Path | None = None) -> StyleTransferSampler:
+    """Raises CheckpointError when the checkpoint is broken or another one."""
+    network, _ = loaded(folder, lambda config: StyleTransferNetwork(StyleTransferConfig(**config)))
+    return StyleTransferSampler(placed(network, device))

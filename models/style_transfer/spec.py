@@ -1,0 +1,201 @@
+"""Parameters and task of style transfer; torch-free."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.autoencoders.shared_spec import SharpenedTraining, Width
+from models.contract.family import Family, Preset, TrainingCost
+from models.contract.fine_tuning import start_field
+from models.contract.message import Message
+from models.contract.tasks import (
+    IMAGE,
+    MOST_MIXED,
+    Input,
+    SamplingParams,
+    Sizes,
+    Task,
+    Weights,
+    seed_field,
+    weights_field,
+)
+from models.contract.training_spec import MORE, BatchSize, EMADecay
+
+STYLE_TRANSFER = "style-transfer"
+STYLE, MASK = "style", "mask"  # roles
+SMALLEST, LARGEST = 8, 2048  # pixels of a side
+ITEMS_PER_SECOND = 5.0  # crops of 192 px by the default network on two cores
+UNIT = 256 * 256  # pixels that take about as long as a picture of a small model
+
+
+class StyleTransferConfig(BaseModel):
+    """Shape of the network."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    widths: tuple[Width, Width, Width] = Field((24, 48, 96), description="Channels at the whole size, 1/2 and 1/4")
+    blocks: int = Field(3, ge=1, le=16, description="Residual blocks, at a quarter of the size")
+    style_width: int = Field(128, ge=16, le=512, description="Channels at 1/8 of the network that sees styles")
+    style: int = Field(96, ge=8, le=512, description="Numbers that a style is told by")
+
+
+class StyleTransferTraining(SharpenedTraining):
+    """How style transfer is learnt: any picture of the dataset in the style of any other."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    network: StyleTransferConfig = StyleTransferConfig()
+    start_from: str | None = start_field(STYLE_TRANSFER)
+    size: int = Field(
+        256,
+        ge=64,
+        le=1024,
+        multiple_of=8,
+        title="Size",
+        description="Side of a picture",
+        json_schema_extra={"unit": "px"},
+    )
+    crop: int = Field(
+        192,
+        ge=64,
+        le=512,
+        multiple_of=8,
+        title="Crop",
+        description="Side of what is seen of a picture at once",
+        json_schema_extra=MORE,
+    )
+    batch_size: BatchSize = 8
+    learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")
+    style_weight: float = Field(
+        1.0, ge=0, le=100, title="Style weight", description="Of the distance from the style picture"
+    )
+    identity_weight: float = Field(
+        1.0,
+        ge=0,
+        le=100,
+        title="Identity weight",
+        description="Of giving back a picture in its own style",
+        json_schema_extra=MORE,
+    )
+    ema_decay: EMADecay = 0.999
+
+    @model_validator(mode="after")
+    def crop_fits(self) -> StyleTransferTraining:
+        if self.crop > self.size:
+            raise ValueError("a crop is at most as large as a picture")
+        return self
+
+
+class StyleTransferParams(SamplingParams):
+    """A picture in the style of others. Nothing is left to chance."""
+
+    seed: int | None = seed_field(offered=False)
+    strength: float = Field(
+        1.0,
+        ge=0,
+        le=1.5,
+        title="Strength",
+        allow_inf_nan=False,
+        description="How much of the style: 0 keeps the picture's own, 1 takes that of the style pictures",
+    )
+    style_weights: Weights | None = weights_field(STYLE, "How much of each style picture; empty takes all alike")
+    keep_colours: bool = Field(
+        False, strict=True, title="Keep the colours", description="Light and shade change, colours stay"
+    )
+    stroke_scale: float = Field(
+        1.0,
+        ge=0.5,
+        le=4,
+        title="Stroke size",
+        allow_inf_nan=False,
+        description="How large the strokes are",
+        json_schema_extra={"step": 0.25, "more": True},
+    )
+
+    @model_validator(mode="after")
+    def one(self) -> StyleTransferParams:
+        if self.count > 1:
+            raise ValueError("a picture takes a style in one way only: ask for one")
+        if self.style_weights is not None and sum(self.style_weights) <= 0:
+            raise ValueError("at least one weight must be more than 0")
+        return self
+
+
+def cost(params: StyleTransferTraining) -> TrainingCost:
+    """Of the network, and of the features by which it is judged."""
+    usual = StyleTransferTraining()
+    share = (params.crop / usual.crop) ** 2
+    work = work_of(params.network) / work_of(usual.network)
+    without = TrainingCost(
+        fixed_bytes=500 << 20,
+        item_bytes=round(params.crop**2 * (2500 + 60 * sum(params.network.widths))),
+        items_per_second=ITEMS_PER_SECOND / share / (0.5 + 0.5 * work),
+    )
+    return params.cost_of(params.crop, without)
+
+
+def work_of(config: StyleTransferConfig) -> float:
+    """Products a pixel."""
+    full, half, quarter = config.widths
+    return 9 * (full * half * 1.25 + half * quarter * 0.3125 + 2 * config.blocks * quarter**2 / 16)
+
+
+def sampling_cost(params: StyleTransferParams, sizes: Sizes) -> int:
+    """By pixels."""
+    (image,) = sizes[IMAGE]
+    pixels = min(int(image["width"]) * int(image["height"]), LARGEST**2)
+    return max(1, math.ceil(pixels / UNIT * (1.5 if params.stroke_scale > 1 else 1)))
+
+
+def problem(params: Any, sizes: Sizes) -> tuple[str, Message] | None:
+    """A mask must be as large as the picture, a weight there for each style picture."""
+    (image,) = sizes[IMAGE]
+    weights, styles = params.style_weights, sizes[STYLE]
+    if weights is not None and len(weights) != len(styles):
+        return STYLE, Message(
+            "There are {weights} weights for {pictures} style pictures", weights=len(weights), pictures=len(styles)
+        )
+    for mask in sizes.get(MASK, ()):
+        own, marked = (f"{each['width']} x {each['height']}" for each in (image, mask))
+        if own != marked:
+            return MASK, Message("The mask has {mask} pixels, the picture {picture}", mask=marked, picture=own)
+    return None
+
+
+FAMILIES = [
+    Family(
+        STYLE_TRANSFER,
+        "Style transfer",
+        "Held-out pictures, each in the style of others",
+        tasks=(
+            Task(
+                STYLE_TRANSFER,
+                "In the style of",
+                StyleTransferParams,
+                inputs=(
+                    Input(IMAGE, "Picture"),
+                    Input(STYLE, "Style pictures", least=1, most=MOST_MIXED),
+                    Input(MASK, "Mask: white takes the style", least=0, over=IMAGE),
+                ),
+                live=True,
+                cost=sampling_cost,
+                problem=problem,
+            ),
+        ),
+        sampler="models.style_transfer.sample",
+        training=StyleTransferTraining,
+        trainer="models.style_transfer.train",
+        evaluator="models.style_transfer.evaluate",
+        presets=(
+            Preset("quick", "Quick look", 500),
+            Preset("good", "Good", 4000),
+            Preset("best", "Best", 20_000, {"adversarial_weight": 0.05}),
+        ),
+        picture_size=lambda params, card_of: params.size,
+        cost=cost,
+        supports_early_stopping=lambda params: not params.is_sharpened,
+    )
+]

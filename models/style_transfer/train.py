@@ -1,0 +1,128 @@
+"""Trains style transfer: each picture of a collection in the style of another, and now and then in its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from models.autoencoders.critic import Critic
+from models.checkpoint import write_model
+from models.data.pictures import Collection, EpochOrder, Indices, contact_sheet, spread, to_pixels, to_unit
+from models.parts.crops import crops
+from models.parts.placed import placed
+from models.style_transfer.network import StyleTransferNetwork
+from models.style_transfer.objective import StyleTransferLoss
+from models.style_transfer.spec import STYLE_TRANSFER, StyleTransferTraining
+from models.training.card import training_card
+from models.training.ema import EMA
+from models.training.fit import Metrics, backward, descend, fit
+from models.training.run import Run
+from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.start import load_start_weights, start_checkpoint
+from models.training.state import Part
+
+MEASURED, SHOWN = 16, 5  # held-out pictures
+
+
+def train(params: StyleTransferTraining, data: Collection, run: Run) -> None:
+    """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself."""
+    torch.manual_seed(run.seed)
+    network = placed(StyleTransferNetwork(params.network), run.device)
+    before = start_checkpoint(params.start_from, run)
+    load_start_weights(network, before)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=params.learning_rate, betas=(0.9, 0.99), weight_decay=0)
+    ema = EMA(network, params.ema_decay)
+    loss = placed(StyleTransferLoss(), run.device)
+    critic = Critic(params, run)
+    parts: dict[str, Part] = {"network": network, "ema": ema.average, "optimizer": optimizer, **critic.parts}
+    every = data.indices("train")
+    order = EpochOrder(every, params.batch_size, run.seed)
+    apart = to_unit(data.pictures(shown(data)))
+
+    def step(k: int) -> tuple[int, Metrics]:
+        with run.log.spend("data"):
+            random = step_generator(run.seed, k)
+            chosen = order.at(k)
+            others = every[torch.randint(len(every), (len(chosen),), generator=random).numpy()]
+            contents, styles = (
+                crops(to_unit(data.pictures(found)), params.crop, random).to(run.device) for found in (chosen, others)
+            )
+        factor = params.lr_factor(run.progress(k)) * warmup_stable_decay(k, run.progress(k), warmup=200) * run.rate
+        set_learning_rate([optimizer], factor)
+        weight, drawn = critic.weight(run.progress(k)), list[Tensor]()
+        directions = int(torch.randint(2**31, (), generator=random))
+
+        def losses(rows: slice) -> tuple[Tensor, Tensor]:
+            content, style = (x[rows].contiguous(memory_format=torch.channels_last) for x in (contents, styles))
+            with mixed_precision(run.device):
+                made = network(content, network.style(style))
+                own = network(content[:1], network.style(content[:1]))
+                distances = loss(made, content, style, torch.Generator().manual_seed(directions))
+                sharp = critic.adversarial_loss(style, made) if weight else made.new_zeros(())
+            found = torch.stack([*distances, F.l1_loss(own.float(), content[:1]), sharp.float()])
+            if weight:
+                drawn.append(made.detach())
+            return total(found, params, weight), found
+
+        figures = backward(run, network, [optimizer], len(contents), losses, 4)
+        descend(run, k, total(figures, params, weight), network.parameters(), [optimizer])
+        ema.update(network, k)
+        margin = critic.learn(styles, drawn, k) if weight else None
+
+        def metrics() -> dict[str, float]:
+            content, style, identity, adversarial = figures.tolist()
+            named = {"content": content, "style": style, "identity": identity}
+            named |= {} if margin is None else {"adversarial": adversarial, "margin": margin}
+            return {**named, "learning_rate": factor * params.learning_rate}
+
+        return len(contents), metrics
+
+    @torch.no_grad()
+    def measure(done: int) -> None:
+        pictures = apart.to(run.device)
+        made = transferred(ema.average, pictures, pictures.roll(1, 0))
+        content, style = loss(made, pictures, pictures.roll(1, 0), torch.Generator().manual_seed(0)).tolist()
+        run.log.write(done, held_out_content=content, held_out_style=style)
+        if not params.is_sharpened:
+            run.report_metric(done, content + params.style_weight * style)
+        if run.is_first:
+            run.folder.keep_samples(done, Image.fromarray(sheet(ema.average, pictures)))
+
+    done = fit(run, step, parts, measure if len(apart) > 1 else None, log_every=50)
+    result = run.result(done, ema.average)
+    if run.is_first:
+        write_model(
+            run.folder.model, ema.average, training_card(STYLE_TRANSFER, params, data.card, run, result, before)
+        )
+
+
+def shown(data: Collection) -> Indices:
+    """Held-out pictures, or where there are none some that were trained on."""
+    found = data.indices(*data.held_out, recoloured=False) if data.held_out else data.indices("train")
+    return np.asarray(spread(found, MEASURED))
+
+
+def total(losses: Tensor, params: StyleTransferTraining, adversarial_weight: float) -> Tensor:
+    """The loss of (content, style, identity, adversarial)."""
+    content, style, identity, adversarial = losses
+    return content + params.style_weight * style + params.identity_weight * identity + adversarial_weight * adversarial
+
+
+@torch.no_grad()
+def transferred(network: StyleTransferNetwork, contents: Tensor, styles: Tensor) -> Tensor:
+    """(B, 3, H, W) each, in pairs."""
+    pairs = zip(contents.split(4), styles.split(4), strict=True)
+    return torch.cat([network(content, network.style(style)).clamp(-1, 1).float() for content, style in pairs])
+
+
+def sheet(network: StyleTransferNetwork, pictures: Tensor) -> np.ndarray:
+    """Styles above, contents on the left, and each content in each style."""
+    styles, contents = pictures[:SHOWN], pictures[-SHOWN:]
+    rows = [torch.cat([torch.ones_like(styles[:1]), styles])]
+    for content in contents:
+        one = content[None]
+        rows.append(torch.cat([one, transferred(network, one.expand(len(styles), -1, -1, -1), styles)]))
+    return contact_sheet(to_pixels(torch.cat(rows)).cpu(), len(styles) + 1)

@@ -1,0 +1,233 @@
+"""Style transfer: a network that tells pictures from their styles, any size without seams, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from app.datasets.prepared import Item, write_prepared
+from models.contract.sampling import Request, Unfit
+from models.contract.values import Picture, Pixels
+from models.data.pictures import Collection, open_collection, to_unit
+from models.measure.effort import Effort
+from models.style_transfer import sample
+from models.style_transfer.evaluate import evaluate
+from models.style_transfer.network import StyleTransferNetwork
+from models.style_transfer.objective import StyleTransferLoss, sliced_wasserstein
+from models.style_transfer.sample import StyleTransferSampler, load
+from models.style_transfer.spec import (
+    StyleTransferConfig,
+    StyleTransferParams,
+    StyleTransferTraining,
+    cost,
+    problem,
+    sampling_cost,
+)
+from models.style_transfer.train import train
+from models.training.run import Run, Stopped
+
+CONFIG = StyleTransferConfig(widths=(8, 16, 24), blocks=1, style_width=16, style=16)
+RANDOM = np.random.default_rng(0)
+
+
+def picture(height: int, width: int, seed: int = 0) -> Pixels:
+    """Smooth, with edges."""
+    random = np.random.default_rng(seed)
+    small = random.integers(0, 255, (height // 16 + 2, width // 16 + 2, 3), dtype=np.uint8)
+    return np.ascontiguousarray(small.repeat(16, 0).repeat(16, 1)[:height, :width])
+
+
+@pytest.fixture
+def sampler() -> StyleTransferSampler:
+    torch.manual_seed(0)
+    network = StyleTransferNetwork(CONFIG)
+    torch.nn.init.normal_(network.modulation.weight, std=0.2)
+    return StyleTransferSampler(network.eval())
+
+
+def asked(image: Pixels, *styles: Pixels, mask: Pixels | None = None, **more: Any) -> Request:
+    inputs: Any = {"image": [Picture(image)], "style": [Picture(each) for each in styles]}
+    if mask is not None:
+        inputs["mask"] = [Picture(mask)]
+    return Request("style-transfer", StyleTransferParams(**more), 0, inputs)
+
+
+def drawn(sampler: StyleTransferSampler, request: Request) -> Pixels:
+    return sampler.sample([request], lambda *_: None)[0].pixels
+
+
+def test_the_usual_network_is_small() -> None:
+    assert sum(p.numel() for p in StyleTransferNetwork(StyleTransferConfig()).parameters()) <= 1_000_000
+
+
+def test_styles_count_by_their_weights(sampler: StyleTransferSampler) -> None:
+    content, one, other = picture(64, 96), picture(80, 80, 1), picture(70, 120, 2)
+    alone = [drawn(sampler, asked(content, style)) for style in (one, other)]
+    assert alone[0].shape == content.shape and not np.array_equal(*alone)
+    for weights, wanted in (([1, 0], alone[0]), ([0, 1], alone[1])):
+        found = drawn(sampler, asked(content, one, other, style_weights=weights))
+        assert np.abs(found.astype(int) - wanted).max() <= 1
+    both = drawn(sampler, asked(content, one, other)).astype(float)
+    assert all(np.abs(both - each).mean() < np.abs(alone[0].astype(float) - alone[1]).mean() for each in alone)
+
+
+def test_strength_begins_at_the_pictures_own_style(sampler: StyleTransferSampler) -> None:
+    content, style = picture(64, 64), picture(64, 64, 1)
+    own = drawn(sampler, asked(content, content))
+    apart = [
+        np.abs(drawn(sampler, asked(content, style, strength=strength)).astype(float) - own).mean()
+        for strength in (0.0, 0.5, 1.0)
+    ]
+    assert apart[0] < 1 < apart[1] < apart[2]
+
+
+def test_colours_may_stay(sampler: StyleTransferSampler) -> None:
+    content = picture(64, 64).copy()
+    content[..., 1:] = content[..., :1] // 2 + 60
+    changed = drawn(sampler, asked(content, picture(64, 64, 1), keep_colours=True)).astype(float)
+    whole = (changed > 0).all(-1) & (changed < 255).all(-1)
+    assert whole.mean() > 0.2
+    for a, b in ((0, 1), (1, 2)):
+        difference = (changed[..., a] - changed[..., b]) - (content[..., a].astype(float) - content[..., b])
+        assert np.abs(difference[whole]).max() <= 2, "only light and shade change"
+
+
+def test_a_mask_keeps_the_rest_bit_for_bit(sampler: StyleTransferSampler) -> None:
+    content, mask = picture(64, 96), np.zeros((64, 96, 3), np.uint8)
+    mask[:, 48:] = 255
+    made, whole = (drawn(sampler, asked(content, picture(64, 64, 1), mask=given)) for given in (mask, None))
+    assert np.array_equal(made[:, :48], content[:, :48]) and np.array_equal(made[:, 48:], whole[:, 48:])
+
+
+@pytest.mark.parametrize("size", [(8, 8), (9, 200), (130, 67), (257, 31)])
+def test_any_size_comes_back_as_large(size: tuple[int, int], sampler: StyleTransferSampler) -> None:
+    for scale in (0.5, 1.0, 2.0):
+        assert drawn(sampler, asked(picture(*size), picture(30, 30, 1), stroke_scale=scale)).shape == (*size, 3)
+
+
+def test_tiles_have_no_seams(sampler: StyleTransferSampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = asked(picture(200, 264), picture(64, 64, 1))
+    whole = drawn(sampler, request)
+    monkeypatch.setattr(sample, "TILE", 64)
+    told: list[tuple[int, int]] = []
+    tiled = sampler.sample([request], lambda step, total, previews: told.append((step, total)))[0].pixels
+    assert np.abs(tiled.astype(int) - whole).max() <= 2 and told[-1] == (20, 20)
+    monkeypatch.setattr(sample, "THUMBNAIL", 100)  # statistics of a small version are nearly those of the whole
+    assert np.abs(drawn(sampler, request).astype(float) - whole).mean() < 12
+    assert all(norm.kept is None for norm in sampler.network.norms), "nothing of one picture stays for the next"
+
+
+def test_what_cannot_be_worked_on_is_said(sampler: StyleTransferSampler) -> None:
+    for content, style in ((picture(1, 300), picture(64, 64)), (picture(64, 64), picture(1, 1))):
+        with pytest.raises(Unfit, match="8 to"):
+            drawn(sampler, asked(content, style))
+    with pytest.raises(Unfit, match="8000"):
+        drawn(sampler, asked(picture(200, 8000), picture(64, 64)))
+
+
+def test_requests_that_do_not_fit_together_are_refused() -> None:
+    size = {"width": 64, "height": 64}
+    weights = StyleTransferParams(style_weights=[1, 1])
+    assert problem(weights, {"image": [size], "style": [size, size]}) is None
+    assert problem(weights, {"image": [size], "style": [size]})[0] == "style"  # type: ignore[index]
+    small = {"width": 32, "height": 64}
+    found = problem(StyleTransferParams(), {"image": [size], "style": [size], "mask": [small]})
+    assert found is not None and found[0] == "mask"
+    for given in ({"count": 2}, {"style_weights": [0, 0]}, {"strength": 2}, {"stroke_scale": 0}):
+        with pytest.raises(ValueError):
+            StyleTransferParams(**given)
+    large = {"width": 2048, "height": 2048}
+    assert sampling_cost(StyleTransferParams(), {"image": [large]}) == 64 * sampling_cost(
+        StyleTransferParams(), {"image": [{"width": 256, "height": 256}]}
+    )
+
+
+def test_distributions_are_compared_wherever_things_are() -> None:
+    random = torch.Generator().manual_seed(0)
+    maps = torch.rand(1, 4, 16, 16, generator=random)
+    moved = maps.flatten(2)[..., torch.randperm(256, generator=random)].view_as(maps)
+
+    def distance(other: torch.Tensor) -> float:
+        return float(sliced_wasserstein(maps, other, torch.Generator().manual_seed(1)))
+
+    assert distance(moved) < 1e-9 < 1e-3 < distance(maps**2) < distance(maps**8)
+    assert distance(torch.rand(1, 4, 24, 24, generator=random)) < distance(maps**2), "sizes may differ"
+
+
+def test_content_and_style_are_told_apart() -> None:
+    loss = StyleTransferLoss()
+    one, other = (to_unit(torch.from_numpy(picture(128, 128, seed).copy()).permute(2, 0, 1)[None]) for seed in (1, 2))
+
+    def distances(made: torch.Tensor) -> list[float]:
+        found: list[float] = loss(made, one, other, torch.Generator().manual_seed(0)).tolist()
+        return found
+
+    (own_content, own_style), (content, style) = distances(one), distances(other)
+    assert own_content < 1e-6 < content and style < 1e-6 < own_style
+    turned_content, turned_style = distances(other.flip(-1))
+    assert turned_style < 0.3 * own_style and turned_content > 0.3 * content
+
+
+@pytest.fixture(scope="module")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    splits = ["train"] * 8 + ["held_out"] * 3
+    items = [
+        (Item(f"{i}", f"{i}", f"{i}", "", split, "a", "甲", ["a"], mirrorable=True), picture(72, 72, i))
+        for i, split in enumerate(splits)
+    ]
+    write_prepared(folder, items, {"name": "tiny"})
+    return open_collection(folder)
+
+
+def training(**more: Any) -> StyleTransferTraining:
+    return StyleTransferTraining(network=CONFIG, size=72, crop=64, batch_size=2, **more)
+
+
+def test_training_brings_pictures_nearer_to_their_styles(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path / "run", steps=60, echo=False)
+    train(training(learning_rate=3e-3), collection, run)
+    curves = run.folder.curves()
+    content, style = ([value for _, value in curves[name]] for name in ("held_out_content", "held_out_style"))
+    assert content[-1] + style[-1] < 0.9 * (content[0] + style[0])
+    figures, sheet = evaluate(run.folder.model, collection, tmp_path, Effort(3))
+    assert figures == {} and sheet.shape[2] == 3, "of three pictures nothing is said"
+    monkeypatch.setattr("models.style_transfer.evaluate.PAIRS", 16)
+    figures, _ = evaluate(run.folder.model, collection, tmp_path, Effort(16))
+    assert figures["content_distance_of_the_picture_itself"] < 1e-3 > figures["style_distance_of_the_style_itself"]
+    assert figures["pairs"] == 16 and figures["content_distance"] > 0 and figures["style_distance"] > 0
+    made = load(run.folder.model, torch.device("cpu"))
+    assert drawn(made, asked(picture(64, 64), picture(64, 64, 1))).shape == (64, 64, 3)
+
+
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(collection: Collection, tmp_path: Path) -> None:
+    params = training(adversarial_weight=0.1, late_from=0.1)
+    train(params, collection, whole := Run(tmp_path / "whole", steps=6, echo=False))
+    first = Run(tmp_path / "halves", steps=6, echo=False, checkpoint_seconds=0)
+    watch = first.watch
+
+    def stop(done: int, loss: torch.Tensor) -> None:
+        watch(done, loss)
+        if done == 3:
+            first.stop()
+
+    first.watch = stop  # type: ignore[method-assign]
+    with pytest.raises(Stopped):
+        train(params, collection, first)
+    train(params, collection, halves := Run(tmp_path / "halves", steps=6, echo=False))
+    one, two = (load_file(run.folder.model / "model.safetensors") for run in (whole, halves))
+    assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
+
+
+def test_costs_grow_with_what_is_trained() -> None:
+    usual, sharp = cost(StyleTransferTraining()), cost(StyleTransferTraining(adversarial_weight=0.1))
+    large = cost(StyleTransferTraining(crop=256, network=StyleTransferConfig(blocks=6)))
+    assert large.items_per_second < usual.items_per_second > sharp.items_per_second
+    assert large.item_bytes > usual.item_bytes < sharp.item_bytes
