@@ -12,7 +12,7 @@ from torch import Tensor
 
 from models.data.pictures import Collection, to_pixels, to_unit
 from models.measure import open_nsfw
-from models.measure.effort import Effort
+from models.measure.effort import FEWEST, Effort
 from models.measure.metrics import IndependentFeatures
 from models.style_transfer.sample import load
 from models.style_transfer.train import sheet, shown, transferred
@@ -28,13 +28,15 @@ def evaluate(
     """
     network = load(folder, torch.device("cpu")).network
     pictures = to_unit(data.pictures(shown(data)))
-    if not (effort.is_worth_it and data.held_out):
+    held_out = data.indices(*data.held_out, recoloured=False) if data.held_out else shown(data)[:0]
+    if not effort.is_worth_it or len(held_out) < FEWEST:
         return {}, sheet(network, pictures)
-    held_out = data.indices(*data.held_out, recoloured=False)
     probe = pictures[:1]
     most = effort.most(PAIRS, lambda count: transferred(network, *2 * [probe.repeat(count, 1, 1, 1)]))
     random = np.random.default_rng(1)
-    contents, styles = (to_unit(data.pictures(random.choice(held_out, most))) for _ in range(2))
+    chosen = random.integers(0, len(held_out), most)
+    others = (chosen + random.integers(1, len(held_out), most)) % len(held_out)
+    contents, styles = (to_unit(data.pictures(held_out[places])) for places in (chosen, others))
     made = transferred(network, contents, styles)
     features = IndependentFeatures()
     figures: dict[str, Any] = {"pairs": most}

@@ -9,52 +9,35 @@ Neural Style Transfer via Thumbnail Instance Normalization", 2022.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from itertools import pairwise
+from typing import TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.parts.convolutions import MirroredConv
 from models.style_transfer.spec import StyleTransferConfig
 
-GRID = 4  # sides are multiples of it within the network
 EPSILON = 1e-5
+Statistics: TypeAlias = "list[tuple[Tensor, Tensor]]"  # mean and one over the spread of each channel, layer by layer
 
 
-class InstanceNorm(nn.Module):
-    """Zero mean and unit variance of each channel; `kept` takes statistics of another picture in their place."""
+class InstanceNorm:
+    """Zero mean and unit variance of each channel, layer by layer, or as the statistics of another picture have it."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.kept: tuple[Tensor, Tensor] | None = None
-        self.is_keeping = False
+    def __init__(self, given: Iterable[tuple[Tensor, Tensor]] | None = None) -> None:
+        self.given = None if given is None else iter(given)
+        self.found: Statistics = []
 
-    def forward(self, x: Tensor) -> Tensor:
-        if self.kept is not None and not self.is_keeping:
-            mean, scale = self.kept
-        else:
-            variance, mean = torch.var_mean(x.float(), (2, 3), correction=0, keepdim=True)
-            scale = (variance + EPSILON).rsqrt()
-            if self.is_keeping:
-                self.kept = mean, scale
-        return (x - mean.to(x.dtype)) * scale.to(x.dtype)
-
-
-class Conv(nn.Module):
-    """A convolution that sees its edge mirrored, after nearest upsampling, normalised."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int = 1, upsample: bool = False) -> None:
-        super().__init__()
-        self.upsample = upsample
-        self.conv = nn.Conv2d(inputs, outputs, 3, stride, padding=1, padding_mode="reflect")
-        self.norm = InstanceNorm()
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = F.interpolate(x, scale_factor=2, mode="nearest") if self.upsample else x
-        normalised: Tensor = self.norm(self.conv(x))
-        return normalised
+    def __call__(self, x: Tensor) -> Tensor:
+        wide = x.float()
+        if self.given is None:
+            variance, mean = torch.var_mean(wide, (2, 3), correction=0, keepdim=True)
+            self.found.append((mean, (variance + EPSILON).rsqrt()))
+        mean, scale = self.found[-1] if self.given is None else next(self.given)
+        return ((wide - mean) * scale).to(x.dtype)
 
 
 class StyleNetwork(nn.Module):
@@ -62,20 +45,23 @@ class StyleNetwork(nn.Module):
 
     def __init__(self, config: StyleTransferConfig) -> None:
         super().__init__()
-        widths = (3, *config.widths, config.style_width)
-        self.convs = nn.ModuleList(
-            nn.Conv2d(given, made, 3, 1 if i == 0 else 2, padding=1, padding_mode="reflect")
-            for i, (given, made) in enumerate(pairwise(widths))
-        )
-        seen = 2 * sum(widths[1:])
-        self.out = nn.Sequential(nn.LayerNorm(seen), nn.Linear(seen, config.style), nn.GELU())
+        widths = (*config.widths, config.style_width)
+        convs = [
+            MirroredConv(given, made, stride=1 if i == 0 else 2)
+            for i, (given, made) in enumerate(pairwise((3, *widths)))
+        ]
+        for conv in convs:
+            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+        self.convs = nn.ModuleList(convs)
+        self.norms = nn.ModuleList(nn.LayerNorm(2 * width) for width in widths)  # else the first layers drown the last
+        self.out = nn.Sequential(nn.Linear(2 * sum(widths), config.style), nn.GELU())
 
     def forward(self, pictures: Tensor) -> Tensor:
         x, found = pictures, []
-        for conv in self.convs:
+        for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.relu(conv(x))
             wide = x.float()
-            found += [wide.mean((2, 3)), wide.std((2, 3), correction=0)]
+            found.append(norm(torch.cat([wide.mean((2, 3)), wide.std((2, 3), correction=0)], 1)))
         told: Tensor = self.out(torch.cat(found, 1))
         return told
 
@@ -88,25 +74,37 @@ class StyleTransferNetwork(nn.Module):
         self.config = config
         full, half, quarter = config.widths
         self.style = StyleNetwork(config)
-        self.encoder = nn.ModuleList([Conv(3, full), Conv(full, half, 2), Conv(half, quarter, 2)])
-        self.blocks = nn.ModuleList(Conv(quarter, quarter) for _ in range(2 * config.blocks))
-        self.decoder = nn.ModuleList([Conv(quarter, half, upsample=True), Conv(half, full, upsample=True)])
-        self.out = nn.Conv2d(full, 3, 3, padding=1, padding_mode="reflect")
+        self.encoder = nn.ModuleList(
+            [MirroredConv(3, full), MirroredConv(full, half, stride=2), MirroredConv(half, quarter, stride=2)]
+        )
+        self.blocks = nn.ModuleList(MirroredConv(quarter, quarter) for _ in range(2 * config.blocks))
+        self.decoder = nn.ModuleList(
+            [MirroredConv(quarter, half, upsample=True), MirroredConv(half, full, upsample=True)]
+        )
+        self.out = MirroredConv(full, 3)
         self.widths = [quarter] * 2 * config.blocks + [half, full]
         self.modulation = nn.Linear(config.style, 2 * sum(self.widths))
         nn.init.zeros_(self.modulation.weight)
         nn.init.zeros_(self.modulation.bias)
 
-    def forward(self, pictures: Tensor, style: Tensor) -> Tensor:
+    def forward(self, pictures: Tensor, style: Tensor, statistics: Statistics | None = None) -> Tensor:
+        """Normalised by the `statistics` of another picture where some are given."""
+        return self.walk(pictures, style, InstanceNorm(statistics))
+
+    def statistics_of(self, pictures: Tensor, style: Tensor) -> Statistics:
+        self.walk(pictures, style, norm := InstanceNorm())
+        return norm.found
+
+    def walk(self, pictures: Tensor, style: Tensor, norm: InstanceNorm) -> Tensor:
         scales_and_shifts = iter(self.modulation(style)[..., None, None].split([2 * w for w in self.widths], 1))
 
-        def styled(normalised: Tensor) -> Tensor:
-            scale, shift = next(scales_and_shifts).to(normalised.dtype).chunk(2, 1)
-            return normalised * (1 + scale) + shift
+        def styled(x: Tensor) -> Tensor:
+            scale, shift = next(scales_and_shifts).to(x.dtype).chunk(2, 1)
+            return norm(x) * (1 + scale) + shift
 
         x = pictures
         for conv in self.encoder:
-            x = F.relu(conv(x))
+            x = F.relu(norm(conv(x)))
         for first, second in zip(self.blocks[::2], self.blocks[1::2], strict=True):
             x = x + styled(second(F.relu(styled(first(x)))))
         for conv in self.decoder:
@@ -118,21 +116,3 @@ class StyleTransferNetwork(nn.Module):
     def reach(self) -> int:
         """Pixels around a pixel that decide what it becomes, statistics apart."""
         return 1 + 2 + 4 + 4 * 2 * self.config.blocks + 4 + 2 + 1
-
-    @property
-    def norms(self) -> Iterator[InstanceNorm]:
-        return (module for module in self.modules() if isinstance(module, InstanceNorm))
-
-    @contextmanager
-    def statistics_of(self, pictures: Tensor, style: Tensor) -> Iterator[None]:
-        """Within, everything is normalised as these pictures are."""
-        try:
-            for norm in self.norms:
-                norm.is_keeping = True
-            self(pictures, style)
-            for norm in self.norms:
-                norm.is_keeping = False
-            yield
-        finally:
-            for norm in self.norms:
-                norm.kept, norm.is_keeping = None, False

@@ -2,9 +2,10 @@
 
 Style is what local features occur, and how often: their distributions are compared by sliced Wasserstein distances,
 which see all of a distribution (Heitz et al., "A Sliced Wasserstein Loss for Neural Texture Synthesis", 2021), at
-several depths of a network that knows photographs, and of patches of pixels (Elnekave & Weiss, "Generating Natural
-Images with Direct Patch Distributions Matching", 2022). Features of a network with residual blocks are peaky, and are
-bounded first, after Wang et al., "Rethinking and Improving the Robustness of Image Style Transfer", 2021.
+several depths of a network that knows photographs, of colours, and of patches of pixels (Elnekave & Weiss,
+"Generating Natural Images with Direct Patch Distributions Matching", 2022). Features of a network with residual
+blocks are peaky, and are bounded first, after Wang et al., "Rethinking and Improving the Robustness of Image Style
+Transfer", 2021.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from torch import Tensor, nn
 
 from models.measure.features import load_lite0
 
-STYLE_DEPTHS, CONTENT_DEPTHS = (0, 2, 4, 7), (4, 7)  # blocks of Lite0: a half to a sixteenth of the side
+STYLE_DEPTHS = (0, 2, 4, 7)  # blocks of Lite0: a half to a sixteenth of the side
+CONTENT_DEPTHS = {4: 1.0, 7: 0.5}  # and what each counts
 DIRECTIONS = 32  # that a distribution is projected on
 POINTS = 4096  # of a map that are compared
 PATCH, LEVELS = 7, 3  # side of patches in pixels, and how often pictures are halved
-PIXELS = 1.0  # what patches count beside features
+COLOURS, PATCHES = 2.0, 0.4  # what they count beside features
+LEAST_TEXTURE = 0.01  # variance of what is hardly structured
 
 
 class StyleTransferLoss(nn.Module):
@@ -29,56 +32,64 @@ class StyleTransferLoss(nn.Module):
         super().__init__()
         self.features = load_lite0(max(*STYLE_DEPTHS, *CONTENT_DEPTHS) + 1)
 
-    def maps(self, pictures: Tensor) -> list[Tensor]:
-        found: list[Tensor] = self.features(pictures)
-        return found
-
-    def forward(self, made: Tensor, content: Tensor, style: Tensor, random: torch.Generator) -> Tensor:
-        """Three (B, 3, H, W) in [-1, 1] -> (content, style)."""
-        ours = self.maps(made)
+    def forward(self, made: Tensor, content: Tensor, style: Tensor, seed: int) -> Tensor:
+        """Three (B, 3, H, W) in [-1, 1] -> (2, B): of content, of style. Directions are drawn by `seed`."""
+        random = torch.Generator().manual_seed(seed)
+        ours = self.features(made)
         with torch.no_grad():
-            wanted, theirs = self.maps(content), self.maps(style)
-        contents = [F.mse_loss(whitened(ours[i]), whitened(wanted[i])) for i in CONTENT_DEPTHS]
-        styles = [sliced_wasserstein(bounded(ours[i]), bounded(theirs[i]), random) for i in STYLE_DEPTHS]
-        styles += [PIXELS * patch_distance(made, style, random)]
-        return torch.stack([torch.stack(contents).mean(), torch.stack(styles).mean()])
+            wanted, theirs = self.features(content), self.features(style)
+        with torch.autocast(made.device.type, enabled=False):  # sorted numbers need their digits
+            made, style = made.float(), style.float()
+            contents = [weight * content_distance(ours[i], wanted[i]) for i, weight in CONTENT_DEPTHS.items()]
+            features = [sliced_wasserstein(*bounded(ours[i], theirs[i]), random) for i in STYLE_DEPTHS]
+            colours = sliced_wasserstein(F.avg_pool2d(made, 4), F.avg_pool2d(style, 4), random)
+            styles = torch.stack(features).mean(0) + COLOURS * colours + PATCHES * patch_distance(made, style, random)
+            return torch.stack([torch.stack(contents).sum(0), styles])
 
 
-def whitened(maps: Tensor) -> Tensor:
-    """Without what a style changes first: how strong each channel is."""
-    return F.instance_norm(maps.float())
+def content_distance(ours: Tensor, theirs: Tensor) -> Tensor:
+    """(B,): without what a style changes first, how strong each channel is."""
+    a, b = (F.instance_norm(maps.float()) for maps in (ours, theirs))
+    return (a - b).square().mean((1, 2, 3))
 
 
-def bounded(maps: Tensor) -> Tensor:
-    """Each place's features as shares, so that no few of them decide all."""
-    maps = maps.float()
-    return maps.size(1) * torch.softmax(maps / maps.std((1, 2, 3), keepdim=True).detach().clamp_min(1e-3), 1)
+def bounded(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
+    """Each place's features as shares, so that no few of them decide all; both by the spread of `theirs`."""
+    spread = theirs.float().std((1, 2, 3), keepdim=True).clamp_min(1e-3)
+    a, b = (maps.size(1) * torch.softmax(maps.float() / spread, 1) for maps in (ours, theirs))
+    return a, b
 
 
 def sliced_wasserstein(ours: Tensor, theirs: Tensor, random: torch.Generator) -> Tensor:
-    """Two (B, C, h, w), places in any order -> scalar: the mean squared distance of sorted projections."""
-    directions = torch.randn(DIRECTIONS, ours.size(1), generator=random).to(ours)
-    directions = F.normalize(directions, dim=1)
-    a, b = ((directions @ maps.flatten(2)).sort(-1).values for maps in (thinned(ours), thinned(theirs)))
+    """Two (B, C, h, w), places in any order -> (B,): the mean squared distance of sorted projections."""
+    directions = F.normalize(torch.randn(DIRECTIONS, ours.size(1), generator=random), dim=1).to(ours)
+    a, b = ((directions @ thinned(maps, random).flatten(2)).sort(-1).values for maps in (ours, theirs))
     if a.size(-1) != b.size(-1):
         b = F.interpolate(b, a.size(-1), mode="linear", align_corners=True)
-    return (a - b).square().mean() / b.detach().square().mean().clamp_min(1e-4)
+    return (a - b).square().mean((1, 2))
 
 
-def thinned(maps: Tensor) -> Tensor:
-    """At most POINTS places, evenly."""
+def thinned(maps: Tensor, random: torch.Generator) -> Tensor:
+    """At most POINTS places, evenly, from a chance one on: else some are always seen and others never."""
     step = max(1, round((maps.size(2) * maps.size(3) / POINTS) ** 0.5))
-    return maps[..., ::step, ::step]
+    top, left = torch.randint(0, step, (2,), generator=random).tolist()
+    return maps[..., top::step, left::step]
 
 
 def patch_distance(made: Tensor, style: Tensor, random: torch.Generator) -> Tensor:
-    """Of patches at several sizes: projections of patches are convolutions with filters by chance."""
+    """(B,): of patches at several sizes, without their colours, of the variance that they have in the style. What
+    projects patches are convolutions with filters by chance.
+    """
     found = []
     for level in range(LEVELS):
         if level:
             made, style = F.avg_pool2d(made, 2), F.avg_pool2d(style, 2)
         filters = torch.randn(DIRECTIONS, 3, PATCH, PATCH, generator=random).to(made)
+        filters = filters - filters.mean((2, 3), keepdim=True)
         filters = filters / filters.flatten(1).norm(dim=1)[:, None, None, None]
-        a, b = (thinned(F.conv2d(x.float(), filters.float())).flatten(2).sort(-1).values for x in (made, style))
-        found.append((a - b).square().mean() / b.detach().square().mean().clamp_min(1e-4))
-    return torch.stack(found).mean()
+        a, b = (thinned(F.conv2d(x, filters), random).flatten(2) for x in (made, style))
+        if a.size(-1) != b.size(-1):
+            b = F.interpolate(b, a.size(-1), mode="linear", align_corners=True)
+        apart = (a.sort(-1).values - b.sort(-1).values).square().mean((1, 2))
+        found.append(apart / b.square().mean((1, 2)).clamp_min(LEAST_TEXTURE))
+    return torch.stack(found).mean(0)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,13 +12,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.checkpoint import loaded
-from models.contract.message import Message
 from models.contract.sampling import OnStep, Output, Previews, Request, Unfit, as_pictures
+from models.contract.tasks import IMAGE
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels, to_unit
+from models.parts.convolutions import GRID
 from models.parts.placed import placed
-from models.style_transfer.network import GRID, StyleTransferNetwork
-from models.style_transfer.spec import LARGEST, MASK, SMALLEST, STYLE, StyleTransferConfig
+from models.style_transfer.network import StyleTransferNetwork
+from models.style_transfer.spec import MASK, SMALLEST, STYLE, StyleTransferConfig, problem
 from models.training.schedule import mixed_precision
 
 STYLE_SIDE = 256  # pixels of a style picture's longer side, as the network has learnt them
@@ -45,25 +46,21 @@ class StyleTransferSampler:
 
     def transferred(self, request: Request, on_step: OnStep) -> Pixels:
         given, params = request.images[0], request.params
-        for pixels in (given, *request.pictures(STYLE)):
-            check(pixels, LARGEST if pixels is given else None)
+        check(request)
         picture = self.unit(given)
-        style = self.style_of(request)
         own = self.network.style(fitted(picture, STYLE_SIDE))
-        made = picture
+        style = torch.lerp(own, self.style_of(request), params.strength)
         scales = [params.stroke_scale, 1.0] if params.stroke_scale > 1 else [params.stroke_scale]
-        passes = [torch.lerp(own, style, params.strength)] * len(scales)
-        corners = sum(len(tiles(*resized(picture, 1 / scale).shape[-2:])) for scale in scales)
-        done = 0
-        for scale, told in zip(scales, passes, strict=True):
-            small = resized(made, 1 / scale)
+        total = sum(len(tiles(*resized(picture, 1 / scale).shape[-2:])) for scale in scales)
+        made, done = picture, 0
+        for scale in scales:
 
-            def on_tile(so_far: Tensor, whole: Tensor = picture) -> None:
+            def on_tile(so_far: Tensor) -> None:
                 nonlocal done
                 done += 1
-                on_step(done, corners, partial(previews, so_far, whole))
+                on_step(done, total, partial(previews, so_far, picture))
 
-            made = resized_to(self.pass_over(small, told, on_tile), picture.shape[-2:])
+            made = resized_to(self.pass_over(resized(made, 1 / scale), style, on_tile), picture.shape[-2:])
         if params.keep_colours:
             made = with_colours_of(picture, made)
         return self.masked(given, made, request)
@@ -79,23 +76,22 @@ class StyleTransferSampler:
         told = torch.cat([self.network.style(fitted(self.unit(each), STYLE_SIDE)) for each in pictures])
         return (told * (weights / weights.sum())[:, None]).sum(0, keepdim=True)
 
-    def pass_over(self, picture: Tensor, style: Tensor, on_tile: Any) -> Tensor:
+    def pass_over(self, picture: Tensor, style: Tensor, on_tile: Callable[[Tensor], None]) -> Tensor:
         """(1, 3, H, W) once through the network, tile by tile; normalised as a small version of the whole is."""
         height, width = picture.shape[-2:]
-        corners = tiles(height, width)
-        with mixed_precision(self.device), self.network.statistics_of(on_grid(fitted(picture, THUMBNAIL)), style):
-            made = torch.zeros_like(picture)
+        corners, made, statistics, reach = tiles(height, width), picture.clone(), None, 0
+        with mixed_precision(self.device):
+            if len(corners) > 1:
+                statistics = self.network.statistics_of(on_grid(fitted(picture, THUMBNAIL)), style)
+                reach = -(-self.network.reach // GRID) * GRID
             for (top, bottom), (left, right) in corners:
-                reach = -(-self.network.reach // GRID) * GRID if len(corners) > 1 else 0
                 rows = slice(max(0, top - reach), min(height, bottom + reach))
                 columns = slice(max(0, left - reach), min(width, right + reach))
-                found = self.network(on_grid(picture[..., rows, columns]), style)
-                above, before = top - rows.start, left - columns.start
-                made[..., top:bottom, left:right] = found[
-                    ..., above : above + bottom - top, before : before + right - left
-                ]
+                found = self.network(on_grid(picture[..., rows, columns]), style, statistics)
+                found = found[..., top - rows.start :, left - columns.start :]
+                made[..., top:bottom, left:right] = found[..., : bottom - top, : right - left]
                 on_tile(made)
-        return made.float().clamp(-1, 1)
+        return made.clamp(-1, 1)
 
     def masked(self, given: Pixels, made: Tensor, request: Request) -> Pixels:
         """Where a mask is black, the picture comes back bit for bit."""
@@ -106,17 +102,14 @@ class StyleTransferSampler:
         return np.where(share > 0, np.rint((1 - share) * given + share * pixels), given).astype(np.uint8)
 
 
-def check(pixels: Pixels, largest: int | None) -> None:
-    """Raises Unfit."""
-    height, width = pixels.shape[:2]
-    if min(height, width) < SMALLEST or (largest and max(height, width) > largest):
-        size = Message("{width} x {height}", width=width, height=height)
-        raise Unfit(
-            "A picture of {size} pixels is not worked on: {least} to {most} a side",
-            size=size,
-            least=SMALLEST,
-            most=largest or LARGEST,
-        )
+def check(request: Request) -> None:
+    """What is found out before a request is queued, for those that were not. Raises Unfit."""
+    sizes = {
+        role: [{"width": each.shape[1], "height": each.shape[0]} for each in request.pictures(role)]
+        for role in (IMAGE, STYLE, MASK)
+    }
+    if found := problem(request.params, sizes):
+        raise Unfit(found[1])
 
 
 def tiles(height: int, width: int) -> list[tuple[Span, Span]]:

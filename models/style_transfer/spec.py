@@ -11,6 +11,7 @@ from models.autoencoders.shared_spec import SharpenedTraining, Width
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.message import Message
+from models.contract.painting import other_sizes
 from models.contract.tasks import (
     IMAGE,
     MOST_MIXED,
@@ -20,9 +21,11 @@ from models.contract.tasks import (
     Task,
     Weights,
     seed_field,
+    some_weight,
     weights_field,
 )
 from models.contract.training_spec import MORE, BatchSize, EMADecay
+from models.parts.convolutions_spec import work_of
 
 STYLE_TRANSFER = "style-transfer"
 STYLE, MASK = "style", "mask"  # roles
@@ -70,7 +73,7 @@ class StyleTransferTraining(SharpenedTraining):
     batch_size: BatchSize = 8
     learning_rate: float = Field(1e-3, gt=0, le=1, title="Learning rate", description="Peak rate of AdamW")
     style_weight: float = Field(
-        1.0, ge=0, le=100, title="Style weight", description="Of the distance from the style picture"
+        6.0, ge=0, le=100, title="Style weight", description="Of the distance from the style picture"
     )
     identity_weight: float = Field(
         1.0,
@@ -119,8 +122,7 @@ class StyleTransferParams(SamplingParams):
     def one(self) -> StyleTransferParams:
         if self.count > 1:
             raise ValueError("a picture takes a style in one way only: ask for one")
-        if self.style_weights is not None and sum(self.style_weights) <= 0:
-            raise ValueError("at least one weight must be more than 0")
+        some_weight(self.style_weights)
         return self
 
 
@@ -128,41 +130,38 @@ def cost(params: StyleTransferTraining) -> TrainingCost:
     """Of the network, and of the features by which it is judged."""
     usual = StyleTransferTraining()
     share = (params.crop / usual.crop) ** 2
-    work = work_of(params.network) / work_of(usual.network)
+    work, usual_work = (work_of(each.widths, each.blocks) for each in (params.network, usual.network))
     without = TrainingCost(
         fixed_bytes=500 << 20,
         item_bytes=round(params.crop**2 * (2500 + 60 * sum(params.network.widths))),
-        items_per_second=ITEMS_PER_SECOND / share / (0.5 + 0.5 * work),
+        items_per_second=ITEMS_PER_SECOND / share / (0.5 + 0.5 * work / usual_work),
     )
     return params.cost_of(params.crop, without)
 
 
-def work_of(config: StyleTransferConfig) -> float:
-    """Products a pixel."""
-    full, half, quarter = config.widths
-    return 9 * (full * half * 1.25 + half * quarter * 0.3125 + 2 * config.blocks * quarter**2 / 16)
-
-
 def sampling_cost(params: StyleTransferParams, sizes: Sizes) -> int:
-    """By pixels."""
+    """By pixels, of which small strokes need more; large ones are drawn first, and the picture over them."""
     (image,) = sizes[IMAGE]
     pixels = min(int(image["width"]) * int(image["height"]), LARGEST**2)
-    return max(1, math.ceil(pixels / UNIT * (1.5 if params.stroke_scale > 1 else 1)))
+    return max(1, math.ceil(pixels / UNIT * (1 / params.stroke_scale**2 + (params.stroke_scale > 1))))
 
 
 def problem(params: Any, sizes: Sizes) -> tuple[str, Message] | None:
-    """A mask must be as large as the picture, a weight there for each style picture."""
-    (image,) = sizes[IMAGE]
-    weights, styles = params.style_weights, sizes[STYLE]
-    if weights is not None and len(weights) != len(styles):
-        return STYLE, Message(
-            "There are {weights} weights for {pictures} style pictures", weights=len(weights), pictures=len(styles)
-        )
-    for mask in sizes.get(MASK, ()):
-        own, marked = (f"{each['width']} x {each['height']}" for each in (image, mask))
-        if own != marked:
-            return MASK, Message("The mask has {mask} pixels, the picture {picture}", mask=marked, picture=own)
-    return None
+    """A mask must be as large as the picture, which small strokes need larger, and neither may have too many pixels."""
+    for role in (IMAGE, STYLE):
+        for each in sizes[role]:
+            height, width = int(each["height"]), int(each["width"])
+            longest = max(height, width) / min(1.0, params.stroke_scale) if role == IMAGE else 0
+            if min(height, width) < SMALLEST or longest > LARGEST:
+                size = Message("{width} x {height}", width=width, height=height)
+                most = round(LARGEST * min(1.0, params.stroke_scale))
+                return role, Message(
+                    "A picture of {size} pixels is not worked on: {least} to {most} a side",
+                    size=size,
+                    least=SMALLEST,
+                    most=most,
+                )
+    return other_sizes(params, sizes) if sizes.get(MASK) else None
 
 
 FAMILIES = [
@@ -181,6 +180,7 @@ FAMILIES = [
                     Input(MASK, "Mask: white takes the style", least=0, over=IMAGE),
                 ),
                 live=True,
+                keeps=True,
                 cost=sampling_cost,
                 problem=problem,
             ),

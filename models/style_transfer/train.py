@@ -25,6 +25,7 @@ from models.training.start import load_start_weights, start_checkpoint
 from models.training.state import Part
 
 MEASURED, SHOWN = 16, 5  # held-out pictures
+OWN, BEYOND = 0.25, 10.0  # share of pictures in their own style; weight of colours that there are not
 
 
 def train(params: StyleTransferTraining, data: Collection, run: Run) -> None:
@@ -50,6 +51,8 @@ def train(params: StyleTransferTraining, data: Collection, run: Run) -> None:
             contents, styles = (
                 crops(to_unit(data.pictures(found)), params.crop, random).to(run.device) for found in (chosen, others)
             )
+            own = torch.rand(len(chosen), generator=random).to(run.device) < OWN
+            styles[own] = contents[own]
         factor = params.lr_factor(run.progress(k)) * warmup_stable_decay(k, run.progress(k), warmup=200) * run.rate
         set_learning_rate([optimizer], factor)
         weight, drawn = critic.weight(run.progress(k)), list[Tensor]()
@@ -59,22 +62,23 @@ def train(params: StyleTransferTraining, data: Collection, run: Run) -> None:
             content, style = (x[rows].contiguous(memory_format=torch.channels_last) for x in (contents, styles))
             with mixed_precision(run.device):
                 made = network(content, network.style(style))
-                own = network(content[:1], network.style(content[:1]))
-                distances = loss(made, content, style, torch.Generator().manual_seed(directions))
+                distances = loss(made, content, style, directions).mean(1)
                 sharp = critic.adversarial_loss(style, made) if weight else made.new_zeros(())
-            found = torch.stack([*distances, F.l1_loss(own.float(), content[:1]), sharp.float()])
+            identity = ((made.float() - content).abs().mean((1, 2, 3)) * own[rows] / OWN).mean()
+            beyond = F.relu(made.float().abs() - 1).mean()
+            found = torch.stack([*distances, identity, beyond, sharp.float()])
             if weight:
                 drawn.append(made.detach())
             return total(found, params, weight), found
 
-        figures = backward(run, network, [optimizer], len(contents), losses, 4)
+        figures = backward(run, network, [optimizer], len(contents), losses, 5)
         descend(run, k, total(figures, params, weight), network.parameters(), [optimizer])
         ema.update(network, k)
         margin = critic.learn(styles, drawn, k) if weight else None
 
         def metrics() -> dict[str, float]:
-            content, style, identity, adversarial = figures.tolist()
-            named = {"content": content, "style": style, "identity": identity}
+            content, style, identity, beyond, adversarial = figures.tolist()
+            named = {"content": content, "style": style, "identity": identity, "beyond": beyond}
             named |= {} if margin is None else {"adversarial": adversarial, "margin": margin}
             return {**named, "learning_rate": factor * params.learning_rate}
 
@@ -83,8 +87,9 @@ def train(params: StyleTransferTraining, data: Collection, run: Run) -> None:
     @torch.no_grad()
     def measure(done: int) -> None:
         pictures = apart.to(run.device)
-        made = transferred(ema.average, pictures, pictures.roll(1, 0))
-        content, style = loss(made, pictures, pictures.roll(1, 0), torch.Generator().manual_seed(0)).tolist()
+        others = pictures.roll(len(pictures) // 2, 0)  # neighbours may be of one painting
+        made = transferred(ema.average, pictures, others)
+        content, style = loss(made, pictures, others, 0).mean(1).tolist()
         run.log.write(done, held_out_content=content, held_out_style=style)
         if not params.is_sharpened:
             run.report_metric(done, content + params.style_weight * style)
@@ -106,9 +111,10 @@ def shown(data: Collection) -> Indices:
 
 
 def total(losses: Tensor, params: StyleTransferTraining, adversarial_weight: float) -> Tensor:
-    """The loss of (content, style, identity, adversarial)."""
-    content, style, identity, adversarial = losses
-    return content + params.style_weight * style + params.identity_weight * identity + adversarial_weight * adversarial
+    """The loss of (content, style, identity, beyond the range of colours, adversarial)."""
+    content, style, identity, beyond, adversarial = losses
+    kept = content + params.identity_weight * identity + BEYOND * beyond
+    return kept + params.style_weight * style + adversarial_weight * adversarial
 
 
 @torch.no_grad()

@@ -52,9 +52,10 @@ class Classifier:
 
     def __init__(self, examples: list[Tensor]) -> None:
         self.features = IndependentFeatures()
-        self.centres = [self.statistics(each) for each in examples]
-        every = np.concatenate(self.centres)
+        found = [self.statistics(each) for each in examples]
+        every = np.concatenate(found)
         self.mean, self.spread = every.mean(0), every.std(0) + 1e-6
+        self.centres = [((each - self.mean) / self.spread).mean(0) for each in found]
 
     def statistics(self, pictures: Tensor) -> npt.NDArray[np.float32]:
         return np.concatenate(open_nsfw.statistics(to_pixels(pictures)), 1)
@@ -62,8 +63,7 @@ class Classifier:
     def share(self, pictures: Tensor, style: int) -> float:
         """Of those that are nearer to the centre of a style than to that of the other."""
         found = (self.statistics(pictures) - self.mean) / self.spread
-        centres = [((each - self.mean) / self.spread).mean(0) for each in self.centres]
-        far = np.stack([np.square(found - centre).sum(1) for centre in centres])
+        far = np.stack([np.square(found - centre).sum(1) for centre in self.centres])
         return round(float((far.argmin(0) == style).mean()), 3)
 
     def kept(self, made: Tensor, given: Tensor) -> float:

@@ -11,27 +11,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.parts.convolutions import MirroredConv
 from models.translation.spec import TranslationConfig
 
-PLACES, TEMPERATURE, HEAD = (
-    64,
-    0.07,
-    128,
-)  # of a map that are compared; of their likeness; numbers that a place is told by
-GRID = 4
+PLACES, TEMPERATURE = 256, 0.07  # that are compared; of their likeness
+HEAD = 128  # numbers that a place is told by
 
 
 class Conv(nn.Module):
-    """A convolution that sees its edge mirrored, normalised, after nearest upsampling where it is to be."""
+    """A convolution, normalised and rectified."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1, upsample: bool = False) -> None:
         super().__init__()
-        self.upsample = upsample
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, padding_mode="reflect")
+        self.conv = MirroredConv(inputs, outputs, kernel, stride, upsample)
         self.norm = nn.InstanceNorm2d(outputs, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.interpolate(x, scale_factor=2, mode="nearest") if self.upsample else x
         return F.relu(self.norm(self.conv(x)))
 
 
@@ -39,7 +34,7 @@ class ResBlock(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.first = Conv(width, width)
-        self.second = nn.Conv2d(width, width, 3, padding=1, padding_mode="reflect")
+        self.second = MirroredConv(width, width)
         self.norm = nn.InstanceNorm2d(width, affine=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -57,24 +52,27 @@ class Generator(nn.Module):
             + [ResBlock(quarter) for _ in range(config.blocks)]
         )
         self.decoder = nn.Sequential(Conv(quarter, half, upsample=True), Conv(half, full, upsample=True))
-        self.out = nn.Conv2d(full, 3, 7, padding=3, padding_mode="reflect")
+        self.out = MirroredConv(full, 3, 7)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        made: Tensor = torch.tanh(self.out(self.decoder(self.maps(pictures)[-1])))
+        made, _ = self.with_maps(pictures)
         return made
 
+    def with_maps(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """(translations, `maps` of the pictures)."""
+        last, found = self.encoded(pictures)
+        return torch.tanh(self.out(self.decoder(last))), found
+
     def maps(self, pictures: Tensor) -> list[Tensor]:
-        """Of each layer of the encoder."""
-        found, x = [], pictures
+        """Of the layers whose places are compared: after the first two that halve the size, and through the blocks."""
+        return self.encoded(pictures)[1]
+
+    def encoded(self, pictures: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x, found = pictures, []
         for layer in self.encoder:
             x = layer(x)
             found.append(x)
-        return found
-
-    @property
-    def compared(self) -> list[int]:
-        """Layers whose places are compared: after the first two convolutions, and through the blocks."""
-        return [1, 2, 2 + (len(self.encoder) - 3) // 2, len(self.encoder) - 1]
+        return x, [found[i] for i in (1, 2, 2 + (len(found) - 3) // 2, -1)]
 
 
 class TranslationNetwork(nn.Module):
@@ -85,8 +83,17 @@ class TranslationNetwork(nn.Module):
         self.config = config
         self.generators = nn.ModuleList(Generator(config) for _ in range(2))
 
+    def exchange(self) -> None:
+        """The first style and the second."""
+        self.generators = nn.ModuleList([self.generators[1], self.generators[0]])
+
+    def generator(self, style: int) -> Generator:
+        found = self.generators[style]
+        assert isinstance(found, Generator)
+        return found
+
     def forward(self, pictures: Tensor, style: int) -> Tensor:
-        made: Tensor = self.generators[style](pictures)
+        made: Tensor = self.generator(style)(pictures)
         return made
 
 
@@ -104,11 +111,12 @@ class Heads(nn.Module):
     def forward(self, ours: list[Tensor], theirs: list[Tensor], random: torch.Generator) -> Tensor:
         """InfoNCE over places of one picture, of maps (B, C, h, w) of results and of what they were made from."""
         losses = []
-        for head, made, given in zip(self.heads, ours, theirs, strict=True):
-            cells = made.shape[-2] * made.shape[-1]
-            places = torch.randperm(cells, generator=random)[:PLACES].to(made.device)
-            a, b = (F.normalize(head(each.flatten(2)[..., places].mT.float()), dim=-1) for each in (made, given))
-            likeness = a @ b.detach().mT / TEMPERATURE
-            wanted = torch.arange(len(places), device=made.device).expand(len(made), -1)
-            losses.append(F.cross_entropy(likeness.flatten(0, 1), wanted.flatten()))
+        with torch.autocast(ours[0].device.type, enabled=False):
+            for head, made, given in zip(self.heads, ours, theirs, strict=True):
+                cells = made.shape[-2] * made.shape[-1]
+                places = torch.randperm(cells, generator=random)[:PLACES].to(made.device)
+                a, b = (F.normalize(head(each.flatten(2)[..., places].mT.float()), dim=-1) for each in (made, given))
+                likeness = a @ b.detach().mT / TEMPERATURE
+                wanted = torch.arange(len(places), device=made.device).expand(len(made), -1)
+                losses.append(F.cross_entropy(likeness.flatten(0, 1), wanted.flatten()))
         return torch.stack(losses).mean()

@@ -8,12 +8,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from models.checkpoint import loaded
+from models.checkpoint import CheckpointError, loaded
 from models.contract.sampling import OnStep, Output, Request, Unfit, as_pictures
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels, to_unit
+from models.parts.convolutions import GRID
 from models.parts.placed import placed
-from models.translation.network import GRID, TranslationNetwork
+from models.translation.network import TranslationNetwork
 from models.translation.spec import TranslationConfig, styles_of
 
 SMALLEST = 8  # pixels of a side
@@ -59,4 +60,6 @@ class TranslationSampler:
 def load(folder: Path, device: torch.device, published: Path | None = None) -> TranslationSampler:
     """Raises CheckpointError when the checkpoint is broken or another one."""
     network, card = loaded(folder, lambda config: TranslationNetwork(TranslationConfig(**config)))
+    if len(styles_of(card)) != 2:
+        raise CheckpointError("the model does not say what its two styles are")
     return TranslationSampler(placed(network, device), card)

@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.autoencoders.shared_spec import Width
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
-from models.contract.painting import IMAGE_TO_IMAGE
 from models.contract.tasks import SamplingParams, Task, images, seed_field
 from models.contract.training_spec import MORE, OF_COLLECTION, BatchSize, EMADecay
+from models.parts.convolutions_spec import work_of
 
-FAMILY = "unpaired-translation"
+FAMILY, IMAGE_TRANSLATION = "unpaired-translation", "image-translation"
 ITEMS_PER_SECOND = 12.0  # pairs of 64 px by the default networks on two cores
 
 
@@ -51,7 +51,7 @@ class TranslationTraining(BaseModel):
         json_schema_extra=OF_COLLECTION,
     )
     batch_size: BatchSize = 8
-    learning_rate: float = Field(4e-4, gt=0, le=1, title="Learning rate", description="Rate of Adam")
+    learning_rate: float = Field(2e-4, gt=0, le=1, title="Learning rate", description="Rate of Adam")
     contrastive_weight: float = Field(
         1.0,
         ge=0,
@@ -99,7 +99,7 @@ def cost(params: TranslationTraining) -> TrainingCost:
     """Of both generators, and of features by which a discriminator judges."""
     usual, own = TranslationConfig(), params.network
     share = (own.size / usual.size) ** 2
-    work = work_of(own) / work_of(usual)
+    work = work_of(own.widths, own.blocks) / work_of(usual.widths, usual.blocks)
     return TrainingCost(
         fixed_bytes=550 << 20,
         item_bytes=round(own.size**2 * (4000 + 120 * sum(own.widths))),
@@ -107,18 +107,12 @@ def cost(params: TranslationTraining) -> TrainingCost:
     )
 
 
-def work_of(config: TranslationConfig) -> float:
-    """Products a pixel."""
-    full, half, quarter = config.widths
-    return 9 * (full * half * 1.25 + half * quarter * 0.3125 + 2 * config.blocks * quarter**2 / 16)
-
-
 FAMILIES = [
     Family(
         FAMILY,
         "Unpaired translation",
         "Held-out pictures of each style, each beside its translation",
-        tasks=(Task(IMAGE_TO_IMAGE, "Translate into a style", TranslationParams, inputs=images(1, 1), live=True),),
+        tasks=(Task(IMAGE_TRANSLATION, "Translate into a style", TranslationParams, inputs=images(1, 1), live=True),),
         sampler="models.translation.sample",
         training=TranslationTraining,
         trainer="models.translation.train",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -13,7 +10,7 @@ from torch import Tensor
 
 from models.adversarial.game import Game, diagnostics, learn
 from models.adversarial.projected import ProjectedDiscriminator
-from models.checkpoint import write_model
+from models.checkpoint import read_card, write_model
 from models.contract.message import Message
 from models.data.pictures import (
     Collection,
@@ -50,18 +47,18 @@ def train(params: TranslationTraining, data: Collection, run: Run) -> None:
     network = placed(TranslationNetwork(params.network), run.device)
     before = start_checkpoint(params.start_from, run)
     load_start_weights(network, before)
-    heads = torch.nn.ModuleList(Heads(params.network) for _ in styles).to(run.device)
+    if before and read_card(before).get("labels") == styles[::-1]:
+        network.exchange()
+    heads = [Heads(params.network).to(run.device) for _ in styles]
+    learners = torch.nn.ModuleList([network, *heads])
     discriminator = placed(ProjectedDiscriminator(len(styles)), run.device)
     learnable = [weight for weight in discriminator.parameters() if weight.requires_grad]
-    optimizer_d, optimizer_g = (
-        torch.optim.Adam(weights, lr=params.learning_rate, betas=(0.0, 0.99), fused=True)
-        for weights in (learnable, [*network.parameters(), *heads.parameters()])
-    )
-    learners = torch.nn.ModuleList([network, heads])
+    optimizer_d = torch.optim.Adam(learnable, lr=params.learning_rate, betas=(0.0, 0.99), fused=True)
+    optimizer_g = torch.optim.Adam(learners.parameters(), lr=params.learning_rate, betas=(0.5, 0.99), fused=True)
     ema = EMA(network, params.ema_decay)
     parts: dict[str, Part] = {
         "network": network,
-        "heads": heads,
+        "heads": torch.nn.ModuleList(heads),
         "discriminator": discriminator,
         "ema": ema.average,
         "optimizer_d": optimizer_d,
@@ -83,29 +80,27 @@ def train(params: TranslationTraining, data: Collection, run: Run) -> None:
         set_learning_rate([optimizer_d, optimizer_g], factor)
         count = real.size(1)
 
-        def fakes(rows: slice) -> list[Tensor]:
-            return [network(real[1 - style, rows], style) for style in range(2)]
-
         def discriminate(rows: slice) -> tuple[Tensor, Tensor]:
             with torch.no_grad(), mixed_precision(run.device):
-                made = torch.cat(fakes(rows))
+                made = torch.cat([network(real[1 - style, rows], style) for style in range(2)])
             with mixed_precision(run.device):
                 return game.discriminator_losses(real[:, rows].flatten(0, 1), made, (labels(rows),), k)
 
         def generate(rows: slice) -> tuple[Tensor, Tensor]:
+            fakes, contrastive, identity = [], list[Tensor](), list[Tensor]()
             with mixed_precision(run.device):
-                made = fakes(rows)
-                adversarial = game.generator_loss(real[:, rows].flatten(0, 1), torch.cat(made), (labels(rows),))
-                contrastive, identity = adversarial.new_zeros(()), adversarial.new_zeros(())
-                for style in range(2):
-                    generator, head = network.generators[style], heads[style]
+                for style, head in enumerate(heads):
+                    generator = network.generator(style)
                     chance = torch.Generator().manual_seed(places + style)
-                    compare = partial(compared, generator, head, random=chance)
-                    contrastive = contrastive + compare(made[style], real[1 - style, rows]) / 2
-                    own = real[style, rows]
-                    identity = identity + compare(generator(own), own) / 2
-            loss = adversarial + params.contrastive_weight * contrastive + params.identity_weight * identity
-            return loss, torch.stack([adversarial, contrastive, identity]).detach()
+                    made, given = generator.with_maps(real[1 - style, rows])
+                    fakes.append(made)
+                    contrastive.append(head(generator.maps(made), given, chance))
+                    again, own = generator.with_maps(real[style, rows])
+                    identity.append(head(generator.maps(again), own, chance))
+                adversarial = game.generator_loss(real[:, rows].flatten(0, 1), torch.cat(fakes), (labels(rows),))
+            kept, left = torch.stack(contrastive).mean(), torch.stack(identity).mean()
+            loss = adversarial + params.contrastive_weight * kept + params.identity_weight * left
+            return loss, torch.stack([adversarial, kept, left]).detach()
 
         def labels(rows: slice) -> Tensor:
             return torch.arange(2, device=run.device).repeat_interleave(rows.stop - rows.start)
@@ -130,7 +125,7 @@ def train(params: TranslationTraining, data: Collection, run: Run) -> None:
                 "learning_rate": factor * params.learning_rate,
             }
 
-        return 2 * count, metrics
+        return count, metrics
 
     def measure(done: int) -> None:
         if run.is_first:
@@ -141,14 +136,6 @@ def train(params: TranslationTraining, data: Collection, run: Run) -> None:
     if run.is_first:
         card = training_card(FAMILY, params, data.card, run, result, before)
         write_model(run.folder.model, ema.average, {**card, "labels": styles})
-
-
-def compared(generator: Any, heads: Any, made: Tensor, given: Tensor, random: torch.Generator) -> Tensor:
-    """How much less than all other places those of a result are like the same places of what it was made from."""
-    layers = generator.compared
-    ours, theirs = (generator.maps(x) for x in (made, given))
-    loss: Tensor = heads([ours[i] for i in layers], [theirs[i] for i in layers], random)
-    return loss
 
 
 def styles_in(data: Collection, params: TranslationTraining) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,13 @@ def test_colours_may_stay(sampler: StyleTransferSampler) -> None:
 def test_a_mask_keeps_the_rest_bit_for_bit(sampler: StyleTransferSampler) -> None:
     content, mask = picture(64, 96), np.zeros((64, 96, 3), np.uint8)
     mask[:, 48:] = 255
+    mask[:, 40:48] = 128
     made, whole = (drawn(sampler, asked(content, picture(64, 64, 1), mask=given)) for given in (mask, None))
-    assert np.array_equal(made[:, :48], content[:, :48]) and np.array_equal(made[:, 48:], whole[:, 48:])
+    assert np.array_equal(made[:, :40], content[:, :40]) and np.array_equal(made[:, 48:], whole[:, 48:])
+    between = (made[:, 40:48] - (content[:, 40:48] / 2 + whole[:, 40:48] / 2)).round()
+    assert np.abs(between).max() <= 2
+    with pytest.raises(Unfit, match="mask"):
+        drawn(sampler, asked(content, picture(64, 64, 1), mask=mask[:32]))
 
 
 @pytest.mark.parametrize("size", [(8, 8), (9, 200), (130, 67), (257, 31)])
@@ -118,8 +124,24 @@ def test_tiles_have_no_seams(sampler: StyleTransferSampler, monkeypatch: pytest.
     tiled = sampler.sample([request], lambda step, total, previews: told.append((step, total)))[0].pixels
     assert np.abs(tiled.astype(int) - whole).max() <= 2 and told[-1] == (20, 20)
     monkeypatch.setattr(sample, "THUMBNAIL", 100)  # statistics of a small version are nearly those of the whole
-    assert np.abs(drawn(sampler, request).astype(float) - whole).mean() < 12
-    assert all(norm.kept is None for norm in sampler.network.norms), "nothing of one picture stays for the next"
+    assert np.abs(drawn(sampler, request).astype(float) - whole).mean() < 20
+
+
+def test_a_live_frame_between_two_tiles_changes_nothing(
+    sampler: StyleTransferSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are drawn by another thread with the same network."""
+    monkeypatch.setattr(sample, "TILE", 64)
+    large, small = asked(picture(128, 128), picture(64, 64, 1)), asked(picture(72, 72, 5), picture(64, 64, 6))
+    alone = drawn(sampler, large)
+
+    def live(step: int, *_: Any) -> None:
+        if step == 2:
+            thread = threading.Thread(target=drawn, args=(sampler, small))
+            thread.start()
+            thread.join(60)
+
+    assert np.array_equal(sampler.sample([large], live)[0].pixels, alone)
 
 
 def test_what_cannot_be_worked_on_is_said(sampler: StyleTransferSampler) -> None:
@@ -128,23 +150,28 @@ def test_what_cannot_be_worked_on_is_said(sampler: StyleTransferSampler) -> None
             drawn(sampler, asked(content, style))
     with pytest.raises(Unfit, match="8000"):
         drawn(sampler, asked(picture(200, 8000), picture(64, 64)))
+    with pytest.raises(Unfit, match="8 to 1024"):
+        drawn(sampler, asked(picture(64, 1100), picture(64, 64), stroke_scale=0.5))
 
 
 def test_requests_that_do_not_fit_together_are_refused() -> None:
-    size = {"width": 64, "height": 64}
-    weights = StyleTransferParams(style_weights=[1, 1])
-    assert problem(weights, {"image": [size], "style": [size, size]}) is None
-    assert problem(weights, {"image": [size], "style": [size]})[0] == "style"  # type: ignore[index]
-    small = {"width": 32, "height": 64}
-    found = problem(StyleTransferParams(), {"image": [size], "style": [size], "mask": [small]})
-    assert found is not None and found[0] == "mask"
+    size, small = {"width": 64, "height": 64}, {"width": 32, "height": 64}
+    assert problem(StyleTransferParams(), {"image": [size], "style": [size, size]}) is None
+    for sizes, role in (
+        ({"image": [size], "style": [size], "mask": [small]}, "mask"),
+        ({"image": [{"width": 4000, "height": 64}], "style": [size]}, "image"),
+        ({"image": [size], "style": [{"width": 1, "height": 1}]}, "style"),
+    ):
+        found = problem(StyleTransferParams(), sizes)
+        assert found is not None and found[0] == role
     for given in ({"count": 2}, {"style_weights": [0, 0]}, {"strength": 2}, {"stroke_scale": 0}):
         with pytest.raises(ValueError):
             StyleTransferParams(**given)
-    large = {"width": 2048, "height": 2048}
-    assert sampling_cost(StyleTransferParams(), {"image": [large]}) == 64 * sampling_cost(
-        StyleTransferParams(), {"image": [{"width": 256, "height": 256}]}
-    )
+    large, unit = ({"image": [{"width": side, "height": side}]} for side in (2048, 256))
+    usual = sampling_cost(StyleTransferParams(), large)
+    assert usual == 64 * sampling_cost(StyleTransferParams(), unit)
+    assert sampling_cost(StyleTransferParams(stroke_scale=0.5), large) == 4 * usual
+    assert usual < sampling_cost(StyleTransferParams(stroke_scale=2), large) < 2 * usual
 
 
 def test_distributions_are_compared_wherever_things_are() -> None:
@@ -159,18 +186,39 @@ def test_distributions_are_compared_wherever_things_are() -> None:
     assert distance(torch.rand(1, 4, 24, 24, generator=random)) < distance(maps**2), "sizes may differ"
 
 
-def test_content_and_style_are_told_apart() -> None:
-    loss = StyleTransferLoss()
-    one, other = (to_unit(torch.from_numpy(picture(128, 128, seed).copy()).permute(2, 0, 1)[None]) for seed in (1, 2))
+@pytest.fixture(scope="module")
+def loss() -> StyleTransferLoss:
+    return StyleTransferLoss()
+
+
+def unit(seed: int) -> torch.Tensor:
+    return to_unit(torch.from_numpy(picture(128, 128, seed).copy()).permute(2, 0, 1)[None])
+
+
+def test_content_and_style_are_told_apart(loss: StyleTransferLoss) -> None:
+    one, other = unit(1), unit(2)
 
     def distances(made: torch.Tensor) -> list[float]:
-        found: list[float] = loss(made, one, other, torch.Generator().manual_seed(0)).tolist()
-        return found
+        return [float(each) for each in loss(made, one, other, 0)]
 
     (own_content, own_style), (content, style) = distances(one), distances(other)
-    assert own_content < 1e-6 < content and style < 1e-6 < own_style
+    assert own_content < 1e-6 < content and style < 0.2 * own_style, "chance places apart"
     turned_content, turned_style = distances(other.flip(-1))
     assert turned_style < 0.3 * own_style and turned_content > 0.3 * content
+
+
+def test_a_batch_loses_what_its_pictures_lose_apart(loss: StyleTransferLoss) -> None:
+    made, content, style = (torch.cat([unit(seed + i) for i in range(3)]) for seed in (1, 4, 7))
+    whole = loss(made, content, style, 5)
+    apart = torch.cat([loss(made[i : i + 1], content[i : i + 1], style[i : i + 1], 5) for i in range(3)], 1)
+    assert torch.allclose(whole, apart, rtol=1e-4)
+
+
+def test_gradients_know_of_contrast(loss: StyleTransferLoss) -> None:
+    """What is too loud is lost to: else pictures run away to where their colours end."""
+    style = unit(3)
+    found = [float(loss((style * factor).clamp(-3, 3), style, style, 0)[1]) for factor in (0.5, 1.0, 1.6)]
+    assert found[1] < found[0] and found[1] < found[2]
 
 
 @pytest.fixture(scope="module")
@@ -192,19 +240,20 @@ def training(**more: Any) -> StyleTransferTraining:
 def test_training_brings_pictures_nearer_to_their_styles(
     collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Run(tmp_path / "run", steps=60, echo=False)
-    train(training(learning_rate=3e-3), collection, run)
-    curves = run.folder.curves()
-    content, style = ([value for _, value in curves[name]] for name in ("held_out_content", "held_out_style"))
-    assert content[-1] + style[-1] < 0.9 * (content[0] + style[0])
+    run = Run(tmp_path / "run", steps=100, echo=False)
+    train(training(learning_rate=3e-3, ema_decay=0.9), collection, run)
+    style = [value for _, value in run.folder.curves()["held_out_style"]]
+    assert style[-1] < 0.85 * style[0]
     figures, sheet = evaluate(run.folder.model, collection, tmp_path, Effort(3))
     assert figures == {} and sheet.shape[2] == 3, "of three pictures nothing is said"
     monkeypatch.setattr("models.style_transfer.evaluate.PAIRS", 16)
+    monkeypatch.setattr("models.style_transfer.evaluate.FEWEST", 3)
     figures, _ = evaluate(run.folder.model, collection, tmp_path, Effort(16))
     assert figures["content_distance_of_the_picture_itself"] < 1e-3 > figures["style_distance_of_the_style_itself"]
     assert figures["pairs"] == 16 and figures["content_distance"] > 0 and figures["style_distance"] > 0
     made = load(run.folder.model, torch.device("cpu"))
-    assert drawn(made, asked(picture(64, 64), picture(64, 64, 1))).shape == (64, 64, 3)
+    one, other = (drawn(made, asked(picture(64, 64), picture(64, 64, seed))).astype(float) for seed in (1, 2))
+    assert np.abs(one - other).mean() > 1, "the style picture counts"
 
 
 def test_a_run_that_was_stopped_goes_on_bit_for_bit(collection: Collection, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ PACKAGE = DebianPackage(
     "Reproductions of the GCompris project",
 )
 SIZE, WINDOWS = 64, 150
-LARGE, LARGE_WINDOWS = 256, 80
+LARGE, LARGE_WINDOWS = 256, 140
 # Kept for judging what learnt from the others.
 HELD_OUT = {"GreatWave", "MonaLisa", "gogh_auvert", "kandinky", "EjiriSuruga", "PieterBruegel"}
 BOARD = re.compile(r'"width"\s*:\s*(\d+),\s*"height"\s*:\s*(\d+)')
