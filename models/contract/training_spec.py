@@ -27,6 +27,16 @@ PromptDrop = Annotated[
     float,
     Field(ge=0, le=1, title="Prompt dropout", description="Share trained without a prompt", json_schema_extra=MORE),
 ]
+WordDrop = Annotated[
+    float,
+    Field(
+        ge=0,
+        le=1,
+        title="Word dropout",
+        description="Share of prompts that are told by their meaning alone, without their words",
+        json_schema_extra=MORE,
+    ),
+]
 ReferenceShare = Annotated[
     float,
     Field(
@@ -81,6 +91,7 @@ class PromptedTraining(BaseModel):
     adamw_learning_rate: AdamWRate = 2e-3
     weight_decay: WeightDecay = 0.01
     prompt_drop: PromptDrop = 0.1
+    word_drop: WordDrop = 0.0
     views: Views = 8
     watched: Watched = []
     ema_decay: EMADecay = 0.999

@@ -20,7 +20,7 @@ from models.diffusion.sample import FlowSampler, requests
 from models.diffusion.spec import FlowTraining, problem
 from models.painting.reference import seen_of_all, some_references
 from models.parts.captions import Captions, prompt_encoder
-from models.parts.prompt import drop_prompts
+from models.parts.prompt import drop_prompts, hide_words
 from models.parts.sentences import OnProgress, cached
 from models.training import parallel
 from models.training.prompted import train_prompted, write_prompted
@@ -115,6 +115,8 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
         dropped = torch.rand(len(x), generator=random) < params.prompt_drop
         t = draw_times(len(x), params.time_mean, params.time_std, random)
         noise = torch.randn(x.shape, generator=random)
+        if params.word_drop:
+            tokens = hide_words(tokens, torch.rand(len(x), generator=random) < params.word_drop)
         if references is None:
             return x, noise, t, *drop_prompts(tokens, sentences, dropped)
         reference, alone = some_references(references[chosen], params.reference_share, random)

@@ -68,6 +68,13 @@ class PromptReader(nn.Module):
 
 def drop_prompts(tokens: Tensor, sentence: Tensor, dropped: Tensor) -> tuple[Tensor, Tensor]:
     """Replace the prompts of the rows where `dropped` (B,) is true by the null prompt."""
+    return hide_words(tokens, dropped), sentence.masked_fill(dropped[:, None], 0.0)
+
+
+def hide_words(tokens: Tensor, hidden: Tensor) -> Tensor:
+    """Replace the words of the rows where `hidden` (B,) is true by none: what is left of them is their sentence vector.
+    A network that knows every training caption by its words learns from it what meanings look like.
+    """
     nothing = torch.full_like(tokens, PAD)
     nothing[:, 0] = NULL
-    return torch.where(dropped[:, None], nothing, tokens), sentence.masked_fill(dropped[:, None], 0.0)
+    return torch.where(hidden[:, None], nothing, tokens)

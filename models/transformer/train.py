@@ -13,7 +13,7 @@ from models.checkpoint import CheckpointError, read_card
 from models.data.pictures import Collection, Indices
 from models.painting.reference import seen_of_all, some_references
 from models.parts.captions import prompt_encoder
-from models.parts.prompt import drop_prompts
+from models.parts.prompt import drop_prompts, hide_words
 from models.parts.sentences import cached
 from models.training import parallel
 from models.training.prompted import train_prompted, write_prompted
@@ -67,6 +67,8 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
         images, tokens, sentences = examples.batch(chosen, random)
         dropped = torch.rand(len(images), generator=random) < params.prompt_drop
         noisy = with_noise(images, params, random)
+        if params.word_drop:
+            tokens = hide_words(tokens, torch.rand(len(images), generator=random) < params.word_drop)
         reference = order = None
         if references is not None:
             reference, alone = some_references(references[chosen], params.reference_share, random)

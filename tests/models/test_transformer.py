@@ -20,7 +20,7 @@ from models.contract.values import Picture, Pixels, Value
 from models.measure.prompted import watched_sheet
 from models.painting.sampler import conditions, work_of
 from models.parts.captions import prompt_encoder_of, texts_of
-from models.parts.prompt import drop_prompts
+from models.parts.prompt import drop_prompts, hide_words
 from models.parts.sentences import normalize
 from models.parts.text import NULL, PAD, PromptEncoder, train_tokenizer
 from models.parts.words import words_of
@@ -152,6 +152,17 @@ def test_a_dropped_prompt_is_the_same_for_every_text() -> None:
     tokens, sentences = drop_prompts(*encoded(["a fox", "火箭"]), torch.tensor([True, True]))
     assert torch.equal(tokens[0], tokens[1]) and tokens[0, 0] == NULL
     assert not sentences.any()
+
+
+def test_hidden_words_leave_their_meaning() -> None:
+    tokens, sentences = encoded(["a fox", "火箭"])
+    hidden = hide_words(tokens, torch.tensor([True, False]))
+    null, _ = drop_prompts(tokens, sentences, torch.tensor([True, True]))
+    assert torch.equal(hidden[0], null[0]) and torch.equal(hidden[1], tokens[1])
+    with torch.no_grad():
+        memory, _ = network().read(hidden[:1], sentences[:1])
+        nothing, _ = network().read(null[:1], torch.zeros_like(sentences[:1]))
+    assert not torch.allclose(memory[:, 0], nothing[:, 0]), "and a dropped prompt leaves nothing"
 
 
 def test_a_sampler_reports_steps_draws_previews_and_can_be_left() -> None:
