@@ -32,7 +32,14 @@ from tests.models.test_training import TRAINERS, collection, stop_after
 __all__ = ["collection"]  # the fixture
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")]
 GPU, CPU = torch.device("cuda"), torch.device("cpu")
-WATCHED = {"fsq": "l1", "kl": "l1", "gan": "loss_discriminator", "projected gan": "loss_discriminator"}
+WATCHED = {
+    "fsq": "l1",
+    "kl": "l1",
+    "gan": "loss_discriminator",
+    "projected gan": "loss_discriminator",
+    "style transfer": "style",
+    "translation": "contrastive",
+}
 DEFAULTS = {
     "gan": GANTraining(size=64, batch_size=16),
     "vae": VAETraining(size=64, batch_size=16),

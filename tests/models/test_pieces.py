@@ -21,7 +21,9 @@ from tests.models.test_training import (
     GAN_SMALL,
     KL_SMALL,
     MIXING_SMALL,
+    STYLE_SMALL,
     TRANSFORMER_SMALL,
+    TRANSLATION_SMALL,
     VAE_SMALL,
     collection,
 )
@@ -34,7 +36,12 @@ FAMILIES = {
     "gan": (GAN_SMALL, "loss_discriminator"),
     "vae": (VAE_SMALL, "loss"),
     "mixing-vae": (MIXING_SMALL, "loss"),
+    "style-transfer": (STYLE_SMALL, "style"),
+    "unpaired-translation": (TRANSLATION_SMALL, "contrastive"),
 }
+
+# In bfloat16 maps of other batches differ in their last digit, which Adam's first steps, of equal size, make more of.
+ROUNDED = {"style-transfer": 5e-3, "unpaired-translation": 1e-3}
 
 
 def train(folder: Path, family: str, dataset: Path, *options: str, processes: int = 1) -> list[float]:
@@ -72,8 +79,9 @@ def test_two_processes_and_a_batch_in_pieces_follow_the_curve_of_one(
 ) -> None:
     one = train(tmp_path / "one", family, collection.folder)
     assert len(one) == 6 and len(set(one)) > 3
-    assert train(tmp_path / "two", family, collection.folder, processes=2) == pytest.approx(one, rel=2e-4)
-    assert train(tmp_path / "pieces", family, collection.folder, "--pieces", "4") == pytest.approx(one, rel=2e-4)
+    near = ROUNDED.get(family, 2e-4)
+    assert train(tmp_path / "two", family, collection.folder, processes=2) == pytest.approx(one, rel=near)
+    assert train(tmp_path / "pieces", family, collection.folder, "--pieces", "4") == pytest.approx(one, rel=near)
 
 
 def test_shares_cover_a_batch_once_whatever_the_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:

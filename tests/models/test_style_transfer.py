@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from app.datasets.prepared import Item, write_prepared
 from models.contract.sampling import Request, Unfit
@@ -30,7 +29,7 @@ from models.style_transfer.spec import (
     sampling_cost,
 )
 from models.style_transfer.train import train
-from models.training.run import Run, Stopped
+from models.training.run import Run
 
 CONFIG = StyleTransferConfig(widths=(8, 16, 24), blocks=1, style_width=16, style=16)
 RANDOM = np.random.default_rng(0)
@@ -254,25 +253,6 @@ def test_training_brings_pictures_nearer_to_their_styles(
     made = load(run.folder.model, torch.device("cpu"))
     one, other = (drawn(made, asked(picture(64, 64), picture(64, 64, seed))).astype(float) for seed in (1, 2))
     assert np.abs(one - other).mean() > 1, "the style picture counts"
-
-
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(collection: Collection, tmp_path: Path) -> None:
-    params = training(adversarial_weight=0.1, late_from=0.1)
-    train(params, collection, whole := Run(tmp_path / "whole", steps=6, echo=False))
-    first = Run(tmp_path / "halves", steps=6, echo=False, checkpoint_seconds=0)
-    watch = first.watch
-
-    def stop(done: int, loss: torch.Tensor) -> None:
-        watch(done, loss)
-        if done == 3:
-            first.stop()
-
-    first.watch = stop  # type: ignore[method-assign]
-    with pytest.raises(Stopped):
-        train(params, collection, first)
-    train(params, collection, halves := Run(tmp_path / "halves", steps=6, echo=False))
-    one, two = (load_file(run.folder.model / "model.safetensors") for run in (whole, halves))
-    assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
 
 
 def test_costs_grow_with_what_is_trained() -> None:

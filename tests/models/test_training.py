@@ -24,6 +24,8 @@ from models.diffusion import train as diffusion_training
 from models.diffusion.spec import FlowConfig, FlowTraining
 from models.gan import train as gan_training
 from models.gan.spec import PROJECTED, GANConfig, GANTraining
+from models.style_transfer import train as style_training
+from models.style_transfer.spec import StyleTransferConfig, StyleTransferTraining
 from models.training.ema import EMA
 from models.training.optimizers import Muon, orthogonalize
 from models.training.recovery import train_with_rollback
@@ -33,6 +35,8 @@ from models.training.state import NotSaved, pack, unpack
 from models.training.views import encode_views
 from models.transformer import train as transformer_training
 from models.transformer.spec import TransformerConfig, TransformerTraining
+from models.translation import train as translation_training
+from models.translation.spec import TranslationConfig, TranslationTraining
 from models.vae import train as vae_training
 from models.vae.mixing import train as mixing_training
 from models.vae.mixing.spec import MixingConfig, MixingTraining
@@ -105,6 +109,17 @@ MIXING_SMALL = MixingTraining(
 )
 
 
+STYLE_SMALL = StyleTransferTraining(
+    network=StyleTransferConfig(widths=(8, 16, 24), blocks=1, style_width=16, style=16),
+    size=64,
+    crop=64,
+    batch_size=4,
+    adversarial_weight=0.1,
+    late_from=0.2,
+)
+TRANSLATION_SMALL = TranslationTraining(network=TranslationConfig(size=64, widths=(8, 16, 24), blocks=2), batch_size=4)
+
+
 @pytest.fixture
 def collection(tmp_path: Path) -> Collection:
     random = np.random.default_rng(0)
@@ -144,6 +159,8 @@ TRAINERS = {
     "vae": (vae_training.train, VAE_SMALL),
     "prompted vae": (vae_training.train, PROMPTED_SMALL),
     "mixing": (mixing_training.train, MIXING_SMALL),
+    "style transfer": (style_training.train, STYLE_SMALL),
+    "translation": (translation_training.train, TRANSLATION_SMALL),
 }
 
 
@@ -255,7 +272,8 @@ def test_larger_networks_are_said_to_take_longer(name: str) -> None:
     usual = family.training.model_validate({"autoencoder": "emoji-fsq"} if builds_on else {})
     shape = usual.network  # type: ignore[attr-defined]
     stacks = {name: 5 * getattr(shape, name) for name in type(shape).model_fields if name.endswith("layers")}
-    measures = ({"size": 256}, {"grid": 16}, stacks, {"width": 4 * getattr(shape, "width", 0)})
+    sides = ({"size": 256}, {"grid": 16}, stacks)
+    measures = (*sides, *({name: by * getattr(shape, name, 0)} for name, by in (("width", 4), ("blocks", 16))))
     larger = shape.model_copy(update=next(each for each in measures if each and hasattr(shape, next(iter(each)))))
     slower = family.cost(usual.model_copy(update={"network": larger}))
     assert slower.items_per_second < family.cost(usual).items_per_second / 3.5

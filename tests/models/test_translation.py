@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
 from app.datasets.prepared import Item, write_prepared
 from models.contract.card import read_card
@@ -16,7 +15,7 @@ from models.contract.sampling import Request, Unfit
 from models.contract.values import Picture, Pixels
 from models.data.pictures import Collection, Unsuitable, open_collection
 from models.measure.effort import Effort
-from models.training.run import Run, Stopped
+from models.training.run import Run
 from models.translation.evaluate import evaluate
 from models.translation.network import Generator, Heads, TranslationNetwork
 from models.translation.sample import TranslationSampler, load
@@ -99,24 +98,6 @@ def test_both_directions_are_learnt(collection: Collection, tmp_path: Path, monk
     )
     assert np.abs(one - other).max() <= 3, "each goes on as what it was, in whatever order they are named"
     assert evaluate(run.folder.model, collection, tmp_path, Effort(3))[0] == {}
-
-
-def test_a_run_that_was_stopped_goes_on_bit_for_bit(collection: Collection, tmp_path: Path) -> None:
-    train(training(), collection, whole := Run(tmp_path / "whole", steps=6, echo=False))
-    first = Run(tmp_path / "halves", steps=6, echo=False, checkpoint_seconds=0)
-    watch = first.watch
-
-    def stop(done: int, loss: torch.Tensor) -> None:
-        watch(done, loss)
-        if done == 3:
-            first.stop()
-
-    first.watch = stop  # type: ignore[method-assign]
-    with pytest.raises(Stopped):
-        train(training(), collection, first)
-    train(training(), collection, halves := Run(tmp_path / "halves", steps=6, echo=False))
-    one, two = (load_file(run.folder.model / "model.safetensors") for run in (whole, halves))
-    assert one.keys() == two.keys() and all(torch.equal(one[key], two[key]) for key in one)
 
 
 def test_styles_that_are_not_there_are_named(collection: Collection, tmp_path: Path) -> None:
