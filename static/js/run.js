@@ -127,14 +127,13 @@ async function showPrompts() {
 }
 
 function cutSheet() {
-  const columns = Math.min(COLUMNS, watched.children.length);
-  const rows = Math.ceil(watched.children.length / COLUMNS);
+  const rows = Math.ceil(watched.children.length / COLUMNS); // a sheet is COLUMNS wide, however few prompts there are
   [...watched.children].forEach((cell, index) => {
     const at = [index % COLUMNS, Math.floor(index / COLUMNS)];
-    const share = at.map((place, axis) => (100 * place) / Math.max(1, [columns, rows][axis] - 1));
+    const share = at.map((place, axis) => (100 * place) / Math.max(1, [COLUMNS, rows][axis] - 1));
     Object.assign(cell.firstChild.style, {
       backgroundImage: `url("${sheet.src}")`,
-      backgroundSize: `${100 * columns}% ${100 * rows}%`,
+      backgroundSize: `${100 * COLUMNS}% ${100 * rows}%`,
       backgroundPosition: `${share[0]}% ${share[1]}%`,
     });
   });

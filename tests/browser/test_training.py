@@ -61,7 +61,9 @@ def test_pictures_are_trained_on_watched_published_and_drawn_with(open_page: Ope
     expect(page.get_by_role("heading", level=1)).to_have_text("Kites")
     status = page.locator("[data-text]")
     expect(page.locator(".curve canvas").first).to_be_visible(timeout=MINUTES)
-    expect(page.get_by_role("img", name="a red kite")).to_be_visible(timeout=MINUTES)
+    kite = page.get_by_role("img", name="a red kite")
+    expect(kite).to_be_visible(timeout=MINUTES)
+    expect(kite).to_have_css("background-size", "600% 100%")  # its own picture alone, of a sheet that is six wide
     expect(status).to_have_text("Done", timeout=MINUTES)
     expect(page.locator("#where")).to_contain_text("Step 12 of 12")
     expect(page.locator("#sheet-step")).to_have_text("Step 12")
