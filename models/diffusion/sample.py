@@ -22,6 +22,7 @@ from models.diffusion.network import FlowTransformer
 from models.diffusion.spec import FlowConfig, FlowParams
 from models.painting.sampler import PaintingSampler, Work, conditions
 from models.parts.captions import prompt_encoder_of
+from models.parts.placed import bytes_of
 from models.parts.text import PromptEncoder
 
 UNGUIDED = 0.1  # before this time guidance only makes pictures alike (Kynkaanniemi et al., 2024)
@@ -33,8 +34,7 @@ class FlowSampler(PaintingSampler):
     def __init__(self, network: FlowTransformer, autoencoder: KLAutoencoder | None, prompts: PromptEncoder) -> None:
         self.network, self.autoencoder, self.prompts = network, autoencoder, prompts
         self.device = network.mean.device
-        modules = [network, autoencoder] if autoencoder else [network]
-        self.memory_bytes = sum(p.numel() * p.element_size() for module in modules for p in module.parameters())
+        self.memory_bytes = bytes_of(network, *([autoencoder] if autoencoder else []))
         self.side = network.config.size * (8 if autoencoder else 1)
 
     def steps(self, work: Work) -> int:

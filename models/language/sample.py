@@ -24,6 +24,7 @@ from models.language.tokens import END, TOKENIZER, pieces_of
 from models.parts.copies import Copies, read_copies
 from models.parts.noise import gumbel
 from models.parts.nucleus import nucleus
+from models.parts.placed import bytes_of
 
 MOST_NAMED = 3  # copies
 LIKELIEST = 256  # tokens that are looked at
@@ -87,7 +88,7 @@ class LanguageSampler:
     def __init__(self, network: LanguageModel, tokenizer: Tokenizer, kind: str, copies: Copies | None = None) -> None:
         self.network, self.tokenizer, self.kind, self.copies = network, tokenizer, kind, copies
         self.device = network.embedding.weight.device
-        self.memory_bytes = sum(p.numel() * p.element_size() for p in network.parameters())
+        self.memory_bytes = bytes_of(network)
 
     @torch.inference_mode()
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:

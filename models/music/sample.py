@@ -21,6 +21,7 @@ from models.music.spec import GenerationParams, MusicConfig
 from models.music.work import Work, work_of
 from models.parts.noise import gumbel
 from models.parts.nucleus import nucleus
+from models.parts.placed import bytes_of
 from models.parts.transformer import KeyValueCache
 
 SHEET = 6  # pieces
@@ -34,7 +35,7 @@ class MusicSampler:
     def __init__(self, network: MusicTransformer, known: Known) -> None:
         self.network, self.known = network, known
         self.device = network.norm.weight.device
-        self.memory_bytes = sum(p.numel() * p.element_size() for p in network.parameters())
+        self.memory_bytes = bytes_of(network)
         self.durations = torch.tensor(known.durations, device=self.device)
 
     @torch.inference_mode()

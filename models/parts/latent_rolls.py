@@ -25,6 +25,7 @@ from models.contract.values import Score
 from models.parts.interpolation import mixing_weights, mixture, slerp
 from models.parts.keys import above_c, key_named
 from models.parts.noise import gaussian
+from models.parts.placed import bytes_of
 from models.parts.rolls import Roll, given_roll, score_of
 
 
@@ -37,7 +38,7 @@ class LatentRolls(ABC):
     def __init__(self, network: nn.Module, bars: int, latent: int, parts: list[str], tempo: float) -> None:
         self.network, self.bars, self.width, self.parts, self.tempo = network, bars, latent, parts, tempo
         self.device = next(network.parameters()).device
-        self.memory_bytes = sum(p.numel() * p.element_size() for p in network.parameters())
+        self.memory_bytes = bytes_of(network)
 
     @abstractmethod
     def heard(self, roll: Roll) -> Tensor:

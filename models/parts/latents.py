@@ -25,6 +25,7 @@ from models.contract.tasks import INTERPOLATION, TEXT_TO_IMAGE, VARIATION
 from models.contract.values import Picture
 from models.data.pictures import to_pixels, to_unit
 from models.parts.interpolation import mixing_weights, mixture, slerp
+from models.parts.placed import bytes_of
 
 TASK = "unconditional-image-generation"
 REMEMBERED = 256  # given pictures
@@ -89,7 +90,7 @@ class LatentSampler:
 
     @property
     def memory_bytes(self) -> int:
-        return sum(p.numel() * p.element_size() for p in self.network.parameters())
+        return bytes_of(self.network)
 
     @property
     def device(self) -> torch.device:

@@ -4,13 +4,14 @@ blocks that are left out where little changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 
+from models.parts.placed import bytes_of
 from models.training.recovery import is_out_of_memory
 
 FOR_WORK = 1.3  # times the weights: what is free on a GPU must hold them, and what is computed
@@ -40,7 +41,7 @@ def place(pipeline: Any, device: torch.device, offload: str) -> None:
 
 def has_room(pipeline: Any, device: torch.device) -> bool:
     free, _ = torch.cuda.mem_get_info(device)
-    return FOR_WORK * bytes_of(modules_of(pipeline)) < free
+    return FOR_WORK * bytes_of(*modules_of(pipeline)) < free
 
 
 def keep_beside(pipeline: Any, device: torch.device) -> None:
@@ -116,14 +117,3 @@ def by_itself(denoiser: Any) -> Iterator[None]:
 
 def modules_of(pipeline: Any) -> list[nn.Module]:
     return [part for part in pipeline.components.values() if isinstance(part, nn.Module)]
-
-
-def bytes_of(networks: Iterable[nn.Module]) -> int:
-    """As they are held, in 8 bits too."""
-    return sum(held(p.data) for network in networks for p in network.parameters())
-
-
-def held(tensor: torch.Tensor) -> int:
-    """A tensor of 8 bits is one of numbers and one of scales."""
-    parts = [part for part in vars(tensor).values() if isinstance(part, torch.Tensor)]
-    return sum(map(held, parts)) if parts else tensor.numel() * tensor.element_size()

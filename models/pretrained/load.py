@@ -41,6 +41,11 @@ def packages() -> dict[str, Any]:
     return found
 
 
+def reason_of(error: Exception) -> str:
+    """What the packages say, in one line that is not too long."""
+    return " ".join(str(error).split())[:300]
+
+
 def open_pipeline(
     folder: Path, device: torch.device, dtype: torch.dtype | None = None, economy: Economy = USUAL
 ) -> tuple[Any, dict[str, Any]]:
@@ -55,7 +60,8 @@ def open_pipeline(
         dtype = torch.bfloat16 if is_wide else torch.float16
     dtype = dtype or (torch.bfloat16 if has_fast_bfloat16(device) else torch.float32)
     kind, index = getattr(known["diffusers"], card["config"]["architecture"]), read_json(folder, INDEX)
-    parts = left_out(kind, index)
+    absent = {part for part, named in index.items() if named == [None, None]} | UNUSED
+    parts: dict[str, Any] = {part: None for part in absent if part in kind._optional_components or part in index}
     networks = networks_of(parts_of(index))
     try:
         for part, library in parts_of(index).items():
@@ -67,17 +73,10 @@ def open_pipeline(
     except BROKEN as error:
         if is_out_of_memory(error):
             raise
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError("the pipeline cannot be opened ({reason})", reason=reason) from error
+        raise CheckpointError("the pipeline cannot be opened ({reason})", reason=reason_of(error)) from error
     pipeline.set_progress_bar_config(disable=True)
     place(pipeline, device, economy.offload)
     return pipeline, card
-
-
-def left_out(kind: Any, index: dict[str, Any]) -> dict[str, Any]:
-    """None for each part that a pipeline goes without."""
-    absent = {part for part, named in index.items() if named == [None, None]} | UNUSED
-    return {part: None for part in absent if part in kind._optional_components or part in index}
 
 
 def open_control(folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
@@ -97,8 +96,7 @@ def open_network(folder: Path, part: str, library: str, kind: str, device: torch
     except BROKEN as error:
         if is_out_of_memory(error):
             raise
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError("the network cannot be opened ({reason})", reason=reason) from error
+        raise CheckpointError("the network cannot be opened ({reason})", reason=reason_of(error)) from error
 
 
 def network(folder: Path, part: str, kind: Any, card: dict[str, Any], dtype: torch.dtype) -> Any:

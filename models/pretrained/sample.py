@@ -21,11 +21,11 @@ from models.contract.pipelines import ARCHITECTURES, schedulers_of
 from models.contract.sampling import OnStep, Output, Previews, Request, Unfit, as_pictures
 from models.contract.tasks import TEXT_TO_IMAGE
 from models.contract.values import Picture, Pixels
+from models.parts.placed import bytes_of
 from models.pretrained.adapters import Adapters
 from models.pretrained.controls import Controls, followed_by
 from models.pretrained.economy import (
     by_itself,
-    bytes_of,
     compile_blocks,
     device_of,
     is_beside,
@@ -34,7 +34,7 @@ from models.pretrained.economy import (
     modules_of,
     whole,
 )
-from models.pretrained.load import open_pipeline, prove
+from models.pretrained.load import open_pipeline, prove, reason_of
 from models.pretrained.preview import Preview
 from models.pretrained.references import References
 from models.pretrained.words import Learnt, Words
@@ -71,7 +71,7 @@ class PipelineSampler:
         self.controls = Controls(pipeline, checkpoints)
         self.references = References(pipeline, checkpoints)
         self.words = None if self.architecture.flows else Words(pipeline)
-        self.own_bytes = bytes_of(modules_of(pipeline))
+        self.own_bytes = bytes_of(*modules_of(pipeline))
         self.economy, self.is_beside, self.is_short = economy, is_beside(pipeline), False
         self.denoiser = getattr(pipeline, self.architecture.denoiser)
         self.leaves_out = economy.first_block > 0 and leave_out_blocks(self.denoiser, economy.first_block)
@@ -82,7 +82,7 @@ class PipelineSampler:
     def memory_bytes(self) -> int:
         """Also of what has joined the pipeline."""
         return self.own_bytes + sum(
-            bytes_of(each.joined.networks.values()) for each in (self.controls, self.references)
+            bytes_of(*each.joined.networks.values()) for each in (self.controls, self.references)
         )
 
     def save_memory(self) -> bool:
@@ -208,8 +208,7 @@ class PipelineSampler:
                     **given, callback_on_step_end=told, callback_on_step_end_tensor_inputs=["latents"]
                 ).images
             except ValueError as error:  # of what was asked for, which does not go together
-                reason = " ".join(str(error).split())[:300]
-                raise Unfit("The pipeline cannot draw this: {reason}", reason=reason) from error
+                raise Unfit("The pipeline cannot draw this: {reason}", reason=reason_of(error)) from error
         return [np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8) for picture in drawn]
 
     def blocks(self, follows: bool) -> AbstractContextManager[None]:

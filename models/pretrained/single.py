@@ -26,10 +26,12 @@ from models.contract.pipelines import (
     refuse_pickles,
 )
 from models.contract.safetensors_header import read_header
-from models.pretrained.load import BROKEN, TYPES, packages
+from models.pretrained.load import BROKEN, TYPES, packages, reason_of
 
-ENCODERS = ("cond_stage_model.", "conditioner.", "text_encoders.")
-VAE = ("first_stage_model.", "vae.")
+# How names of tensors begin, and those of the parts that they belong to; all others are of what draws.
+PARTS = {"first_stage_model.": "vae", "vae.": "vae"}
+PARTS |= dict.fromkeys(("cond_stage_model.", "conditioner.", "text_encoders."), "text_encoder")
+DENOISERS = ("unet", "transformer")
 
 
 def spread(folder: Path, weights: Path) -> None:
@@ -70,17 +72,17 @@ def taken_out(folder: Path, weights: Path, part: str, named: list[str], dtype: t
     except (SingleFileComponentError, OSError) as error:
         raise CheckpointError("{name} is missing", name=f"{part}/*.safetensors") from error
     except BROKEN as error:
-        reason = " ".join(str(error).split())[:300]
-        raise CheckpointError("the pipeline cannot be opened ({reason})", reason=reason) from error
+        raise CheckpointError("the pipeline cannot be opened ({reason})", reason=reason_of(error)) from error
 
 
 def main_type(part: str, tensors: dict[str, Any]) -> torch.dtype:
     """That of most numbers of the file that belong to a part, as far as names tell; else of all of them."""
-    beginnings = VAE if part == "vae" else ENCODERS if part.startswith("text_encoder") else ()
-    own = {name: entry for name, entry in tensors.items() if name.startswith(beginnings)} if beginnings else {}
-    if not beginnings:
-        own = {name: entry for name, entry in tensors.items() if not name.startswith((*VAE, *ENCODERS))}
+
+    def is_of_part(name: str) -> bool:
+        return part.startswith(next((PARTS[begin] for begin in PARTS if name.startswith(begin)), DENOISERS))
+
+    own = [entry for name, entry in tensors.items() if is_of_part(name)]
     found = Counter[str]()
-    for entry in (own or tensors).values():
+    for entry in own or tensors.values():
         found[entry["dtype"]] += math.prod(entry["shape"])
     return TYPES.get(found.most_common(1)[0][0], torch.float32)

@@ -12,14 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.checkpoint import loaded
+from models.contract.painting import MASK
 from models.contract.sampling import OnStep, Output, Previews, Request, Unfit, as_pictures
 from models.contract.tasks import IMAGE
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels, to_unit
 from models.parts.convolutions import GRID
-from models.parts.placed import placed
+from models.parts.placed import bytes_of, placed
+from models.parts.resizing import resized
 from models.style_transfer.network import StyleTransferNetwork
-from models.style_transfer.spec import MASK, SMALLEST, STYLE, StyleTransferConfig, problem
+from models.style_transfer.spec import SMALLEST, STYLE, StyleTransferConfig, problem
 from models.training.schedule import mixed_precision
 
 STYLE_SIDE = 256  # pixels of a style picture's longer side, as the network has learnt them
@@ -37,7 +39,7 @@ class StyleTransferSampler:
     def __init__(self, network: StyleTransferNetwork) -> None:
         self.network = network
         self.device = next(network.parameters()).device
-        self.memory_bytes = sum(p.numel() * p.element_size() for p in network.parameters())
+        self.memory_bytes = bytes_of(network)
 
     @torch.inference_mode()
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
@@ -51,7 +53,7 @@ class StyleTransferSampler:
         own = self.network.style(fitted(picture, STYLE_SIDE))
         style = torch.lerp(own, self.style_of(request), params.strength)
         scales = [params.stroke_scale, 1.0] if params.stroke_scale > 1 else [params.stroke_scale]
-        total = sum(len(tiles(*resized(picture, 1 / scale).shape[-2:])) for scale in scales)
+        total = sum(len(tiles(*sides(picture, 1 / scale))) for scale in scales)
         made, done = picture, 0
         for scale in scales:
 
@@ -60,7 +62,7 @@ class StyleTransferSampler:
                 done += 1
                 on_step(done, total, partial(previews, so_far, picture))
 
-            made = resized_to(self.pass_over(resized(made, 1 / scale), style, on_tile), picture.shape[-2:])
+            made = resized_to(self.pass_over(scaled(made, 1 / scale), style, on_tile), picture.shape[-2:])
         if params.keep_colours:
             made = with_colours_of(picture, made)
         return self.masked(given, made, request)
@@ -96,7 +98,7 @@ class StyleTransferSampler:
     def masked(self, given: Pixels, made: Tensor, request: Request) -> Pixels:
         """Where a mask is black, the picture comes back bit for bit."""
         pixels: Pixels = to_pixels(made)[0].permute(1, 2, 0).cpu().numpy()
-        if not (masks := request.pictures(MASK)):
+        if not (masks := request.pictures(MASK.role)):
             return pixels
         share = masks[0].astype(np.float32).mean(-1, keepdims=True) / 255
         return np.where(share > 0, np.rint((1 - share) * given + share * pixels), given).astype(np.uint8)
@@ -106,7 +108,7 @@ def check(request: Request) -> None:
     """What is found out before a request is queued, for those that were not. Raises Unfit."""
     sizes = {
         role: [{"width": each.shape[1], "height": each.shape[0]} for each in request.pictures(role)]
-        for role in (IMAGE, STYLE, MASK)
+        for role in (IMAGE, STYLE, MASK.role)
     }
     if found := problem(request.params, sizes):
         raise Unfit(found[1])
@@ -124,18 +126,21 @@ def tiles(height: int, width: int) -> list[tuple[Span, Span]]:
 def fitted(picture: Tensor, longest: int) -> Tensor:
     """At most so large, and no side less than the network can see."""
     scale = min(1.0, longest / max(picture.shape[-2:]))
-    return resized(picture, scale)
+    return scaled(picture, scale)
 
 
-def resized(picture: Tensor, scale: float) -> Tensor:
-    sides = (max(SMALLEST, round(scale * side)) for side in picture.shape[-2:])
-    return resized_to(picture, tuple(sides))
+def scaled(picture: Tensor, scale: float) -> Tensor:
+    return resized_to(picture, sides(picture, scale))
+
+
+def sides(picture: Tensor, scale: float) -> Span:
+    """(H, W) so many times as large, but never too small for the network."""
+    height, width = (max(SMALLEST, round(scale * side)) for side in picture.shape[-2:])
+    return height, width
 
 
 def resized_to(picture: Tensor, size: tuple[int, ...]) -> Tensor:
-    if tuple(picture.shape[-2:]) == tuple(size):
-        return picture
-    return F.interpolate(picture, size, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
+    return picture if tuple(picture.shape[-2:]) == tuple(size) else resized(picture, size)
 
 
 def on_grid(picture: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from models.autoencoders.shared_spec import SharpenedTraining, Width
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.message import Message
-from models.contract.painting import other_sizes
+from models.contract.painting import MASK, other_sizes
 from models.contract.tasks import (
     IMAGE,
     MOST_MIXED,
@@ -28,7 +28,7 @@ from models.contract.training_spec import MORE, BatchSize, EMADecay
 from models.parts.convolutions_spec import work_of
 
 STYLE_TRANSFER = "style-transfer"
-STYLE, MASK = "style", "mask"  # roles
+STYLE = "style"  # a role
 SMALLEST, LARGEST = 8, 2048  # pixels of a side
 ITEMS_PER_SECOND = 5.0  # crops of 192 px by the default network on two cores
 UNIT = 256 * 256  # pixels that take about as long as a picture of a small model
@@ -161,7 +161,7 @@ def problem(params: Any, sizes: Sizes) -> tuple[str, Message] | None:
                     least=SMALLEST,
                     most=most,
                 )
-    return other_sizes(params, sizes) if sizes.get(MASK) else None
+    return other_sizes(params, sizes) if sizes.get(MASK.role) else None
 
 
 FAMILIES = [
@@ -177,7 +177,7 @@ FAMILIES = [
                 inputs=(
                     Input(IMAGE, "Picture"),
                     Input(STYLE, "Style pictures", least=1, most=MOST_MIXED),
-                    Input(MASK, "Mask: white takes the style", least=0, over=IMAGE),
+                    Input(MASK.role, "Mask: white takes the style", least=0, over=IMAGE),
                 ),
                 live=True,
                 keeps=True,

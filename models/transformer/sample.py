@@ -22,6 +22,7 @@ from models.data.pictures import to_pixels
 from models.painting.sampler import PaintingSampler, Work, conditions
 from models.parts.captions import prompt_encoder_of
 from models.parts.noise import gumbel
+from models.parts.placed import bytes_of
 from models.parts.text import PromptEncoder
 from models.transformer.network import TextToImageTransformer
 from models.transformer.order import order_of
@@ -45,9 +46,7 @@ class TransformerSampler(PaintingSampler):
     def __init__(self, network: TextToImageTransformer, autoencoder: FSQAutoencoder, prompts: PromptEncoder) -> None:
         self.network, self.autoencoder, self.prompts = network, autoencoder, prompts
         self.device = network.start.device
-        self.memory_bytes = sum(
-            p.numel() * p.element_size() for p in [*network.parameters(), *autoencoder.parameters()]
-        )
+        self.memory_bytes = bytes_of(network, autoencoder)
         self.grid = network.config.grid
         self.side = autoencoder.config.size
 

@@ -15,7 +15,7 @@ from models.measure import open_nsfw
 from models.measure.effort import FEWEST, Effort
 from models.measure.metrics import IndependentFeatures
 from models.translation.sample import load
-from models.translation.train import SHOWN, of_style, sheet, shown, translated
+from models.translation.train import of_style, sheet, shown, translated
 
 MEASURED = 200
 
@@ -26,7 +26,7 @@ def evaluate(
     """(figures, contact sheet): of held-out pictures of each style, translated into the other."""
     sampler = load(folder, torch.device("cpu"))
     network, styles = sampler.network, sampler.styles
-    apart = [to_unit(data.pictures(spread(shown(data, name), SHOWN))) for name in styles]
+    apart = [shown(data, name) for name in styles]
     made_sheet = sheet(network, apart)
     held_out = [of_style(data, name, *data.held_out) for name in styles]
     if not effort.is_worth_it or min(map(len, held_out)) < FEWEST:

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from models.checkpoint import CheckpointError, loaded
 from models.contract.sampling import OnStep, Output, Request, Unfit, as_pictures
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels, to_unit
 from models.parts.convolutions import GRID
-from models.parts.placed import placed
+from models.parts.placed import bytes_of, placed
+from models.parts.resizing import resized
 from models.translation.network import TranslationNetwork
 from models.translation.spec import TranslationConfig, styles_of
 
@@ -26,7 +26,7 @@ class TranslationSampler:
     def __init__(self, network: TranslationNetwork, card: dict[str, Any]) -> None:
         self.network, self.styles = network, styles_of(card)
         self.device = next(network.parameters()).device
-        self.memory_bytes = sum(p.numel() * p.element_size() for p in network.parameters())
+        self.memory_bytes = bytes_of(network)
 
     @torch.inference_mode()
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
@@ -51,8 +51,7 @@ class TranslationSampler:
         scale = self.network.config.size / max(height, width)
         size = tuple(max(2 * GRID, round(scale * side / GRID) * GRID) for side in (height, width))
         x = to_unit(torch.from_numpy(given.copy()).permute(2, 0, 1)[None].to(self.device))
-        x = F.interpolate(x, size, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
-        x = self.network(x.contiguous(memory_format=torch.channels_last), self.styles.index(wanted))
+        x = self.network(resized(x, size).contiguous(memory_format=torch.channels_last), self.styles.index(wanted))
         pixels: Pixels = to_pixels(x.float())[0].permute(1, 2, 0).cpu().numpy()
         return pixels
 

@@ -68,7 +68,7 @@ def train(params: TranslationTraining, data: Collection, run: Run) -> None:
     orders = [
         EpochOrder(of_style(data, name, "train"), params.batch_size, run.seed + i) for i, name in enumerate(styles)
     ]
-    apart = [to_unit(data.pictures(spread(shown(data, name), SHOWN))) for name in styles]
+    apart = [shown(data, name) for name in styles]
 
     def step(k: int) -> tuple[int, Metrics]:
         with run.log.spend("data"):
@@ -155,10 +155,10 @@ def of_style(data: Collection, style: str, *splits: str) -> Indices:
     return found
 
 
-def shown(data: Collection, style: str) -> Indices:
-    """Held-out pictures, or where there are none some that were trained on."""
+def shown(data: Collection, style: str) -> Tensor:
+    """(N, 3, H, W) held-out pictures, or where there are none some that were trained on."""
     found = of_style(data, style, *data.held_out)
-    return found if len(found) else of_style(data, style, "train")
+    return to_unit(data.pictures(spread(found if len(found) else of_style(data, style, "train"), SHOWN)))
 
 
 def drawn(data: Collection, chosen: Indices, random: torch.Generator, run: Run) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.parts.resizing import resized
 from models.upscaling.spec import FACTOR, UpscalingConfig
 
 SLOPE = 0.1
@@ -142,5 +143,4 @@ def bicubic(pictures: Tensor) -> Tensor:
 def shrunk(pictures: Tensor, factor: int) -> Tensor:
     """(B, 3, H, W) -> (B, 3, H / factor, W / factor), without what small pixels cannot hold."""
     height, width = pictures.shape[-2:]
-    size = (height // factor, width // factor)
-    return F.interpolate(pictures, size, mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
+    return resized(pictures, (height // factor, width // factor))

@@ -14,7 +14,7 @@ from models.contract.sampling import OnStep, Output, Previews, Request, Unfit, a
 from models.contract.upscaling import LARGEST, TILE, UpscalingParams
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels, to_unit
-from models.parts.placed import placed
+from models.parts.placed import bytes_of, placed
 from models.upscaling.network import Upscaler, shrunk, upscaler
 from models.upscaling.spec import FACTOR, UpscalingConfig
 
@@ -27,7 +27,7 @@ class UpscalingSampler:
     def __init__(self, network: Upscaler) -> None:
         self.network = network
         self.device = network.device
-        self.memory_bytes = sum(p.numel() * p.element_size() for p in network.parameters())
+        self.memory_bytes = bytes_of(network)
 
     @torch.inference_mode()
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:

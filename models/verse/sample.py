@@ -21,6 +21,7 @@ from models.contract.writing import TEXT_GENERATION
 from models.parts.copies import Copies, read_copies
 from models.parts.noise import gumbel
 from models.parts.nucleus import nucleus
+from models.parts.placed import bytes_of
 from models.verse.forms import EITHER, LEVEL, REGULATED, Form
 from models.verse.learnt import FORMS, RHYMES, VOCABULARY, Tables, opening
 from models.verse.network import VerseTransformer
@@ -182,7 +183,7 @@ class VerseSampler:
     ) -> None:
         self.network, self.vocabulary, self.tables, self.copies = network, vocabulary, tables, copies
         self.device = network.embedding.weight.device
-        self.memory_bytes = sum(p.numel() * p.element_size() for p in network.parameters())
+        self.memory_bytes = bytes_of(network)
         self.masks: dict[tuple[int, str, str], Tensor] = {}
 
     @torch.inference_mode()

@@ -14,8 +14,9 @@ from models.adopt import adopt
 from models.contract.economy import Economy
 from models.contract.sampling import Cancelled, SavesMemory
 from models.contract.values import Picture, Pixels
+from models.parts.placed import bytes_of
 from models.pretrained import economy
-from models.pretrained.economy import bytes_of, compile_blocks, is_beside, keep_beside, place
+from models.pretrained.economy import compile_blocks, is_beside, keep_beside, place
 from models.pretrained.sample import PipelineSampler, load
 from tests.models.test_pretrained import lora, published, request
 from tests.support import pipelines
@@ -35,7 +36,7 @@ def apart(one: Pixels, other: Pixels) -> float:
 @pytest.mark.parametrize("name", pipelines.BUILDERS)
 def test_matrices_of_8_bits_draw_nearly_the_same_in_less_room(name: str, folders: Callable[[str], Path]) -> None:
     usual, small = load(folders(name), CPU), load(folders(name), CPU, economy=Economy(weights="8-bit"))
-    matrices = bytes_of([usual.denoiser]), bytes_of([small.denoiser])
+    matrices = bytes_of(usual.denoiser), bytes_of(small.denoiser)
     assert small.memory_bytes < usual.memory_bytes and matrices[1] < 0.85 * matrices[0], matrices
     before = drawn(small)
     assert 0 < apart(drawn(usual), before) < 3, "of 255"
@@ -245,6 +246,6 @@ def test_what_an_operator_says_reaches_the_pipeline(
 
 def test_weights_are_counted_as_they_are_held() -> None:
     network = torch.nn.Sequential(torch.nn.Linear(64, 32, bias=False))
-    assert bytes_of([network]) == 4 * 64 * 32
+    assert bytes_of(network) == 4 * 64 * 32
     economy.quantize(network)
-    assert 64 * 32 < bytes_of([network]) <= 64 * 32 + 32 * (4 + 4)
+    assert 64 * 32 < bytes_of(network) <= 64 * 32 + 32 * (4 + 4)

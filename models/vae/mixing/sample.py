@@ -17,7 +17,7 @@ from models.contract.values import Picture
 from models.data.pictures import to_pixels
 from models.parts.interpolation import on_the_way
 from models.parts.latents import Remembered, fitted, label_list
-from models.parts.placed import placed
+from models.parts.placed import bytes_of, placed
 from models.vae.mixing.network import MixingVAE
 from models.vae.mixing.spec import MixingConfig
 
@@ -35,7 +35,7 @@ class MixingSampler:
 
     @property
     def memory_bytes(self) -> int:
-        return sum(p.numel() * p.element_size() for p in self.network.parameters())
+        return bytes_of(self.network)
 
     @torch.no_grad()
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
