@@ -2,10 +2,12 @@
 
 Sauer et al., "Projected GANs Converge Faster", 2021, on EfficientNet-Lite0: four maps, mixed over channels and over
 scales by fixed random convolutions, each with a small head of its own. To be played for the hinge loss, unpenalised.
+What a picture is to be of is told by projection: Miyato and Koyama, "cGANs with Projection Discriminator", 2018.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -22,10 +24,18 @@ WIDTH = 64  # of a head
 SLOPE = 0.2
 
 
+Embedding = Callable[[int], nn.Module]  # of conditions, as vectors of so many numbers
+
+
+def embedded_classes(classes: int) -> Embedding | None:
+    """Of labels in [0, classes), if there are any."""
+    return (lambda width: nn.Embedding(classes, width)) if classes else None
+
+
 class Head(nn.Module):
     """A map to scores of its places, averaged; spectrally normalised (Miyato et al., 2018)."""
 
-    def __init__(self, channels: int, halvings: int, classes: int) -> None:
+    def __init__(self, channels: int, halvings: int, embedding: Embedding | None) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for i in range(halvings):
@@ -33,21 +43,23 @@ class Head(nn.Module):
         self.body = nn.Sequential(*layers)
         last = WIDTH if halvings else channels
         self.out = spectral_norm(nn.Conv2d(last, 1, 3, padding=1))
-        self.embedding = spectral_norm(nn.Embedding(classes, last)) if classes else None
+        self.embedding = spectral_norm(embedding(last)) if embedding else None
 
-    def forward(self, x: Tensor, labels: Tensor | None) -> Tensor:
-        """(B, C, H, W) -> (B,)."""
+    def forward(self, x: Tensor, conditions: Tensor | None) -> Tensor:
+        """(B, C, H, W) -> (B,), or (B, N) where each picture has so many conditions."""
         x = self.body(x)
         scores: Tensor = self.out(x).mean((1, 2, 3))
-        if self.embedding is not None:
-            scores = scores + (self.embedding(labels) * x.mean((2, 3))).sum(1)
-        return scores
+        if self.embedding is None:
+            return scores
+        embedded = self.embedding(conditions)  # (B, ..., last)
+        fit = torch.einsum("b...c,bc->b...", embedded, x.mean((2, 3)).type_as(embedded))
+        return scores.view(-1, *[1] * (fit.dim() - 1)) + fit
 
 
 class ProjectedDiscriminator(nn.Module):
-    """Pictures to one score a scale. Only the heads learn."""
+    """Pictures to one score a scale, by what they are to be of where there is an `embedding`. Only the heads learn."""
 
-    def __init__(self, classes: int = 0) -> None:
+    def __init__(self, embedding: Embedding | None = None) -> None:
         super().__init__()
         channels = [BLOCKS[i][1] for i in MAPS]
         self.features = load_lite0(MAPS[-1] + 1)
@@ -59,7 +71,7 @@ class ProjectedDiscriminator(nn.Module):
                 nn.init.kaiming_normal_(layer.weight)
         for part in (self.features, self.over_channels, self.over_scales):
             part.requires_grad_(False)
-        self.heads = nn.ModuleList(Head(m, 3 - i, classes) for i, m in enumerate(MIXED))
+        self.heads = nn.ModuleList(Head(m, 3 - i, embedding) for i, m in enumerate(MIXED))
         self.eval()
 
     @torch.no_grad()
@@ -71,8 +83,12 @@ class ProjectedDiscriminator(nn.Module):
                 _ = layer.weight
         self.heads.eval()
 
-    def forward(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:
-        """(B, 3, size, size) in [-1, 1] -> (B, 4)."""
+    def forward(self, pictures: Tensor, conditions: Tensor | None = None) -> Tensor:
+        """(B, 3, size, size) in [-1, 1], and what the embedding takes, (B, ...) or (B, N, ...) -> (B, 4), (B, 4, N)."""
+        return self.scores(self.maps(pictures), conditions)
+
+    def maps(self, pictures: Tensor) -> list[Tensor]:
+        """What is seen of (B, 3, size, size): (B, MIXED[i], h, w), at a half of the side and down to a sixteenth."""
         if pictures.size(-1) < SMALLEST_SEEN:
             pictures = F.interpolate(pictures, (SMALLEST_SEEN, SMALLEST_SEEN), mode="bilinear", align_corners=False)
         maps = self.features(pictures)
@@ -82,4 +98,8 @@ class ProjectedDiscriminator(nn.Module):
         for i in range(len(mixed) - 2, -1, -1):  # from the deepest up, as in a feature pyramid
             deeper = F.interpolate(mixed[i + 1], mixed[i].shape[-2:], mode="bilinear", align_corners=False)
             mixed[i] = mixed[i] + self.over_scales[i](deeper)
-        return torch.stack([head(x, labels) for head, x in zip(self.heads, mixed, strict=True)], 1).float()
+        return mixed
+
+    def scores(self, maps: list[Tensor], conditions: Tensor | None = None) -> Tensor:
+        """Of pictures of which these maps were seen."""
+        return torch.stack([head(x, conditions) for head, x in zip(self.heads, maps, strict=True)], 1).float()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.adversarial.game import Game, learn
-from models.adversarial.projected import ProjectedDiscriminator
+from models.adversarial.projected import ProjectedDiscriminator, embedded_classes
 from models.autoencoders.shared_spec import SharpenedTraining
 from models.parts.placed import placed
 from models.training.fit import backward
@@ -31,7 +31,7 @@ class Critic:
         self.params, self.run = params, run
         self.parts: dict[str, nn.Module | torch.optim.Optimizer] = {}
         if params.is_sharpened:
-            self.network = placed(ProjectedDiscriminator(classes), run.device)
+            self.network = placed(ProjectedDiscriminator(embedded_classes(classes)), run.device)
             self.game = Game(self.network, "hinge")
             self.learnable = [weight for weight in self.network.parameters() if weight.requires_grad]
             self.optimizer = torch.optim.Adam(self.learnable, LEARNING_RATE, betas=(0.0, 0.99))

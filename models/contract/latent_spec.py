@@ -85,6 +85,18 @@ class LatentTraining(BaseModel):
         return {**given, "network": {"patch": patch, **network, "size": given["size"]}}
 
 
+def truncation_field() -> Any:
+    """The parameter of a task that keeps latents near to their mean."""
+    return Field(
+        2.0,
+        ge=0.1,
+        le=4,
+        title="Variety",
+        description="How far the latents may lie from the mean: less gives safer pictures",
+        json_schema_extra={"most": 3},
+    )
+
+
 def label_field() -> Any:
     """The parameter of a task that chooses one of a checkpoint's styles."""
     return Field(

@@ -17,14 +17,7 @@ from torch import Tensor, nn
 from models.contract.latent_spec import SMALLEST_GRID
 from models.gan.residual import GROUP, SLOPE, ResidualDiscriminator, ResidualGenerator, with_labels
 from models.gan.spec import GANConfig
-
-
-class CellNorm(nn.LayerNorm):
-    """Layer normalisation over the channels of each cell (Ba, Kiros and Hinton, 2016)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> the same."""
-        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+from models.parts.convolutions import CellNorm
 
 
 class Block(nn.Module):

@@ -15,17 +15,8 @@ from models.gan.network import Generator, generator_of
 from models.gan.project import projector
 from models.gan.spec import DIRECTIONS, GANConfig, UnconditionalImage
 from models.parts.latents import LatentSampler, label_list
+from models.parts.noise import truncated_normal
 from models.parts.placed import placed
-
-
-def truncated_normal(uniform: npt.NDArray[np.float64], limit: float) -> npt.NDArray[np.float64]:
-    """A standard normal cut off at +-`limit`, by its inverse distribution: a smooth function of both arguments.
-
-    Brock et al., "Large Scale GAN Training" (BigGAN), 2019: narrower than in training gives likelier pictures.
-    """
-    edge = torch.special.ndtr(torch.tensor(limit, dtype=torch.float64))
-    position = (1 - edge) + torch.from_numpy(uniform) * (2 * edge - 1)
-    return np.asarray(torch.special.ndtri(position))
 
 
 def directions(network: Generator, count: int = DIRECTIONS) -> dict[str | None, Tensor]:

@@ -9,7 +9,14 @@ from pydantic import Field, model_validator
 
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
-from models.contract.latent_spec import SMALLEST_GRID, SMALLEST_JUDGED, LatentConfig, LatentTraining, label_field
+from models.contract.latent_spec import (
+    SMALLEST_GRID,
+    SMALLEST_JUDGED,
+    LatentConfig,
+    LatentTraining,
+    label_field,
+    truncation_field,
+)
 from models.contract.tasks import INTERPOLATION, VARIATION, SamplingParams, Task
 from models.contract.training_spec import MORE
 
@@ -118,14 +125,7 @@ class GANTraining(LatentTraining):
 class UnconditionalImage(SamplingParams):
     """A picture from random numbers."""
 
-    truncation: float = Field(
-        2.0,
-        ge=0.1,
-        le=4,
-        title="Variety",
-        description="How far the latents may lie from the mean: less gives safer pictures",
-        json_schema_extra={"most": 3},
-    )
+    truncation: float = truncation_field()
     label: str | None = label_field()
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from models.adversarial import augment
 from models.adversarial.game import Augmentation, Game, diagnostics, identity, learn
-from models.adversarial.projected import ProjectedDiscriminator
+from models.adversarial.projected import ProjectedDiscriminator, embedded_classes
 from models.checkpoint import write_model
 from models.data.pictures import (
     Collection,
@@ -94,7 +94,9 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     generator = placed(generator_of(params.network), run.device)
     load_start_weights(generator, before, labels, by_label=("embedding.weight",), anew=("encoder.",))
     projected = params.discriminator == "projected"
-    discriminator = ProjectedDiscriminator(len(labels)) if projected else discriminator_of(params.network)
+    discriminator = (
+        ProjectedDiscriminator(embedded_classes(len(labels))) if projected else discriminator_of(params.network)
+    )
     discriminator = placed(discriminator, run.device)
     weights_d = [weight for weight in discriminator.parameters() if weight.requires_grad]
     optimizer_d, optimizer_g = (

@@ -1,11 +1,19 @@
-"""Convolutions of networks that make pictures of pictures: at the whole size, a half, and a quarter."""
+"""Layers of convolutional networks that make pictures."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-GRID = 4  # sides are multiples of it
+GRID = 4  # sides are multiples of it, where pictures are made of pictures
+
+
+class CellNorm(nn.LayerNorm):
+    """Layer normalisation over the channels of each cell (Ba, Kiros and Hinton, 2016)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> the same."""
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class MirroredConv(nn.Conv2d):

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from models.adversarial.game import Game, diagnostics, learn
-from models.adversarial.projected import ProjectedDiscriminator
+from models.adversarial.projected import ProjectedDiscriminator, embedded_classes
 from models.checkpoint import read_card, write_model
 from models.contract.message import Message
 from models.data.pictures import (
@@ -51,7 +51,7 @@ def train(params: TranslationTraining, data: Collection, run: Run) -> None:
         network.exchange()
     heads = [Heads(params.network).to(run.device) for _ in styles]
     learners = torch.nn.ModuleList([network, *heads])
-    discriminator = placed(ProjectedDiscriminator(len(styles)), run.device)
+    discriminator = placed(ProjectedDiscriminator(embedded_classes(len(styles))), run.device)
     learnable = [weight for weight in discriminator.parameters() if weight.requires_grad]
     optimizer_d = torch.optim.Adam(learnable, lr=params.learning_rate, betas=(0.0, 0.99), fused=True)
     optimizer_g = torch.optim.Adam(learners.parameters(), lr=params.learning_rate, betas=(0.5, 0.99), fused=True)

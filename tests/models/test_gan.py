@@ -14,15 +14,16 @@ from torch import Tensor, nn
 from models.adversarial.augment import KINDS, adapted, augment, draw
 from models.adversarial.game import Game
 from models.adversarial.objective import OBJECTIVES, divergence_bound, gradient_penalty
-from models.adversarial.projected import ProjectedDiscriminator
+from models.adversarial.projected import ProjectedDiscriminator, embedded_classes
 from models.checkpoint import CheckpointError, write_model
 from models.contract.sampling import Request
 from models.contract.tasks import VariationParams
 from models.gan.network import ConvolutionalGenerator, discriminator_of, generator_of
 from models.gan.residual import ResidualGenerator
-from models.gan.sample import load, truncated_normal
+from models.gan.sample import load
 from models.gan.spec import GANConfig, GANTraining, UnconditionalImage
 from models.parts.latents import TASK
+from models.parts.noise import truncated_normal
 from tests.models.pictures import from_pictures
 
 SMALL = GANConfig(size=16, patch=1, latent=8, width=16, max_width=32, blocks=1)
@@ -219,7 +220,7 @@ def test_the_size_is_said_in_one_place() -> None:
 
 
 def test_the_projected_discriminator_learns_in_its_heads_alone_and_lets_gradients_through() -> None:
-    judge = ProjectedDiscriminator(classes=2)
+    judge = ProjectedDiscriminator(embedded_classes(2))
     pictures, labels = torch.rand(2, 3, 16, 16, requires_grad=True), torch.tensor([0, 1])
     scores = judge(pictures, labels)
     assert scores.shape == (2, 4)

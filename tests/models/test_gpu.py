@@ -39,6 +39,7 @@ WATCHED = {
     "projected gan": "loss_discriminator",
     "style transfer": "style",
     "translation": "contrastive",
+    "text-to-image gan": "mismatch_real",
 }
 DEFAULTS = {
     "gan": GANTraining(size=64, batch_size=16),

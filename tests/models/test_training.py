@@ -24,6 +24,8 @@ from models.diffusion import train as diffusion_training
 from models.diffusion.spec import FlowConfig, FlowTraining
 from models.gan import train as gan_training
 from models.gan.spec import PROJECTED, GANConfig, GANTraining
+from models.prompted_gan import train as prompted_gan_training
+from models.prompted_gan.spec import PromptedGANConfig, PromptedGANTraining
 from models.style_transfer import train as style_training
 from models.style_transfer.spec import StyleTransferConfig, StyleTransferTraining
 from models.training.ema import EMA
@@ -117,6 +119,22 @@ STYLE_SMALL = StyleTransferTraining(
     adversarial_weight=0.1,
     late_from=0.2,
 )
+PROMPTED_GAN_SMALL = PromptedGANTraining(
+    network=PromptedGANConfig(
+        size=64,
+        patch=4,
+        width=32,
+        heads=2,
+        encoder_layers=1,
+        encoder_hidden=32,
+        text_vocabulary=300,
+        prompt_length=8,
+        latent=8,
+        channels=32,
+        max_channels=32,
+    ),
+    batch_size=4,
+)
 TRANSLATION_SMALL = TranslationTraining(network=TranslationConfig(size=64, widths=(8, 16, 24), blocks=2), batch_size=4)
 
 
@@ -161,6 +179,7 @@ TRAINERS = {
     "mixing": (mixing_training.train, MIXING_SMALL),
     "style transfer": (style_training.train, STYLE_SMALL),
     "translation": (translation_training.train, TRANSLATION_SMALL),
+    "text-to-image gan": (prompted_gan_training.train, PROMPTED_GAN_SMALL),
 }
 
 

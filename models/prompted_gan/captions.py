@@ -1,0 +1,136 @@
+"""What captions look like: a reader of captions whose vectors lie near to those of the pictures that they are of.
+
+It is fitted before the game begins, upon features that are computed once, which takes minutes where a generator would
+take hours to learn the same. Xu et al., "AttnGAN", 2018 (DAMSM); Radford et al., "Learning Transferable Visual Models
+From Natural Language Supervision" (CLIP), 2021.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from models.contract.files import write_atomically
+from models.data.pictures import Collection, EpochOrder, to_unit
+from models.measure.features import SMALLEST_SEEN, load_lite0
+from models.parts.captions import Captions
+from models.parts.prompt import hide_words
+from models.parts.prompt_spec import PromptShape
+from models.parts.sentences import cached
+from models.parts.text import PAD
+from models.training.schedule import step_generator
+
+SEEN = (4, 10, 15)  # blocks of Lite0 at an eighth, a sixteenth and a thirty-second of the side
+QUARTERED = 10  # of which each quarter is seen by itself
+WIDTH = 128  # of a caption's vector
+BATCH, STEPS, EPOCHS = 256, 1000, 40  # so many steps at most, and so often through the pictures
+RATE, TEMPERATURE = 1e-3, 0.07
+WORD_DROP = 0.3  # of the captions whose words are hidden: their sentences alone say what they look like
+
+OnProgress = Callable[[int], None]
+
+
+class CaptionReader(nn.Module):
+    """Captions to unit vectors: by what the sentence means, and by which words it has, in no order."""
+
+    def __init__(self, config: PromptShape) -> None:
+        super().__init__()
+        self.scale = config.sentence_width**0.5  # a unit vector's entries are of about one over it
+        self.words = nn.EmbeddingBag(config.text_vocabulary, WIDTH, mode="mean", padding_idx=PAD)
+        self.body = nn.Sequential(
+            nn.Linear(config.sentence_width + WIDTH, 4 * WIDTH), nn.SiLU(), nn.Linear(4 * WIDTH, WIDTH)
+        )
+
+    def forward(self, tokens: Tensor, sentence: Tensor) -> Tensor:
+        """(B, T), (B, 512) -> (B, WIDTH)."""
+        return F.normalize(self.body(torch.cat([sentence * self.scale, self.words(tokens)], 1)).float(), dim=1)
+
+
+class PictureReader(nn.Module):
+    """What is seen of pictures to unit vectors of the same space."""
+
+    def __init__(self, seen: Tensor) -> None:
+        """`seen` (N, features) of all pictures that are trained on."""
+        super().__init__()
+        self.register_buffer("mean", seen.mean(0))
+        self.register_buffer("spread", seen.std(0).clamp(min=1e-3))
+        self.mean: Tensor
+        self.spread: Tensor
+        self.body = nn.Sequential(
+            nn.Dropout(0.2), nn.Linear(seen.size(1), 4 * WIDTH), nn.SiLU(), nn.Linear(4 * WIDTH, WIDTH)
+        )
+
+    def forward(self, seen: Tensor) -> Tensor:
+        """(B, features) -> (B, WIDTH)."""
+        return F.normalize(self.body((seen - self.mean) / self.spread), dim=1)
+
+
+@torch.no_grad()
+def features(data: Collection, device: torch.device, on_progress: OnProgress) -> npt.NDArray[np.float16]:
+    """(N, features) of all pictures of a collection."""
+    network = load_lite0(SEEN[-1] + 1).to(device)
+    rows = []
+    for part in np.array_split(np.arange(len(data.items)), -(-len(data.items) // BATCH)):
+        on_progress(int(part[0]))
+        pictures = to_unit(data.pictures(part, device))
+        if pictures.size(-1) < SMALLEST_SEEN:
+            pictures = F.interpolate(pictures, (SMALLEST_SEEN, SMALLEST_SEEN), mode="bilinear", align_corners=False)
+        maps = network(pictures)
+        seen = [maps[i].mean((2, 3)) for i in SEEN] + [F.adaptive_avg_pool2d(maps[QUARTERED], 2).flatten(1)]
+        rows.append(torch.cat(seen, 1).half().cpu().numpy())
+    return np.concatenate(rows)
+
+
+def fit_captions(
+    reader: CaptionReader, data: Collection, captions: Captions, folder: Path, seed: int, on_progress: OnProgress
+) -> None:
+    """Give a reader of captions the weights that fit the pictures that are trained on. They are kept in `folder`: it is
+    done once.
+    """
+    path = folder / "captions.safetensors"
+    if not path.exists():
+        device = next(reader.parameters()).device
+        fitted = copy.deepcopy(reader).requires_grad_(True)
+        with torch.random.fork_rng():  # a process that finds them done draws the same numbers afterwards
+            torch.manual_seed(seed)
+            seen = cached(folder / "seen.npy", lambda: features(data, device, on_progress))
+            learn(fitted, torch.from_numpy(np.array(seen)).float(), data, captions, seed, on_progress)
+        write_atomically(path, save(fitted.state_dict()), 0o644)
+    reader.load_state_dict(load(path.read_bytes()))
+
+
+def learn(
+    reader: CaptionReader, seen: Tensor, data: Collection, captions: Captions, seed: int, on_progress: OnProgress
+) -> None:
+    """By the cross-entropy of finding, in a batch, the picture of each caption and the caption of each picture. Those
+    of the same thing in other styles are the hard ones.
+    """
+    device, chosen = next(reader.parameters()).device, data.indices("train")
+    pictures = PictureReader(seen[chosen]).to(device)
+    weights = [*reader.parameters(), *pictures.parameters()]
+    optimizer = torch.optim.AdamW(weights, lr=RATE, weight_decay=0.05)
+    order = EpochOrder(chosen, min(BATCH, len(chosen)), seed)
+    steps = min(STEPS, EPOCHS * -(-len(chosen) // BATCH))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
+    for k in range(steps):
+        if k % 100 == 0:
+            on_progress(k)
+        random, indices = step_generator(seed, k), order.at(k)
+        tokens, sentences = captions.of(indices, torch.rand(len(indices), generator=random).double().numpy())
+        tokens = hide_words(tokens, torch.rand(len(indices), generator=random) < WORD_DROP)
+        read = reader(tokens.to(device), sentences.to(device))
+        logits = read @ pictures(seen[indices].to(device)).T / TEMPERATURE
+        target = torch.arange(len(indices), device=device)
+        loss = F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()

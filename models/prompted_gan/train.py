@@ -1,0 +1,235 @@
+"""Trains a GAN that draws after words: discriminator and generator in turn, on pictures with their captions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models.adversarial import augment
+from models.adversarial.game import Augmentation, identity, learn
+from models.adversarial.objective import OBJECTIVES
+from models.data.pictures import Collection, EpochOrder, Indices, Unsuitable, measured, sent, to_unit
+from models.data.pictures import augment as mirrored
+from models.measure.features import pooled_lite0
+from models.measure.metrics import kernel_distance
+from models.measure.prompted import draw, watched_sheet
+from models.parts.captions import Captions, prompt_encoder, watched_captions
+from models.parts.placed import placed
+from models.parts.prompt import hide_words
+from models.parts.text import PromptEncoder
+from models.prompted_gan.captions import fit_captions
+from models.prompted_gan.discriminator import MatchingDiscriminator, mismatch, own, penalty, unlikeness
+from models.prompted_gan.network import PromptedGenerator
+from models.prompted_gan.sample import PromptedGANSampler, requests
+from models.prompted_gan.spec import FAMILY, PromptedGANTraining
+from models.training import parallel
+from models.training.ema import EMA
+from models.training.fit import Metrics, backward, fit
+from models.training.prompted import write_prompted
+from models.training.run import Run
+from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
+from models.training.start import load_start_weights, start_checkpoint
+from models.training.state import Part
+
+PENALTY_EVERY = 4  # steps; each weighs that many times more
+MEASURED = 500  # held-out captions, and as many pictures of 64 px
+
+
+@dataclass
+class Step:
+    """What a step looks at, and all of its randomness, for the whole batch of B."""
+
+    real: Tensor  # (B, 3, H, W) in [-1, 1]
+    latents: Tensor  # (B, latent)
+    tokens: Tensor  # (B, T) of the captions
+    heard: Tensor  # (B, T) as the generator hears them: without words, here and there
+    sentences: Tensor  # (B, 512)
+    alike: Tensor  # (B, B): which pictures are of the same thing
+    augmentations: Tensor  # (4, B, KINDS, 3): of real ones and of fakes when the discriminator learns, then again
+
+    def prompts(self, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
+        """What the generator is given."""
+        return self.latents[rows], self.heard[rows], self.sentences[rows]
+
+    def augmentation(self, kinds: tuple[int, ...], rows: slice, strength: float) -> Augmentation:
+        """What the discriminator sees of pictures, of these `kinds` one after another."""
+        if strength <= 0:
+            return identity
+        random = torch.cat([self.augmentations[kind, rows] for kind in kinds])
+        return partial(augment.augment, chance=strength, random=random)
+
+
+def step_of(
+    params: PromptedGANTraining, data: Collection, captions: Captions, chosen: Indices, run: Run, k: int
+) -> Step:
+    random, count = step_generator(run.seed, k), len(chosen)
+    latents = torch.randn(count, params.network.latent, generator=random)
+    augmentations = augment.draw(4 * count, random).view(4, count, augment.KINDS, 3)
+    tokens, sentences = captions.of(chosen, torch.rand(count, generator=random, dtype=torch.float64).numpy())
+    heard = hide_words(tokens, torch.rand(count, generator=random) < params.word_drop)
+    groups = np.array([data.items[i]["group"] for i in chosen])
+    real = mirrored(to_unit(data.pictures(chosen, run.device)), random, data.mirrorable[chosen], shift=0)
+    there = partial(sent, device=run.device)
+    return Step(
+        real.contiguous(memory_format=torch.channels_last),
+        there(latents),
+        there(tokens),
+        there(heard),
+        there(sentences),
+        there(torch.from_numpy(groups[:, None] == groups)),
+        augmentations,
+    )
+
+
+def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
+    """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself. Raises
+    Unsuitable where all captions are the same.
+    """
+    torch.manual_seed(run.seed)
+    if len({caption for i in data.indices("train") for caption in data.items[i]["captions"]}) < 2:
+        raise Unsuitable("the captions of all pictures are the same: there is nothing that words could choose")
+    before = start_checkpoint(params.start_from, run)
+    with parallel.first_alone():
+        prompts = prompt_encoder(params.network, data, run.path / "tokenizer.json", before)
+        cache, reading = run.path / "cache", partial(run.is_at_work, "preparing")
+        captions = Captions(data, prompts, cache, lambda done: reading(read=done))
+        generator = placed(PromptedGenerator(params.network), run.device)
+        if before is None:
+            fit_captions(generator.captions, data, captions, cache, run.seed, lambda done: reading(read=done))
+    load_start_weights(generator, before)
+    discriminator = placed(MatchingDiscriminator(), run.device)
+    learnable = [weight for weight in discriminator.parameters() if weight.requires_grad]
+    taught = [weight for weight in generator.parameters() if weight.requires_grad]
+    optimizer_d, optimizer_g = (
+        torch.optim.Adam(weights, lr=params.learning_rate, betas=(0.0, 0.99), fused=True)
+        for weights in (learnable, taught)
+    )
+    ema = EMA(generator, params.ema_decay)
+    parts: dict[str, Part] = {
+        "generator": generator,
+        "discriminator": discriminator,
+        "ema": ema.average,
+        "optimizer_d": optimizer_d,
+        "optimizer_g": optimizer_g,
+    }
+    rules = OBJECTIVES[params.objective]
+    penalties: dict[str, float] = {}  # as last taken
+    everything = slice(0, params.batch_size)
+    order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
+    watched = Watched(params, data, prompts, run)
+
+    def step(k: int) -> tuple[int, Metrics]:
+        with run.log.spend("data"):
+            batch = step_of(params, data, captions, order.at(k), run, k)
+        factor = run.rate * warmup_stable_decay(k, run.progress(k))
+        set_learning_rate([optimizer_d, optimizer_g], factor)
+
+        def seen(pictures: Tensor, rows: slice, kinds: tuple[int, ...]) -> list[Tensor]:
+            return discriminator.maps(batch.augmentation(kinds, rows, params.strength)(pictures))
+
+        def judged(maps: list[Tensor]) -> Tensor:
+            """By the captions of the whole batch, however small a piece of it is worked on."""
+            return discriminator.by_each(maps, read)
+
+        with torch.no_grad():
+            read = generator.captions(batch.tokens, batch.sentences)
+        fake = torch.empty(0)
+
+        def discriminate(rows: slice) -> tuple[Tensor, Tensor]:
+            nonlocal fake
+            penalised = params.gamma > 0 and k % PENALTY_EVERY == 0
+            with mixed_precision(run.device):
+                with torch.set_grad_enabled(run.pieces == 1):
+                    fake = generator(*batch.prompts(rows))
+                with torch.no_grad():
+                    maps = seen(torch.cat([batch.real[rows], fake]), rows, (0, 1))
+                maps = [each.requires_grad_(penalised) for each in maps]
+                scores = judged(maps)
+                by_own = torch.cat([own(part, rows) for part in scores.chunk(2)])
+                real, made = by_own.chunk(2)
+                adversarial = rules.discriminator(real, made).mean()
+                matching = mismatch(scores[: len(real)], rows, batch.alike)
+            steepness = 2 * penalty(maps, by_own).mean() if penalised else adversarial.new_zeros(())
+            loss = adversarial + params.matching_weight * matching + params.gamma / 2 * PENALTY_EVERY * steepness
+            signs = torch.sign(real - (made if rules.paired else 0)).mean()
+            return loss, torch.stack([adversarial, real.mean(), made.mean(), signs, matching, steepness])
+
+        def generate(rows: slice) -> tuple[Tensor, Tensor]:
+            """The same pictures as the discriminator's. Those of many pieces are drawn again: one piece is held."""
+            with mixed_precision(run.device):
+                with torch.no_grad():
+                    real_maps = seen(batch.real, everything, (2,))
+                    real = own(judged([each[rows] for each in real_maps]), rows)
+                maps = seen(generator(*batch.prompts(rows)) if run.pieces > 1 else fake, rows, (3,))
+                scores = judged(maps)
+                adversarial = rules.generator(real, own(scores, rows)).mean()
+                matching = mismatch(scores, rows, batch.alike)
+                likeness = unlikeness(maps, real_maps, rows, batch.alike)
+            loss = adversarial + params.matching_weight * matching + params.likeness_weight * likeness
+            return loss, torch.stack([adversarial, matching, likeness])
+
+        discriminator.advance()
+        learn(learnable, True)
+        told = backward(run, discriminator, [optimizer_d], len(batch.real), discriminate, 6)
+        optimizer_d.step()
+        learn(learnable, False)
+        drawn = backward(run, generator, [optimizer_g], len(batch.real), generate, 3)
+        run.watch(k + 1, told[0] + drawn[0])
+        optimizer_g.step()
+        ema.update(generator, k)
+        if params.gamma > 0 and k % PENALTY_EVERY == 0:
+            penalties["penalty"] = float(told[5])
+
+        def metrics() -> dict[str, float]:
+            loss, real, made, signs, mismatched, _ = told.tolist()
+            adversarial, off, unlike = drawn.tolist()
+            return {
+                "loss_discriminator": loss,
+                "loss_generator": adversarial,
+                "sign_real": signs,
+                "margin": real - made,
+                "mismatch_real": mismatched,
+                "mismatch_fake": off,
+                "unlikeness": unlike,
+                **penalties,
+                "learning_rate": factor * params.learning_rate,
+            }
+
+        return len(batch.real), metrics
+
+    done = fit(run, step, parts, lambda done: watched.measure(done, ema.average))
+    result = run.result(done, ema.average)
+    run.finish()
+    write_prompted(FAMILY, ema.average, prompts, params, data, run, result, before, {})
+
+
+class Watched:
+    """Drawings of the averaged generator: a sheet, and how far those of held-out captions are from their pictures."""
+
+    def __init__(self, params: PromptedGANTraining, data: Collection, prompts: PromptEncoder, run: Run) -> None:
+        self.run, self.prompts = run, prompts
+        self.asked = params.watched or watched_captions(data)
+        if run.is_first:
+            run.folder.watch(self.asked)
+        held_out = measured(data, MEASURED)
+        self.captions = [data.items[i]["captions"][0] for i in held_out]
+        self.real = self.features(to_unit(data.pictures(held_out))) if len(held_out) > 1 else None
+
+    @property
+    def features(self) -> Callable[[Tensor], np.ndarray]:
+        return lambda pictures: pooled_lite0(pictures.to(self.run.device), 32)
+
+    def measure(self, done: int, network: PromptedGenerator) -> None:
+        sampler = PromptedGANSampler(network, self.prompts)
+        if self.run.is_first:
+            self.run.folder.keep_samples(done, watched_sheet(sampler, requests, self.asked))
+        if self.real is not None:
+            drawn = to_unit(draw(sampler, requests, self.captions))
+            distance = kernel_distance(self.features(drawn), self.real)
+            self.run.log.write(done, held_out_kernel_distance=distance)
+            self.run.report_metric(done, distance)

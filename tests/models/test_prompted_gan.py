@@ -1,0 +1,174 @@
+"""The GAN that draws after words: what it learns, the way between two prompts, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from app.datasets.prepared import Item, write_prepared
+from models.contract.card import read_card
+from models.contract.sampling import Output, Request
+from models.data.pictures import Collection, Unsuitable, open_collection
+from models.parts.captions import Captions, prompt_encoder
+from models.prompted_gan.captions import CaptionReader, fit_captions
+from models.prompted_gan.discriminator import mismatch, own
+from models.prompted_gan.network import PromptedGenerator, mixed
+from models.prompted_gan.sample import PromptedGANSampler, load
+from models.prompted_gan.spec import PromptedGANConfig, PromptedGANParams, PromptedGANTraining, cost
+from models.prompted_gan.train import train
+from models.training.run import Run
+
+CONFIG = PromptedGANConfig(
+    size=32,
+    width=48,
+    heads=3,
+    encoder_layers=1,
+    encoder_hidden=48,
+    text_vocabulary=320,
+    prompt_length=16,
+    latent=8,
+    channels=32,
+    max_channels=64,
+)
+COLOURS = {"red": ("红色", (220, 30, 30)), "blue": ("蓝色", (30, 30, 220)), "green": ("绿色", (20, 200, 20))}
+
+
+def written(folder: Path, caption_of: Any) -> Collection:
+    """Plain pictures in three colours."""
+    items = []
+    for i in range(60):
+        name = list(COLOURS)[i % 3]
+        chinese, colour = COLOURS[name]
+        shade = np.random.default_rng(i).integers(-20, 20, 3)
+        picture = np.full((32, 32, 3), np.clip(np.array(colour) + shade, 0, 255), np.uint8)
+        split = "held_out" if i >= 48 else "train"
+        items.append((Item(f"{i}", name, name, "", split, name, chinese, caption_of(name, chinese)), picture))
+    write_prepared(folder, items, {"name": "colours"})
+    return open_collection(folder)
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory: pytest.TempPathFactory) -> Collection:
+    return written(
+        tmp_path_factory.mktemp("data") / "colours", lambda name, chinese: [f"a {name} sheet", f"一张{chinese}的纸"]
+    )
+
+
+@pytest.fixture(scope="module")
+def trained(colours: Collection, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = Run(tmp_path_factory.mktemp("run"), steps=250, echo=False)
+    params = PromptedGANTraining(
+        network=CONFIG, batch_size=12, learning_rate=2e-3, matching_weight=2.0, ema_decay=0.9, watched=["a red sheet"]
+    )
+    train(params, colours, run)
+    return run
+
+
+def asked(sampler: PromptedGANSampler, prompt: str, *, index: int = 0, **more: Any) -> Output:
+    params = PromptedGANParams(prompt=prompt, **more)
+    (output,) = sampler.sample([Request("text-to-image", params, 5 + index, index=index)], lambda *_: None)
+    return output
+
+
+def strongest(output: Output) -> int:
+    """Which of red, green and blue."""
+    return int(output.pixels.reshape(-1, 3).astype(float).mean(0).argmax())
+
+
+def test_it_draws_what_is_asked_for_in_both_languages(trained: Run) -> None:
+    sampler = load(trained.folder.model, torch.device("cpu"))
+    assert read_card(trained.folder.model)["family"] == "text-to-image-gan"
+    assert [strongest(asked(sampler, f"a {name} sheet")) for name in ("red", "green", "blue")] == [0, 1, 2]
+    assert [strongest(asked(sampler, f"一张{name}的纸")) for name in ("红色", "绿色", "蓝色")] == [0, 1, 2]
+    remark = asked(sampler, "a zebra").remark
+    assert remark is not None and "zebra" in str(remark)
+    curves = trained.folder.curves()
+    assert {"held_out_kernel_distance", "mismatch_real", "mismatch_fake", "margin"} <= set(curves)
+    assert curves["mismatch_real"][-1][1] < 0.5 * curves["mismatch_real"][0][1], "captions are told apart"
+
+
+def test_a_way_leads_from_one_prompt_to_the_other(trained: Run) -> None:
+    sampler = load(trained.folder.model, torch.device("cpu"))
+    way: dict[str, Any] = {"other_prompt": "a blue sheet", "path": True, "count": 5}
+    steps = [asked(sampler, "a red sheet", index=i, **way) for i in range(5)]
+    for end, prompt in ((0, "a red sheet"), (4, "a blue sheet")):  # whatever else is in its memory, with no weight
+        alone = asked(sampler, prompt).pixels.astype(int)
+        assert np.abs(steps[end].pixels.astype(int) - alone).max() <= 1
+    blue = [step.pixels[..., 2].mean() - step.pixels[..., 0].mean() for step in steps]
+    assert blue[0] < 0 < blue[-1] and blue[0] < blue[2] < blue[-1]
+    again = asked(sampler, "a red sheet", **{**way, **steps[3].alone, "count": 1})
+    assert np.array_equal(again.pixels, steps[3].pixels), "each is drawn again by itself"
+
+
+def test_a_picture_depends_on_its_own_request_alone(trained: Run) -> None:
+    sampler = load(trained.folder.model, torch.device("cpu"))
+    requests = [
+        Request("text-to-image", PromptedGANParams(prompt="a red sheet"), 5),
+        Request("text-to-image", PromptedGANParams(prompt="a long green sheet", other_prompt="纸", amount=0.4), 2**40),
+    ]
+    together = [output.pixels for output in sampler.sample(requests, lambda *_: None)]
+    for request, pixels in zip(requests, together, strict=True):
+        (alone,) = sampler.sample([request], lambda *_: None)
+        assert np.abs(alone.pixels.astype(int) - pixels).max() <= 1
+
+
+def test_words_count_as_much_as_their_prompt() -> None:
+    torch.manual_seed(0)
+    network = PromptedGenerator(CONFIG).eval()
+    tokens, sentences = torch.randint(2, 300, (2, 6)), torch.randn(2, 512)
+    both = [network.conditions(tokens[i : i + 1], sentences[i : i + 1]) for i in range(2)]
+    latents = torch.randn(1, 8)
+    twice = mixed([both[0], both[0]], torch.tensor([[0.3, 0.7]]))  # the same words, counted once
+    torch.testing.assert_close(network.draw(latents, twice), network.draw(latents, both[0]), rtol=1e-4, atol=1e-5)
+    first = mixed(both, torch.tensor([[1.0, 0.0]]))
+    torch.testing.assert_close(network.draw(latents, first), network.draw(latents, both[0]), rtol=1e-4, atol=1e-5)
+
+
+def test_captions_of_the_same_thing_are_not_held_against_a_picture() -> None:
+    torch.manual_seed(0)
+    scores = torch.randn(4, 2, 4)
+    alike = torch.eye(4, dtype=torch.bool)
+    alike[0, 1] = alike[1, 0] = True
+    whole = mismatch(scores, slice(0, 4), alike)
+    logits = scores[0, :, [0, 2, 3]]
+    expected = -logits.log_softmax(-1)[:, 0].mean()
+    torch.testing.assert_close(mismatch(scores[:1], slice(0, 1), alike), expected)
+    halves = [mismatch(scores[rows], rows, alike) for rows in (slice(0, 2), slice(2, 4))]
+    torch.testing.assert_close(whole, torch.stack(halves).mean())
+    assert torch.equal(own(scores[2:], slice(2, 4)), torch.stack([scores[2, :, 2], scores[3, :, 3]]))
+
+
+def test_captions_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
+    same = written(tmp_path / "same", lambda name, chinese: ["a sheet"])
+    with pytest.raises(Unsuitable, match="the same"):
+        train(PromptedGANTraining(network=CONFIG), same, Run(tmp_path / "run", steps=1, echo=False))
+
+
+def test_a_way_to_nowhere_is_refused_and_larger_networks_cost_more() -> None:
+    with pytest.raises(ValidationError, match="second prompt"):
+        PromptedGANParams(prompt="a", path=True)
+    with pytest.raises(ValidationError, match="too small"):
+        PromptedGANConfig(size=16, patch=4)
+    usual, large = cost(PromptedGANTraining()), cost(PromptedGANTraining(network=PromptedGANConfig(size=128)))
+    assert large.item_bytes > 3 * usual.item_bytes and large.items_per_second < usual.items_per_second / 2
+
+
+def test_captions_are_read_as_what_they_look_like(colours: Collection, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    prompts = prompt_encoder(CONFIG, colours, tmp_path / "tokenizer.json", None)
+    captions, reader = Captions(colours, prompts, tmp_path), CaptionReader(CONFIG)
+    before = torch.get_rng_state()
+    fit_captions(reader, colours, captions, tmp_path, 0, lambda done: None)
+    assert torch.equal(torch.get_rng_state(), before)
+    tokens, sentences = prompts.encode(["a red sheet", "一张红色的纸", "a blue sheet", "red"])
+    red, chinese, blue, word = reader(torch.from_numpy(tokens), torch.from_numpy(sentences))
+    assert red @ chinese > red @ blue + 0.2 and word @ red > word @ blue, (red @ chinese, red @ blue)
+    again = CaptionReader(CONFIG)
+    fit_captions(again, colours, captions, tmp_path, 0, lambda done: None)  # kept, not fitted anew
+    for one, other in zip(again.parameters(), reader.parameters(), strict=True):
+        assert torch.equal(one, other)
