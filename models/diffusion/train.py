@@ -23,6 +23,7 @@ from models.parts.captions import Captions, prompt_encoder
 from models.parts.prompt import drop_prompts, hide_words
 from models.parts.sentences import OnProgress, cached
 from models.training import parallel
+from models.training.contrastive import fit_caption_reader
 from models.training.prompted import train_prompted, write_prompted
 from models.training.run import Run
 from models.training.schedule import mixed_precision, step_generator
@@ -107,6 +108,8 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
         network.fit_reference_scale(torch.from_numpy(references[data.indices("train")]).float())
     if autoencoder:
         fit_scale(network, pictures.plain(spread(data.indices("train"), 4096)))
+    if before is None:
+        fit_caption_reader(network, data, captions, run)
     load_start_weights(network, before)
 
     def batch(chosen: Indices, random: torch.Generator) -> tuple[Tensor, ...]:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.parts.attention import Norm
+from models.parts.caption_reader import WIDTH, CaptionReader
 from models.parts.prompt_spec import REFERENCE_WIDTH, PromptShape
 from models.parts.text import NULL, PAD
 from models.parts.transformer import EncoderLayer
@@ -31,6 +32,11 @@ class PromptReader(nn.Module):
         )
         self.memory_norm = Norm(width)
         nn.init.normal_(self.text_embedding.weight, std=0.02)
+        self.captions: CaptionReader | None = None
+        if config.contrastive:
+            self.captions = CaptionReader(config.text_vocabulary, config.sentence_width).requires_grad_(False)
+            self.looks = nn.Linear(WIDTH, width, bias=False)
+            nn.init.zeros_(self.looks.weight)  # a network that did without goes on as it was
         if config.reference:
             self.reference = nn.Linear(REFERENCE_WIDTH, width, bias=False)
             nn.init.normal_(self.reference.weight, std=0.02 / REFERENCE_WIDTH**0.5)  # an embedding's size, as of words
@@ -42,11 +48,14 @@ class PromptReader(nn.Module):
     def read(self, tokens: Tensor, sentence: Tensor, reference: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Prompts (B, T) and sentence vectors (B, 512) -> memory (B, 1 + T, width) and its mask (B, 1, 1, 1 + T).
 
-        The sentence vector is one more token, in front; what is seen of reference pictures (B, REFERENCE_WIDTH), zeros
-        where there is none, is one at the end, where any is given.
+        The sentence vector is one more token, in front, with what the prompt looks like where that is read; what is
+        seen of reference pictures (B, REFERENCE_WIDTH), zeros where there is none, is one at the end, where any is
+        given.
         """
         # A unit vector has entries of about 1/sqrt(512); bring them to the size of an embedding.
         first = self.sentence(sentence * self.sentence_width**0.5 * 0.02).unsqueeze(1)
+        if self.captions is not None:
+            first = first + self.looks(self.captions(tokens, sentence)).unsqueeze(1)
         x = torch.cat([first, self.text_embedding(tokens)], dim=1) + self.text_position[: tokens.size(1) + 1]
         mask = F.pad(tokens != PAD, (1, 0), value=True)[:, None, None]
         for layer in self.encoder:

@@ -25,6 +25,12 @@ class PromptShape(BaseModel):
         False, strict=True, description="Whether a picture can be given to go by, beside the prompt"
     )
 
+    contrastive: bool = Field(
+        False,
+        strict=True,
+        description="Whether prompts are also read by an encoder that is fitted to what pictures of them look like",
+    )
+
     @model_validator(mode="after")
     def heads_fit(self) -> PromptShape:
         if self.width % (4 * self.heads):  # rotary positions turn pairs of numbers, for each of two axes

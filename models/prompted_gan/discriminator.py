@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from models.adversarial.projected import ProjectedDiscriminator
-from models.prompted_gan.captions import WIDTH
+from models.parts.caption_reader import WIDTH
 
 SCALE = 4.0  # of captions, so that heads of norm 1 can tell one from another
 DEEPEST, TEMPERATURE = 2, 0.1  # maps by which drawings are compared with real pictures, and how sharply

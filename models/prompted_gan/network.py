@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from models.contract.latent_spec import SMALLEST_GRID
 from models.parts.attention import Attention, Norm
+from models.parts.caption_reader import WIDTH
 from models.parts.convolutions import CellNorm
 from models.parts.prompt import PromptReader
-from models.prompted_gan.captions import WIDTH, CaptionReader
 from models.prompted_gan.spec import ATTENDED, PromptedGANConfig
 
 GROUP = 16  # channels of a group of the 3x3 convolutions
@@ -130,7 +130,6 @@ class PromptedGenerator(PromptReader):
     def __init__(self, config: PromptedGANConfig) -> None:
         super().__init__(config)
         self.config = config
-        self.captions = CaptionReader(config).requires_grad_(False)  # it is fitted before
         width, channels = config.width, [channels for _, channels in config.grids]
         self.mapping = nn.Sequential(
             nn.Linear(config.latent + width + WIDTH, width), nn.SiLU(), nn.Linear(width, width), Norm(width)
@@ -151,6 +150,7 @@ class PromptedGenerator(PromptReader):
         """Of prompts (B, T) and sentence vectors (B, 512)."""
         memory, mask = self.read(tokens, sentence)
         bias = torch.zeros(mask.shape, device=mask.device).masked_fill(~mask, -torch.inf)
+        assert self.captions is not None
         read = self.captions(tokens, sentence) * WIDTH**0.5  # numbers of about 1, as the memory's are
         return Conditions(torch.cat([memory[:, 0], read.type_as(memory)], 1), memory, bias)
 

@@ -26,6 +26,9 @@ class PromptedGANConfig(PromptShape):
     heads: int = Field(6, ge=1, le=128, description="Attention heads")
     encoder_hidden: int = Field(384, ge=32, le=16384, description="Width of the encoder's feed-forward layers")
     text_vocabulary: int = Field(2048, ge=300, le=65536, description="Sub-word tokens")
+    contrastive: Literal[True] = Field(
+        True, description="Prompts are read by what pictures of them look like", json_schema_extra={"fixed": True}
+    )
     size: Size = Field(64, description="Side of a picture", json_schema_extra={"unit": "px"})
     patch: Literal[1, 2, 4] = Field(
         2,

@@ -22,12 +22,12 @@ from models.parts.captions import Captions, prompt_encoder, watched_captions
 from models.parts.placed import placed
 from models.parts.prompt import hide_words
 from models.parts.text import PromptEncoder
-from models.prompted_gan.captions import fit_captions
 from models.prompted_gan.discriminator import MatchingDiscriminator, mismatch, own, penalty, unlikeness
 from models.prompted_gan.network import PromptedGenerator
 from models.prompted_gan.sample import PromptedGANSampler, requests
 from models.prompted_gan.spec import FAMILY, PromptedGANTraining
 from models.training import parallel
+from models.training.contrastive import fit_caption_reader
 from models.training.ema import EMA
 from models.training.fit import Metrics, backward, fit
 from models.training.prompted import write_prompted
@@ -96,11 +96,10 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
     before = start_checkpoint(params.start_from, run)
     with parallel.first_alone():
         prompts = prompt_encoder(params.network, data, run.path / "tokenizer.json", before)
-        cache, reading = run.path / "cache", partial(run.is_at_work, "preparing")
-        captions = Captions(data, prompts, cache, lambda done: reading(read=done))
-        generator = placed(PromptedGenerator(params.network), run.device)
-        if before is None:
-            fit_captions(generator.captions, data, captions, cache, run.seed, lambda done: reading(read=done))
+        captions = Captions(data, prompts, run.path / "cache", lambda done: run.is_at_work("preparing", read=done))
+    generator = placed(PromptedGenerator(params.network), run.device)
+    if before is None:
+        fit_caption_reader(generator, data, captions, run)
     load_start_weights(generator, before)
     discriminator = placed(MatchingDiscriminator(), run.device)
     learnable = [weight for weight in discriminator.parameters() if weight.requires_grad]
@@ -136,8 +135,8 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
             """By the captions of the whole batch, however small a piece of it is worked on."""
             return discriminator.by_each(maps, read)
 
-        with torch.no_grad():
-            read = generator.captions(batch.tokens, batch.sentences)
+        assert generator.captions is not None
+        read = generator.captions(batch.tokens, batch.sentences)
         fake = torch.empty(0)
 
         def discriminate(rows: slice) -> tuple[Tensor, Tensor]:

@@ -16,6 +16,7 @@ from models.parts.captions import prompt_encoder
 from models.parts.prompt import drop_prompts, hide_words
 from models.parts.sentences import cached
 from models.training import parallel
+from models.training.contrastive import fit_caption_reader
 from models.training.prompted import train_prompted, write_prompted
 from models.training.run import Run
 from models.training.schedule import mixed_precision, step_generator
@@ -61,6 +62,8 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     network = TextToImageTransformer(params.network).to(run.device)
     if references is not None:
         network.fit_reference_scale(torch.from_numpy(references[data.indices("train")]).float())
+    if before is None:
+        fit_caption_reader(network, data, examples.captions, run)
     load_start_weights(network, before)
 
     def batch(chosen: Indices, random: torch.Generator) -> tuple[Tensor | None, ...]:

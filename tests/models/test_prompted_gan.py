@@ -14,13 +14,14 @@ from app.datasets.prepared import Item, write_prepared
 from models.contract.card import read_card
 from models.contract.sampling import Output, Request
 from models.data.pictures import Collection, Unsuitable, open_collection
+from models.parts.caption_reader import CaptionReader
 from models.parts.captions import Captions, prompt_encoder
-from models.prompted_gan.captions import CaptionReader, fit_captions
 from models.prompted_gan.discriminator import mismatch, own
 from models.prompted_gan.network import PromptedGenerator, mixed
 from models.prompted_gan.sample import PromptedGANSampler, load
 from models.prompted_gan.spec import PromptedGANConfig, PromptedGANParams, PromptedGANTraining, cost
 from models.prompted_gan.train import train
+from models.training.contrastive import fit
 from models.training.run import Run
 
 CONFIG = PromptedGANConfig(
@@ -161,14 +162,17 @@ def test_a_way_to_nowhere_is_refused_and_larger_networks_cost_more() -> None:
 def test_captions_are_read_as_what_they_look_like(colours: Collection, tmp_path: Path) -> None:
     torch.manual_seed(0)
     prompts = prompt_encoder(CONFIG, colours, tmp_path / "tokenizer.json", None)
-    captions, reader = Captions(colours, prompts, tmp_path), CaptionReader(CONFIG)
+    captions, reader = (
+        Captions(colours, prompts, tmp_path),
+        CaptionReader(CONFIG.text_vocabulary, CONFIG.sentence_width),
+    )
     before = torch.get_rng_state()
-    fit_captions(reader, colours, captions, tmp_path, 0, lambda done: None)
+    fit(reader, colours, captions, tmp_path, 0, lambda done: None)
     assert torch.equal(torch.get_rng_state(), before)
     tokens, sentences = prompts.encode(["a red sheet", "一张红色的纸", "a blue sheet", "red"])
     red, chinese, blue, word = reader(torch.from_numpy(tokens), torch.from_numpy(sentences))
     assert red @ chinese > red @ blue + 0.2 and word @ red > word @ blue, (red @ chinese, red @ blue)
-    again = CaptionReader(CONFIG)
-    fit_captions(again, colours, captions, tmp_path, 0, lambda done: None)  # kept, not fitted anew
+    again = CaptionReader(CONFIG.text_vocabulary, CONFIG.sentence_width)
+    fit(again, colours, captions, tmp_path, 0, lambda done: None)  # kept, not fitted anew
     for one, other in zip(again.parameters(), reader.parameters(), strict=True):
         assert torch.equal(one, other)

@@ -54,7 +54,14 @@ KL_SMALL = KLTraining(
 )
 TRANSFORMER_SMALL = TransformerTraining(
     network=TransformerConfig(
-        width=64, heads=4, encoder_layers=1, decoder_layers=1, encoder_hidden=64, decoder_hidden=64, text_vocabulary=320
+        width=64,
+        heads=4,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_hidden=64,
+        decoder_hidden=64,
+        text_vocabulary=320,
+        contrastive=True,
     ),
     batch_size=4,
     views=2,

@@ -21,7 +21,7 @@ SHAPE |= {"text_vocabulary": 300, "size": 16, "patch": 4}
 def publish(checkpoints: Path, reference: bool = False) -> None:
     """Writes it among the checkpoints of a studio."""
     torch.manual_seed(0)
-    config = FlowConfig(**SHAPE, reference=reference)
+    config = FlowConfig.model_validate({**SHAPE, "reference": reference})
     network = FlowTransformer(config)
     for parameter in network.parameters():
         if parameter.ndim >= 2:

@@ -1,8 +1,7 @@
-"""What captions look like: a reader of captions whose vectors lie near to those of the pictures that they are of.
+"""Fits a reader of captions contrastively to the pictures that they are of, upon features that are computed once.
 
-It is fitted before the game begins, upon features that are computed once, which takes minutes where a generator would
-take hours to learn the same. Xu et al., "AttnGAN", 2018 (DAMSM); Radford et al., "Learning Transferable Visual Models
-From Natural Language Supervision" (CLIP), 2021.
+That takes a minute, where a network that draws would take hours to learn the same. Xu et al., "AttnGAN", 2018 (DAMSM);
+Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (CLIP), 2021.
 """
 
 from __future__ import annotations
@@ -21,37 +20,21 @@ from torch import Tensor, nn
 from models.contract.files import write_atomically
 from models.data.pictures import Collection, EpochOrder, to_unit
 from models.measure.features import SMALLEST_SEEN, load_lite0
+from models.parts.caption_reader import WIDTH, CaptionReader
 from models.parts.captions import Captions
-from models.parts.prompt import hide_words
-from models.parts.prompt_spec import PromptShape
+from models.parts.prompt import PromptReader, hide_words
 from models.parts.sentences import cached
-from models.parts.text import PAD
+from models.training import parallel
+from models.training.run import Run
 from models.training.schedule import step_generator
 
 SEEN = (4, 10, 15)  # blocks of Lite0 at an eighth, a sixteenth and a thirty-second of the side
 QUARTERED = 10  # of which each quarter is seen by itself
-WIDTH = 128  # of a caption's vector
 BATCH, STEPS, EPOCHS = 256, 1000, 40  # so many steps at most, and so often through the pictures
 RATE, TEMPERATURE = 1e-3, 0.07
 WORD_DROP = 0.3  # of the captions whose words are hidden: their sentences alone say what they look like
 
 OnProgress = Callable[[int], None]
-
-
-class CaptionReader(nn.Module):
-    """Captions to unit vectors: by what the sentence means, and by which words it has, in no order."""
-
-    def __init__(self, config: PromptShape) -> None:
-        super().__init__()
-        self.scale = config.sentence_width**0.5  # a unit vector's entries are of about one over it
-        self.words = nn.EmbeddingBag(config.text_vocabulary, WIDTH, mode="mean", padding_idx=PAD)
-        self.body = nn.Sequential(
-            nn.Linear(config.sentence_width + WIDTH, 4 * WIDTH), nn.SiLU(), nn.Linear(4 * WIDTH, WIDTH)
-        )
-
-    def forward(self, tokens: Tensor, sentence: Tensor) -> Tensor:
-        """(B, T), (B, 512) -> (B, WIDTH)."""
-        return F.normalize(self.body(torch.cat([sentence * self.scale, self.words(tokens)], 1)).float(), dim=1)
 
 
 class PictureReader(nn.Module):
@@ -89,12 +72,24 @@ def features(data: Collection, device: torch.device, on_progress: OnProgress) ->
     return np.concatenate(rows)
 
 
-def fit_captions(
+def fit_caption_reader(network: PromptReader, data: Collection, captions: Captions, run: Run) -> None:
+    """Fit the reader of captions of a network that has one to the pictures that are trained on."""
+    if network.captions is not None:
+        with parallel.first_alone():
+            fit(
+                network.captions,
+                data,
+                captions,
+                run.path / "cache",
+                run.seed,
+                lambda k: run.is_at_work("preparing", read=k),
+            )
+
+
+def fit(
     reader: CaptionReader, data: Collection, captions: Captions, folder: Path, seed: int, on_progress: OnProgress
 ) -> None:
-    """Give a reader of captions the weights that fit the pictures that are trained on. They are kept in `folder`: it is
-    done once.
-    """
+    """The weights are kept in `folder`: they are found once."""
     path = folder / "captions.safetensors"
     if not path.exists():
         device = next(reader.parameters()).device
