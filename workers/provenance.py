@@ -37,7 +37,7 @@ def provenance(
         **({"subject": subject} if (subject := request.params.subject()) else {}),
         **({"inputs": inputs} if inputs else {}),
         **({"enlarge": enlarging.said(enlarge)} if enlarge else {}),
-        "seed": request.seed,
+        "seed": output.alone.get("seed", request.seed),
         "position": request.index,
         **({"width": kept.width, "height": kept.height} if kept.width else {}),
         "torch": str(torch.__version__),

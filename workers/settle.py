@@ -109,7 +109,7 @@ def artwork_of(taken: Lease[Generation], work: Made) -> tuple[Artwork, list[byte
         tags=[],
         model=job.model,
         task=job.task,
-        seed=work.request.seed,
+        seed=made["seed"],
         provenance=made,
     )
     search.index(row)

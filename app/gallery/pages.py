@@ -91,6 +91,7 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
     catalogue = checkpoints.catalogue()
     model = catalogue.get(found.model)
     task = model.does(found.task) if model else None
+    again = service.request_params(found.provenance)
     return render(
         request,
         "artworks/show.html",
@@ -107,13 +108,14 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
             "own": found.user_id == user.id,
             "request_again": request_again,
             "derived": derived,
-            "again": service.request_params(found.provenance),
+            "again": again,
             "titles": titles_of(task),
-            "said": {
+            "said": {  # in places of their own, or of no effect
                 "seed",
                 "count",
                 *(task.params.in_part("prompt") if task else ["prompt"]),
-            },  # in places of their own
+                *(task.params.without_effect(again) if task else []),
+            },
             "cutout": service.has_cutout(found),
             "there": found.model in checkpoints.cards(),
             "tasks": checkpoints.tasks_from(of_type(found.media_type).name, found.model),

@@ -13,8 +13,16 @@ from models.adversarial.objective import OBJECTIVES, GameOf, divergence_bound, g
 Augmentation = Callable[[Tensor], Tensor]  # what the discriminator sees of pictures
 
 
+REST = 200  # steps, at most
+
+
 def identity(pictures: Tensor) -> Tensor:
     return pictures
+
+
+def rest_of(steps: int) -> Tensor:
+    """Steps of so many in which a generator that knows something waits for a discriminator that knows nothing."""
+    return torch.tensor(min(REST, steps // 10))
 
 
 def learn(weights: list[nn.Parameter], wanted: bool) -> None:

@@ -45,15 +45,17 @@ class Head(nn.Module):
         self.out = spectral_norm(nn.Conv2d(last, 1, 3, padding=1))
         self.embedding = spectral_norm(embedding(last)) if embedding else None
 
-    def forward(self, x: Tensor, conditions: Tensor | None) -> Tensor:
-        """(B, C, H, W) -> (B,), or (B, N) where each picture has so many conditions."""
+    def forward(self, x: Tensor, conditions: Tensor | None, by_each: bool = False) -> Tensor:
+        """(B, C, H, W) -> (B,); `by_each` of N conditions (B, N)."""
         x = self.body(x)
         scores: Tensor = self.out(x).mean((1, 2, 3))
         if self.embedding is None:
             return scores
-        embedded = self.embedding(conditions)  # (B, ..., last)
-        fit = torch.einsum("b...c,bc->b...", embedded, x.mean((2, 3)).type_as(embedded))
-        return scores.view(-1, *[1] * (fit.dim() - 1)) + fit
+        embedded, pooled = self.embedding(conditions).float(), x.mean((2, 3)).float()
+        if not by_each:
+            return scores + (embedded * pooled).sum(1)
+        with torch.autocast(x.device.type, enabled=False):
+            return scores[:, None] + pooled @ embedded.T
 
 
 class ProjectedDiscriminator(nn.Module):
@@ -84,7 +86,7 @@ class ProjectedDiscriminator(nn.Module):
         self.heads.eval()
 
     def forward(self, pictures: Tensor, conditions: Tensor | None = None) -> Tensor:
-        """(B, 3, size, size) in [-1, 1], and what the embedding takes, (B, ...) or (B, N, ...) -> (B, 4), (B, 4, N)."""
+        """(B, 3, size, size) in [-1, 1], and what the embedding takes of each -> (B, 4)."""
         return self.scores(self.maps(pictures), conditions)
 
     def maps(self, pictures: Tensor) -> list[Tensor]:
@@ -100,6 +102,6 @@ class ProjectedDiscriminator(nn.Module):
             mixed[i] = mixed[i] + self.over_scales[i](deeper)
         return mixed
 
-    def scores(self, maps: list[Tensor], conditions: Tensor | None = None) -> Tensor:
-        """Of pictures of which these maps were seen."""
-        return torch.stack([head(x, conditions) for head, x in zip(self.heads, maps, strict=True)], 1).float()
+    def scores(self, maps: list[Tensor], conditions: Tensor | None = None, by_each: bool = False) -> Tensor:
+        """Of pictures of which these maps were seen, (B, 4); `by_each` of N conditions (B, 4, N)."""
+        return torch.stack([head(x, conditions, by_each) for head, x in zip(self.heads, maps, strict=True)], 1).float()

@@ -44,21 +44,34 @@ class SamplingParams(BaseModel):
         extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
         return {name: extra for name, extra in extras.items() if isinstance(extra, dict) and extra.get("part") in parts}
 
+    @classmethod
+    def without_effect(cls, values: Mapping[str, Any]) -> set[str]:
+        """Parameters that need another one, which is empty, 0 or false in `values`."""
+        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        needs = {name: extra["needs"] for name, extra in extras.items() if isinstance(extra, dict) and "needs" in extra}
+        return {name for name, other in needs.items() if not values.get(str(other))}
+
     def subject(self) -> str:
         """What the work is to be of, in words; empty where no parameter says it."""
         said = [getattr(self, name) for name in self.in_part("prompt") or self.in_part("subject")]
         return " · ".join(str(words) for words in said if words)
 
 
-def plain_text(text: str) -> str:
-    """Refuse what no text holds (NUL, lone surrogates) and what is blank; keep everything else exactly."""
+def any_text(text: str) -> str:
+    """Refuse what no text holds (NUL, lone surrogates); keep everything else exactly."""
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise ValueError("must not hold NUL or unpaired surrogates")
-    if not text.strip():
+    return text
+
+
+def plain_text(text: str) -> str:
+    """Refuse what is blank too."""
+    if not any_text(text).strip():
         raise ValueError("must not be blank")
     return text
 
 
+AnyText = Annotated[str, AfterValidator(any_text)]
 PlainText = Annotated[str, AfterValidator(plain_text)]
 LONGEST_PROMPT = 500  # characters
 

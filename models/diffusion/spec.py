@@ -20,7 +20,7 @@ from models.contract.painting import (
     variation_field,
     without_reference,
 )
-from models.contract.tasks import PromptedParams, SamplingParams, Task
+from models.contract.tasks import AnyText, PromptedParams, SamplingParams, Task
 from models.contract.training_spec import MORE, PromptedTraining, ReferenceShare
 from models.parts.prompt_spec import REFERENCE_WIDTH, PromptShape
 
@@ -30,7 +30,7 @@ IMAGES_PER_SECOND = 46.0  # measured: the default network, over the speed of tha
 class FlowParams(PromptedParams):
     """A prompt, and how the way from noise to a picture is walked."""
 
-    negative_prompt: str = negative_prompt_field()
+    negative_prompt: AnyText = negative_prompt_field()
     guidance_scale: float = Field(
         3.0,
         ge=1,

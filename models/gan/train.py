@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from models.adversarial import augment
-from models.adversarial.game import Augmentation, Game, diagnostics, identity, learn
+from models.adversarial.game import Augmentation, Game, diagnostics, identity, learn, rest_of
 from models.adversarial.projected import ProjectedDiscriminator, embedded_classes
 from models.checkpoint import write_model
 from models.data.pictures import (
@@ -48,7 +48,6 @@ from models.training.state import Part
 SHOWN, COLUMNS = 64, 16
 MEASURED = 1000  # pictures of each side, of 64 px
 DRAWN_AGAIN = 10  # of so many pictures of a training one at most is drawn for the encoder
-REST = 200  # steps, at most, in which a generator that knows something waits for a discriminator that knows nothing
 
 
 @dataclass
@@ -105,7 +104,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     )
     ema = EMA(generator, params.ema_decay)
     strength = torch.tensor(params.strength if params.augmentation == "fixed" else 0.0, dtype=torch.float64)
-    rest = torch.tensor(min(REST, run.budget.steps // 10) if before else 0)
+    rest = rest_of(run.budget.steps if before else 0)
     parts: dict[str, Part] = {
         "generator": generator,
         "discriminator": discriminator,

@@ -36,7 +36,7 @@ class PromptReader(nn.Module):
         if config.contrastive:
             self.captions = CaptionReader(config.text_vocabulary, config.sentence_width).requires_grad_(False)
             self.looks = nn.Linear(WIDTH, width, bias=False)
-            nn.init.zeros_(self.looks.weight)  # a network that did without goes on as it was
+            nn.init.zeros_(self.looks.weight)  # it begins as if it were not there
         if config.reference:
             self.reference = nn.Linear(REFERENCE_WIDTH, width, bias=False)
             nn.init.normal_(self.reference.weight, std=0.02 / REFERENCE_WIDTH**0.5)  # an embedding's size, as of words

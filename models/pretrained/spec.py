@@ -37,6 +37,7 @@ from models.contract.painting import (
 from models.contract.pipelines import FAMILY
 from models.contract.tasks import (
     TEXT_TO_IMAGE,
+    AnyText,
     Input,
     PlainText,
     PromptedParams,
@@ -125,7 +126,7 @@ class PipelineParams(WalkParams, PromptedParams):
     """
 
     prompt: PlainText = prompt_field(LONGEST)
-    negative_prompt: str = negative_prompt_field(LONGEST)
+    negative_prompt: AnyText = negative_prompt_field(LONGEST)
     clip_skip: int = Field(
         0,
         ge=0,

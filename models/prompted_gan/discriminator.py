@@ -26,7 +26,7 @@ class MatchingDiscriminator(ProjectedDiscriminator):
 
     def by_each(self, maps: list[Tensor], read: Tensor) -> Tensor:
         """Scores (B, 4, N) of pictures of which `maps` were seen, by each of the captions (N, WIDTH)."""
-        return self.scores(maps, SCALE * read.expand(len(maps[0]), -1, -1))
+        return self.scores(maps, SCALE * read, by_each=True)
 
 
 def own(scores: Tensor, rows: slice) -> Tensor:
@@ -56,9 +56,8 @@ def unlikeness(drawn: list[Tensor], real: list[Tensor], rows: slice, alike: Tens
 
 def mismatch(scores: Tensor, rows: slice, alike: Tensor) -> Tensor:
     """Mean cross-entropy of finding the own caption of each picture of `rows` among all, for every head, by scores
-    (B, heads, N). Captions of pictures that are of the same thing (N, N) are `alike`: they are not held against it.
+    (B, heads, N). Those that are `alike` (N, N) are not held against it, see `same_captions`.
     """
     at = torch.arange(rows.start, rows.stop, device=scores.device)
-    others = alike[at].scatter(1, at[:, None], value=False)
-    logits = scores.masked_fill(others[:, None], -torch.inf).flatten(0, 1)
+    logits = scores.masked_fill(alike[at][:, None], -torch.inf).flatten(0, 1)
     return F.cross_entropy(logits, at.repeat_interleave(scores.size(1)))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.latent_spec import SMALLEST_GRID, SMALLEST_JUDGED, Size, truncation_field
-from models.contract.tasks import LONGEST_PROMPT, TEXT_TO_IMAGE, PromptedParams, Task
+from models.contract.tasks import LONGEST_PROMPT, TEXT_TO_IMAGE, AnyText, PromptedParams, Task
 from models.contract.training_spec import MORE, BatchSize, EMADecay, Watched, WordDrop
 from models.parts.prompt_spec import PromptShape
 
@@ -28,6 +28,9 @@ class PromptedGANConfig(PromptShape):
     text_vocabulary: int = Field(2048, ge=300, le=65536, description="Sub-word tokens")
     contrastive: Literal[True] = Field(
         True, description="Prompts are read by what pictures of them look like", json_schema_extra={"fixed": True}
+    )
+    reference: Literal[False] = Field(
+        False, description="It takes no picture to go by", json_schema_extra={"fixed": True}
     )
     size: Size = Field(64, description="Side of a picture", json_schema_extra={"unit": "px"})
     patch: Literal[1, 2, 4] = Field(
@@ -115,18 +118,17 @@ class PromptedGANParams(PromptedParams):
     """A prompt, or a place on the way from one prompt to another."""
 
     truncation: float = truncation_field()
-    other_prompt: str = Field(
+    other_prompt: AnyText = Field(
         "",
         max_length=LONGEST_PROMPT,
         title="Second prompt",
         description="What to mix the first with; empty: nothing",
-        json_schema_extra=MORE,
     )
     amount: float = Field(
         0.5,
         ge=0,
         le=1,
-        title="How much of it",
+        title="Share of the second prompt",
         description="0 draws after the first prompt alone, 1 after the second",
         json_schema_extra={"needs": "other_prompt"},
     )

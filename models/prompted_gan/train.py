@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from models.adversarial import augment
-from models.adversarial.game import Augmentation, identity, learn
+from models.adversarial.game import Augmentation, identity, learn, rest_of
 from models.adversarial.objective import OBJECTIVES
 from models.data.pictures import Collection, EpochOrder, Indices, Unsuitable, measured, sent, to_unit
 from models.data.pictures import augment as mirrored
@@ -22,12 +22,12 @@ from models.parts.captions import Captions, prompt_encoder, watched_captions
 from models.parts.placed import placed
 from models.parts.prompt import hide_words
 from models.parts.text import PromptEncoder
-from models.prompted_gan.discriminator import MatchingDiscriminator, mismatch, own, penalty, unlikeness
+from models.prompted_gan.discriminator import DEEPEST, MatchingDiscriminator, mismatch, own, penalty, unlikeness
 from models.prompted_gan.network import PromptedGenerator
 from models.prompted_gan.sample import PromptedGANSampler, requests
 from models.prompted_gan.spec import FAMILY, PromptedGANTraining
 from models.training import parallel
-from models.training.contrastive import fit_caption_reader
+from models.training.contrastive import fit_caption_reader, same_captions
 from models.training.ema import EMA
 from models.training.fit import Metrics, backward, fit
 from models.training.prompted import write_prompted
@@ -49,7 +49,7 @@ class Step:
     tokens: Tensor  # (B, T) of the captions
     heard: Tensor  # (B, T) as the generator hears them: without words, here and there
     sentences: Tensor  # (B, 512)
-    alike: Tensor  # (B, B): which pictures are of the same thing
+    alike: Tensor  # (B, B): which others have the same caption
     augmentations: Tensor  # (4, B, KINDS, 3): of real ones and of fakes when the discriminator learns, then again
 
     def prompts(self, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
@@ -72,7 +72,6 @@ def step_of(
     augmentations = augment.draw(4 * count, random).view(4, count, augment.KINDS, 3)
     tokens, sentences = captions.of(chosen, torch.rand(count, generator=random, dtype=torch.float64).numpy())
     heard = hide_words(tokens, torch.rand(count, generator=random) < params.word_drop)
-    groups = np.array([data.items[i]["group"] for i in chosen])
     real = mirrored(to_unit(data.pictures(chosen, run.device)), random, data.mirrorable[chosen], shift=0)
     there = partial(sent, device=run.device)
     return Step(
@@ -81,17 +80,21 @@ def step_of(
         there(tokens),
         there(heard),
         there(sentences),
-        there(torch.from_numpy(groups[:, None] == groups)),
+        there(same_captions(tokens, sentences, torch.from_numpy(chosen))),
         augmentations,
     )
 
 
 def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
-    """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself. Raises
-    Unsuitable where all captions are the same.
+    """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself.
+
+    Raises Unsuitable where there are no captions, or all are the same.
     """
     torch.manual_seed(run.seed)
-    if len({caption for i in data.indices("train") for caption in data.items[i]["captions"]}) < 2:
+    said = {caption.strip() for i in data.indices("train") for caption in data.items[i]["captions"]}
+    if said <= {""}:
+        raise Unsuitable("It learns words from captions, and none of these pictures has one.")
+    if len(said) < 2:
         raise Unsuitable("the captions of all pictures are the same: there is nothing that words could choose")
     before = start_checkpoint(params.start_from, run)
     with parallel.first_alone():
@@ -109,6 +112,7 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
         for weights in (learnable, taught)
     )
     ema = EMA(generator, params.ema_decay)
+    rest = rest_of(run.budget.steps if before else 0)
     parts: dict[str, Part] = {
         "generator": generator,
         "discriminator": discriminator,
@@ -118,7 +122,6 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
     }
     rules = OBJECTIVES[params.objective]
     penalties: dict[str, float] = {}  # as last taken
-    everything = slice(0, params.batch_size)
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
     watched = Watched(params, data, prompts, run)
 
@@ -126,10 +129,23 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
         with run.log.spend("data"):
             batch = step_of(params, data, captions, order.at(k), run, k)
         factor = run.rate * warmup_stable_decay(k, run.progress(k))
-        set_learning_rate([optimizer_d, optimizer_g], factor)
+        set_learning_rate([optimizer_d], factor)
+        set_learning_rate([optimizer_g], run.rate * warmup_stable_decay(max(0, k - int(rest)), run.progress(k)))
 
         def seen(pictures: Tensor, rows: slice, kinds: tuple[int, ...]) -> list[Tensor]:
             return discriminator.maps(batch.augmentation(kinds, rows, params.strength)(pictures))
+
+        @torch.no_grad()
+        def real_side() -> tuple[list[Tensor], Tensor]:
+            """What drawings are compared with, of the whole batch, seen piece by piece: (maps, own scores)."""
+            found, scores = [], []
+            for start in range(0, len(batch.real), watched.piece):
+                rows = slice(start, min(start + watched.piece, len(batch.real)))
+                with mixed_precision(run.device):
+                    maps = seen(batch.real[rows], rows, (2,))
+                    scores.append(own(judged(maps), rows))
+                found.append(maps[-DEEPEST:])
+            return [torch.cat(each) for each in zip(*found, strict=True)], torch.cat(scores)
 
         def judged(maps: list[Tensor]) -> Tensor:
             """By the captions of the whole batch, however small a piece of it is worked on."""
@@ -161,12 +177,9 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
         def generate(rows: slice) -> tuple[Tensor, Tensor]:
             """The same pictures as the discriminator's. Those of many pieces are drawn again: one piece is held."""
             with mixed_precision(run.device):
-                with torch.no_grad():
-                    real_maps = seen(batch.real, everything, (2,))
-                    real = own(judged([each[rows] for each in real_maps]), rows)
                 maps = seen(generator(*batch.prompts(rows)) if run.pieces > 1 else fake, rows, (3,))
                 scores = judged(maps)
-                adversarial = rules.generator(real, own(scores, rows)).mean()
+                adversarial = rules.generator(real_scores[rows], own(scores, rows)).mean()
                 matching = mismatch(scores, rows, batch.alike)
                 likeness = unlikeness(maps, real_maps, rows, batch.alike)
             loss = adversarial + params.matching_weight * matching + params.likeness_weight * likeness
@@ -175,12 +188,15 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
         discriminator.advance()
         learn(learnable, True)
         told = backward(run, discriminator, [optimizer_d], len(batch.real), discriminate, 6)
+        run.watch(k + 1, told.sum())
         optimizer_d.step()
         learn(learnable, False)
+        real_maps, real_scores = real_side()
         drawn = backward(run, generator, [optimizer_g], len(batch.real), generate, 3)
-        run.watch(k + 1, told[0] + drawn[0])
-        optimizer_g.step()
-        ema.update(generator, k)
+        run.watch(k + 1, drawn.sum())
+        if k >= rest:
+            optimizer_g.step()
+            ema.update(generator, k)
         if params.gamma > 0 and k % PENALTY_EVERY == 0:
             penalties["penalty"] = float(told[5])
 
@@ -201,7 +217,11 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
 
         return len(batch.real), metrics
 
-    done = fit(run, step, parts, lambda done: watched.measure(done, ema.average))
+    def measure(done: int) -> None:
+        if done > rest or run.budget.is_over(done):
+            watched.measure(done, ema.average)
+
+    done = fit(run, step, parts, measure, numbers={"rest": rest})
     result = run.result(done, ema.average)
     run.finish()
     write_prompted(FAMILY, ema.average, prompts, params, data, run, result, before, {})
@@ -211,17 +231,21 @@ class Watched:
     """Drawings of the averaged generator: a sheet, and how far those of held-out captions are from their pictures."""
 
     def __init__(self, params: PromptedGANTraining, data: Collection, prompts: PromptEncoder, run: Run) -> None:
-        self.run, self.prompts = run, prompts
+        self.run, self.prompts, self.batch_size = run, prompts, params.batch_size
         self.asked = params.watched or watched_captions(data)
         if run.is_first:
             run.folder.watch(self.asked)
-        held_out = measured(data, MEASURED)
+        held_out = [i for i in measured(data, MEASURED) if data.items[i]["captions"][0].strip()]
         self.captions = [data.items[i]["captions"][0] for i in held_out]
-        self.real = self.features(to_unit(data.pictures(held_out))) if len(held_out) > 1 else None
+        self.real = self.features(to_unit(data.pictures(np.array(held_out)))) if len(held_out) > 1 else None
 
     @property
-    def features(self) -> Callable[[Tensor], np.ndarray]:
-        return lambda pictures: pooled_lite0(pictures.to(self.run.device), 32)
+    def piece(self) -> int:
+        """Pictures that fit into memory at once."""
+        return max(1, self.batch_size // self.run.pieces)
+
+    def features(self, pictures: Tensor) -> npt.NDArray[np.float32]:
+        return pooled_lite0(pictures.to(self.run.device), self.piece)
 
     def measure(self, done: int, network: PromptedGenerator) -> None:
         sampler = PromptedGANSampler(network, self.prompts)

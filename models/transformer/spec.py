@@ -21,7 +21,7 @@ from models.contract.painting import (
     variation_field,
     without_reference,
 )
-from models.contract.tasks import PromptedParams, SamplingParams, Task
+from models.contract.tasks import AnyText, PromptedParams, SamplingParams, Task
 from models.contract.training_spec import MORE, AdamWRate, BatchSize, EMADecay, PromptedTraining, ReferenceShare, Views
 from models.parts.prompt_spec import REFERENCE_WIDTH, PromptShape
 
@@ -63,7 +63,7 @@ class FreedomParams(SamplingParams):
 class TextToImageParams(FreedomParams, PromptedParams):
     """A prompt, and how freely the transformer draws it."""
 
-    negative_prompt: str = negative_prompt_field()
+    negative_prompt: AnyText = negative_prompt_field()
 
 
 class ImageToImageParams(TextToImageParams):

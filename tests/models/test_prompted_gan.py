@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors.torch import load_file
 
 from app.datasets.prepared import Item, write_prepared
-from models.contract.card import read_card
+from models.adversarial.game import REST, rest_of
+from models.contract.card import WEIGHTS, read_card
 from models.contract.sampling import Output, Request
 from models.data.pictures import Collection, Unsuitable, open_collection
 from models.parts.caption_reader import CaptionReader
@@ -21,7 +24,7 @@ from models.prompted_gan.network import PromptedGenerator, mixed
 from models.prompted_gan.sample import PromptedGANSampler, load
 from models.prompted_gan.spec import PromptedGANConfig, PromptedGANParams, PromptedGANTraining, cost
 from models.prompted_gan.train import train
-from models.training.contrastive import fit
+from models.training.contrastive import fit, same_captions
 from models.training.run import Run
 
 CONFIG = PromptedGANConfig(
@@ -133,7 +136,7 @@ def test_words_count_as_much_as_their_prompt() -> None:
 def test_captions_of_the_same_thing_are_not_held_against_a_picture() -> None:
     torch.manual_seed(0)
     scores = torch.randn(4, 2, 4)
-    alike = torch.eye(4, dtype=torch.bool)
+    alike = torch.zeros(4, 4, dtype=torch.bool)
     alike[0, 1] = alike[1, 0] = True
     whole = mismatch(scores, slice(0, 4), alike)
     logits = scores[0, :, [0, 2, 3]]
@@ -153,6 +156,10 @@ def test_captions_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
 def test_a_way_to_nowhere_is_refused_and_larger_networks_cost_more() -> None:
     with pytest.raises(ValidationError, match="second prompt"):
         PromptedGANParams(prompt="a", path=True)
+    with pytest.raises(ValidationError, match="NUL"):
+        PromptedGANParams(prompt="a", other_prompt="b\0")
+    assert PromptedGANParams.without_effect({"other_prompt": ""}) == {"amount", "path"}
+    assert not PromptedGANParams.without_effect({"other_prompt": "b"})
     with pytest.raises(ValidationError, match="too small"):
         PromptedGANConfig(size=16, patch=4)
     usual, large = cost(PromptedGANTraining()), cost(PromptedGANTraining(network=PromptedGANConfig(size=128)))
@@ -176,3 +183,36 @@ def test_captions_are_read_as_what_they_look_like(colours: Collection, tmp_path:
     fit(again, colours, captions, tmp_path, 0, lambda done: None)  # kept, not fitted anew
     for one, other in zip(again.parameters(), reader.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_captions_that_say_the_same_are_alike() -> None:
+    tokens = torch.tensor([[1, 2], [1, 2], [3, 0], [4, 0]])
+    sentences = torch.tensor([[0.5], [0.5], [0.5], [0.1]])
+    same = same_captions(tokens, sentences, torch.tensor([7, 8, 9, 9]))
+    expected = torch.zeros(4, 4, dtype=torch.bool)
+    expected[0, 1] = expected[1, 0] = expected[2, 3] = expected[3, 2] = True  # the last two are of one item
+    assert torch.equal(same, expected)
+
+
+def test_pictures_without_captions_are_not_measured_by_them(tmp_path: Path) -> None:
+    some = written(tmp_path / "some", lambda name, chinese: [""] if name == "blue" else [f"a {name} sheet"])
+    params = PromptedGANTraining(network=CONFIG, batch_size=6)
+    run = Run(tmp_path / "run", steps=2, echo=False)
+    train(params, some, run)
+    assert read_card(run.folder.model)["steps"] == 2
+    none = written(tmp_path / "none", lambda name, chinese: [""])
+    with pytest.raises(Unsuitable, match="none of these pictures has one"):
+        train(params, none, Run(tmp_path / "other", steps=1, echo=False))
+
+
+def test_a_generator_that_was_trained_waits_for_its_new_discriminator(
+    trained: Run, colours: Collection, tmp_path: Path
+) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    shutil.copytree(trained.folder.model, checkpoints / "before")
+    run = Run(tmp_path / "run", steps=20, echo=False, published=checkpoints)
+    train(PromptedGANTraining(network=CONFIG, batch_size=6, start_from="before", ema_decay=0.0), colours, run)
+    before, after = (load_file(folder / WEIGHTS) for folder in (checkpoints / "before", run.folder.model))
+    assert all(torch.equal(before[name], after[name]) for name in before if name.startswith("captions."))
+    assert not torch.equal(before["out.weight"], after["out.weight"])
+    assert rest_of(20) == 2 and rest_of(100_000) == REST
