@@ -6,6 +6,9 @@ Generative Adversarial Networks with Limited Data" (ADA), 2020.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -34,6 +37,13 @@ def augment(pictures: Tensor, chance: float, random: Tensor) -> Tensor:
     pictures = mean + (pictures - mean) * (1 + happens[:, 2] * (amount[:, 2] - 0.5))
     places = random[..., 1:]
     return cut(shift(pictures, places[:, 3], happens[:, 3]), places[:, 4], happens[:, 4])
+
+
+def of_rows(random: Tensor, kinds: tuple[int, ...], rows: slice, chance: float) -> Callable[[Tensor], Tensor]:
+    """What is done to pictures of these `rows` of a batch, of one of the `kinds` after another; `random` (kinds, B,
+    KINDS, 3).
+    """
+    return partial(augment, chance=chance, random=torch.cat([random[kind, rows] for kind in kinds]))
 
 
 def shift(pictures: Tensor, places: Tensor, happens: Tensor) -> Tensor:

@@ -39,17 +39,21 @@ class SamplingParams(BaseModel):
     count: int = Field(1, ge=1, le=16, title="Count", description="How many works", strict=True)
 
     @classmethod
+    def declared(cls) -> dict[str, dict[str, Any]]:
+        """What the schema of each parameter declares besides, where it does."""
+        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
+        return {name: extra for name, extra in extras.items() if isinstance(extra, dict)}
+
+    @classmethod
     def in_part(cls, *parts: str) -> dict[str, dict[str, Any]]:
         """Parameters that declare one of these parts, by name, with what else their schema declares."""
-        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
-        return {name: extra for name, extra in extras.items() if isinstance(extra, dict) and extra.get("part") in parts}
+        return {name: extra for name, extra in cls.declared().items() if extra.get("part") in parts}
 
     @classmethod
     def without_effect(cls, values: Mapping[str, Any]) -> set[str]:
         """Parameters that need another one, which is empty, 0 or false in `values`."""
-        extras = {name: field.json_schema_extra for name, field in cls.model_fields.items()}
-        needs = {name: extra["needs"] for name, extra in extras.items() if isinstance(extra, dict) and "needs" in extra}
-        return {name for name, other in needs.items() if not values.get(str(other))}
+        needs = {name: extra["needs"] for name, extra in cls.declared().items() if "needs" in extra}
+        return {name for name, other in needs.items() if not values.get(other)}
 
     def subject(self) -> str:
         """What the work is to be of, in words; empty where no parameter says it."""

@@ -108,8 +108,7 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
         network.fit_reference_scale(torch.from_numpy(references[data.indices("train")]).float())
     if autoencoder:
         fit_scale(network, pictures.plain(spread(data.indices("train"), 4096)))
-    if before is None:
-        fit_caption_reader(network, data, captions, run)
+    fit_caption_reader(network, data, captions, run, before)
     load_start_weights(network, before)
 
     def batch(chosen: Indices, random: torch.Generator) -> tuple[Tensor, ...]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor, nn
 
 from models.adversarial import augment
-from models.adversarial.game import Augmentation, Game, diagnostics, identity, learn, rest_of
+from models.adversarial.game import Game, diagnostics, learn, rest_of
 from models.adversarial.projected import ProjectedDiscriminator, embedded_classes
 from models.checkpoint import write_model
 from models.data.pictures import (
@@ -34,12 +31,12 @@ from models.gan.network import ConvolutionalGenerator, discriminator_of, generat
 from models.gan.residual import ResidualGenerator
 from models.gan.sample import directions
 from models.gan.spec import GANTraining
-from models.measure.features import LOSS_DEPTH, load_lite0, pooled_lite0
-from models.measure.metrics import kernel_distance
+from models.measure.features import LOSS_DEPTH, load_lite0
 from models.parts.placed import placed
 from models.training.card import training_card
 from models.training.ema import EMA
 from models.training.fit import Metrics, backward, fit
+from models.training.held_out import HeldOutDistance
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
 from models.training.start import load_start_weights, start_checkpoint
@@ -64,13 +61,6 @@ class Step:
         device = self.real.device
         given = () if self.labels is None else (sent(self.labels[rows], device),)
         return self.real[rows], sent(self.latents[rows], device), given
-
-    def augmentation(self, kinds: tuple[int, ...], rows: slice, strength: float) -> Augmentation:
-        """What the discriminator sees of pictures, of these `kinds` one after another."""
-        if strength <= 0:
-            return identity
-        random = torch.cat([self.augmentations[kind, rows] for kind in kinds])
-        return partial(augment.augment, chance=strength, random=random)
 
 
 def draw_step(params: GANTraining, data: Collection, chosen: Indices, labels: list[str], run: Run, step: int) -> Step:
@@ -131,14 +121,16 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
             with mixed_precision(run.device):
                 with torch.set_grad_enabled(run.pieces == 1):
                     fake = generator(latents, *given)
-                return game.discriminator_losses(real, fake, given, k, batch.augmentation((0, 1), rows, chance))
+                return game.discriminator_losses(
+                    real, fake, given, k, augment.of_rows(batch.augmentations, (0, 1), rows, chance)
+                )
 
         def generate(rows: slice) -> tuple[Tensor, Tensor]:
             """The same pictures as the discriminator's. Those of many pieces are drawn again: one piece is held."""
             real, latents, given = batch.share(rows)
             with mixed_precision(run.device):
                 made = generator(latents, *given) if run.pieces > 1 else fake
-                loss = game.generator_loss(real, made, given, batch.augmentation((2,), rows, chance))
+                loss = game.generator_loss(real, made, given, augment.of_rows(batch.augmentations, (2,), rows, chance))
             return loss, loss[None]
 
         discriminator.advance()
@@ -171,7 +163,7 @@ def train(params: GANTraining, data: Collection, run: Run) -> None:
     result = run.result(done, ema.average)
     run.finish()
     if run.is_first:
-        add_encoder(ema.average, done * params.batch_size, watched.piece, run)
+        add_encoder(ema.average, done * params.batch_size, watched.distance.piece, run)
         card = training_card("gan", params, data.card, run, result, before)
         learnt = {"labels": labels, "directions": list(directions(ema.average))}
         write_model(run.folder.model, ema.average, {**card, **learnt})
@@ -201,22 +193,14 @@ class Watched:
     """Samples of the averaged generator from fixed latents: a sheet, and how far they are from held-out pictures."""
 
     def __init__(self, params: GANTraining, data: Collection, run: Run) -> None:
-        self.run, self.batch_size = run, params.batch_size
+        self.run = run
         held_out = measured(data, MEASURED)
         self.count = max(SHOWN, len(held_out))
         random = torch.Generator().manual_seed(run.seed)
         self.latents = torch.randn(self.count, params.network.latent, generator=random)
         classes = params.network.classes
         self.labels = torch.arange(self.count) % classes if classes else None
-        self.real = self.features(to_unit(data.pictures(held_out))) if len(held_out) > 1 else None
-
-    @property
-    def piece(self) -> int:
-        """Pictures that fit into memory at once."""
-        return max(1, self.batch_size // self.run.pieces)
-
-    def features(self, pictures: Tensor) -> npt.NDArray[np.float32]:
-        return pooled_lite0(pictures.to(self.run.device), self.piece)
+        self.distance = HeldOutDistance(run, params.batch_size, data, held_out)
 
     @torch.no_grad()
     def measure(self, done: int, network: nn.Module) -> None:
@@ -226,13 +210,10 @@ class Watched:
                     self.latents[at].to(self.run.device),
                     *([] if self.labels is None else [self.labels[at].to(self.run.device)]),
                 )
-                for at in torch.arange(self.count).split(self.piece)
+                for at in torch.arange(self.count).split(self.distance.piece)
             ]
         ).clamp(-1, 1)
         if self.run.is_first:
             sheet = contact_sheet(to_pixels(drawn[:SHOWN]).cpu(), COLUMNS)
             self.run.folder.keep_samples(done, Image.fromarray(sheet))
-        if self.real is not None:
-            distance = kernel_distance(self.features(drawn), self.real)
-            self.run.log.write(done, held_out_kernel_distance=distance)
-            self.run.report_metric(done, distance)
+        self.distance.report(done, drawn)

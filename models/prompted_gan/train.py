@@ -6,17 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from models.adversarial import augment
-from models.adversarial.game import Augmentation, identity, learn, rest_of
+from models.adversarial.game import learn, rest_of
 from models.adversarial.objective import OBJECTIVES
 from models.data.pictures import Collection, EpochOrder, Indices, Unsuitable, measured, sent, to_unit
 from models.data.pictures import augment as mirrored
-from models.measure.features import pooled_lite0
-from models.measure.metrics import kernel_distance
 from models.measure.prompted import draw, watched_sheet
 from models.parts.captions import Captions, prompt_encoder, watched_captions
 from models.parts.placed import placed
@@ -30,6 +27,7 @@ from models.training import parallel
 from models.training.contrastive import fit_caption_reader, same_captions
 from models.training.ema import EMA
 from models.training.fit import Metrics, backward, fit
+from models.training.held_out import HeldOutDistance
 from models.training.prompted import write_prompted
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
@@ -55,13 +53,6 @@ class Step:
     def prompts(self, rows: slice) -> tuple[Tensor, Tensor, Tensor]:
         """What the generator is given."""
         return self.latents[rows], self.heard[rows], self.sentences[rows]
-
-    def augmentation(self, kinds: tuple[int, ...], rows: slice, strength: float) -> Augmentation:
-        """What the discriminator sees of pictures, of these `kinds` one after another."""
-        if strength <= 0:
-            return identity
-        random = torch.cat([self.augmentations[kind, rows] for kind in kinds])
-        return partial(augment.augment, chance=strength, random=random)
 
 
 def step_of(
@@ -101,8 +92,7 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
         prompts = prompt_encoder(params.network, data, run.path / "tokenizer.json", before)
         captions = Captions(data, prompts, run.path / "cache", lambda done: run.is_at_work("preparing", read=done))
     generator = placed(PromptedGenerator(params.network), run.device)
-    if before is None:
-        fit_caption_reader(generator, data, captions, run)
+    fit_caption_reader(generator, data, captions, run, before)
     load_start_weights(generator, before)
     discriminator = placed(MatchingDiscriminator(), run.device)
     learnable = [weight for weight in discriminator.parameters() if weight.requires_grad]
@@ -133,14 +123,14 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
         set_learning_rate([optimizer_g], run.rate * warmup_stable_decay(max(0, k - int(rest)), run.progress(k)))
 
         def seen(pictures: Tensor, rows: slice, kinds: tuple[int, ...]) -> list[Tensor]:
-            return discriminator.maps(batch.augmentation(kinds, rows, params.strength)(pictures))
+            return discriminator.maps(augment.of_rows(batch.augmentations, kinds, rows, params.strength)(pictures))
 
         @torch.no_grad()
         def real_side() -> tuple[list[Tensor], Tensor]:
             """What drawings are compared with, of the whole batch, seen piece by piece: (maps, own scores)."""
             found, scores = [], []
-            for start in range(0, len(batch.real), watched.piece):
-                rows = slice(start, min(start + watched.piece, len(batch.real)))
+            for start in range(0, len(batch.real), watched.distance.piece):
+                rows = slice(start, min(start + watched.distance.piece, len(batch.real)))
                 with mixed_precision(run.device):
                     maps = seen(batch.real[rows], rows, (2,))
                     scores.append(own(judged(maps), rows))
@@ -153,11 +143,11 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
 
         assert generator.captions is not None
         read = generator.captions(batch.tokens, batch.sentences)
+        penalised = params.gamma > 0 and k % PENALTY_EVERY == 0
         fake = torch.empty(0)
 
         def discriminate(rows: slice) -> tuple[Tensor, Tensor]:
             nonlocal fake
-            penalised = params.gamma > 0 and k % PENALTY_EVERY == 0
             with mixed_precision(run.device):
                 with torch.set_grad_enabled(run.pieces == 1):
                     fake = generator(*batch.prompts(rows))
@@ -197,7 +187,7 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
         if k >= rest:
             optimizer_g.step()
             ema.update(generator, k)
-        if params.gamma > 0 and k % PENALTY_EVERY == 0:
+        if penalised:
             penalties["penalty"] = float(told[5])
 
         def metrics() -> dict[str, float]:
@@ -231,28 +221,17 @@ class Watched:
     """Drawings of the averaged generator: a sheet, and how far those of held-out captions are from their pictures."""
 
     def __init__(self, params: PromptedGANTraining, data: Collection, prompts: PromptEncoder, run: Run) -> None:
-        self.run, self.prompts, self.batch_size = run, prompts, params.batch_size
+        self.run, self.prompts = run, prompts
         self.asked = params.watched or watched_captions(data)
         if run.is_first:
             run.folder.watch(self.asked)
         held_out = [i for i in measured(data, MEASURED) if data.items[i]["captions"][0].strip()]
         self.captions = [data.items[i]["captions"][0] for i in held_out]
-        self.real = self.features(to_unit(data.pictures(np.array(held_out)))) if len(held_out) > 1 else None
-
-    @property
-    def piece(self) -> int:
-        """Pictures that fit into memory at once."""
-        return max(1, self.batch_size // self.run.pieces)
-
-    def features(self, pictures: Tensor) -> npt.NDArray[np.float32]:
-        return pooled_lite0(pictures.to(self.run.device), self.piece)
+        self.distance = HeldOutDistance(run, params.batch_size, data, np.array(held_out))
 
     def measure(self, done: int, network: PromptedGenerator) -> None:
         sampler = PromptedGANSampler(network, self.prompts)
         if self.run.is_first:
             self.run.folder.keep_samples(done, watched_sheet(sampler, requests, self.asked))
-        if self.real is not None:
-            drawn = to_unit(draw(sampler, requests, self.captions))
-            distance = kernel_distance(self.features(drawn), self.real)
-            self.run.log.write(done, held_out_kernel_distance=distance)
-            self.run.report_metric(done, distance)
+        if self.distance.real is not None:
+            self.distance.report(done, to_unit(draw(sampler, requests, self.captions)))

@@ -77,9 +77,13 @@ def features(
     return np.concatenate(rows)
 
 
-def fit_caption_reader(network: PromptReader, data: Collection, captions: Captions, run: Run) -> None:
-    """Fit the reader of captions of a network that has one to the pictures that are trained on."""
-    if network.captions is None:
+def fit_caption_reader(
+    network: PromptReader, data: Collection, captions: Captions, run: Run, before: Path | None
+) -> None:
+    """Fit the reader of captions of a network that has one to the pictures that are trained on. One that starts from a
+    checkpoint takes that one's reader, whose vectors it knows.
+    """
+    if network.captions is None or before:
         return
     with parallel.first_alone():
         fit(

@@ -62,8 +62,7 @@ def train(params: TransformerTraining, data: Collection, run: Run) -> None:
     network = TextToImageTransformer(params.network).to(run.device)
     if references is not None:
         network.fit_reference_scale(torch.from_numpy(references[data.indices("train")]).float())
-    if before is None:
-        fit_caption_reader(network, data, examples.captions, run)
+    fit_caption_reader(network, data, examples.captions, run, before)
     load_start_weights(network, before)
 
     def batch(chosen: Indices, random: torch.Generator) -> tuple[Tensor | None, ...]:
