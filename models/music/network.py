@@ -15,12 +15,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.contract.voices import SILENCE
 from models.music.spec import MusicConfig
 from models.parts.attention import KeyValue, Norm, dot_product_attention
 from models.parts.causal import BASE, CausalLayer, turned
 from models.parts.transformer import KeyValueCache, Rotary
 
-PITCHES = 128
+PITCHES, OCTAVE = 128, 12
 QUARTERS, PLACES, BEATS = 64, 24, 16  # until the end; places within a beat; beats of a bar: those beyond are the last
 TIME = 6  # ticks that heads turn by as by one token
 BEAT, PLACE, SOUNDING = 1, 2, 4  # columns of a slot; from the last on what each voice sings
@@ -52,6 +53,18 @@ class Memory:
 
     layers: list[KeyValue]
     mask: Tensor
+
+
+class PitchEmbedding(nn.Module):
+    """(...) pitches -> (..., width). Octaves are alike: what a pitch class is, a few pieces say more often."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.each, self.pitch_class = nn.Embedding(PITCHES, width), nn.Embedding(OCTAVE, width)
+
+    def forward(self, pitch: Tensor) -> Tensor:
+        found: Tensor = self.each(pitch) + self.pitch_class(pitch % OCTAVE)
+        return found
 
 
 class ReadingLayer(CausalLayer):
@@ -97,13 +110,13 @@ class ReadingLayer(CausalLayer):
 class MusicTransformer(nn.Module):
     """p(pitch and duration of a note | the notes before it, those that are given, mode, metre and kind)."""
 
-    def __init__(self, config: MusicConfig, dropout: float = 0.0) -> None:
+    def __init__(self, config: MusicConfig, dropout: float = 0.0, note_dropout: float = 0.0) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.note_dropout = config, note_dropout
         width, voices = config.width, config.voices
-        self.pitch, self.duration = nn.Embedding(PITCHES, width), nn.Embedding(config.durations, width)
-        tables = [voices, BEATS, PLACES, QUARTERS, *[PITCHES] * voices]
-        self.slots = nn.ModuleList(nn.Embedding(size, width) for size in tables)
+        self.pitch, self.duration = PitchEmbedding(width), nn.Embedding(config.durations, width)
+        places = [nn.Embedding(size, width) for size in (voices, BEATS, PLACES, QUARTERS)]
+        self.slots = nn.ModuleList([*places, *(PitchEmbedding(width) for _ in range(voices))])
         self.conditions = nn.ModuleList(nn.Embedding(1 + n, width) for n in (2, 12, config.metres, config.kinds))
         self.role = nn.Parameter(torch.zeros(2, width))  # of the token that stands before all, on either side
         shape = (width, config.heads, config.hidden, dropout)
@@ -111,15 +124,16 @@ class MusicTransformer(nn.Module):
         self.decoder = nn.ModuleList(ReadingLayer(*shape) for _ in range(config.layers))
         self.dropout = nn.Dropout(dropout)
         self.memory_norm, self.norm = Norm(width), Norm(width)
-        self.pitch_head = nn.Linear(width, PITCHES)
-        self.chosen_pitch = nn.Embedding(PITCHES, width)
+        self.pitch_head, self.pitch_class_head = nn.Linear(width, PITCHES), nn.Linear(width, OCTAVE, bias=False)
+        self.chosen_pitch = PitchEmbedding(width)
         self.duration_norm, self.duration_head = Norm(width), nn.Linear(width, config.durations)
         head_width = width // config.heads
         frequencies = 1.0 / BASE ** (torch.arange(0, head_width, 2) / head_width)
         self.register_buffer("frequencies", frequencies, persistent=False)
         self.frequencies: Tensor
-        for table in (self.pitch, self.duration, self.chosen_pitch, *self.slots, *self.conditions):
-            nn.init.normal_(table.weight, std=0.02)
+        for table in self.modules():
+            if isinstance(table, nn.Embedding):
+                nn.init.normal_(table.weight, std=0.02)
 
     def turns(self, start: Tensor) -> Rotary:
         """Of notes that start at (B, N) ticks: cosines and sines (B, 1, N, head width / 2)."""
@@ -168,10 +182,20 @@ class MusicTransformer(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Teacher forcing: what is known (B, N, width) before each note is written."""
-        before = self.note(batch.pitch[:, :-1], batch.duration[:, :-1])
+        before, slots = self.note(batch.pitch[:, :-1], batch.duration[:, :-1]), batch.slots
+        if self.training:
+            before, slots = self.without_some(before, slots)
         begin = self.role[1].type_as(before).expand(before.size(0), 1, -1)
         memory = self.encode(batch)
-        return self.decode(torch.cat([begin, before], 1), batch.slots, batch.start, batch.conditions, memory)
+        return self.decode(torch.cat([begin, before], 1), slots, batch.start, batch.conditions, memory)
+
+    def without_some(self, before: Tensor, slots: Tensor) -> tuple[Tensor, Tensor]:
+        """Hides notes before, and what sounds beside them, by chance, so that one wrong note is not followed far: word
+        dropout (Bowman et al., "Generating Sentences from a Continuous Space", 2016).
+        """
+        kept, heard = (torch.rand(slots.shape[:2], device=slots.device) >= self.note_dropout for _ in range(2))
+        sounding = slots[..., SOUNDING:].masked_fill(~heard[..., None], SILENCE)
+        return before * kept[:, 1:, None], torch.cat([slots[..., :SOUNDING], sounding], -1)
 
     def decode(
         self,
@@ -192,7 +216,8 @@ class MusicTransformer(nn.Module):
 
     def pitch_logits(self, x: Tensor) -> Tensor:
         """(..., width) -> (..., 128)."""
-        made: Tensor = self.pitch_head(x)
+        octaves = -(-PITCHES // OCTAVE)
+        made: Tensor = self.pitch_head(x) + self.pitch_class_head(x).tile(octaves)[..., :PITCHES]
         return made
 
     def duration_logits(self, x: Tensor, pitch: Tensor) -> Tensor:

@@ -17,10 +17,11 @@ from models.data.items import Scores
 from models.data.pictures import Indices, Unsuitable
 from models.measure.music import beats, parallels
 from models.music.network import BEAT, BEATS, PITCHES, PLACE, PLACES, QUARTERS, SOUNDING, Batch
-from models.parts.keys import KEYS, TONICS, above_c, is_minor, key_of, transposed
+from models.parts.keys import KEYS, TONICS, above_c, is_chord_of, is_minor, key_of, transposed
 
 KNOWN = "known.json"
 PARALLELS = 0.01  # fifths and octaves a beat: music that has fewer avoids them
+CLOSED = 0.9  # of the pieces: music of which more end on the chord of their key closes there
 FEWEST = 4  # notes of a duration, or pieces of a metre or kind, that are enough to learn it
 # How often something is said of a piece in training, so that it may be left out when one is asked for.
 SAID = (0.9, 0.6, 0.9, 0.7)  # mode, height, metre, kind
@@ -33,7 +34,8 @@ Numbers = npt.NDArray[np.int64]
 class Known:
     """What a collection teaches before a note is learnt: its voices with the pitches that they sing, the durations in
     ticks, the metres and kinds, how many pieces there are in each of KEYS. By kind, "" being any: the tempo in quarters
-    a minute, and the usual metre. `strict`: hardly any two voices move in parallel fifths or octaves.
+    a minute, and the usual metre. `strict`: hardly any two voices move in parallel fifths or octaves. `closes`: nearly
+    all pieces end on the chord of their key, its root in the lowest voice.
     """
 
     voices: list[str]
@@ -45,6 +47,7 @@ class Known:
     tempos: dict[str, float]
     usual: dict[str, str]
     strict: bool = False
+    closes: bool = False
 
     @classmethod
     def read(cls, text: str) -> Known:
@@ -193,9 +196,18 @@ def learn(read: Sequence[tuple[dict[str, object], Score]], voices: Sequence[list
     names = names or names_of(most)
     count, length = (sum(of(voices[i]) for i in chosen) for of in (parallels, beats))
     strict = most > 1 and count < PARALLELS * length
-    found = Counter(key_of(note for line in voices[i] for note in line) for i in chosen)
+    heard_in = {i: key_of(note for line in voices[i] for note in line) for i in chosen}
+    closing = sum(closes(key, voices[i]) for i, key in heard_in.items())
+    found = Counter(heard_in.values())
     keys = [found[key] for key in range(len(KEYS))]
-    return Known(list(names), ranges, sorted(durations), metres, kinds, keys, tempos, usual, strict)
+    does_close = closing >= CLOSED * len(chosen)
+    return Known(list(names), ranges, sorted(durations), metres, kinds, keys, tempos, usual, strict, does_close)
+
+
+def closes(key: int, voices: Sequence[Sequence[Sung]]) -> bool:
+    """Whether they end on the chord of the key."""
+    *upper, lowest = (line[-1].pitch for line in voices)
+    return is_chord_of(key, upper, lowest)
 
 
 def often(values: Iterable[object]) -> list:  # type: ignore[type-arg]

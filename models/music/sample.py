@@ -41,7 +41,8 @@ class MusicSampler:
     @torch.inference_mode()
     def sample(self, batch: list[Request], on_step: OnStep, free: bool = False) -> list[Output]:
         """One piece a request; all are written together. Where the music that it learnt avoids parallel fifths and
-        octaves so does it; `free`, it writes as it likes, which says how well it knows that.
+        octaves so does it, and where that closes in its key; `free`, it writes as it likes, which says how well it
+        knows these.
         """
         works = [work_of(request, self.known) for request in batch]
         total = sum(work.frame.end for work in works) // TICKS
@@ -123,14 +124,16 @@ class MusicSampler:
     def choose(self, x: Tensor, works: list[Work], noise: Tensor, free: bool) -> None:
         """The next note of each, of (B, width)."""
         params = [work.params for work in works]
-        strict = self.known.strict and not free
         singable = torch.zeros(len(works), PITCHES, dtype=torch.bool, device=self.device)
         for i, work in enumerate(works):
-            singable[i, work.lowered(work.able(strict))] = True
+            singable[i, work.lowered(work.able(free))] = True
         logits = self.network.pitch_logits(x).float().masked_fill(~singable, -torch.inf)
         pitch = nucleus(logits, params, noise[:, :PITCHES])
         room = torch.tensor([max(1, work.room) for work in works], device=self.device)
         fits = self.durations <= room[:, None]
+        for i, (work, chosen) in enumerate(zip(works, pitch.tolist(), strict=True)):
+            if not (free or work.is_done or work.may_close(work.raised(chosen))):
+                fits[i] &= self.durations < room[i]
         fits[~fits.any(1)] = True  # as much of one as there is room for
         logits = self.network.duration_logits(x, pitch).float().masked_fill(~fits, -torch.inf)
         duration = self.durations[nucleus(logits, params, noise[:, PITCHES:])].tolist()

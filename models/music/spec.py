@@ -116,6 +116,14 @@ class MusicTraining(CausalTraining):
     dropout: float = Field(
         0.2, ge=0, lt=1, title="Dropout", description="Against learning few pieces by heart", json_schema_extra=MORE
     )
+    note_dropout: float = Field(
+        0.15,
+        ge=0,
+        lt=1,
+        title="Notes hidden",
+        description="Share of the notes before that are hidden, so that a wrong one is not followed far",
+        json_schema_extra=MORE,
+    )
 
 
 def cost(params: MusicTraining) -> TrainingCost:

@@ -38,7 +38,7 @@ def train(params: MusicTraining, data: Scores, run: Run) -> None:
     known = Known.read(read_text(before, KNOWN, read_card(before))) if before else None
     pieces = Pieces(data, known, params.network.length)
     fit_to(params, pieces.known)
-    network = MusicTransformer(params.network, params.dropout).to(run.device)
+    network = MusicTransformer(params.network, params.dropout, params.note_dropout).to(run.device)
     load_start_weights(network, before)
     optimizers, ema, parts = averaged(network, params, "encoder.", "decoder.")
     order = ByLength(pieces.lengths, pieces.indices("train"), params.batch_size, run.seed)

@@ -27,7 +27,7 @@ from models.measure.music import is_parallel
 from models.music.network import PITCHES
 from models.music.pieces import Frame, Known, lowered, named, numbers_of
 from models.music.spec import ContinuationParams, GenerationParams, InpaintingParams
-from models.parts.keys import above_c, key_named, key_of
+from models.parts.keys import above_c, is_chord_of, key_named, key_of
 
 MOST_GIVEN, LONGEST = 4000, 1000  # notes of what is given, and beats of the whole
 OCTAVE = 12
@@ -38,7 +38,8 @@ class Work:
     """`given` are notes by voice and start, `sung` what is written. The network has read `read`: once the piece is done
     that goes on with its last note, beside others; `slots` and `starts` are of each of these and of the next.
 
-    The network knows C major and A minor only; the key of the piece lies `up` semitones above.
+    The network knows C major and A minor only; the key of the piece lies `up` semitones above. `closing` is the key, an
+    index of KEYS, that it has to end in.
     """
 
     params: ComposingParams
@@ -52,6 +53,7 @@ class Work:
     given: dict[tuple[int, int], Sung] = field(default_factory=dict)
     title: str = ""
     remark: Message | None = None
+    closing: int | None = None
     sung: list[Sung] = field(default_factory=list)
     read: list[Sung] = field(default_factory=list)
     slots: list[list[int]] = field(default_factory=list)
@@ -117,11 +119,29 @@ class Work:
     def raised(self, pitch: int) -> int:
         return pitch if pitch == SILENCE else min(max(pitch + self.up, 1), PITCHES - 1)
 
-    def able(self, strict: bool) -> list[int]:
-        """Pitches that the voice that goes on can sing; `strict`: without parallel fifths and octaves."""
+    def able(self, free: bool) -> list[int]:
+        """Pitches that the voice that goes on can sing; unless it is `free`, without the parallel fifths and octaves
+        that the music avoids, and in the last beat those of the chord that it closes on.
+        """
         low, high = self.known.ranges[self.voice]
-        barred = self.parallel() if strict else set[int]()
-        return [SILENCE, *(pitch for pitch in range(low, high + 1) if pitch not in barred)]
+        barred = self.parallel() if self.known.strict and not free else set[int]()
+        pitches = [pitch for pitch in range(low, high + 1) if pitch not in barred]
+        if self.room <= TICKS and not free and (closing := [pitch for pitch in pitches if self.may_close(pitch)]):
+            return closing
+        return [SILENCE, *pitches]
+
+    def may_close(self, pitch: int) -> bool:
+        """Whether the voice that goes on may sing it to the end of the piece."""
+        if self.closing is None or self.start + self.room < self.frame.end:
+            return True
+        last = len(self.ends) - 1
+        ended = [
+            sounding for sounding, end in zip(self.sounding[:last], self.ends, strict=False) if end == self.frame.end
+        ]
+        lowest = self.sounding[last] if self.ends[last] == self.frame.end else None
+        if self.voice == last:
+            return is_chord_of(self.closing, ended, pitch)
+        return is_chord_of(self.closing, [*ended, pitch], lowest)
 
     def parallel(self) -> set[int]:
         """Pitches that would move in parallel fifths or octaves with another note that begins there."""
@@ -179,7 +199,9 @@ def from_nothing(params: GenerationParams, seed: int, known: Known) -> Work:
     frame = Frame(bar, pickup, params.bars * bar)
     tempo = params.tempo or known.tempos.get(params.kind or "", known.tempos[""])
     conditions = known.conditions(key, metre, params.kind)
-    return Work(params, seed, known, frame, above_c(key), conditions, (above, below), tempo)
+    work = Work(params, seed, known, frame, above_c(key), conditions, (above, below), tempo)
+    work.closing = key if known.closes else None
+    return work
 
 
 def usual_metre(known: Known, kind: str | None) -> str:

@@ -27,7 +27,7 @@ from models.measure.evaluation import measure
 from models.measure.music import Runs, histograms, overlap, parallels, steps_of
 from models.music import evaluate
 from models.music.network import PITCHES, SOUNDING, ReadingLayer
-from models.music.pieces import Pieces, batch, given_of
+from models.music.pieces import Pieces, batch, closes, given_of
 from models.music.sample import MusicSampler, load
 from models.music.spec import (
     TASKS,
@@ -41,7 +41,7 @@ from models.music.spec import (
     tasks_of,
 )
 from models.music.train import train
-from models.parts.keys import KEYS, key_of, transposed
+from models.parts.keys import KEYS, is_chord_of, key_of, transposed
 from models.training.run import Run, Stopped
 from tests.support import composer
 from tests.support.composer import known
@@ -447,4 +447,38 @@ def test_parallels_are_avoided_where_the_music_avoids_them() -> None:
     assert sum(found(own)) > 0 and found(strict, free=True) == found(own)
     assert found(strict) == [0, 0, 0, 0]
     held = Pieces(Scores(Path(), [{**item_of(chorale(seed=i)), "split": "train"} for i in range(4)], {}), None, 96)
-    assert not held.known.strict, "music by chance has them"
+    assert not held.known.strict and not held.known.closes, "music by chance has them, and ends anywhere"
+
+
+def test_a_piece_closes_in_its_key_where_the_music_does() -> None:
+    own = sampler()
+    closing = MusicSampler(own.network, replace(own.known, strict=True, closes=True))
+    asked = [Request("music-generation", GenerationParams(bars=2, key=key), seed) for seed, key in enumerate(KEYS)]
+
+    def closed(sampler: MusicSampler, free: bool = False) -> int:
+        made = sampler.sample(asked, lambda *_: None, free)
+        voices = [voices_of(output.value) for output in made if isinstance(output.value, Score)]
+        assert {line[-1].end for piece in voices for line in piece} == {8 * TICKS}
+        return sum(closes(key, piece) for key, piece in enumerate(voices))
+
+    assert closed(own) <= 2 and closed(closing, free=True) == closed(own)
+    assert closed(closing) == len(KEYS)
+
+
+@pytest.mark.parametrize(("last", "told"), [((76, 67, 60, 48), True), ((76, 67, 62, 48), False)])
+def test_whether_music_closes_in_its_key_is_learnt(last: tuple[int, ...], told: bool) -> None:
+    first = (76, 67, 60, 48)
+    notes = [
+        Note(start, 2, pitch, i) for start in (0, 2, 4, 6) for i, pitch in enumerate(last if start == 6 else first)
+    ]
+    items = [{**item_of(Score(notes)), "split": "train"}] * 4
+    assert Pieces(Scores(Path(), items, {}), None, 96).known.closes == told
+
+
+def test_the_chord_of_a_key() -> None:
+    c, a = KEYS.index("C major"), KEYS.index("A minor")
+    assert is_chord_of(c, [76, 67, 60], 48) and is_chord_of(c, [76], None) and is_chord_of(c, [], 36)
+    assert not is_chord_of(c, [76, 67, 60], 55), "the root lies lowest"
+    assert not is_chord_of(c, [75, 67, 60], 48) and not is_chord_of(c, [76, SILENCE], 48)
+    assert is_chord_of(a, [72, 69, 64], 45) and is_chord_of(a, [73, 69, 64], 45)
+    assert not is_chord_of(a, [73, 72, 64], 45), "one third or the other"
