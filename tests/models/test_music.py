@@ -438,7 +438,7 @@ def test_overlaps_are_of_shares() -> None:
 def test_parallels_are_avoided_where_the_music_avoids_them() -> None:
     own = sampler()
     strict = MusicSampler(own.network, replace(own.known, strict=True))
-    asked = [Request("music-generation", GenerationParams(bars=4), seed) for seed in range(4)]
+    asked = [Request("music-generation", GenerationParams(bars=8), seed) for seed in range(4)]
 
     def found(sampler: MusicSampler, free: bool = False) -> list[int]:
         made = sampler.sample(asked, lambda *_: None, free)
