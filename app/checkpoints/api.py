@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from mimetypes import guess_type
 from typing import Annotated
 
 from fastapi import Path, Response
@@ -18,6 +19,7 @@ from app.web.routing import Router
 from models.contract.card import LONGEST_NAME, NAME
 from models.contract.samples import PICTURE
 
+MOST_EXAMPLES = 1000
 router = Router(prefix="/models", tags=["models"])
 checkpoints_router = Router(prefix="/checkpoints", tags=["checkpoints"])
 Name = Annotated[str, Path(pattern=NAME, max_length=LONGEST_NAME)]
@@ -64,6 +66,18 @@ def get_piece(user: User, name: Name, number: Annotated[int, Path(ge=1)]) -> Res
         raise NotFound("This model has {count} pieces", count=len(pieces))
     file = midi.write(pieces[number - 1])
     return Response(file, media_type="audio/midi", headers=attachment(f"{name}-{number}.mid"))
+
+
+@router.get(
+    "/{name}/examples/{number}",
+    summary="A picture that may be given to it, to begin with",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}, "image/png": {}, "image/webp": {}}}},
+)
+def get_example(user: User, name: Name, number: Annotated[int, Path(ge=1, le=MOST_EXAMPLES)]) -> Response:
+    file = service.checkpoint_of(name).file_of_example(number)
+    headers = {"Cache-Control": "private, max-age=3600"}
+    return Response(file.read_bytes(), media_type=guess_type(file.name)[0], headers=headers)
 
 
 # --- checkpoints ----------------------------------------------------------------------------------------------------

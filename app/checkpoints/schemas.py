@@ -8,12 +8,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.checkpoints.service import Checkpoint, adapters_for, ships
 from app.media import made_as
-from models.contract.tasks import IMAGE, Task
+from models.contract.tasks import IMAGE, Input, Task
 
 
 class ImagesOut(BaseModel):
     least: int
     most: int
+
+
+class ExampleOut(BaseModel):
+    model_config = ConfigDict(from_attributes=True)
+
+    path: str = Field(description="Where it lies, below /api/v1; to be uploaded before it is used")
+    title: str
+    file: str = Field(description="What to call it then")
 
 
 class InputOut(BaseModel):
@@ -25,6 +33,12 @@ class InputOut(BaseModel):
     least: int
     most: int
     over: str = Field(description="The role of which it marks parts, as large as what is given there; mostly empty")
+    examples: list[ExampleOut] = Field([], description="What may be given to begin with")
+
+    @classmethod
+    def of(cls, given: Input, found: Checkpoint) -> InputOut:
+        examples = [ExampleOut.model_validate(each) for each in found.examples(given)]
+        return cls.model_validate(given).model_copy(update={"examples": examples})
 
 
 class TaskOut(BaseModel):
@@ -86,7 +100,7 @@ class ModelOut(BaseModel):
                     media_type=made_as(task.gives),
                     live=task.live,
                     choices=task.choices(card),
-                    inputs=[InputOut.model_validate(each) for each in task.inputs],
+                    inputs=[InputOut.of(each, found) for each in task.inputs],
                     images=images_of(task),
                     params=task.params.model_json_schema(),
                 )

@@ -19,12 +19,22 @@ from models.contract.card import ZOO, CheckpointError, read_card
 from models.contract.family import Family
 from models.contract.registry import families
 from models.contract.samples import PICTURE, PIECES, SAMPLES, TEXT, is_plain, read_pieces
-from models.contract.tasks import Task
-from models.contract.values import Score
+from models.contract.tasks import Input, Task
+from models.contract.values import MUSIC, PICTURES, Score
 
 FIRST = ("image-variation", "image-interpolation", "image-upscaling")  # what is offered first on a work's page
 LONGEST_SHOWN = 4000  # bytes of the texts that show what a model writes
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Example:
+    """Something that may be given to a model: where it lies below the API, what it is called, and its file."""
+
+    path: str
+    title: str
+    file: str
+    medium: str
 
 
 @dataclass(frozen=True)
@@ -81,6 +91,28 @@ class Checkpoint:
             with suppress(OSError, ValueError):
                 return read_pieces(self.file_of_samples(PIECES))
         raise NotFound("This model has no pieces to listen to")
+
+    def examples(self, given: Input) -> list[Example]:
+        """What may be given to it to begin with: pictures that came with it, or pieces that it has made."""
+        if given.medium == MUSIC and self.has_pieces:
+            count = len(self.pieces)
+            return [
+                Example(f"/models/{self.name}/samples/{i}/midi", str(i), f"{self.name}-{i}.mid", MUSIC)
+                for i in range(1, count + 1)
+            ]
+        brought = enumerate(self.card.get("examples", []), 1)
+        return [
+            Example(f"/models/{self.name}/examples/{i}", each.get("title", ""), each["file"], PICTURES)
+            for i, each in brought
+            if (each["role"], PICTURES) == (given.role, given.medium)
+        ]
+
+    def file_of_example(self, number: int) -> Path:
+        """Of those that came with it, from 1 on. Raises NotFound."""
+        brought = self.card.get("examples", [])
+        if number <= len(brought) and is_plain(path := self.folder / str(brought[number - 1]["file"])):
+            return path
+        raise NotFound("This model has no such example")
 
     def file_of_samples(self, suffix: str) -> Path:
         return self.folder / f"{SAMPLES}{suffix}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
@@ -82,6 +82,7 @@ def create(
             "given": {role: [each.model_dump(exclude_none=True) for each in found] for role, found in given.items()},
             "weighted": weighted(made, filled.request.params if filled else {}, language_of(request)),
             "inputs": inputs_of(wanted, made) if wanted else [],
+            "brought": brought_along(wanted, chosen) if wanted and chosen else {},
             "recent": recent if wanted and wanted.inputs else [],
             "fields": made,
             "values": filled.request.params if filled else {},
@@ -112,6 +113,11 @@ def inputs_of(task: Task, made: list[Field]) -> list[Input]:
     shown = {field.name for field in made}
     idle = {declared.get("follows") for name, declared in task.params.in_part("adapters").items() if name not in shown}
     return [each for each in task.inputs if each.role not in idle]
+
+
+def brought_along(task: Task, checkpoint: Checkpoint) -> dict[str, list[dict[str, str]]]:
+    """By role, examples of what may be given to the model."""
+    return {given.role: [asdict(each) for each in checkpoint.examples(given)] for given in task.inputs}
 
 
 def examples_of(checkpoint: Checkpoint, language: str) -> list[str]:

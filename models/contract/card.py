@@ -32,6 +32,14 @@ class Style(BaseModel):
     zh: str
 
 
+class Example(BaseModel):
+    """A picture beside the weights that may be given to the model in a role, to begin with."""
+
+    role: str
+    file: str = Field(pattern=r"^[a-z0-9-]+\.(jpg|png|webp)$")
+    title: str = ""
+
+
 class BuiltOn(BaseModel):
     """Another checkpoint that this one draws with, and as what."""
 
@@ -78,6 +86,7 @@ class Card(BaseModel):
     builds_on: list[BuiltOn] = []
     same_latents_as: list[str] = []
     directions: list[str] = []
+    examples: list[Example] = []
     preview: bool = False
 
 

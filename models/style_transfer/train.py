@@ -15,9 +15,10 @@ from models.parts.crops import crops
 from models.parts.placed import placed
 from models.style_transfer.network import StyleTransferNetwork
 from models.style_transfer.objective import StyleTransferLoss
-from models.style_transfer.spec import STYLE_TRANSFER, StyleTransferTraining
+from models.style_transfer.spec import STYLE, STYLE_TRANSFER, StyleTransferTraining
 from models.training.card import training_card
 from models.training.ema import EMA
+from models.training.examples import one_of_each_style
 from models.training.fit import Metrics, backward, descend, fit
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
@@ -99,9 +100,9 @@ def train(params: StyleTransferTraining, data: Collection, run: Run) -> None:
     done = fit(run, step, parts, measure if len(apart) > 1 else None, log_every=50)
     result = run.result(done, ema.average)
     if run.is_first:
-        write_model(
-            run.folder.model, ema.average, training_card(STYLE_TRANSFER, params, data.card, run, result, before)
-        )
+        card = training_card(STYLE_TRANSFER, params, data.card, run, result, before)
+        examples, files = one_of_each_style(data, STYLE)
+        write_model(run.folder.model, ema.average, {**card, "examples": examples}, files)
 
 
 def shown(data: Collection) -> Indices:

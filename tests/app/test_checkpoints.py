@@ -17,6 +17,9 @@ from models.checkpoint import write_model
 from models.contract.card import AUTOENCODER, WEIGHTS, ZOO, CheckpointError, beneath, problem, read_card
 from models.contract.publication import publish
 from models.contract.registry import families
+from models.style_transfer.network import StyleTransferNetwork
+from models.style_transfer.spec import StyleTransferConfig
+from tests.support.artist import client
 
 
 def test_what_another_builds_on_is_not_unpublished(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,3 +136,26 @@ def test_weights_at_the_root_of_a_pipelines_folder_have_any_name_where_no_part_h
         "image_encoder/a.safetensors",
         "model.safetensors",
     ]
+
+
+def test_what_a_model_brings_along_is_offered_and_fetched(in_process: None) -> None:
+    network = StyleTransferNetwork(StyleTransferConfig(widths=(8, 8, 8), blocks=1, style_width=16, style=8))
+    picture = (ZOO / "open-peeps" / "samples.png").read_bytes()
+    examples = [{"role": "style", "file": "style-1.png", "title": "Waves"}, {"role": "style", "file": "style-2.png"}]
+    card = {"family": "style-transfer", "config": network.config.model_dump(), "examples": examples}
+    folder = get_settings().data / "checkpoints" / "painter"
+    write_model(folder, network, card, {"style-1.png": picture})
+    browser = client("visitor")
+    inputs = browser.get("/api/v1/models/painter").json()["tasks"][0]["inputs"]
+    offered = {each["role"]: each["examples"] for each in inputs}
+    assert offered["image"] == offered["mask"] == []
+    assert offered["style"][0] == {"path": "/models/painter/examples/1", "title": "Waves", "file": "style-1.png"}
+    answer = browser.get("/api/v1/models/painter/examples/1")
+    assert answer.content == picture and answer.headers["Content-Type"] == "image/png"
+    assert browser.get("/api/v1/models/painter/examples/2").status_code == 404, "its file is missing"
+    assert browser.get("/api/v1/models/painter/examples/3").status_code == 404
+    assert browser.get("/api/v1/models/painter/examples/0").status_code == 422
+    page = browser.get("/create?model=painter").text
+    assert "/models/painter/examples/1" in page and page.count('value="examples"') == 1
+    for wrong in ("../card.json", "notes.html", "a/b.png"):
+        assert problem({**read_card(folder), "examples": [{"role": "style", "file": wrong}]})

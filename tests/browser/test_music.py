@@ -137,6 +137,27 @@ def test_bars_are_chosen_on_the_roll_and_written_anew(open_page: Open, width: in
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_a_newcomer_begins_with_what_the_model_has_composed(open_page: Open) -> None:
+    page = open_page(viewport={"width": 1366, "height": 900})
+    page.goto(f"/create?model={composer.NAME}&task=music-harmonization")
+    page.get_by_label("Which works").select_option("Examples")
+    first, second = (page.get_by_role("button", name=f"♪ {i}") for i in (1, 2))
+    expect(second).to_be_visible()
+    page.get_by_label("Search works to use").fill("2")
+    expect(first).to_be_hidden()
+    with page.expect_response(lambda answer: answer.url.endswith("/uploads")) as sent:
+        second.click()
+    assert sent.value.status == 201
+    expect(page.locator(".chosen li")).to_have_count(1)
+    with page.expect_response(
+        lambda answer: answer.url.endswith("/generations") and answer.request.method == "POST"
+    ) as asked:
+        page.get_by_role("button", name="Compose", exact=True).click()
+    job = asked.value.json()
+    expect(page.locator(f'[data-job="{job["id"]}"]')).to_have_attribute("data-status", "succeeded")
+    assert not violations(page)
+
+
 def test_a_mixture_is_shown_and_heard_while_sliders_move(open_page: Open) -> None:
     page = open_page(viewport={"width": 1366, "height": 900})
     works = [composed(page, bars=2) for _ in range(2)]

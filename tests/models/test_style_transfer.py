@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from app.datasets.prepared import Item, write_prepared
+from models.checkpoint import read_card
 from models.contract.sampling import Request, Unfit
 from models.contract.values import Picture, Pixels
 from models.data.pictures import Collection, open_collection, to_unit
@@ -250,6 +252,11 @@ def test_training_brings_pictures_nearer_to_their_styles(
     figures, _ = evaluate(run.folder.model, collection, tmp_path, Effort(16))
     assert figures["content_distance_of_the_picture_itself"] < 1e-3 > figures["style_distance_of_the_style_itself"]
     assert figures["pairs"] == 16 and figures["content_distance"] > 0 and figures["style_distance"] > 0
+    examples = read_card(run.folder.model)["examples"]
+    assert [each["role"] for each in examples] == ["style"] * len(examples) and examples
+    for each in examples:
+        with Image.open(run.folder.model / each["file"]) as brought:
+            assert brought.size == (collection.images.shape[2], collection.images.shape[1])
     made = load(run.folder.model, torch.device("cpu"))
     one, other = (drawn(made, asked(picture(64, 64), picture(64, 64, seed))).astype(float) for seed in (1, 2))
     assert np.abs(one - other).mean() > 1, "the style picture counts"

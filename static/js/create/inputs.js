@@ -5,6 +5,7 @@ import { call, placeOf, told, upload } from "../api.js";
 import { onChoice, onDrop } from "../files.js";
 
 const OFFERED = 12; // works to take, at a time
+const EXAMPLES = "examples"; // as the choice of whose
 const PAUSE = 250; // milliseconds after the last key before it is searched
 
 export class Inputs {
@@ -48,6 +49,8 @@ class Chooser {
     this.list = place.querySelector(".chosen");
     this.most = Number(place.dataset.most);
     this.weighted = JSON.parse(place.dataset.weights); // name, title, usual and values of each weight that an input has
+    this.examples = JSON.parse(place.dataset.examples); // what the model brings along
+    this.strip = place.querySelector(".strip");
     this.take(JSON.parse(place.dataset.given));
     onDrop(place, ({ files }) => this.upload([...files]));
     const input = place.querySelector("[data-files]");
@@ -59,9 +62,15 @@ class Chooser {
     });
     words.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault()); // it is no form of its own
     whose.addEventListener("change", () => this.offer(words.value, whose.value));
+    if (this.examples.length && !this.strip.children.length) {
+      whose.value = EXAMPLES;
+      this.show(this.examples.map(exemplary));
+    }
     place.addEventListener("click", ({ target }) => {
       const picked = target.closest("[data-artwork]");
       if (picked) this.add({ artwork: picked.dataset.artwork });
+      const example = target.closest("[data-path]");
+      if (example) this.fetch(example.dataset.path, example.dataset.file);
       if (target.closest(".chosen button")) {
         target.closest("li").remove();
         (this.list.querySelector("button") ?? input).focus();
@@ -76,16 +85,36 @@ class Chooser {
     for (const input of given.slice(0, this.most)) this.add(input);
   }
 
-  // Works to take: those that fit the words, of one's own, one's favourites or the studio's.
+  // Works to take: those that fit the words, of one's own, one's favourites or the studio's; or what the model brings.
   async offer(words, whose) {
     const asked = (this.asked = Symbol());
+    if (whose === EXAMPLES) {
+      const fits = ({ title }) => title.toLowerCase().includes(words.trim().toLowerCase());
+      this.show(this.examples.filter(fits).map(exemplary));
+      return;
+    }
     const wanted = new URLSearchParams({ limit: OFFERED, ...(words.trim() && { q: words }), ...(whose && { [whose]: true }) });
     const found = await call("GET", `/artworks?${wanted}`).catch(() => ({ items: [] }));
     if (asked !== this.asked) return; // an answer that came late
-    const strip = this.place.querySelector(".strip");
     const works = found.items.filter((work) => work.medium === this.medium);
-    strip.replaceChildren(...works.map((work) => offered(work, strip.dataset.take)));
-    if (!works.length) strip.textContent = strip.dataset.none;
+    this.show(works.map((work) => offered(work, this.strip.dataset.take)));
+  }
+
+  show(buttons) {
+    this.strip.replaceChildren(...buttons);
+    if (!buttons.length) this.strip.textContent = this.strip.dataset.none;
+  }
+
+  // An example is used like a file of one's own.
+  async fetch(path, name) {
+    try {
+      const answer = await fetch(`${base}/api/v1${path}`);
+      if (!answer.ok) throw new Error(answer.status);
+      const content = await answer.blob();
+      await this.upload([new File([content], name, { type: content.type })]);
+    } catch {
+      this.place.querySelector("[data-error]").textContent = this.place.dataset.lost;
+    }
   }
 
   // One more than may be takes the place of the last.
@@ -158,6 +187,18 @@ class Chooser {
     if (!this.list.children.length) return {};
     return Object.fromEntries(this.weighted.map(({ name }) => [name, this.sliders(name).map((slider) => Number(slider.value))]));
   }
+}
+
+function exemplary({ path, title, file, medium }) {
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", className: "pick", title });
+  Object.assign(button.dataset, { path, file });
+  if (medium === "pictures") {
+    const shown = document.createElement("img");
+    Object.assign(shown, { src: `${base}/api/v1${path}`, alt: title, width: 56, height: 56, loading: "lazy" });
+    button.append(shown);
+  } else Object.assign(button, { className: "chip", textContent: `♪ ${title}` });
+  return button;
 }
 
 function offered(work, words) {
