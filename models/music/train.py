@@ -64,7 +64,7 @@ def train(params: MusicTraining, data: Scores, run: Run) -> None:
         if run.is_first:
             run.folder.keep_samples(done, MusicSampler(ema.average, pieces.known).samples())
 
-    done = fit(run, step, parts, measure, many_lengths=True)
+    done = fit(run, step, parts, measure)
     result = run.result(done, ema.average)
     if run.is_first:
         card = training_card("music-transformer", params, data.card, run, result, before)

@@ -11,11 +11,9 @@ from torch import Tensor, nn
 from models.data.pictures import Indices
 from models.training import parallel
 from models.training.ema import EMA
-from models.training.heap import trim_heap
 from models.training.run import Run
 from models.training.state import Part, pack, unpack
 
-TRIM_EVERY = 10  # steps
 Metrics: TypeAlias = Callable[[], dict[str, float]]  # called where they are logged: on a GPU that waits for the step
 
 
@@ -27,13 +25,12 @@ def fit(
     *,
     log_every: int = 50,
     numbers: Mapping[str, Tensor] | None = None,
-    many_lengths: bool = False,
 ) -> int:
     """Train until the run is over; returns the steps done.
 
     `step(k)` trains on the k-th batch and returns (items in it, metrics). It draws all randomness from (seed, k): a run
     that is interrupted goes on bit for bit. `measure(done)` looks at held-out items. A state is the `parts` by name,
-    and `numbers`, tensors that are filled in place. `many_lengths`: the batches are of many, which wears out the heap.
+    and `numbers`, tensors that are filled in place.
     """
     numbers = numbers or {}
     done, tensors = run.restore()
@@ -47,8 +44,6 @@ def fit(
         done = k + 1
         if run.log.is_due(done, log_every):
             run.log.step(done, count, **metrics())
-        if many_lengths and done % TRIM_EVERY == 0:
-            trim_heap()
         if measure and run.budget.measure_is_due(done):
             with run.log.spend("measuring"):
                 measure(done)

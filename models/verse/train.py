@@ -66,7 +66,7 @@ def train(params: VerseTraining, data: Texts, run: Run) -> None:
         if run.is_first:
             run.folder.keep_samples(done, VerseSampler(ema.average, poems.vocabulary, poems.tables).sheet())
 
-    done = fit(run, step, parts, measure, many_lengths=True)
+    done = fit(run, step, parts, measure)
     result = run.result(done, ema.average)
     if run.is_first:
         card = training_card("verse-transformer", params, data.card, run, result, before)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from pathlib import Path
 
 import pytest
@@ -11,7 +9,6 @@ import torch
 from torch import nn
 
 from models.training.fit import Metrics, backward, descend, fit
-from models.training.heap import trim_heap
 from models.training.run import Diverged, Run, Stopped
 from models.training.schedule import step_generator
 
@@ -91,16 +88,3 @@ def test_a_loss_that_is_no_number_reaches_no_weight(tmp_path: Path) -> None:
     with pytest.raises(Diverged):
         descend(line.run, 0, torch.tensor(torch.nan), line.network.parameters(), [line.optimizer])
     assert torch.equal(line.network.weight, before)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc has malloc_trim")
-def test_what_the_heap_holds_between_kept_numbers_is_given_back() -> None:
-    def resident() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") >> 20
-
-    pairs = [(torch.ones(25_000), torch.ones(100)) for _ in range(4000)]  # 381 MiB, each 0.1 with a small one behind
-    kept = [small for _, small in pairs]
-    full = resident()
-    del pairs
-    trim_heap()
-    assert resident() < full - 200 and len(kept) == 4000
