@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -209,16 +209,22 @@ def usual_metre(known: Known, kind: str | None) -> str:
 
 
 def work_from(
-    params: ComposingParams, seed: int, known: Known, score: Score, voices: Iterable[list[Sung]], end: int
+    params: ComposingParams,
+    seed: int,
+    known: Known,
+    score: Score,
+    voices: Sequence[list[Sung]],
+    end: int,
+    heard: Sequence[list[Sung]] = (),
 ) -> Work:
-    """With these voices given."""
+    """With these voices given. The key is that of what is `heard`, where that is more."""
     if end > LONGEST * TICKS:
         raise Unfit("It has {count} beats; the model writes at most {most}", count=end // TICKS, most=LONGEST)
     given = {(note.voice, note.start): note for line in voices for note in line}
     frame = Frame.of(score, end)
     if frame.bar < TICKS // 2:
         raise Unfit("Its metre is impossible")
-    key = key_of(given.values())
+    key = key_of(note for line in heard or voices for note in line)
     tempo = params.tempo or playable(score.tempo)
     conditions = known.conditions(key, named(score.metre), None)
     return Work(params, seed, known, frame, above_c(key), conditions, score.metre, tempo, given, score.title)
@@ -296,4 +302,4 @@ def mended(params: InpaintingParams, seed: int, known: Known, score: Score) -> W
         ]
         for line in parts
     ]
-    return work_from(params, seed, known, score, kept, frame.end)
+    return work_from(params, seed, known, score, kept, frame.end, heard=parts)

@@ -19,13 +19,15 @@ LAST = 0.25  # of correlation: how much more likely the key is whose tonic the l
 
 
 def key_of(sung: Iterable[Sung]) -> int:
-    """Index into KEYS."""
+    """Index into KEYS; of silence the first."""
     heard = [note for note in sung if note.pitch != SILENCE]
     weights = np.zeros(12)
     for note in heard:
         weights[note.pitch % 12] += note.duration
     last = max(heard, key=lambda note: (note.end, note.voice), default=None)
-    fits = [np.corrcoef(weights, np.roll(profile, tonic))[0, 1] for profile in (MAJOR, MINOR) for tonic in range(12)]
+    with np.errstate(invalid="ignore"):  # what has all twelve alike is in no key
+        profiles = [np.roll(profile, tonic) for profile in (MAJOR, MINOR) for tonic in range(len(TONICS))]
+        fits = [np.corrcoef(weights, profile)[0, 1] for profile in profiles]
     if last is not None:
         for key in (last.pitch % 12, 12 + last.pitch % 12):
             fits[key] += LAST

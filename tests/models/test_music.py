@@ -41,7 +41,8 @@ from models.music.spec import (
     tasks_of,
 )
 from models.music.train import train
-from models.parts.keys import KEYS, is_chord_of, key_of, transposed
+from models.music.work import work_of
+from models.parts.keys import KEYS, above_c, is_chord_of, key_of, transposed
 from models.training.run import Run, Stopped
 from tests.support import composer
 from tests.support.composer import known
@@ -113,6 +114,8 @@ def test_keys_are_heard() -> None:
     assert KEYS[key_of(scale([0, 2, 4, 5, 7, 9, 11, 12, 7, 4, 0], 7))] == "G major"
     assert KEYS[key_of(scale([0, 2, 3, 5, 7, 8, 11, 12, 7, 3, 0], 2))] == "D minor"
     assert KEYS[transposed(KEYS.index("B minor"), 1)] == "C minor"
+    assert KEYS[key_of([])] == KEYS[key_of([Sung(0, 0, TICKS, SILENCE)])] == "C major"
+    assert key_of(Sung(i * TICKS, 0, TICKS, 48 + i) for i in range(12)) in range(len(KEYS))
     assert KEYS[transposed(KEYS.index("C major"), -1)] == "B major"
 
 
@@ -263,6 +266,14 @@ def test_an_opening_is_kept_and_goes_on() -> None:
     assert remark is not None and "others" in str(remark) and {n.part for n in alone.notes} == {0, 1, 2, 3}
     one, remark = made("music-continuation", ContinuationParams(bars=1), voices=1, opening=score)
     assert remark is not None and {n.part for n in one.notes} == {0}
+
+
+def test_all_bars_written_anew_stay_in_the_key() -> None:
+    moved = [replace(note, pitch=note.pitch + 3) for note in chorale().notes]
+    score = replace(chorale(), notes=moved)
+    whole = InpaintingParams(first_bar=1, last_bar=4)
+    work = work_of(Request("music-inpainting", whole, 0, {"score": [score]}), known())
+    assert not work.given and work.up == above_c(key_of(in_order(voices_of(score)))) != 0
 
 
 def test_bars_are_written_anew_and_the_rest_stays() -> None:
