@@ -20,7 +20,7 @@ from models.contract.family import Family
 from models.contract.registry import families
 from models.contract.sampling import Inputs, Output, Request, Sampler
 from models.contract.tasks import Input, Task
-from models.contract.values import PICTURES, Picture, Value
+from models.contract.values import MUSIC, PICTURES, Note, Picture, Score, Value
 from workers.provenance import provenance
 
 TASKS = [(family, task) for family in families().values() for task in family.tasks]
@@ -73,7 +73,7 @@ def test_what_a_form_sends_is_a_request_which_its_work_gives_back(model: Checkpo
     _, params = fitting(model, task.name, values, counts)
     params.seed = 5
     request = Request(task.name, params, 5, {each.role: [value(each, 0)] * each.least for each in task.inputs})
-    kept = MEDIA[task.gives].encode
+    kept, work = MEDIA[task.gives].encode, example(task.gives, 0)
     assert kept is not None
     made = provenance(
         model=model.name,
@@ -82,8 +82,8 @@ def test_what_a_form_sends_is_a_request_which_its_work_gives_back(model: Checkpo
         params=params.model_dump(mode="json"),
         inputs={},
         enlarge={},
-        kept=kept(Picture(np.zeros((8, 8, 3), np.uint8))),
-        output=Output(Picture(np.zeros((8, 8, 3), np.uint8))),
+        kept=kept(work),
+        output=Output(work),
     )
     _, again = fitting(model, task.name, request_params(made), counts)
     assert again == params.model_copy(update={"count": 1})
@@ -93,7 +93,16 @@ def test_what_a_form_sends_is_a_request_which_its_work_gives_back(model: Checkpo
 
 
 def value(given: Input, number: int) -> Value:
-    assert given.medium == PICTURES, "extend this with the first task that is given something else"
+    return example(given.medium, number)
+
+
+def example(medium: str, number: int) -> Value:
+    """A picture, or four voices of as many bars."""
+    if medium == MUSIC:
+        random, middles = np.random.default_rng(number), (69, 64, 57, 48)
+        notes = [Note(start, 1, middles[i] + int(random.integers(4)), i) for start in range(16) for i in range(4)]
+        return Score(notes, 80.0, ["Soprano", "Alto", "Tenor", "Bass"])
+    assert medium == PICTURES, "extend this with the first task that is given something else"
     shades = np.linspace(0, 255, 48 * 64 * 3, dtype=np.uint8).reshape(48, 64, 3)
     return Picture(np.roll(shades, 999 * number))
 
@@ -115,6 +124,9 @@ def test_a_work_is_the_same_alone_and_among_others_and_of_the_medium_that_was_sa
     among = sampler.sample(batch, lambda *_: None)[1]
     assert alone.value.medium == among.value.medium == task.gives
     assert alone.facts == among.facts and alone.alone == among.alone
+    if isinstance(alone.value, Score):
+        assert alone.value.notes and alone.value == among.value
+        return
     assert alone.pixels.ndim == 3 and alone.pixels.std() > 0
     # One shape of a product rounds otherwise than another; where the argmax of a token turns on that, a cell differs.
     assert np.abs(alone.pixels.astype(int) - among.pixels).mean() <= 1
