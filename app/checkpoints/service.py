@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ class Checkpoint:
         """Whether they may be heard."""
         return is_plain(self.file_of_samples(PIECES))
 
-    @property
+    @cached_property
     def pieces(self) -> list[Score]:
         """Raises NotFound."""
         if self.has_pieces:
@@ -94,17 +95,16 @@ class Checkpoint:
 
     def examples(self, given: Input) -> list[Example]:
         """What may be given to it to begin with: pictures that came with it, or pieces that it has made."""
-        if given.medium == MUSIC and self.has_pieces:
-            count = len(self.pieces)
-            return [
-                Example(f"/models/{self.name}/samples/{i}/midi", str(i), f"{self.name}-{i}.mid", MUSIC)
-                for i in range(1, count + 1)
-            ]
-        brought = enumerate(self.card.get("examples", []), 1)
+        if given.medium == MUSIC:
+            with suppress(NotFound):
+                return [
+                    Example(f"/models/{self.name}/samples/{i}/midi", str(i), f"{self.name}-{i}.mid", MUSIC)
+                    for i in range(1, len(self.pieces) + 1)
+                ]
         return [
             Example(f"/models/{self.name}/examples/{i}", each.get("title", ""), each["file"], PICTURES)
-            for i, each in brought
-            if (each["role"], PICTURES) == (given.role, given.medium)
+            for i, each in enumerate(self.card.get("examples", []), 1)
+            if given.medium == PICTURES and each["role"] == given.role
         ]
 
     def file_of_example(self, number: int) -> Path:

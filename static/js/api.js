@@ -1,4 +1,4 @@
-// The API from our own pages, with JSON or a form: the session cookie goes along, pictures come as blobs, errors become
+// The API from our own pages, with JSON or a form: the session cookie goes along, pictures and music come as blobs, errors become
 // messages.
 import { base } from "./base.js";
 export async function call(method, path, body, headers = {}) {
@@ -8,8 +8,8 @@ export async function call(method, path, body, headers = {}) {
     headers: plain ? headers : { "Content-Type": "application/json", ...headers },
     body: plain ? body : JSON.stringify(body),
   });
-  const isPicture = answer.headers.get("Content-Type")?.startsWith("image/");
-  const result = answer.status === 204 ? null : await (isPicture ? answer.blob() : answer.json());
+  const isMedia = /^(image|audio)\//.test(answer.headers.get("Content-Type"));
+  const result = answer.status === 204 ? null : await (isMedia ? answer.blob() : answer.json());
   if (!answer.ok) throw new ApiError(answer.status, result);
   return result;
 }

@@ -19,6 +19,7 @@ from models.contract.publication import publish
 from models.contract.registry import families
 from models.style_transfer.network import StyleTransferNetwork
 from models.style_transfer.spec import StyleTransferConfig
+from tests.support import composer
 from tests.support.artist import client
 
 
@@ -136,6 +137,17 @@ def test_weights_at_the_root_of_a_pipelines_folder_have_any_name_where_no_part_h
         "image_encoder/a.safetensors",
         "model.safetensors",
     ]
+
+
+def test_broken_samples_of_one_model_leave_the_others_to_be_listed(in_process: None) -> None:
+    folder = get_settings().data / "checkpoints"
+    composer.publish(folder)
+    broken = folder / composer.NAME / "samples.json"
+    browser = client("visitor")
+    assert all(each["examples"] for each in browser.get(f"/api/v1/models/{composer.NAME}").json()["tasks"][1]["inputs"])
+    broken.write_text("[]x")
+    assert composer.NAME in [each["name"] for each in browser.get("/api/v1/models").json()["items"]]
+    assert browser.get(f"/create?model={composer.NAME}&task=music-harmonization").status_code == 200
 
 
 def test_what_a_model_brings_along_is_offered_and_fetched(in_process: None) -> None:

@@ -70,7 +70,7 @@ class Chooser {
       const picked = target.closest("[data-artwork]");
       if (picked) this.add({ artwork: picked.dataset.artwork });
       const example = target.closest("[data-path]");
-      if (example) this.fetch(example.dataset.path, example.dataset.file);
+      if (example) this.takeExample(example.dataset.path, example.dataset.file);
       if (target.closest(".chosen button")) {
         target.closest("li").remove();
         (this.list.querySelector("button") ?? input).focus();
@@ -106,14 +106,12 @@ class Chooser {
   }
 
   // An example is used like a file of one's own.
-  async fetch(path, name) {
+  async takeExample(path, name) {
     try {
-      const answer = await fetch(`${base}/api/v1${path}`);
-      if (!answer.ok) throw new Error(answer.status);
-      const content = await answer.blob();
+      const content = await call("GET", path);
       await this.upload([new File([content], name, { type: content.type })]);
-    } catch {
-      this.place.querySelector("[data-error]").textContent = this.place.dataset.lost;
+    } catch (error) {
+      this.place.querySelector("[data-error]").textContent = told(error, this.place.dataset.lost);
     }
   }
 
