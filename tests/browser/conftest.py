@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.studio import Studio
 
@@ -38,6 +38,11 @@ def signed_in(browser: Browser, studio: Studio) -> Any:
     return state
 
 
+def problem_of(message: ConsoleMessage, expected: str) -> list[str]:
+    told = message.type == "error" and expected not in message.text
+    return [f"{message.text} {message.location['url']}"] if told else []
+
+
 @pytest.fixture
 def open_page(browser: Browser, studio: Studio, signed_in: Any) -> Iterator[Callable[..., Page]]:
     """`open_page(locale=..., viewport=...)` gives a page; no error but an `expected` one may be in its console."""
@@ -51,7 +56,7 @@ def open_page(browser: Browser, studio: Studio, signed_in: Any) -> Iterator[Call
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("console", lambda m: problems.append(m.text) if m.type == "error" and expected not in m.text else None)
+        page.on("console", lambda message: problems.extend(problem_of(message, expected)))
         return page
 
     yield make

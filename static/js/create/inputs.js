@@ -69,8 +69,8 @@ class Chooser {
     place.addEventListener("click", ({ target }) => {
       const picked = target.closest("[data-artwork]");
       if (picked) this.add({ artwork: picked.dataset.artwork });
-      const example = target.closest("[data-path]");
-      if (example) this.takeExample(example.dataset.path, example.dataset.file);
+      const example = target.closest("[data-example]");
+      if (example) this.takeExample(example.dataset.example, example.dataset.file);
       if (target.closest(".chosen button")) {
         target.closest("li").remove();
         (this.list.querySelector("button") ?? input).focus();
@@ -190,7 +190,7 @@ class Chooser {
 function exemplary({ path, title, file, medium }) {
   const button = document.createElement("button");
   Object.assign(button, { type: "button", className: "pick", title });
-  Object.assign(button.dataset, { path, file });
+  Object.assign(button.dataset, { example: path, file });
   if (medium === "pictures") {
     const shown = document.createElement("img");
     Object.assign(shown, { src: `${base}/api/v1${path}`, alt: title, width: 56, height: 56, loading: "lazy" });
