@@ -31,9 +31,11 @@ SIGNS = {
 BEAMED = {"eighth", "16th", "32nd"}
 LETTERS, NATURAL = "FCGDAEB", 1  # by fifths; C is the second of them
 MOST = 8 << 20  # bytes, unpacked
-MAJOR = (0, 2, 4, 5, 7, 9, 11)
-# Signs, lines and octaves of clefs, by the pitch that a voice has at least on the average.
-CLEFS = ((62, ("G", "2", 0)), (55, ("G", "2", -1)), (0, ("F", "4", 0)))
+MIDDLE_C, MAJOR = 60, (0, 2, 4, 5, 7, 9, 11)
+# Signs, lines and octaves of clefs.
+Clef = tuple[str, str, int]
+TREBLE, TENOR, BASS = ("G", "2", 0), ("G", "2", -1), ("F", "4", 0)
+CLEFS = ((61, TREBLE), (55, TENOR), (0, BASS))  # by the pitch that a voice has at least on the average
 
 
 # --- read ---------------------------------------------------------------------------------------------------------
@@ -152,7 +154,8 @@ def write(score: Score) -> bytes:
     fifths = signature(note for voice in voices for note in voice)
     for number, voice in enumerate(voices):
         part = SubElement(root, "part", id=f"P{number + 1}")
-        for measure in measures(score, voice, fifths):
+        is_bass = 0 < number == len(voices) - 1
+        for measure in measures(score, voice, fifths, clef_of(voice, is_bass)):
             part.append(measure)
         if number == 0 and (first := part.find("measure")) is not None:
             tempo(first, score.tempo)
@@ -191,7 +194,16 @@ def spelled(pitch: int, fifths: int) -> tuple[str, int, int]:
     return letter, alter, (pitch - alter - STEPS[letter]) // 12 - 1
 
 
-def measures(score: Score, voice: list[Sung], fifths: int) -> Iterator[Element]:
+def clef_of(voice: list[Sung], is_bass: bool) -> Clef:
+    """The lowest of several voices is read in the bass clef, unless it stays above middle C."""
+    sung = [note.pitch for note in voice if note.pitch != SILENCE]
+    mean = sum(sung) / len(sung) if sung else CLEFS[0][0]
+    if is_bass and mean < MIDDLE_C:
+        return BASS
+    return next(clef for least, clef in CLEFS if mean >= least)
+
+
+def measures(score: Score, voice: list[Sung], fifths: int, clef: Clef) -> Iterator[Element]:
     """Of a voice; notes that reach over a bar line are tied."""
     bar, pickup = max(1, round(TICKS * score.bar)), ticks(score.pickup)
     end = voice[-1].end if voice else 0
@@ -202,26 +214,24 @@ def measures(score: Score, voice: list[Sung], fifths: int) -> Iterator[Element]:
         if pickup and number == 0:
             measure.set("implicit", "yes")
         if number == 0:
-            measure.append(attributes(score, voice, fifths))
+            measure.append(attributes(score, fifths, clef))
         inside = [note for note in voice if note.start < after and note.end > start]
         found = [sign for note in inside for sign in signs(note, start, after, pickup)]
         beamed(measure, found, fifths, pickup, beat_of(score.metre))
         yield measure
 
 
-def attributes(score: Score, voice: list[Sung], fifths: int) -> Element:
+def attributes(score: Score, fifths: int, clef: Clef) -> Element:
     made = Element("attributes")
     SubElement(made, "divisions").text = str(TICKS)
     SubElement(SubElement(made, "key"), "fifths").text = str(fifths)
     time = SubElement(made, "time")
     SubElement(time, "beats").text, SubElement(time, "beat-type").text = map(str, score.metre)
-    sung = [note.pitch for note in voice if note.pitch != SILENCE]
-    mean = sum(sung) / len(sung) if sung else CLEFS[0][0]
-    sign, line, octaves = next(clef for least, clef in CLEFS if mean >= least)
-    clef = SubElement(made, "clef")
-    SubElement(clef, "sign").text, SubElement(clef, "line").text = sign, line
+    sign, line, octaves = clef
+    written = SubElement(made, "clef")
+    SubElement(written, "sign").text, SubElement(written, "line").text = sign, line
     if octaves:
-        SubElement(clef, "clef-octave-change").text = str(octaves)
+        SubElement(written, "clef-octave-change").text = str(octaves)
     return made
 
 

@@ -8,6 +8,7 @@ import threading
 import wave
 from collections.abc import Callable
 
+import defusedxml.ElementTree
 import numpy as np
 import pytest
 import soundfile
@@ -54,6 +55,23 @@ def test_notes_are_spelled_as_the_key_has_them() -> None:
         for pitch in range(21, 109):
             letter, alter, octave = spelled(pitch, fifths)
             assert 12 * (octave + 1) + STEPS[letter] + alter == pitch
+
+
+@pytest.mark.parametrize(
+    ("means", "signs"),
+    [
+        ((71, 62, 57, 56), ["G", "G", "G-1", "F"]),
+        ((64,), ["G"]),
+        ((56,), ["G-1"]),
+        ((72, 61), ["G", "G"]),
+        ((50,), ["F"]),
+    ],
+)
+def test_every_voice_has_the_clef_that_it_is_read_in(means: tuple[int, ...], signs: list[str]) -> None:
+    notes = [Note(0, 4, pitch, part) for part, pitch in enumerate(means)]
+    score = Score(notes, 72.0, [str(pitch) for pitch in means])
+    clefs = defusedxml.ElementTree.fromstring(musicxml.write(score)).iter("clef")
+    assert [clef.findtext("sign", "") + clef.findtext("clef-octave-change", "") for clef in clefs] == signs
 
 
 def test_a_score_is_engraved_in_whatever_thread() -> None:
