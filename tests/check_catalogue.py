@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import sys
 from pathlib import Path
 from string import Formatter
@@ -33,6 +34,7 @@ from app.web.reference import strings
 from app.web.responses import InternalError
 from models.contract.registry import families
 
+SAYS_MORE = re.compile(r"[A-Za-z]")  # than a number, or Chinese
 ROOT = Path(__file__).parent.parent
 BY_VALUE = {"queued", "running", "paused", "succeeded", "failed", "cancelled"}  # statuses, in templates
 REASONS = {
@@ -77,12 +79,14 @@ def schema_strings() -> set[str]:
 
 
 def shown_strings() -> set[str]:
-    """Names of curves, and of every figure, direction and model in the zoo."""
-    found = set(METRICS.values())
+    """Names of curves, and of every figure, model and choice in the zoo."""
+    found, known = set(METRICS.values()), families()
     for path in (ROOT / "models" / "zoo").glob("*/card.json"):
         card = json.loads(path.read_text("utf-8"))
-        found |= {card["title"], *card.get("directions", []), *names_in(card.get("figures", {}))}
-    return {name for name in found if not name.isdigit()}
+        found |= {card["title"], *names_in(card.get("figures", {}))}
+        for task in known[card["family"]].tasks:
+            found.update(*task.choices(card).values())
+    return {name for name in found if SAYS_MORE.search(name)}
 
 
 def names_in(figures: dict[str, Any]) -> set[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
 from fastapi import Form, Query, Request, Response
@@ -12,21 +12,25 @@ from app.artworks import listing, renderings, selection, service
 from app.artworks.schemas import ArtworkBrief, Ids
 from app.artworks.tables import Artwork
 from app.checkpoints import service as checkpoints
+from app.checkpoints.service import Checkpoint
 from app.database import session_scope
 from app.errors import Damaged, NotFound
 from app.gallery import reading
 from app.gallery.narrowing import Narrowed, parameters
 from app.generations import restoring
 from app.generations import service as generations
+from app.generations.pages import form_of
 from app.media import of_type
 from app.media.listening import Listening, listening
 from app.settings import get_settings
 from app.users.deps import User
+from app.web.forms import Field
 from app.web.paging import Cursor, decode, encode
 from app.web.parameters import Id
 from app.web.responses import attachment
 from app.web.routing import Router
 from app.web.templating import render
+from models.contract.message import Message
 from models.contract.registry import families
 from models.contract.tasks import Task
 from models.contract.values import MUSIC
@@ -91,7 +95,6 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
     catalogue = checkpoints.catalogue()
     model = catalogue.get(found.model)
     task = model.does(found.task) if model else None
-    again = service.request_params(found.provenance)
     return render(
         request,
         "artworks/show.html",
@@ -108,14 +111,7 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
             "own": found.user_id == user.id,
             "request_again": request_again,
             "derived": derived,
-            "again": again,
-            "titles": titles_of(task),
-            "said": {  # in places of their own, or of no effect
-                "seed",
-                "count",
-                *(task.params.in_part("prompt") if task else ["prompt"]),
-                *(task.params.without_effect(again) if task else []),
-            },
+            "params": parameters_of(task, model, service.request_params(found.provenance)),
             "cutout": service.has_cutout(found),
             "there": found.model in checkpoints.cards(),
             "tasks": checkpoints.tasks_from(of_type(found.media_type).name, found.model),
@@ -134,9 +130,26 @@ def heard(work: Artwork) -> Listening | None:
         return None
 
 
-def titles_of(task: Task | None) -> dict[str, str]:
-    """What the form calls the parameters of a task; of those of a model that is gone nothing is known."""
-    return {name: field.title for name, field in task.params.model_fields.items() if field.title} if task else {}
+def parameters_of(task: Task | None, model: Checkpoint | None, params: dict[str, Any]) -> list[tuple[str, Any]]:
+    """Parameters as the form calls them, but for those that stand elsewhere or had no effect; of those of a model that
+    is gone nothing is known.
+    """
+    elsewhere, form = {"prompt"}, dict[str, Field]()
+    if task and model:
+        elsewhere = {*task.params.in_part("prompt"), *task.params.without_effect(params)}
+        form = {field.name: field for field in form_of(task, model)}
+    found = []
+    for name, value in params.items():
+        if name in {"seed", "count", *elsewhere} or value is None or value is False or value in ("", []):
+            continue
+        field = form.get(name)
+        title = field.title if field else name.replace("_", " ").capitalize()
+        if isinstance(value, str) and field and value in field.choices:
+            value = Message(field.titles.get(value, value))
+        if field and field.widget == "adapters":
+            value = [f"{field.titles.get(each['name'], each['name'])} {each['weight']:g}" for each in value]
+        found.append((title, value))
+    return found
 
 
 @router.post("/artworks/{artwork_id}/trash")

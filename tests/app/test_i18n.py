@@ -11,11 +11,13 @@ import pytest
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import select, update
 
+from app.checkpoints import service
 from app.database import session_scope
 from app.datasets.schemas import DatasetIn
 from app.datasets.service import create
 from app.datasets.tables import DatasetItem
 from app.errors import Conflict, Invalid
+from app.gallery.pages import parameters_of
 from app.generations.schemas import GenerationIn
 from app.i18n import translate
 from app.validation import invalid_params
@@ -111,3 +113,12 @@ def test_problems_of_fields_say_what_is_allowed() -> None:
     error: Invalid = invalid_params(refused.value, "request")
     said = {each["loc"][-1]: translate("zh-CN", each["msg"]) for each in error.errors}
     assert said == {"model": "最多 60 个字符", "params": "应为对象", "more": "没有这个字段"}
+
+
+def test_the_parameters_of_a_work_are_called_as_the_form_calls_them() -> None:
+    model = service.catalogue()["chorales"]
+    given = {"key": "D minor", "metre": "3/4", "kind": None, "bars": 8, "upbeat": True, "seed": 3, "temperature": 0.9}
+    shown = dict(parameters_of(model.does("music-generation"), model, given))
+    assert [shown["Bars"], shown["Upbeat"], translate("zh-CN", shown["Key"])] == [8, True, "D小调"]
+    assert not {"Kind", "Seed"} & shown.keys()
+    assert parameters_of(None, None, {"prompt": "a fox", "top_p": 0.9}) == [("Top p", 0.9)], "the model is gone"
