@@ -66,11 +66,14 @@ class ScoreItem:
     tempo: float
     form: str = ""
     author: str = ""
+    phrase_ends: list[float] = field(default_factory=list)
 
     @classmethod
     def of(cls, id: str, split: str, score: Score, title: str = "", form: str = "", author: str = "") -> ScoreItem:
         notes = [(round(n.start, 4), round(n.duration, 4), n.pitch, n.part) for n in score.notes]
-        return cls(id, split, title, notes, score.metre, round(score.pickup, 4), round(score.tempo, 1), form, author)
+        ends = [round(end, 4) for end in score.phrase_ends]
+        tempo, pickup = round(score.tempo, 1), round(score.pickup, 4)
+        return cls(id, split, title, notes, score.metre, pickup, tempo, form, author, ends)
 
 
 def write_texts(

@@ -1,7 +1,7 @@
 """ABC, the notation of folk tunes in plain text: https://abcnotation.com/wiki/abc:standard:v2.1.
 
-Read are notes, chords, rests, ties, tuplets, broken rhythm, keys, metres, tempo and voices. Left out are grace notes,
-ornaments, words and repeats; overlays and macros are not known.
+Read are notes, chords, rests, ties, tuplets, broken rhythm, keys, metres, tempo, voices, and where parts end. Left out
+are grace notes, ornaments, words, repeats and the endings before them; overlays and macros are not known.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TOKEN = re.compile(
     (?P<skipped> "[^"]*" | ![^!]*! | \+[a-z]+\+ | \{{[^}}]{{0,200}}\}} )
   | (?P<inline> \[[A-Za-z]:[^\]]{{0,200}}\] )
   | \((?P<tuplet>\d(?::\d?){{0,2}})
-  | (?P<bar> \[\|\]? | :*\|[|\]:]* | ::+ | \[\d )
+  | (?P<bar> (?: \[\|\]? | :*\|[|\]:]* | ::+ ) \d? | \[\d )
   | \[(?P<chord>[^\]|]{{0,200}})\](?P<chord_length>{LENGTH})
   | (?P<note>{NOTE})
   | (?P<rest>[zxZX]{LENGTH})
@@ -73,13 +73,14 @@ def read(content: bytes) -> Piece:
     if not re.search(r"(?m)^K:", text) or "\0" in text:
         raise Invalid("It is not ABC: no line names a key (K:)")
     tune = Tune()
-    notes = few(tune.play(text))
+    notes, first = few(tune.play(text)), next(iter(tune.voices.values()))
+    notes = [kept for note in notes if (kept := tune.of_part(note.part).kept(note))]
     end = max((note.start + note.duration for note in notes), default=0.0)
+    ends = sorted({first.after_cuts(beat) for beat in first.ends} - {0.0})
     title = re.search(r"(?m)^T:[ \t]*(.*)$", text)
     pickup = tune.pickup if 0 < tune.pickup < tune.metre else 0.0
-    return Piece(
-        in_order(notes), 60 * end / tune.tempo, tune.signature, pickup, title=title[1].strip() if title else ""
-    )
+    name = title[1].strip() if title else ""
+    return Piece(in_order(notes), 60 * end / tune.tempo, tune.signature, pickup, title=name, phrase_ends=ends)
 
 
 def length(text: str) -> float:
@@ -114,6 +115,30 @@ class Voice:
     tied: bool = False
     next_factor: float = 1.0
     tuplet: tuple[float, int] = (1.0, 0)  # factor, for how many more
+    ends: list[float] = field(default_factory=list)  # of parts
+    first_ending: float | None = None  # since when it plays what a repeat leaves out
+    cuts: list[tuple[float, float]] = field(default_factory=list)
+
+    def bar(self, text: str) -> None:
+        """A bar line; a part ends with one that is doubled or repeats. Of two endings only the last is kept."""
+        self.altered = {}
+        ending = text[-1] if text[-1].isdigit() else ""
+        if text.rstrip("0123456789") not in ("|", "["):
+            self.ends.append(self.now)
+        if ending == "1":
+            self.first_ending = self.now
+        elif ending and self.first_ending is not None:
+            self.cuts.append((self.first_ending, self.now))
+            self.ends = [end for end in self.ends if end <= self.first_ending]
+            self.first_ending = None
+
+    def after_cuts(self, beat: float) -> float:
+        return beat - sum(min(beat, end) - start for start, end in self.cuts if start < beat)
+
+    def kept(self, note: Note) -> Note | None:
+        if any(start <= note.start < end for start, end in self.cuts):
+            return None
+        return replace(note, start=self.after_cuts(note.start)) if self.cuts else note
 
 
 class Tune:
@@ -126,6 +151,9 @@ class Tune:
         self.voice = self.voices[""]
         self.compound = False
         self.signature, self.pickup = (4, 4), -1.0  # beats before the first bar line; less than 0: not there yet
+
+    def of_part(self, part: int) -> Voice:
+        return next(voice for voice in self.voices.values() if voice.part == part)
 
     def play(self, text: str) -> Iterator[Note]:
         for raw in text.splitlines():
@@ -168,7 +196,7 @@ class Tune:
             if kind == "inline":
                 self.set(text[1], text[3:-1])
             elif kind == "bar":
-                voice.altered = {}
+                voice.bar(text)
                 if self.pickup < 0 and voice.now:
                     self.pickup = voice.now
             elif kind == "tuplet":

@@ -22,7 +22,7 @@ DRUMS = 9  # channel
 PROGRAMS = {"soprano": 52, "alto": 52, "tenor": 52, "bass": 52, "choir": 52, "melody": 40, "violin": 40, "flute": 73}
 CHANNELS = [channel for channel in range(16) if channel != DRUMS]
 TICKS = 480  # a beat
-SIGNATURE = "danqing:"
+SIGNATURE, PHRASE_END = "danqing:", "phrase end"  # the second is a marker
 
 
 def read(content: bytes) -> Piece:
@@ -36,7 +36,18 @@ def read(content: bytes) -> Piece:
     )
     metre, pickup = metre_of(file)
     names = {16 * number + channel: track.name for number, track in enumerate(file.tracks) for channel in range(16)}
-    return Piece(in_order(notes), file.length if file.type < 2 else 0.0, metre, pickup, names)
+    seconds = file.length if file.type < 2 else 0.0
+    return Piece(in_order(notes), seconds, metre, pickup, names, phrase_ends=phrase_ends(file))
+
+
+def phrase_ends(file: mido.MidiFile) -> list[float]:
+    """Of the markers in the first track those that say so, in beats."""
+    found, now = set[float](), 0
+    for message in file.tracks[0] if file.tracks else []:
+        now += message.time
+        if message.type == "marker" and message.text == PHRASE_END:
+            found.add(now / file.ticks_per_beat)
+    return sorted(found)
 
 
 def metre_of(file: mido.MidiFile) -> tuple[tuple[int, int], float]:
@@ -74,10 +85,15 @@ def track_notes(track: mido.MidiTrack, number: int, ticks_per_beat: int) -> Iter
 
 
 def write(score: Score) -> bytes:
-    """MIDI of type 1: a track that says tempo and metre, and one for each part."""
+    """MIDI of type 1: a track that says tempo, metre and phrases, and one for each part."""
     file = mido.MidiFile(type=1, ticks_per_beat=TICKS)
     tempo = mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(score.tempo))
-    file.tracks.append(mido.MidiTrack([tempo, *metres(score)]))
+    said = mido.MidiTrack([tempo, *metres(score)])
+    now = sum(message.time for message in said)
+    for tick in sorted({round(beat * TICKS) for beat in score.phrase_ends}):
+        said.append(mido.MetaMessage("marker", text=PHRASE_END, time=max(0, tick - now)))
+        now = max(now, tick)
+    file.tracks.append(said)
     named = dict(enumerate(score.parts))
     for channel, part in zip(CHANNELS, sorted({note.part for note in score.notes}), strict=False):
         notes = [note for note in score.notes if note.part == part]

@@ -28,6 +28,7 @@ SIGNS = {
     **{length * 3 // 2: (name, 1, False) for length, name in PLAIN.items() if length % 2 == 0},
     **{length * 2 // 3: (name, 0, True) for length, name in PLAIN.items()},
 }
+DOUBLED = {"light-light", "light-heavy", "heavy-light", "heavy-heavy"}
 BEAMED = {"eighth", "16th", "32nd"}
 LETTERS, NATURAL = "FCGDAEB", 1  # by fifths; C is the second of them
 MOST = 8 << 20  # bytes, unpacked
@@ -74,7 +75,9 @@ def read(content: bytes) -> Piece:
     tempo, end = 120.0, max((note.start + note.duration for note in notes), default=0.0)
     if (sound := next((s for s in root.iter("sound") if s.get("tempo")), None)) is not None:
         tempo = float(sound.get("tempo") or tempo)
-    return Piece(in_order(notes), 60 * end / tempo if tempo > 0 else math.nan, metre, pickup, names, title)
+    seconds = 60 * end / tempo if tempo > 0 else math.nan
+    ends = next(filter(None, map(phrase_ends, parts)), [])
+    return Piece(in_order(notes), seconds, metre, pickup, names, title, ends)
 
 
 def written_metre(part: Element) -> tuple[tuple[int, int], float]:
@@ -97,10 +100,9 @@ def alone(part: Element, measure: Element) -> Element:
     return made
 
 
-def part_notes(part: Element, number: int) -> Iterator[Note]:
-    """Notes of a part, repeats and grace notes left out; tied notes are one."""
+def timed(part: Element) -> Iterator[tuple[Element, float, float]]:
+    """Notes, rests and bar lines of a part, each with its start and its length in beats."""
     divisions, now, last = 1.0, 0.0, 0.0
-    tied: dict[int, Note] = {}  # by pitch: they go on
     for measure in part.iter("measure"):
         for event in measure:
             if event.tag == "attributes":
@@ -111,20 +113,40 @@ def part_notes(part: Element, number: int) -> Iterator[Note]:
             elif event.tag == "forward":
                 now += length
             elif event.tag == "note":
-                together = event.find("chord") is not None
-                if not together:
+                if event.find("chord") is None:
                     last, now = now, now + length
-                pitch = event.find("pitch")
-                if pitch is not None and event.find("grace") is None:
-                    note = Note(last, length, midi_pitch(pitch), number)
-                    ties = {tie.get("type") for tie in event.iter("tie")}
-                    if "stop" in ties and (before := tied.pop(note.pitch, None)):
-                        note = replace(before, duration=last + length - before.start)
-                    if "start" in ties:
-                        tied[note.pitch] = note
-                    else:
-                        yield note
+                yield event, last, length
+            elif event.tag == "barline":
+                yield event, now, 0.0
+
+
+def part_notes(part: Element, number: int) -> Iterator[Note]:
+    """Notes of a part, repeats and grace notes left out; tied notes are one."""
+    tied: dict[int, Note] = {}  # by pitch: they go on
+    for event, start, length in timed(part):
+        pitch = event.find("pitch")
+        if pitch is None or event.find("grace") is not None:
+            continue
+        note = Note(start, length, midi_pitch(pitch), number)
+        ties = {tie.get("type") for tie in event.iter("tie")}
+        if "stop" in ties and (before := tied.pop(note.pitch, None)):
+            note = replace(before, duration=start + length - before.start)
+        if "start" in ties:
+            tied[note.pitch] = note
+        else:
+            yield note
     yield from tied.values()
+
+
+def phrase_ends(part: Element) -> list[float]:
+    """Where notes end that are held, in beats; where none is, where bar lines are doubled."""
+    held, doubled = set[float](), set[float]()
+    for event, start, length in timed(part):
+        if event.find("notations/fermata") is not None:
+            held.add(start + length)
+        elif event.findtext("bar-style", "regular") in DOUBLED and start:
+            doubled.add(start)
+    return sorted(held or doubled)
 
 
 def midi_pitch(pitch: Element) -> int:
@@ -204,9 +226,12 @@ def clef_of(voice: list[Sung], is_bass: bool) -> Clef:
 
 
 def measures(score: Score, voice: list[Sung], fifths: int, clef: Clef) -> Iterator[Element]:
-    """Of a voice; notes that reach over a bar line are tied."""
+    """Of a voice; notes that reach over a bar line are tied. Where a phrase ends several voices are held; a single one
+    has a double bar, if a measure ends there.
+    """
     bar, pickup = max(1, round(TICKS * score.bar)), ticks(score.pickup)
-    end = voice[-1].end if voice else 0
+    end, ends = voice[-1].end if voice else 0, {ticks(beat) for beat in score.phrase_ends}
+    is_choir = len({note.part for note in score.notes}) > 1
     starts = [0, *range(pickup, end, bar)] if pickup else list(range(0, end, bar))
     for number, start in enumerate(starts):
         after = starts[number + 1] if number + 1 < len(starts) else end
@@ -217,8 +242,16 @@ def measures(score: Score, voice: list[Sung], fifths: int, clef: Clef) -> Iterat
             measure.append(attributes(score, fifths, clef))
         inside = [note for note in voice if note.start < after and note.end > start]
         found = [sign for note in inside for sign in signs(note, start, after, pickup)]
-        beamed(measure, found, fifths, pickup, beat_of(score.metre))
+        measure.extend(beamed(found, fifths, pickup, beat_of(score.metre), ends if is_choir else set()))
+        if not is_choir and after in ends:
+            double(measure, after == end)
         yield measure
+
+
+def double(measure: Element, is_last: bool) -> None:
+    """Its bar line."""
+    barline = SubElement(measure, "barline", location="right")
+    SubElement(barline, "bar-style").text = "light-heavy" if is_last else "light-light"
 
 
 def attributes(score: Score, fifths: int, clef: Clef) -> Element:
@@ -254,8 +287,8 @@ def beat_of(metre: tuple[int, int]) -> int:
     return 3 * TICKS // 2 if metre[1] == 8 and metre[0] % 3 == 0 else TICKS
 
 
-def beamed(measure: Element, found: list[Sign], fifths: int, pickup: int, beat: int) -> None:
-    """Signs of a measure; short ones of one beat are beamed."""
+def beamed(found: list[Sign], fifths: int, pickup: int, beat: int, ends: set[int]) -> Iterator[Element]:
+    """Signs of a measure; short ones of one beat are beamed, one with which a phrase ends is held."""
 
     def in_beat(sign: Sign) -> int | None:
         name = SIGNS.get(sign[0].duration, ("", 0, False))[0]
@@ -265,10 +298,11 @@ def beamed(measure: Element, found: list[Sign], fifths: int, pickup: int, beat: 
     for i, sign in enumerate(found, 1):
         joins, goes_on = (beats[i] is not None and beats[j] == beats[i] for j in (i - 1, i + 1))
         beam = {(False, True): "begin", (True, True): "continue", (True, False): "end"}.get((joins, goes_on))
-        measure.append(element(sign, fifths, beam))
+        is_held = sign[0].end in ends and sign[0].pitch != SILENCE and not sign[2]
+        yield element(sign, fifths, beam, is_held)
 
 
-def element(sign: Sign, fifths: int, beam: str | None) -> Element:
+def element(sign: Sign, fifths: int, beam: str | None, is_held: bool) -> Element:
     note, from_before, goes_on = sign
     made = Element("note")
     if note.pitch == SILENCE:
@@ -294,8 +328,10 @@ def element(sign: Sign, fifths: int, beam: str | None) -> Element:
         SubElement(modification, "actual-notes").text, SubElement(modification, "normal-notes").text = "3", "2"
     if beam:
         SubElement(made, "beam", number="1").text = beam
-    if ties:
+    if ties or is_held:
         notations = SubElement(made, "notations")
         for kind in ties:
             SubElement(notations, "tied", type=kind)
+        if is_held:
+            SubElement(notations, "fermata")
     return made

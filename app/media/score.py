@@ -25,6 +25,7 @@ class Piece:
     pickup: float = 0.0
     parts: dict[int, str] = field(default_factory=dict)
     title: str = ""
+    phrase_ends: list[float] = field(default_factory=list)
 
 
 def few(notes: Iterator[Note]) -> list[Note]:

@@ -115,7 +115,7 @@ def decode(content: bytes, media_type: str) -> Score:
     notes = [replace(note, part=numbers[note.part]) for note in piece.notes]
     tempo = 60 * beats / piece.seconds if piece.seconds > 0 else 120.0
     names = [piece.parts.get(part, "") for part in numbers]
-    return Score(notes, tempo, names, piece.metre, piece.pickup, piece.title)
+    return Score(notes, tempo, names, piece.metre, piece.pickup, piece.title, piece.phrase_ends)
 
 
 def described(score: Work) -> Message:

@@ -50,6 +50,8 @@ def read_pieces(path: Path) -> list[Score]:
                 raise ValueError("a note is of no part")
         if not (1 <= score.tempo <= 1000 and min(score.metre) > 0 and 0 <= score.pickup < FARTHEST):
             raise ValueError("the tempo or metre is out of range")
+        if not all(0 <= end < FARTHEST for end in score.phrase_ends):
+            raise ValueError("a phrase is out of range")
     return found
 
 

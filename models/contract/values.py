@@ -55,7 +55,8 @@ class Score:
     """`notes` by start, then from the top; `tempo` in beats a minute; `parts` are names of voices or instruments.
 
     A beat is a quarter. `metre` is written above and below in a time signature; the first bar line stands after
-    `pickup` beats. `title` is what the file calls the piece.
+    `pickup` beats. `title` is what the file calls the piece. `phrase_ends` are beats, as fermatas or double
+    bars tell them; none where nothing is known of phrases.
     """
 
     medium: ClassVar[str] = MUSIC
@@ -66,6 +67,7 @@ class Score:
     metre: tuple[int, int] = (4, 4)
     pickup: float = 0.0
     title: str = ""
+    phrase_ends: list[float] = field(default_factory=list)
 
     @property
     def bar(self) -> float:

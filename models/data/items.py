@@ -45,7 +45,7 @@ class Texts(Items):
 
 
 class Scores(Items):
-    """Items have `notes` and `metre` and, where they are known, `pickup`, `tempo`, `title` and `form`."""
+    """Items have `notes` and `metre` and, where it is known, what else a `Score` has, and their `form`."""
 
     def score(self, index: int) -> Score:
         item = self.items[index]
@@ -55,6 +55,7 @@ class Scores(Items):
             metre=tuple(item["metre"]),
             pickup=item.get("pickup", 0.0),
             title=item.get("title", ""),
+            phrase_ends=item.get("phrase_ends", []),
         )
 
 

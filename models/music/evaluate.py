@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,6 @@ def harmonise(sampler: MusicSampler, data: Scores, pieces: Pieces) -> list[Score
         for i in pieces.indices(split)[:WRITTEN]:
             score = data.score(int(i))
             melody = [note for note in score.notes if note.part == 0]
-            given = Score(melody, score.tempo, metre=score.metre, pickup=score.pickup)
+            given = replace(score, notes=melody, parts=[])
             asked.append(Request(HARMONIZATION, HarmonizationParams(), int(i), {MELODY: [given]}))
     return answered(lambda batch: sampler.sample(batch, lambda *_: None), asked)

@@ -22,14 +22,17 @@ from models.parts.causal import BASE, CausalLayer, turned
 from models.parts.transformer import KeyValueCache, Rotary
 
 PITCHES, OCTAVE = 128, 12
-QUARTERS, PLACES, BEATS = 64, 24, 16  # until the end; places within a beat; beats of a bar: those beyond are the last
+# Until the end; places within a beat; beats of a bar; beats of a phrase: those beyond are the last.
+QUARTERS, PLACES, BEATS, PHRASES = 64, 24, 16, 32
 TIME = 6  # ticks that heads turn by as by one token
-BEAT, PLACE, SOUNDING = 1, 2, 4  # columns of a slot; from the last on what each voice sings
+# Columns of a slot: beats until the phrase ends and the note on which the lowest voice closes it, each 0 where nothing
+# is known; from the last on what each voice sings.
+BEAT, PLACE, PHRASE, CLOSE, SOUNDING = 1, 2, 4, 5, 6
 
 
 @dataclass
 class Batch:
-    """B pieces of N notes: `pitch` and `duration` (B, N), `slots` (B, N, 4 + voices), `start` (B, N) in ticks,
+    """B pieces of N notes: `pitch` and `duration` (B, N), `slots` (B, N, 6 + voices), `start` (B, N) in ticks,
     `conditions` (B, 4): mode, height, metre, kind, 0 where nothing is said. `given` (B, N): notes that the encoder
     reads; `real` (B, N): those that are no padding. All is in C major or A minor; the height says by how much it was
     moved there, so that voices stay in their range.
@@ -117,6 +120,8 @@ class MusicTransformer(nn.Module):
         self.pitch, self.duration = PitchEmbedding(width), nn.Embedding(config.durations, width)
         places = [nn.Embedding(size, width) for size in (voices, BEATS, PLACES, QUARTERS)]
         self.slots = nn.ModuleList([*places, *(PitchEmbedding(width) for _ in range(voices))])
+        self.phrase = nn.Embedding(1 + PHRASES, width) if config.phrases else None
+        self.close = nn.Embedding(1 + OCTAVE, width) if config.phrases else None
         self.conditions = nn.ModuleList(nn.Embedding(1 + n, width) for n in (2, 12, config.metres, config.kinds))
         self.role = nn.Parameter(torch.zeros(2, width))  # of the token that stands before all, on either side
         shape = (width, config.heads, config.hidden, dropout)
@@ -145,10 +150,12 @@ class MusicTransformer(nn.Module):
         return known
 
     def slot(self, slots: Tensor, conditions: Tensor) -> Tensor:
-        """What is known of notes (B, N, 4 + voices) before they are written, or the first of it, and of their
+        """What is known of notes (B, N, 6 + voices) before they are written, or the first of it, and of their
         pieces.
         """
-        found = sum(table(part) for table, part in zip(self.slots, slots.unbind(-1), strict=False))
+        parts = slots.unbind(-1)
+        tables = [*self.slots[:PHRASE], self.phrase, self.close, *self.slots[PHRASE:]]
+        found = sum(table(part) for table, part in zip(tables, parts, strict=False) if table is not None)
         assert isinstance(found, Tensor)
         return found + self.condition(conditions)[:, None]
 

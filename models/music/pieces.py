@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -16,15 +16,30 @@ from models.contract.voices import SILENCE, TICKS, Sung, in_order, names_of, tic
 from models.data.items import Scores
 from models.data.pictures import Indices, Unsuitable
 from models.measure.music import beats, parallels
-from models.music.network import BEAT, BEATS, PITCHES, PLACE, PLACES, QUARTERS, SOUNDING, Batch
+from models.music.network import (
+    BEAT,
+    BEATS,
+    CLOSE,
+    PHRASE,
+    PHRASES,
+    PITCHES,
+    PLACE,
+    PLACES,
+    QUARTERS,
+    SOUNDING,
+    Batch,
+)
+from models.music.phrases import Phrase, Plan, ahead, phrases_of, plan_of
 from models.parts.keys import KEYS, TONICS, above_c, is_chord_of, is_minor, key_of, transposed
 
 KNOWN = "known.json"
 PARALLELS = 0.01  # fifths and octaves a beat: music that has fewer avoids them
 CLOSED = 0.9  # of the pieces: music of which more end on the chord of their key closes there
+MOST_PLANS = 400
 FEWEST = 4  # notes of a duration, or pieces of a metre or kind, that are enough to learn it
 # How often something is said of a piece in training, so that it may be left out when one is asked for.
 SAID = (0.9, 0.6, 0.9, 0.7)  # mode, height, metre, kind
+PHRASES_SAID, CLOSES_SAID = 0.75, 0.75  # the second where the first are
 NOTHING, VOICES, SPAN = 0.3, 0.6, 0.8  # what is given: nothing, some voices, all but a span of bars, an opening
 LONGEST_SPAN = 8  # bars
 Numbers = npt.NDArray[np.int64]
@@ -35,7 +50,8 @@ class Known:
     """What a collection teaches before a note is learnt: its voices with the pitches that they sing, the durations in
     ticks, the metres and kinds, how many pieces there are in each of KEYS. By kind, "" being any: the tempo in quarters
     a minute, and the usual metre. `strict`: hardly any two voices move in parallel fifths or octaves. `closes`: nearly
-    all pieces end on the chord of their key, its root in the lowest voice.
+    all pieces end on the chord of their key, its root in the lowest voice. `plans`: of pieces that have them, the
+    phrases.
     """
 
     voices: list[str]
@@ -48,13 +64,16 @@ class Known:
     usual: dict[str, str]
     strict: bool = False
     closes: bool = False
+    plans: list[Plan] = field(default_factory=list)
 
     @classmethod
     def read(cls, text: str) -> Known:
-        return cls(**json.loads(text))
+        known = cls(**json.loads(text))
+        known.plans = [Plan(*plan) for plan in known.plans]
+        return known
 
     def __str__(self) -> str:
-        return json.dumps(asdict(self), indent=1)
+        return json.dumps(asdict(self))
 
     def conditions(self, key: int, metre: str | None, kind: str | None) -> list[int]:
         """0 for what is not said or not known."""
@@ -97,21 +116,26 @@ def numbers_of(metre: str) -> tuple[int, int]:
 
 @dataclass
 class Frame:
-    """The bars of a piece, in ticks: how long they are, where the first bar line stands, where the piece ends."""
+    """The bars of a piece, in ticks: how long they are, where the first bar line stands, where the piece ends; and its
+    phrases, none where nothing is known of them.
+    """
 
     bar: int
     pickup: int
     end: int
+    phrases: list[Phrase] = field(default_factory=list)
 
     @classmethod
-    def of(cls, score: Score, end: int) -> Frame:
-        return cls(round(TICKS * score.bar), ticks(score.pickup), end)
+    def of(cls, score: Score, end: int, phrases: Sequence[Phrase] = ()) -> Frame:
+        return cls(round(TICKS * score.bar), ticks(score.pickup), end, list(phrases))
 
     def slot(self, start: int, voice: int, sounding: Sequence[int]) -> list[int]:
         """What is known of a note before it is written."""
         beat, place = divmod((start - self.pickup) % self.bar, TICKS)
         left = (self.end - start) // TICKS
-        return [voice, min(beat, BEATS - 1), min(place, PLACES - 1), min(left, QUARTERS - 1), *sounding]
+        until, close = ahead(self.phrases, start)
+        phrase = [min(-(-until // TICKS), PHRASES), close]
+        return [voice, min(beat, BEATS - 1), min(place, PLACES - 1), min(left, QUARTERS - 1), *phrase, *sounding]
 
 
 class Piece:
@@ -119,8 +143,9 @@ class Piece:
 
     def __init__(self, sung: list[Sung], score: Score, kind: str, durations: list[int]) -> None:
         self.kind, self.metre = kind, named(score.metre)
-        self.frame = Frame.of(score, max(note.end for note in sung))
-        self.key = key_of(sung)
+        self.key, end, last = key_of(sung), max(note.end for note in sung), max(note.voice for note in sung)
+        lowest = [note for note in sung if note.voice == last]
+        self.frame = Frame.of(score, end, phrases_of(score.phrase_ends, lowest, above_c(self.key), end))
         self.start = np.array([note.start for note in sung], np.int64)
         self.voice = np.array([note.voice for note in sung], np.int64)
         self.pitch = np.array([note.pitch for note in sung], np.int64)
@@ -201,7 +226,14 @@ def learn(read: Sequence[tuple[dict[str, object], Score]], voices: Sequence[list
     found = Counter(heard_in.values())
     keys = [found[key] for key in range(len(KEYS))]
     does_close = closing >= CLOSED * len(chosen)
-    return Known(list(names), ranges, sorted(durations), metres, kinds, keys, tempos, usual, strict, does_close)
+    every = [plan for i, key in heard_in.items() if (plan := plan_in(read[i][1], voices[i], key))]
+    plans = every[:: -(-len(every) // MOST_PLANS) or 1]
+    return Known(list(names), ranges, sorted(durations), metres, kinds, keys, tempos, usual, strict, does_close, plans)
+
+
+def plan_in(score: Score, voices: Sequence[list[Sung]], key: int) -> Plan | None:
+    phrases = phrases_of(score.phrase_ends, voices[-1], above_c(key), voices[-1][-1].end)
+    return plan_of(named(score.metre), score.pickup > 0, is_minor(key), phrases)
 
 
 def closes(key: int, voices: Sequence[Sequence[Sung]]) -> bool:
@@ -247,20 +279,22 @@ def batch(pieces: Pieces, chosen: Indices, random: np.random.Generator, moved: b
         key = transposed(piece.key, by)
         conditions = pieces.known.conditions(key, piece.metre, piece.kind) * (random.random(len(SAID)) < SAID)
         down = above_c(key) - by
-        rows.append((int(i), down, conditions, given_of(piece, random), window(piece, pieces.longest, random)))
-    longest = max(cut.stop - cut.start for *_, cut in rows)
+        given, cut = given_of(piece, random), window(piece, pieces.longest, random)
+        rows.append((int(i), down, conditions, given, cut, hidden_from(random)))
+    longest = max(cut.stop - cut.start for *_, cut, _ in rows)
     voices = len(pieces.known.voices)
     shape = (len(rows), longest)
     made = {name: np.zeros(shape, np.int64) for name in ("pitch", "duration", "start")}
     slots = np.zeros((*shape, SOUNDING + voices), np.int64)
     given, real = np.zeros(shape, np.bool_), np.zeros(shape, np.bool_)
-    for row, (i, down, _, is_given, cut) in enumerate(rows):
+    for row, (i, down, _, is_given, cut, hidden) in enumerate(rows):
         piece, count = pieces.pieces[i], cut.stop - cut.start
         made["pitch"][row, :count] = lowered(piece.pitch[cut], down)
         made["duration"][row, :count] = piece.duration[cut]
         made["start"][row, :count] = piece.start[cut]
         own = piece.slots[cut].copy()
         own[:, SOUNDING:] = lowered(own[:, SOUNDING:], down)
+        own[:, hidden:SOUNDING] = 0
         slots[row, :count] = own
         given[row, :count], real[row, :count] = is_given[cut], True
     return Batch(
@@ -268,10 +302,16 @@ def batch(pieces: Pieces, chosen: Indices, random: np.random.Generator, moved: b
         torch.from_numpy(made["duration"]),
         slots=torch.from_numpy(slots),
         start=torch.from_numpy(made["start"]),
-        conditions=torch.from_numpy(np.stack([conditions for _, _, conditions, _, _ in rows])),
+        conditions=torch.from_numpy(np.stack([conditions for _, _, conditions, *_ in rows])),
         given=torch.from_numpy(given),
         real=torch.from_numpy(real),
     )
+
+
+def hidden_from(random: np.random.Generator) -> int:
+    """The column of a slot from which on nothing is said of phrases."""
+    ends, closes = random.random(2) < (PHRASES_SAID, CLOSES_SAID)
+    return (SOUNDING if closes else CLOSE) if ends else PHRASE
 
 
 def window(piece: Piece, longest: int, random: np.random.Generator) -> slice:

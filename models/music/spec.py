@@ -103,6 +103,9 @@ class MusicConfig(CausalShape):
     )
     metres: int = Field(8, ge=1, le=64, description="At most", json_schema_extra={"of_collection": True})
     kinds: int = Field(16, ge=0, le=64, description="At most", json_schema_extra={"of_collection": True})
+    phrases: bool = Field(
+        False, strict=True, description="Whether it is told of phrases", json_schema_extra={"of_collection": True}
+    )
     length: int = Field(
         768, ge=32, le=8192, description="Notes that it sees at once", json_schema_extra={"fixed": True}
     )

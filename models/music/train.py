@@ -76,6 +76,7 @@ def fit_to(params: MusicTraining, known: Known) -> None:
     network = params.network
     network.voices, network.durations = len(known.voices), len(known.durations)
     network.metres, network.kinds = len(known.metres), len(known.kinds)
+    network.phrases = bool(known.plans)
 
 
 def said_of(known: Known) -> dict[str, Any]:

@@ -25,9 +25,10 @@ from models.contract.values import Score
 from models.contract.voices import SILENCE, TICKS, Sung, notes_of, voices_of
 from models.measure.music import is_parallel
 from models.music.network import PITCHES
+from models.music.phrases import Plan, phrases_of, planned, told
 from models.music.pieces import Frame, Known, lowered, named, numbers_of
 from models.music.spec import ContinuationParams, GenerationParams, InpaintingParams
-from models.parts.keys import above_c, is_chord_of, key_named, key_of
+from models.parts.keys import above_c, is_chord_of, is_minor, key_named, key_of
 
 MOST_GIVEN, LONGEST = 4000, 1000  # notes of what is given, and beats of the whole
 OCTAVE = 12
@@ -165,8 +166,8 @@ class Work:
 
     def score(self) -> Score:
         names = self.known.voices
-        pickup = self.frame.pickup / TICKS
-        return Score(notes_of(self.sung), self.tempo, list(names), self.metre, pickup, self.title)
+        pickup, ends = self.frame.pickup / TICKS, [phrase.end / TICKS for phrase in self.frame.phrases]
+        return Score(notes_of(self.sung), self.tempo, list(names), self.metre, pickup, self.title, ends)
 
 
 def work_of(request: Request, known: Known) -> Work:
@@ -196,7 +197,9 @@ def from_nothing(params: GenerationParams, seed: int, known: Known) -> Work:
     above, below = numbers_of(metre)
     bar = 4 * TICKS * above // below
     pickup = 4 * TICKS // max(4, below) if params.upbeat else 0
-    frame = Frame(bar, pickup, params.bars * bar)
+    end = params.bars * bar
+    like = Plan(metre, params.upbeat, is_minor(key), [], [])
+    frame = Frame(bar, pickup, end, planned(known.plans, like, 0, end, seed))
     tempo = params.tempo or known.tempos.get(params.kind or "", known.tempos[""])
     conditions = known.conditions(key, metre, params.kind)
     work = Work(params, seed, known, frame, above_c(key), conditions, (above, below), tempo)
@@ -209,22 +212,14 @@ def usual_metre(known: Known, kind: str | None) -> str:
 
 
 def work_from(
-    params: ComposingParams,
-    seed: int,
-    known: Known,
-    score: Score,
-    voices: Sequence[list[Sung]],
-    end: int,
-    heard: Sequence[list[Sung]] = (),
+    params: ComposingParams, seed: int, known: Known, score: Score, voices: Sequence[list[Sung]], key: int, frame: Frame
 ) -> Work:
-    """With these voices given. The key is that of what is `heard`, where that is more."""
-    if end > LONGEST * TICKS:
-        raise Unfit("It has {count} beats; the model writes at most {most}", count=end // TICKS, most=LONGEST)
-    given = {(note.voice, note.start): note for line in voices for note in line}
-    frame = Frame.of(score, end)
+    """With these voices given."""
+    if frame.end > LONGEST * TICKS:
+        raise Unfit("It has {count} beats; the model writes at most {most}", count=frame.end // TICKS, most=LONGEST)
     if frame.bar < TICKS // 2:
         raise Unfit("Its metre is impossible")
-    key = key_of(note for line in heard or voices for note in line)
+    given = {(note.voice, note.start): note for line in voices for note in line}
     tempo = params.tempo or playable(score.tempo)
     conditions = known.conditions(key, named(score.metre), None)
     return Work(params, seed, known, frame, above_c(key), conditions, score.metre, tempo, given, score.title)
@@ -235,7 +230,9 @@ def harmonised(params: ComposingParams, seed: int, known: Known, score: Score) -
     parts = voices_of(score)
     melody = max(parts, key=mean_pitch)
     moved, by = in_range([note._replace(voice=0) for note in melody], known.ranges[0])
-    work = work_from(params, seed, known, score, [moved], melody[-1].end)
+    key, end = key_of(moved), melody[-1].end
+    frame = Frame.of(score, end, phrases_of(score.phrase_ends, [], above_c(key), end))
+    work = work_from(params, seed, known, score, [moved], key, frame)
     if len(parts) > 1:
         work.remark = Message("It has {count} parts; the highest was taken for the melody", count=len(parts))
     elif by:
@@ -265,12 +262,16 @@ def continued(params: ContinuationParams, seed: int, known: Known, score: Score)
     """The opening is given whole; voices that it lacks are written beside it too."""
     parts = sorted(voices_of(score), key=mean_pitch, reverse=True)
     voices = [[note._replace(voice=voice) for note in line] for voice, line in enumerate(parts[: len(known.voices)])]
-    opening_end = voices[0][-1].end
+    key, opening_end = key_of(note for line in voices for note in line), voices[0][-1].end
     frame = Frame.of(score, opening_end)
     whole = (opening_end - frame.pickup) // max(1, frame.bar)
-    end = frame.pickup + (whole + params.bars) * frame.bar
-    work = work_from(params, seed, known, score, voices, max(end, opening_end))
+    frame.end = max(opening_end, frame.pickup + (whole + params.bars) * frame.bar)
     count, most = len(parts), len(known.voices)
+    lowest = voices[-1] if count >= most else []
+    if phrases := told(score.phrase_ends, lowest, above_c(key), opening_end):
+        like = Plan(named(score.metre), frame.pickup > 0, is_minor(key), [], [])
+        frame.phrases = [*phrases, *planned(known.plans, like, phrases[-1].end, frame.end, seed)]
+    work = work_from(params, seed, known, score, voices, key, frame)
     if count > most:
         work.remark = Message("It has {count} parts; the {most} highest were read", count=count, most=most)
     elif count < most:
@@ -289,7 +290,8 @@ def mended(params: InpaintingParams, seed: int, known: Known, score: Score) -> W
     parts = voices_of(score)
     if len(parts) != len(known.voices):
         raise Unfit("It has {count} parts; this model writes {most}", count=len(parts), most=len(known.voices))
-    frame = Frame.of(score, parts[0][-1].end)
+    key, end = key_of(note for line in parts for note in line), parts[0][-1].end
+    frame = Frame.of(score, end, phrases_of(score.phrase_ends, parts[-1], above_c(key), end))
     first = frame.pickup + (params.first_bar - 1) * frame.bar
     last = frame.pickup + params.last_bar * frame.bar
     if first >= frame.end:
@@ -302,4 +304,4 @@ def mended(params: InpaintingParams, seed: int, known: Known, score: Score) -> W
         ]
         for line in parts
     ]
-    return work_from(params, seed, known, score, kept, frame.end, heard=parts)
+    return work_from(params, seed, known, score, kept, key, frame)

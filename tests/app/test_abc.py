@@ -38,6 +38,22 @@ def test_pitches(body: str, wanted: list[int]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("body", "wanted", "ends"),
+    [
+        ("C4|D4||E4|F4|]", [0, 4, 8, 12], [8, 16]),
+        ("|:C4|D4:|:E4:|", [0, 4, 8], [8, 12]),
+        ("|:C4|1 D4:|2 E4||F4|]", [0, 4, 8], [8, 12]),  # of two endings the last
+        ("C4[1 D4:|[2 E4|F4||", [0, 4, 8], [12]),
+        ("C4|1 D4:|E4|", [0, 4, 8], [8]),  # a second ending that never comes
+        ("C|D", [0, 1], []),
+    ],
+)
+def test_parts_and_their_endings(body: str, wanted: list[float], ends: list[float]) -> None:
+    piece = scores.parse((HEAD + body).encode(), scores.ABC)
+    assert ([note.start for note in piece.notes], piece.phrase_ends) == (wanted, ends)
+
+
+@pytest.mark.parametrize(
     ("key", "wanted"),
     [
         ("G", [66]),

@@ -7,6 +7,7 @@ import sys
 import threading
 import wave
 from collections.abc import Callable
+from dataclasses import replace
 
 import defusedxml.ElementTree
 import numpy as np
@@ -16,7 +17,7 @@ import soundfile
 from app.artworks import renderings, service
 from app.artworks.tables import Artwork
 from app.errors import Conflict, Invalid, Unavailable
-from app.media import musicxml, scores, sound
+from app.media import midi, musicxml, scores, sound
 from app.media.engraving import engraved
 from app.media.listening import listening
 from app.media.musicxml import spelled
@@ -44,6 +45,17 @@ def test_musicxml_says_the_same_when_it_is_read_again() -> None:
         return sorted((round(24 * n.start), round(24 * n.duration), n.pitch, n.part) for n in score.notes)
 
     assert in_ticks(again) == in_ticks(piece())
+
+
+def test_phrases_end_in_every_file_where_they_did() -> None:
+    held = replace(piece(), phrase_ends=[5.0, 9.0])
+    for write, kind in ((musicxml.write, scores.MUSICXML), (midi.write, scores.MIDI)):
+        assert scores.decode(write(held), kind).phrase_ends == [5.0, 9.0]
+        assert scores.decode(write(piece()), kind).phrase_ends == []
+    assert musicxml.write(held).count(b"<fermata") == 4, "in either voice"
+    alone = Score([Note(beat, 1, 60 + beat, 0) for beat in range(12)], phrase_ends=[4.0, 6.0, 12.0])
+    written = musicxml.write(alone)
+    assert b"fermata" not in written and scores.decode(written, scores.MUSICXML).phrase_ends == [4.0, 12.0]
 
 
 def test_notes_are_spelled_as_the_key_has_them() -> None:

@@ -45,7 +45,7 @@ from models.music.work import work_of
 from models.parts.keys import KEYS, above_c, is_chord_of, key_of, transposed
 from models.training.run import Run, Stopped
 from tests.support import composer
-from tests.support.composer import known
+from tests.support.composer import chorale, item_of, known
 from tests.support.interrupted import StopsAt13
 
 SMALL: dict[str, Any] = {**composer.SMALL, "length": 96}
@@ -54,18 +54,6 @@ SMALL: dict[str, Any] = {**composer.SMALL, "length": 96}
 @cache
 def sampler(voices: int = 4) -> MusicSampler:
     return MusicSampler(composer.network(voices, length=96), known(voices))
-
-
-def chorale(bars: int = 4, seed: int = 0, pickup: float = 0.0) -> Score:
-    """Four voices that move by chance on quarters and eighths."""
-    random, notes = np.random.default_rng(seed), []
-    for part, (low, high) in enumerate(known().ranges):
-        now = 0.0
-        while now < 4 * bars:
-            duration = min(float(random.choice([0.5, 1.0, 2.0])), 4 * bars - now)
-            notes.append(Note(now, duration, int(random.integers(low + 3, high - 2)), part))
-            now += duration
-    return Score(sorted(notes, key=lambda n: (n.start, -n.pitch)), 72.0, list("SATB"), pickup=pickup)
 
 
 def melody(score: Score) -> Score:
@@ -120,10 +108,6 @@ def test_keys_are_heard() -> None:
 
 
 # --- what may be seen -----------------------------------------------------------------------------------------------
-
-
-def item_of(score: Score) -> dict[str, Any]:
-    return {"notes": [(n.start, n.duration, n.pitch, n.part) for n in score.notes], "metre": score.metre}
 
 
 def pieces(count: int = 6, longest: int = 96) -> Pieces:

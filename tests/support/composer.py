@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
 
 from models.checkpoint import write_model
@@ -27,6 +29,24 @@ def known(voices: int = 4) -> Known:
     ranges = [(60, 79), (55, 74), (48, 67), (40, 60)][:voices]
     tempos, usual = {"": 90.0, "reel": 200.0}, {"": "4/4", "reel": "2/2"}
     return Known(CHOIR[:voices], ranges, DURATIONS, ["4/4", "2/2"], ["reel"], [1] * len(KEYS), tempos, usual)
+
+
+def chorale(bars: int = 4, seed: int = 0, pickup: float = 0.0) -> Score:
+    """Four voices that move by chance on quarters and eighths."""
+    random, notes = np.random.default_rng(seed), []
+    for part, (low, high) in enumerate(known().ranges):
+        now = 0.0
+        while now < 4 * bars:
+            duration = min(float(random.choice([0.5, 1.0, 2.0])), 4 * bars - now)
+            notes.append(Note(now, duration, int(random.integers(low + 3, high - 2)), part))
+            now += duration
+    return Score(sorted(notes, key=lambda n: (n.start, -n.pitch)), 72.0, list("SATB"), pickup=pickup)
+
+
+def item_of(score: Score) -> dict[str, Any]:
+    """As it stands in a collection."""
+    notes = [(n.start, n.duration, n.pitch, n.part) for n in score.notes]
+    return {"notes": notes, "metre": score.metre, "phrase_ends": score.phrase_ends}
 
 
 def network(voices: int = 4, **shape: int) -> MusicTransformer:
