@@ -1,7 +1,8 @@
 """The music transformer beside an LSTM of equal size and a Markov chain: nats a note of held-out chorales.
 
 All see the same notes in the same order and the same of what is known before a note is written; nothing is given. The
-LSTM trains for as many minutes as ours. MINUTES says how many (4), DATASETS where the prepared collections are.
+networks write the chords beside them. The LSTM trains for as many minutes as ours. MINUTES says how many (4), DATASETS
+where the prepared collections are.
 """
 
 from __future__ import annotations
@@ -23,15 +24,14 @@ from benchmarks.threads import all_cores
 from models.data.items import Scores, open_items
 from models.data.order import ByLength
 from models.data.pictures import Indices
-from models.music.network import BEAT, PLACE, SOUNDING, Batch, MusicTransformer
+from models.music.network import BEAT, PLACE, SOUNDING, VOICE, Batch, MusicTransformer
 from models.music.pieces import Pieces, batch
 from models.music.sample import load
 from models.music.spec import MusicConfig
-from models.music.train import PIECE, nats
+from models.music.train import PIECE, nats, sung
 from models.training.schedule import mixed_precision
 
 BATCH, DROPOUT, RATE = 16, 0.25, 2e-3
-VOICE = 0  # column of a slot
 
 
 class MusicLSTM(nn.Module):
@@ -108,14 +108,13 @@ def race(table: Table) -> None:
 
 @torch.no_grad()
 def unaided_nats(network: MusicTransformer | MusicLSTM, pieces: Pieces, indices: Indices) -> float:
-    """A note of pieces of which nothing is given."""
+    """A note of pieces of which nothing is given; chords cost too and count for none."""
     total, count = 0.0, 0
     for start in range(0, len(indices), PIECE):
         drawn = nothing_given(batch(pieces, indices[start : start + PIECE], np.random.default_rng(start), moved=False))
-        number = int(drawn.real.sum())
         with mixed_precision(torch.device("cpu")):
-            total += number * float(nats(network, drawn))  # type: ignore[arg-type]
-        count += number
+            total += int(drawn.real.sum()) * float(nats(network, drawn))  # type: ignore[arg-type]
+        count += int((drawn.real & sung(drawn, pieces.known)).sum())
     return total / count
 
 
@@ -160,6 +159,8 @@ def markov_nats(pieces: Pieces, held_out: Indices) -> float:
                 for n in range(int(drawn.real[row].sum())):
                     slot = drawn.slots[row, n, :SOUNDING].tolist()
                     voice, pitch, duration = slot[VOICE], int(drawn.pitch[row, n]), int(drawn.duration[row, n])
+                    if voice == voices:  # a chord, which it does not need
+                        continue
                     before, earlier, length = last[voice]
                     yield (
                         ((voice, before, earlier), pitch),

@@ -27,7 +27,7 @@ QUARTERS, PLACES, BEATS, PHRASES = 64, 24, 16, 32
 TIME = 6  # ticks that heads turn by as by one token
 # Columns of a slot: beats until the phrase ends and the note on which the lowest voice closes it, each 0 where nothing
 # is known; from the last on what each voice sings.
-BEAT, PLACE, PHRASE, CLOSE, SOUNDING = 1, 2, 4, 5, 6
+VOICE, BEAT, PLACE, PHRASE, CLOSE, SOUNDING = 0, 1, 2, 4, 5, 6
 
 
 @dataclass

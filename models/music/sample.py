@@ -15,8 +15,8 @@ from models.contract.composing import GENERATION
 from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request
 from models.contract.values import Score
 from models.contract.voices import SILENCE, TICKS, Sung
+from models.music.known import KNOWN, Known
 from models.music.network import PITCHES, Batch, Memory, MusicTransformer
-from models.music.pieces import KNOWN, Known
 from models.music.spec import GenerationParams, MusicConfig
 from models.music.work import Work, work_of
 from models.parts.noise import gumbel
@@ -81,7 +81,9 @@ class MusicSampler:
             return torch.tensor(rows, device=self.device, dtype=torch.int64)
 
         notes = [work.read[max(0, first - 1) :] for work in works]
-        pitch = of([work.lowered(note.pitch for note in row) for work, row in zip(works, notes, strict=True)])
+        pitch = of(
+            [[work.lowered(note.pitch, note.voice) for note in row] for work, row in zip(works, notes, strict=True)]
+        )
         before = self.network.note(pitch, of([[self.id_of(note.duration) for note in row] for row in notes]))
         if first == 0:
             before = torch.cat([self.network.role[1].expand(len(works), 1, -1), before], 1)
@@ -107,7 +109,9 @@ class MusicSampler:
             [work.frame.slot(note.start, note.voice, []) for note in row]
             for work, row in zip(works, filled, strict=True)
         ]
-        pitch = [work.lowered(note.pitch for note in row) for work, row in zip(works, filled, strict=True)]
+        pitch = [
+            [work.lowered(note.pitch, note.voice) for note in row] for work, row in zip(works, filled, strict=True)
+        ]
         real = torch.tensor([[i < len(row) for i in range(longest)] for row in rows], device=self.device)
         return self.network.encode(
             Batch(
@@ -126,7 +130,7 @@ class MusicSampler:
         params = [work.params for work in works]
         singable = torch.zeros(len(works), PITCHES, dtype=torch.bool, device=self.device)
         for i, work in enumerate(works):
-            singable[i, work.lowered(work.able(free))] = True
+            singable[i, [work.lowered(pitch, work.voice) for pitch in work.able(free)]] = True
         logits = self.network.pitch_logits(x).float().masked_fill(~singable, -torch.inf)
         pitch = nucleus(logits, params, noise[:, :PITCHES])
         room = torch.tensor([max(1, work.room) for work in works], device=self.device)

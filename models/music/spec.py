@@ -97,7 +97,9 @@ class MusicConfig(CausalShape):
     heads: int = Field(6, ge=1, le=128, description="Attention heads")
     hidden: int = Field(768, ge=32, le=16384, description="Width of the feed-forward layers")
     encoder_layers: int = Field(2, ge=1, le=64, description="Of the encoder")
-    voices: int = Field(4, ge=1, le=8, description="That sing at once", json_schema_extra={"of_collection": True})
+    voices: int = Field(
+        4, ge=1, le=9, description="That sing at once, and chords", json_schema_extra={"of_collection": True}
+    )
     durations: int = Field(
         32, ge=1, le=256, description="Lengths of notes at most", json_schema_extra={"of_collection": True}
     )

@@ -13,8 +13,9 @@ from models.checkpoint import read_card, read_text, write_model
 from models.data.items import Scores
 from models.data.order import ByLength
 from models.data.pictures import Indices, spread
-from models.music.network import Batch, MusicTransformer
-from models.music.pieces import KNOWN, Known, Pieces, batch
+from models.music.known import KNOWN, Known
+from models.music.network import VOICE, Batch, MusicTransformer
+from models.music.pieces import Pieces, batch
 from models.music.sample import MusicSampler
 from models.music.spec import MusicTraining
 from models.parts.keys import KEYS
@@ -74,7 +75,7 @@ def train(params: MusicTraining, data: Scores, run: Run) -> None:
 def fit_to(params: MusicTraining, known: Known) -> None:
     """The shape that the collection asks for."""
     network = params.network
-    network.voices, network.durations = len(known.voices), len(known.durations)
+    network.voices, network.durations = known.lines, len(known.durations)
     network.metres, network.kinds = len(known.metres), len(known.kinds)
     network.phrases = bool(known.plans)
 
@@ -97,14 +98,19 @@ def nats(network: MusicTransformer, pieces: Batch) -> Tensor:
 
 @torch.no_grad()
 def held_out_nats(network: MusicTransformer, pieces: Pieces, indices: Indices, most: int = MEASURED) -> float:
-    """Nats a note of at most so many pieces, the same given of each every time."""
+    """Nats a note of at most so many pieces, the same given of each every time; chords cost too and count for none."""
     total, count = 0.0, 0
     chosen = spread(indices, most)
     device = network.norm.weight.device
     for start in range(0, len(chosen), PIECE):
         found = batch(pieces, chosen[start : start + PIECE], np.random.default_rng((0, start)), moved=False)
-        number = int((found.real & ~found.given).sum())
+        asked = found.real & ~found.given
         with mixed_precision(device):
-            total += number * float(nats(network, found.rows(slice(None), device)))
-        count += number
+            total += int(asked.sum()) * float(nats(network, found.rows(slice(None), device)))
+        count += int((asked & sung(found, pieces.known)).sum())
     return total / max(1, count)
+
+
+def sung(found: Batch, known: Known) -> Tensor:
+    """(B, N): which are notes of voices, not chords."""
+    return found.slots[..., VOICE] < len(known.voices)

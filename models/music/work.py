@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,9 +24,10 @@ from models.contract.sampling import Request, Unfit
 from models.contract.values import Score
 from models.contract.voices import SILENCE, TICKS, Sung, notes_of, voices_of
 from models.measure.music import is_parallel
+from models.music.harmony import is_tonic
+from models.music.known import Frame, Known, named, numbers_of
 from models.music.network import PITCHES
 from models.music.phrases import Plan, phrases_of, planned, told
-from models.music.pieces import Frame, Known, lowered, named, numbers_of
 from models.music.spec import ContinuationParams, GenerationParams, InpaintingParams
 from models.parts.keys import above_c, is_chord_of, is_minor, key_named, key_of
 
@@ -61,9 +62,9 @@ class Work:
     starts: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        voices = len(self.known.voices)
-        self.ends, self.sounding = [0] * voices, [SILENCE] * voices
-        self.begun, self.before = [0] * voices, [SILENCE] * voices  # of what each sings since when, and what before
+        lines = self.known.lines
+        self.ends, self.sounding = [0] * lines, [SILENCE] * lines
+        self.begun, self.before = [0] * lines, [SILENCE] * lines  # of what each sings since when, and what before
         self.go_on()
 
     @property
@@ -73,7 +74,7 @@ class Work:
     @property
     def voice(self) -> int:
         """Who goes on: the one that ends first."""
-        return self.ends.index(min(self.ends))
+        return min(self.known.order or range(len(self.ends)), key=self.ends.__getitem__)
 
     @property
     def start(self) -> int:
@@ -87,7 +88,7 @@ class Work:
     @cached_property
     def begins(self) -> list[np.ndarray[Any, Any]]:
         """Where each voice has notes that are given."""
-        found: list[list[int]] = [[] for _ in self.known.voices]
+        found: list[list[int]] = [[] for _ in self.ends]
         for voice, start in self.given:
             found[voice].append(start)
         return [np.sort(np.array(starts, np.int64)) for starts in found]
@@ -101,7 +102,8 @@ class Work:
 
     def go_on(self) -> None:
         """To the next note."""
-        self.slots.append(self.frame.slot(self.start, self.voice, self.lowered(self.sounding)))
+        sounding = [self.lowered(pitch, line) for line, pitch in enumerate(self.sounding)]
+        self.slots.append(self.frame.slot(self.start, self.voice, sounding))
         self.starts.append(self.start)
 
     def write(self, note: Sung) -> None:
@@ -113,20 +115,24 @@ class Work:
         self.read.append(note)
         self.go_on()
 
-    def lowered(self, pitches: Iterable[int]) -> list[int]:
-        """As the network knows them."""
-        return [int(pitch) for pitch in lowered(np.array(list(pitches), np.int64), self.up)]
+    def lowered(self, pitch: int, line: int) -> int:
+        """As the network knows it."""
+        return moved(pitch, 0 if self.known.is_chord(line) else -self.up)
 
     def raised(self, pitch: int) -> int:
-        return pitch if pitch == SILENCE else min(max(pitch + self.up, 1), PITCHES - 1)
+        """What the network knows, for the line that goes on."""
+        return moved(pitch, 0 if self.known.is_chord(self.voice) else self.up)
 
     def able(self, free: bool) -> list[int]:
-        """Pitches that the voice that goes on can sing; unless it is `free`, without the parallel fifths and octaves
-        that the music avoids, and in the last beat those of the chord that it closes on.
+        """Pitches that the voice that goes on can sing, or chords; unless it is `free`, without the parallel fifths and
+        octaves that the music avoids, and in the last beat those of the chord that it closes on.
         """
-        low, high = self.known.ranges[self.voice]
-        barred = self.parallel() if self.known.strict and not free else set[int]()
-        pitches = [pitch for pitch in range(low, high + 1) if pitch not in barred]
+        if self.known.is_chord(self.voice):
+            pitches = self.known.chords
+        else:
+            low, high = self.known.ranges[self.voice]
+            barred = self.parallel() if self.known.strict and not free else set[int]()
+            pitches = [pitch for pitch in range(low, high + 1) if pitch not in barred]
         if self.room <= TICKS and not free and (closing := [pitch for pitch in pitches if self.may_close(pitch)]):
             return closing
         return [SILENCE, *pitches]
@@ -135,7 +141,9 @@ class Work:
         """Whether the voice that goes on may sing it to the end of the piece."""
         if self.closing is None or self.start + self.room < self.frame.end:
             return True
-        last = len(self.ends) - 1
+        if self.known.is_chord(self.voice):
+            return is_tonic(pitch, is_minor(self.closing))
+        last = len(self.known.voices) - 1
         ended = [
             sounding for sounding, end in zip(self.sounding[:last], self.ends, strict=False) if end == self.frame.end
         ]
@@ -150,7 +158,7 @@ class Work:
         found = set[int]()
         for other, begun in enumerate(self.begun):
             was, now = self.before[other], self.sounding[other]
-            if other == voice or begun != self.start or SILENCE in (own, was, now):
+            if other == voice or self.known.is_chord(other) or begun != self.start or SILENCE in (own, was, now):
                 continue
             low, high = self.known.ranges[voice]
             for pitch in range(low, high + 1):
@@ -167,7 +175,12 @@ class Work:
     def score(self) -> Score:
         names = self.known.voices
         pickup, ends = self.frame.pickup / TICKS, [phrase.end / TICKS for phrase in self.frame.phrases]
-        return Score(notes_of(self.sung), self.tempo, list(names), self.metre, pickup, self.title, ends)
+        notes = notes_of(note for note in self.sung if not self.known.is_chord(note.voice))
+        return Score(notes, self.tempo, list(names), self.metre, pickup, self.title, ends)
+
+
+def moved(pitch: int, by: int) -> int:
+    return pitch if pitch == SILENCE else min(max(pitch + by, 1), PITCHES - 1)
 
 
 def work_of(request: Request, known: Known) -> Work:
@@ -271,7 +284,8 @@ def continued(params: ContinuationParams, seed: int, known: Known, score: Score)
     if phrases := told(score.phrase_ends, lowest, above_c(key), opening_end):
         like = Plan(named(score.metre), frame.pickup > 0, is_minor(key), [], [])
         frame.phrases = [*phrases, *planned(known.plans, like, phrases[-1].end, frame.end, seed)]
-    work = work_from(params, seed, known, score, voices, key, frame)
+    chords = known.harmony(voices, key, frame) if lowest else []
+    work = work_from(params, seed, known, score, [*voices, chords], key, frame)
     if count > most:
         work.remark = Message("It has {count} parts; the {most} highest were read", count=count, most=most)
     elif count < most:
@@ -302,6 +316,6 @@ def mended(params: InpaintingParams, seed: int, known: Known, score: Score) -> W
             for note in line
             if not first <= note.start < note.end <= last
         ]
-        for line in parts
+        for line in [*parts, known.harmony(parts, key, frame)]
     ]
     return work_from(params, seed, known, score, kept, key, frame)

@@ -26,8 +26,9 @@ from models.measure.effort import Effort
 from models.measure.evaluation import measure
 from models.measure.music import Runs, histograms, overlap, parallels, steps_of
 from models.music import evaluate
+from models.music.known import closes
 from models.music.network import PITCHES, SOUNDING, ReadingLayer
-from models.music.pieces import Pieces, batch, closes, given_of
+from models.music.pieces import Pieces, batch, given_of
 from models.music.sample import MusicSampler, load
 from models.music.spec import (
     TASKS,

@@ -14,9 +14,10 @@ from models.contract.sampling import Request
 from models.contract.values import Score
 from models.contract.voices import TICKS, Sung
 from models.data.items import Scores
+from models.music.known import Known
 from models.music.network import CLOSE, PHRASE, SOUNDING
 from models.music.phrases import Phrase, Plan, ahead, phrases_of, plan_of, planned
-from models.music.pieces import Known, Pieces, batch
+from models.music.pieces import Pieces, batch
 from models.music.sample import MusicSampler
 from models.music.spec import ContinuationParams, GenerationParams, HarmonizationParams, InpaintingParams
 from models.parts.keys import KEYS

@@ -11,8 +11,8 @@ import torch
 from models.checkpoint import write_model
 from models.contract.samples import SAMPLES, write_samples
 from models.contract.values import Note, Score
+from models.music.known import KNOWN, Known
 from models.music.network import MusicTransformer
-from models.music.pieces import KNOWN, Known
 from models.music.spec import MusicConfig
 from models.music.train import said_of
 from models.parts.keys import KEYS
