@@ -1,7 +1,7 @@
 """The music transformer beside an LSTM of equal size and a Markov chain: nats a note of held-out chorales.
 
-All see the same notes in the same order and the same of what is known before a note is written; nothing is given. The
-networks write the chords beside them. The LSTM trains for as many minutes as ours. MINUTES says how many (4), DATASETS
+All see the same notes in the same order, nothing is given. The networks are told what ours is before a note, of phrases
+too, and write the chords beside it. The LSTM trains for as many minutes as ours. MINUTES says how many (4), DATASETS
 where the prepared collections are.
 """
 

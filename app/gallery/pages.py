@@ -134,16 +134,16 @@ def parameters_of(task: Task | None, model: Checkpoint | None, params: dict[str,
     """Parameters as the form calls them, but for those that stand elsewhere or had no effect; of those of a model that
     is gone nothing is known.
     """
-    elsewhere, form = {"prompt"}, dict[str, Field]()
+    elsewhere, form, titles = {"prompt"}, dict[str, Field](), dict[str, str | None]()
     if task and model:
+        titles = {name: field.title for name, field in task.params.model_fields.items()}
         elsewhere = {*task.params.in_part("prompt"), *task.params.without_effect(params)}
         form = {field.name: field for field in form_of(task, model)}
     found = []
     for name, value in params.items():
         if name in {"seed", "count", *elsewhere} or value is None or value is False or value in ("", []):
             continue
-        field = form.get(name)
-        title = field.title if field else name.replace("_", " ").capitalize()
+        field, title = form.get(name), titles.get(name) or name.replace("_", " ").capitalize()
         if isinstance(value, str) and field and value in field.choices:
             value = Message(field.titles.get(value, value))
         if field and field.widget == "adapters":

@@ -7,8 +7,10 @@ are grace notes, ornaments, words, repeats and the endings before them; overlays
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 
 from app.errors import Invalid
 from app.media.medium import Row
@@ -74,9 +76,10 @@ def read(content: bytes) -> Piece:
         raise Invalid("It is not ABC: no line names a key (K:)")
     tune = Tune()
     notes, first = few(tune.play(text)), next(iter(tune.voices.values()))
-    notes = [kept for note in notes if (kept := tune.of_part(note.part).kept(note))]
+    cuts = Cuts(first.cuts)
+    notes = [kept for note in notes if (kept := cuts.kept(note))]
     end = max((note.start + note.duration for note in notes), default=0.0)
-    ends = sorted({first.after_cuts(beat) for beat in first.ends} - {0.0})
+    ends = sorted({cuts.after(beat) for beat in first.ends} - {0.0})
     title = re.search(r"(?m)^T:[ \t]*(.*)$", text)
     pickup = tune.pickup if 0 < tune.pickup < tune.metre else 0.0
     name = title[1].strip() if title else ""
@@ -116,29 +119,45 @@ class Voice:
     next_factor: float = 1.0
     tuplet: tuple[float, int] = (1.0, 0)  # factor, for how many more
     ends: list[float] = field(default_factory=list)  # of parts
-    first_ending: float | None = None  # since when it plays what a repeat leaves out
+    ending: float | None = None  # where one begins that another may replace
     cuts: list[tuple[float, float]] = field(default_factory=list)
 
     def bar(self, text: str) -> None:
-        """A bar line; a part ends with one that is doubled or repeats. Of two endings only the last is kept."""
+        """A bar line; a part ends with one that is doubled or repeats. Of several endings only the last is kept."""
         self.altered = {}
-        ending = text[-1] if text[-1].isdigit() else ""
-        if text.rstrip("0123456789") not in ("|", "["):
+        line, ending = text.rstrip("0123456789"), text[-1]
+        if line not in ("|", "["):
             self.ends.append(self.now)
         if ending == "1":
-            self.first_ending = self.now
-        elif ending and self.first_ending is not None:
-            self.cuts.append((self.first_ending, self.now))
-            self.ends = [end for end in self.ends if end <= self.first_ending]
-            self.first_ending = None
+            self.ending = self.now
+        elif ending.isdigit() and self.ending is not None:
+            self.cuts.append((self.ending, self.now))
+            while self.ends and self.ends[-1] > self.ending:
+                self.ends.pop()
+            self.ending = self.now
+        elif line not in ("|", "[") and not line.startswith(":"):  # nothing is played again from there
+            self.ending = None
 
-    def after_cuts(self, beat: float) -> float:
-        return beat - sum(min(beat, end) - start for start, end in self.cuts if start < beat)
+
+class Cuts:
+    """What is left out: spans of beats, in order."""
+
+    def __init__(self, spans: list[tuple[float, float]]) -> None:
+        self.spans, self.starts = spans, [start for start, _ in spans]
+        self.before = [0.0, *accumulate(end - start for start, end in spans)]
+
+    def after(self, beat: float) -> float:
+        """Where that beat is once they are left out."""
+        at = bisect_right(self.starts, beat)
+        inside = max(0.0, self.spans[at - 1][1] - beat) if at else 0.0
+        return beat - self.before[at] + inside
 
     def kept(self, note: Note) -> Note | None:
-        if any(start <= note.start < end for start, end in self.cuts):
+        at = bisect_right(self.starts, note.start)
+        if at and note.start < self.spans[at - 1][1]:
             return None
-        return replace(note, start=self.after_cuts(note.start)) if self.cuts else note
+        start = self.after(note.start)
+        return replace(note, start=start, duration=self.after(note.start + note.duration) - start)
 
 
 class Tune:
@@ -151,9 +170,6 @@ class Tune:
         self.voice = self.voices[""]
         self.compound = False
         self.signature, self.pickup = (4, 4), -1.0  # beats before the first bar line; less than 0: not there yet
-
-    def of_part(self, part: int) -> Voice:
-        return next(voice for voice in self.voices.values() if voice.part == part)
 
     def play(self, text: str) -> Iterator[Note]:
         for raw in text.splitlines():

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from fractions import Fraction
+from operator import itemgetter
 from typing import Any
 
 import mido
@@ -88,12 +89,14 @@ def write(score: Score) -> bytes:
     """MIDI of type 1: a track that says tempo, metre and phrases, and one for each part."""
     file = mido.MidiFile(type=1, ticks_per_beat=TICKS)
     tempo = mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(score.tempo))
-    said = mido.MidiTrack([tempo, *metres(score)])
-    now = sum(message.time for message in said)
-    for tick in sorted({round(beat * TICKS) for beat in score.phrase_ends}):
-        said.append(mido.MetaMessage("marker", text=PHRASE_END, time=max(0, tick - now)))
-        now = max(now, tick)
-    file.tracks.append(said)
+    end = max((note.start + note.duration for note in score.notes), default=0.0)
+    markers = [(beat, mido.MetaMessage("marker", text=PHRASE_END)) for beat in score.phrase_ends if beat <= end]
+    said = sorted([(0.0, tempo), *metres(score), *markers], key=itemgetter(0))
+    track, now = mido.MidiTrack(), 0
+    for beat, message in said:
+        track.append(message.copy(time=round(beat * TICKS) - now))
+        now = round(beat * TICKS)
+    file.tracks.append(track)
     named = dict(enumerate(score.parts))
     for channel, part in zip(CHANNELS, sorted({note.part for note in score.notes}), strict=False):
         notes = [note for note in score.notes if note.part == part]
@@ -103,18 +106,17 @@ def write(score: Score) -> bytes:
     return buffer.getvalue()
 
 
-def metres(score: Score) -> Iterator[mido.MetaMessage]:
-    """What comes before the first bar line is a bar of its own, as notation programs write it."""
+def metres(score: Score) -> Iterator[tuple[float, mido.MetaMessage]]:
+    """By beat; what comes before the first bar line is a bar of its own, as notation programs write it."""
     if score.pickup:
         short = Fraction(score.pickup / 4).limit_denominator(64)
         above = short.numerator * (64 // short.denominator) if 64 % short.denominator == 0 else 0
         if above:
             shrink = math.gcd(above, 16)
-            yield mido.MetaMessage("time_signature", numerator=above // shrink, denominator=64 // shrink)
-            time = round(score.pickup * TICKS)
-            yield mido.MetaMessage("time_signature", numerator=score.metre[0], denominator=score.metre[1], time=time)
+            yield 0.0, mido.MetaMessage("time_signature", numerator=above // shrink, denominator=64 // shrink)
+            yield score.pickup, mido.MetaMessage("time_signature", numerator=score.metre[0], denominator=score.metre[1])
             return
-    yield mido.MetaMessage("time_signature", numerator=score.metre[0], denominator=score.metre[1])
+    yield 0.0, mido.MetaMessage("time_signature", numerator=score.metre[0], denominator=score.metre[1])
 
 
 def track_of(notes: list[Note], channel: int, name: str) -> mido.MidiTrack:

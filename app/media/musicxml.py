@@ -174,10 +174,11 @@ def write(score: Score) -> bytes:
     if len(voices) > 1:
         SubElement(listed, "part-group", type="stop", number="1")
     fifths = signature(note for voice in voices for note in voice)
+    ends = {ticks(beat) for beat in score.phrase_ends}
     for number, voice in enumerate(voices):
         part = SubElement(root, "part", id=f"P{number + 1}")
         is_bass = 0 < number == len(voices) - 1
-        for measure in measures(score, voice, fifths, clef_of(voice, is_bass)):
+        for measure in measures(score, voice, fifths, clef_of(voice, is_bass), ends, len(voices) > 1):
             part.append(measure)
         if number == 0 and (first := part.find("measure")) is not None:
             tempo(first, score.tempo)
@@ -225,13 +226,14 @@ def clef_of(voice: list[Sung], is_bass: bool) -> Clef:
     return next(clef for least, clef in CLEFS if mean >= least)
 
 
-def measures(score: Score, voice: list[Sung], fifths: int, clef: Clef) -> Iterator[Element]:
-    """Of a voice; notes that reach over a bar line are tied. Where a phrase ends several voices are held; a single one
-    has a double bar, if a measure ends there.
+def measures(
+    score: Score, voice: list[Sung], fifths: int, clef: Clef, ends: set[int], is_choir: bool
+) -> Iterator[Element]:
+    """Of a voice; notes that reach over a bar line are tied. Where phrases end the notes of a choir are held; a single
+    voice has a double bar, if a measure ends there.
     """
     bar, pickup = max(1, round(TICKS * score.bar)), ticks(score.pickup)
-    end, ends = voice[-1].end if voice else 0, {ticks(beat) for beat in score.phrase_ends}
-    is_choir = len({note.part for note in score.notes}) > 1
+    end = voice[-1].end if voice else 0
     starts = [0, *range(pickup, end, bar)] if pickup else list(range(0, end, bar))
     for number, start in enumerate(starts):
         after = starts[number + 1] if number + 1 < len(starts) else end

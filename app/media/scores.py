@@ -16,6 +16,7 @@ from app.media.score import Piece
 from models.contract.message import Message
 from models.contract.piano_roll import piano_roll
 from models.contract.values import MUSIC, Score, bar_of
+from models.contract.voices import ticks
 
 MOST = musicxml.MOST
 LONGEST = 100_000.0  # beats
@@ -76,7 +77,10 @@ def parse(content: bytes, media_type: str) -> Piece:
         raise Invalid("Its notes have impossible times")  # not a number among them
     if not math.isfinite(score.seconds):
         raise Invalid("It has an impossible tempo")
-    return score
+    last = max(note.start + note.duration for note in score.notes)
+    if not ticks(last):  # a moment that no grid shows
+        raise Invalid("It contains no notes")
+    return replace(score, phrase_ends=[end for end in score.phrase_ends if 0 < end <= last])
 
 
 READERS = {MIDI: midi.read, MUSICXML: musicxml.read, ABC: abc.read}

@@ -21,7 +21,7 @@ def names_of(voices: int) -> list[str]:
 
 
 class Sung(NamedTuple):
-    """One note of a voice, or its silence. A piece is written in the order of these: by start, then by voice."""
+    """One note of a voice, or its silence; they are ordered by start, then by voice."""
 
     start: int  # ticks
     voice: int
@@ -45,6 +45,8 @@ def voices_of(score: Score) -> list[list[Sung]]:
     """
     parts = sorted({note.part for note in score.notes})
     end = max((ticks(note.start + note.duration) for note in score.notes), default=0)
+    if not end:
+        return []
     return [line(voice, [note for note in score.notes if note.part == part], end) for voice, part in enumerate(parts)]
 
 
@@ -57,6 +59,8 @@ def line(voice: int, notes: Iterable[Note], end: int) -> list[Sung]:
         if sung.duration > 0 and sung.pitch > highest.get(start, sung).pitch - 1:
             highest[start] = sung
     starts = sorted(highest)
+    if not starts:
+        return without_gaps(voice, [], end)
     made = [
         highest[start]._replace(duration=min(highest[start].duration, after - start))
         for start, after in zip(starts, [*starts[1:], end], strict=True)

@@ -25,7 +25,7 @@ LARGE = np.array([len(kind) > 3 for kind in KINDS for _ in range(OCTAVE)])
 
 def chords_of(voices: Sequence[Sequence[Sung]], up: int, pickup: int, ends: Collection[int]) -> list[Sung]:
     """The line of chords, of voices from the highest, all as long, that lie `up` semitones above C major or A minor. A
-    chord lasts whole beats, a bar at most, and goes over none of the `ends` of phrases.
+    chord lasts whole beats, four at most, and goes over none of the `ends` of phrases.
     """
     first, end = pickup % TICKS, voices[-1][-1].end
     starts = [*([0] if first else []), *range(first, end, TICKS)]

@@ -15,7 +15,7 @@ from models.data.pictures import Unsuitable
 from models.measure.music import beats, parallels
 from models.music.harmony import chords_of
 from models.music.network import BEATS, PHRASES, PLACES, QUARTERS
-from models.music.phrases import Phrase, Plan, ahead, phrases_of, plan_of
+from models.music.phrases import Phrase, Plan, ahead, is_sound, phrases_of, plan_of
 from models.parts.keys import KEYS, TONICS, above_c, is_chord_of, is_minor, key_of
 
 KNOWN = "known.json"
@@ -54,7 +54,7 @@ class Known:
     @classmethod
     def read(cls, text: str) -> Known:
         known = cls(**json.loads(text))
-        known.plans = [Plan(*plan) for plan in known.plans]
+        known.plans = [plan for plan in (Plan(*plan) for plan in known.plans) if is_sound(plan)]
         return known
 
     def __str__(self) -> str:
@@ -129,8 +129,8 @@ class Frame:
     phrases: list[Phrase] = field(default_factory=list)
 
     @classmethod
-    def of(cls, score: Score, end: int, phrases: Sequence[Phrase] = ()) -> Frame:
-        return cls(round(TICKS * score.bar), ticks(score.pickup), end, list(phrases))
+    def of(cls, score: Score, end: int) -> Frame:
+        return cls(round(TICKS * score.bar), ticks(score.pickup), end)
 
     def slot(self, start: int, voice: int, sounding: Sequence[int]) -> list[int]:
         """What is known of a note before it is written."""
@@ -147,6 +147,8 @@ def learn(read: Sequence[Read], voices: Sequence[list[list[Sung]]]) -> Known:
     if not train:
         raise Unsuitable("the collection has nothing to learn from")
     (most, _), *_ = Counter(len(voices[i]) for i in train).most_common()
+    if not most:
+        raise Unsuitable("the collection has nothing to learn from")
     chosen = [i for i in train if len(voices[i]) == most]
     heard = [note for i in chosen for line in voices[i] for note in line if note.pitch != SILENCE]
     ranges = []
@@ -189,7 +191,8 @@ def learn_harmony(
         frame = Frame.of(read[i][1], lines[-1][-1].end)
         found.update(note.pitch for note in chords_of(lines, above_c(keys[i]), frame.pickup, ()))
     known.chords = sorted(chord for chord, count in found.items() if count >= FEWEST and chord != SILENCE)
-    known.order = [len(known.voices), 0, *range(len(known.voices) - 1, 0, -1)]
+    chord = [len(known.voices)] if known.chords else []
+    known.order = [*chord, 0, *range(len(known.voices) - 1, 0, -1)]
 
 
 def plan_in(score: Score, voices: Sequence[list[Sung]], key: int) -> Plan | None:

@@ -59,9 +59,16 @@ def plan_of(metre: str, has_pickup: bool, is_minor: bool, phrases: Sequence[Phra
     """None where a close is not known, or a phrase is longer than one sings."""
     closes = [phrase.close for phrase in phrases if phrase.close is not None]
     lengths: list[int] = np.diff([0, *(phrase.end for phrase in phrases)]).tolist()
-    if not phrases or len(closes) < len(phrases) or max(lengths) > LONGEST:
-        return None
-    return Plan(metre, has_pickup, is_minor, lengths, closes)
+    plan = Plan(metre, has_pickup, is_minor, lengths, closes)
+    return plan if is_sound(plan) else None
+
+
+def is_sound(plan: Plan) -> bool:
+    """Checkpoints may come from anywhere."""
+    lengths, closes = plan.lengths, plan.closes
+    return 0 < len(lengths) == len(closes) and all(
+        SHORTEST <= length <= LONGEST and 0 <= close < 12 for length, close in zip(lengths, closes, strict=True)
+    )
 
 
 def planned(plans: Sequence[Plan], like: Plan, start: int, end: int, seed: int) -> list[Phrase]:

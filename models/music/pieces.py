@@ -29,7 +29,8 @@ class Piece:
     def __init__(self, voices: list[list[Sung]], score: Score, kind: str, known: Known) -> None:
         self.kind, self.metre = kind, named(score.metre)
         self.key, end = key_of(note for line in voices for note in line), voices[-1][-1].end
-        self.frame = Frame.of(score, end, phrases_of(score.phrase_ends, voices[-1], above_c(self.key), end))
+        self.frame = Frame.of(score, end)
+        self.frame.phrases = phrases_of(score.phrase_ends, voices[-1], above_c(self.key), end)
         lines = [*voices, known.harmony(voices, self.key, self.frame)]
         sung = sorted((note for line in lines for note in line), key=known.turn)
         self.start = np.array([note.start for note in sung], np.int64)

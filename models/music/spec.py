@@ -27,7 +27,7 @@ from models.contract.training_spec import MORE, BatchSize, WeightDecay
 from models.contract.values import MUSIC
 from models.parts.causal_spec import CausalShape, CausalTraining
 
-# That a piece of a batch takes the memory of: the longest have 750, and batches of many lengths leave holes in the
+# That a piece of a batch takes the memory of: the longest have 768, and batches of many lengths leave holes in the
 # heap. 6.9 GiB were measured.
 HELD_NOTES = 3600
 PIECES_PER_SECOND = 16.0  # measured: the default network, over the speed of that machine by `models.training.gauge`

@@ -54,6 +54,7 @@ class Work:
     tempo: float
     given: dict[tuple[int, int], Sung] = field(default_factory=dict)
     title: str = ""
+    phrase_ends: list[float] = field(default_factory=list)
     remark: Message | None = None
     closing: int | None = None
     sung: list[Sung] = field(default_factory=list)
@@ -174,9 +175,9 @@ class Work:
 
     def score(self) -> Score:
         names = self.known.voices
-        pickup, ends = self.frame.pickup / TICKS, [phrase.end / TICKS for phrase in self.frame.phrases]
+        pickup = self.frame.pickup / TICKS
         notes = notes_of(note for note in self.sung if not self.known.is_chord(note.voice))
-        return Score(notes, self.tempo, list(names), self.metre, pickup, self.title, ends)
+        return Score(notes, self.tempo, list(names), self.metre, pickup, self.title, self.phrase_ends)
 
 
 def moved(pitch: int, by: int) -> int:
@@ -217,6 +218,7 @@ def from_nothing(params: GenerationParams, seed: int, known: Known) -> Work:
     conditions = known.conditions(key, metre, params.kind)
     work = Work(params, seed, known, frame, above_c(key), conditions, (above, below), tempo)
     work.closing = key if known.closes else None
+    work.phrase_ends = [phrase.end / TICKS for phrase in frame.phrases]
     return work
 
 
@@ -224,18 +226,28 @@ def usual_metre(known: Known, kind: str | None) -> str:
     return known.usual.get(kind or "", known.metres[0])
 
 
+def frame_of(score: Score, end: int, more: int = 0) -> Frame:
+    """Of what is given until its end, and so many bars more. Raises Unfit."""
+    frame = Frame.of(score, end)
+    if frame.bar < TICKS // 2:
+        raise Unfit("Its metre is impossible")
+    if more:
+        whole = (end - frame.pickup) // frame.bar
+        frame.end = max(end, frame.pickup + (whole + more) * frame.bar)
+    if frame.end > LONGEST * TICKS:
+        raise Unfit("It has {count} beats; the model writes at most {most}", count=frame.end // TICKS, most=LONGEST)
+    return frame
+
+
 def work_from(
     params: ComposingParams, seed: int, known: Known, score: Score, voices: Sequence[list[Sung]], key: int, frame: Frame
 ) -> Work:
     """With these voices given."""
-    if frame.end > LONGEST * TICKS:
-        raise Unfit("It has {count} beats; the model writes at most {most}", count=frame.end // TICKS, most=LONGEST)
-    if frame.bar < TICKS // 2:
-        raise Unfit("Its metre is impossible")
     given = {(note.voice, note.start): note for line in voices for note in line}
     tempo = params.tempo or playable(score.tempo)
     conditions = known.conditions(key, named(score.metre), None)
-    return Work(params, seed, known, frame, above_c(key), conditions, score.metre, tempo, given, score.title)
+    up, ends = above_c(key), score.phrase_ends
+    return Work(params, seed, known, frame, up, conditions, score.metre, tempo, given, score.title, ends)
 
 
 def harmonised(params: ComposingParams, seed: int, known: Known, score: Score) -> Work:
@@ -243,8 +255,8 @@ def harmonised(params: ComposingParams, seed: int, known: Known, score: Score) -
     parts = voices_of(score)
     melody = max(parts, key=mean_pitch)
     moved, by = in_range([note._replace(voice=0) for note in melody], known.ranges[0])
-    key, end = key_of(moved), melody[-1].end
-    frame = Frame.of(score, end, phrases_of(score.phrase_ends, [], above_c(key), end))
+    key, frame = key_of(moved), frame_of(score, melody[-1].end)
+    frame.phrases = phrases_of(score.phrase_ends, [], above_c(key), frame.end)
     work = work_from(params, seed, known, score, [moved], key, frame)
     if len(parts) > 1:
         work.remark = Message("It has {count} parts; the highest was taken for the melody", count=len(parts))
@@ -276,16 +288,18 @@ def continued(params: ContinuationParams, seed: int, known: Known, score: Score)
     parts = sorted(voices_of(score), key=mean_pitch, reverse=True)
     voices = [[note._replace(voice=voice) for note in line] for voice, line in enumerate(parts[: len(known.voices)])]
     key, opening_end = key_of(note for line in voices for note in line), voices[0][-1].end
-    frame = Frame.of(score, opening_end)
-    whole = (opening_end - frame.pickup) // max(1, frame.bar)
-    frame.end = max(opening_end, frame.pickup + (whole + params.bars) * frame.bar)
+    frame = frame_of(score, opening_end, params.bars)
     count, most = len(parts), len(known.voices)
     lowest = voices[-1] if count >= most else []
-    if phrases := told(score.phrase_ends, lowest, above_c(key), opening_end):
+    phrases = told(score.phrase_ends, lowest, above_c(key), opening_end)
+    if phrases and phrases[0].end < opening_end:
         like = Plan(named(score.metre), frame.pickup > 0, is_minor(key), [], [])
-        frame.phrases = [*phrases, *planned(known.plans, like, phrases[-1].end, frame.end, seed)]
+        after = planned(known.plans, like, phrases[-1].end, frame.end, seed)
+        frame.phrases = [*phrases, *(phrase for phrase in after if phrase.end > opening_end)]
     chords = known.harmony(voices, key, frame) if lowest else []
     work = work_from(params, seed, known, score, [*voices, chords], key, frame)
+    new = [phrase.end / TICKS for phrase in frame.phrases if phrase.end > opening_end]
+    work.phrase_ends = [*score.phrase_ends, *new]
     if count > most:
         work.remark = Message("It has {count} parts; the {most} highest were read", count=count, most=most)
     elif count < most:
@@ -304,8 +318,8 @@ def mended(params: InpaintingParams, seed: int, known: Known, score: Score) -> W
     parts = voices_of(score)
     if len(parts) != len(known.voices):
         raise Unfit("It has {count} parts; this model writes {most}", count=len(parts), most=len(known.voices))
-    key, end = key_of(note for line in parts for note in line), parts[0][-1].end
-    frame = Frame.of(score, end, phrases_of(score.phrase_ends, parts[-1], above_c(key), end))
+    key, frame = key_of(note for line in parts for note in line), frame_of(score, parts[0][-1].end)
+    frame.phrases = phrases_of(score.phrase_ends, parts[-1], above_c(key), frame.end)
     first = frame.pickup + (params.first_bar - 1) * frame.bar
     last = frame.pickup + params.last_bar * frame.bar
     if first >= frame.end:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from app.errors import Invalid
@@ -44,13 +46,27 @@ def test_pitches(body: str, wanted: list[int]) -> None:
         ("|:C4|D4:|:E4:|", [0, 4, 8], [8, 12]),
         ("|:C4|1 D4:|2 E4||F4|]", [0, 4, 8], [8, 12]),  # of two endings the last
         ("C4[1 D4:|[2 E4|F4||", [0, 4, 8], [12]),
+        ("C4|1 D4:|2 E4:|3 F4|]", [0, 4], [8]),
         ("C4|1 D4:|E4|", [0, 4, 8], [8]),  # a second ending that never comes
+        ("C4|1 D4:|E4||F4[2 G4|]", [0, 4, 8, 12, 16], [8, 12, 20]),  # or that comes too late
+        ("C4-|1 C4:|2 E4|]", [0, 4], [8]),  # and one that a note was tied into
         ("C|D", [0, 1], []),
     ],
 )
 def test_parts_and_their_endings(body: str, wanted: list[float], ends: list[float]) -> None:
     piece = scores.parse((HEAD + body).encode(), scores.ABC)
     assert ([note.start for note in piece.notes], piece.phrase_ends) == (wanted, ends)
+    assert all(a.start + a.duration <= b.start for a, b in pairwise(piece.notes))
+
+
+def test_an_ending_is_left_out_of_every_voice() -> None:
+    piece = scores.parse((HEAD + "V:1\nC4|1 D4:|2 E4|]\nV:2\nC,4|D,4|E,4|]").encode(), scores.ABC)
+    assert [(note.start, note.pitch, note.part) for note in piece.notes] == [
+        (0, 60, 0),
+        (0, 48, 1),
+        (4, 64, 0),
+        (4, 52, 1),
+    ]
 
 
 @pytest.mark.parametrize(

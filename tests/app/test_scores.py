@@ -23,8 +23,10 @@ from app.media.listening import listening
 from app.media.musicxml import spelled
 from app.media.score import STEPS
 from models.contract.values import Note, Score
+from models.contract.voices import SILENCE, voices_of
 
 CHOIR = ["Soprano", "Bass"]
+NOWHERE = b"<note><rest/><duration>inf</duration><notations><fermata/></notations></note>"
 
 
 def piece(**facts: object) -> Score:
@@ -56,6 +58,25 @@ def test_phrases_end_in_every_file_where_they_did() -> None:
     alone = Score([Note(beat, 1, 60 + beat, 0) for beat in range(12)], phrase_ends=[4.0, 6.0, 12.0])
     written = musicxml.write(alone)
     assert b"fermata" not in written and scores.decode(written, scores.MUSICXML).phrase_ends == [4.0, 12.0]
+
+
+def test_a_phrase_that_ends_nowhere_is_forgotten() -> None:
+    """It would slow the piece down, or end the training of a collection."""
+    beyond = replace(piece(), phrase_ends=[5.0, 400.0])
+    again = scores.decode(midi.write(beyond), scores.MIDI)
+    assert again.phrase_ends == [5.0] and round(again.tempo) == 72
+    early = replace(piece(), phrase_ends=[0.5, 9.0])  # within the upbeat
+    assert scores.decode(midi.write(early), scores.MIDI).phrase_ends == [0.5, 9.0]
+    odd = musicxml.write(piece()).replace(b"</measure></part>", NOWHERE + b"</measure></part>", 1)
+    assert scores.decode(odd, scores.MUSICXML).phrase_ends == []
+
+
+def test_music_of_no_length_is_none() -> None:
+    moment = musicxml.write(piece()).replace(b"<divisions>24<", b"<divisions>24000000<")
+    with pytest.raises(Invalid, match="no notes"):
+        scores.decode(moment, scores.MUSICXML)
+    silent = Score([Note(0, 4, 60, 0), Note(1, 0.001, 48, 1)])
+    assert [[note.pitch for note in line] for line in voices_of(silent)] == [[60], [SILENCE]]
 
 
 def test_notes_are_spelled_as_the_key_has_them() -> None:

@@ -53,7 +53,7 @@ def test_chords_are_heard_under_each_beat() -> None:
     held = [*cadence[:1], lines([(67, 1), (69, 1), (65, 1), (64, 1)])[0], *cadence[2:]]
     assert read(held)[2] == (DOMINANT + 7, 1)
     assert read([[note._replace(pitch=note.pitch + 3) for note in line] for line in cadence], up=3) == read(cadence)
-    assert read(lines([(64, 5)], [(60, 5)], [(48, 5)])) == [(MAJOR, 4), (MAJOR, 1)], "a bar at most"
+    assert read(lines([(64, 5)], [(60, 5)], [(48, 5)])) == [(MAJOR, 4), (MAJOR, 1)], "four beats at most"
     assert read(lines([(64, 4)], [(60, 4)], [(48, 4)]), ends={2 * TICKS}) == [(MAJOR, 2), (MAJOR, 2)]
     late = chords_of(lines([(64, 2)], [(60, 2)], [(48, 2)]), 0, TICKS // 2, ())
     assert [(note.start, note.duration) for note in late] == [(0, 2 * TICKS)]
@@ -138,3 +138,10 @@ def test_a_collection_of_several_voices_has_chords() -> None:
     assert set(drawn.slots[..., 0].flatten().tolist()) == {0, 1, 2, 3, 4}
     melodies = [{**item, "notes": [note for note in item["notes"] if note[3] == 0]} for item in items]
     assert Pieces(Scores(Path(), melodies, {}), None, 96).known.lines == 1
+
+
+def test_a_collection_too_small_for_chords_has_none() -> None:
+    notes = [(float(beat), 1.0, pitch + beat, part) for beat in range(3) for part, pitch in enumerate((72, 65, 60, 48))]
+    item = {"split": "train", "notes": notes, "metre": (4, 4)}
+    own = Pieces(Scores(Path(), [item], {}), None, 96)
+    assert not own.known.chords and own.known.order == [0, 3, 2, 1]

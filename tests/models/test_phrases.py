@@ -62,6 +62,16 @@ def test_a_plan_fits_and_is_like_what_is_wanted(seed: int) -> None:
     assert planned([], MAJOR, 0, 4 * BEATS, seed) == planned(PLANS, MAJOR, 4, 4, seed) == []
 
 
+def test_a_checkpoint_that_says_nonsense_of_phrases() -> None:
+    odd = [
+        PLANS[0]._replace(lengths=[0, 0]),
+        PLANS[0]._replace(lengths=[], closes=[]),
+        PLANS[0]._replace(closes=[12, 0]),
+    ]
+    told = replace(composer.known(), plans=[*odd, PLANS[0]._replace(closes=[1]), PLANS[1]])
+    assert Known.read(str(told)).plans == [PLANS[1]]
+
+
 def test_what_lies_ahead_of_a_note() -> None:
     phrases = [Phrase(BEATS, 7), Phrase(2 * BEATS, None)]
     assert ahead(phrases, 0) == (BEATS, 8) and ahead(phrases, BEATS - 1) == (1, 8)
@@ -99,6 +109,12 @@ def test_a_piece_says_where_its_phrases_end() -> None:
     assert composed(GENERATION, GenerationParams(bars=4, metre="2/2")).phrase_ends == [], "nothing is known of these"
     longer = composed(CONTINUATION, ContinuationParams(bars=4), opening=made)
     assert longer.phrase_ends[:2] == [8.0, 16.0] and longer.phrase_ends[-1] == 32.0
+    opening = replace(made, phrase_ends=[4.0])
+    assert [
+        end for end in composed(CONTINUATION, ContinuationParams(bars=4), opening=opening).phrase_ends if end < 16
+    ] == [4.0]
+    ended = composed(CONTINUATION, ContinuationParams(bars=4), opening=replace(made, phrase_ends=[16.0]))
+    assert ended.phrase_ends == [16.0], "that it ends says nothing of phrases"
     again = composed(INPAINTING, InpaintingParams(first_bar=2, last_bar=3), score=made)
     melody = Score([note for note in made.notes if note.part == 0], phrase_ends=made.phrase_ends)
     assert again.phrase_ends == composed(HARMONIZATION, HarmonizationParams(), melody=melody).phrase_ends == [8.0, 16.0]
