@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 
 import numpy as np
 
@@ -22,6 +23,7 @@ KNOWN = "known.json"
 PARALLELS = 0.01  # fifths and octaves a beat: music that has fewer avoids them
 HARMONIC = 3  # voices: music of fewer has no chords
 CLOSED = 0.9  # of the pieces: music of which more end on the chord of their key closes there
+RARE = 0.0005  # of the steps of a voice
 MOST_PLANS = 400
 FEWEST = 4  # notes of a duration, or pieces of a metre or kind, that are enough to learn it
 Read = tuple[dict[str, object], Score]  # an item and its score
@@ -34,7 +36,8 @@ class Known:
     a minute, and the usual metre. `strict`: hardly any two voices move in parallel fifths or octaves. `closes`: nearly
     all pieces end on the chord of their key, its root in the lowest voice. `plans`: of pieces that have them, the
     phrases. `chords`: those that are written before the notes, none for music of one or two voices (see `harmony`).
-    `order`: of lines that go on at once the one that is written first, and so on.
+    `steps`: in semitones, of each voice all but those that it hardly ever takes. `order`: of lines that go on at once
+    the one that is written first, and so on.
     """
 
     voices: list[str]
@@ -50,6 +53,7 @@ class Known:
     plans: list[Plan] = field(default_factory=list)
     chords: list[int] = field(default_factory=list)
     order: list[int] = field(default_factory=list)
+    steps: list[list[int]] = field(default_factory=list)
 
     @classmethod
     def read(cls, text: str) -> Known:
@@ -174,9 +178,19 @@ def learn(read: Sequence[Read], voices: Sequence[list[list[Sung]]]) -> Known:
     every = [plan for i, key in heard_in.items() if (plan := plan_in(read[i][1], voices[i], key))]
     plans = every[:: -(-len(every) // MOST_PLANS) or 1]
     known = Known(list(names), ranges, sorted(durations), metres, kinds, keys, tempos, usual, strict, does_close, plans)
+    known.steps = [steps_of(voices[i][voice] for i in chosen) for voice in range(most)]
     if most >= HARMONIC:
         learn_harmony(known, read, {i: voices[i] for i in chosen}, heard_in)
     return known
+
+
+def steps_of(lines: Iterable[list[Sung]]) -> list[int]:
+    """Those of a voice, in semitones, that are not rare."""
+    found = Counter[int]()
+    for line in lines:
+        heard = [note.pitch for note in line if note.pitch != SILENCE]
+        found.update(after - before for before, after in pairwise(heard))
+    return sorted(step for step, count in found.items() if count >= RARE * found.total())
 
 
 def learn_harmony(

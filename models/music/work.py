@@ -126,17 +126,25 @@ class Work:
 
     def able(self, free: bool) -> list[int]:
         """Pitches that the voice that goes on can sing, or chords; unless it is `free`, without the parallel fifths and
-        octaves that the music avoids, and in the last beat those of the chord that it closes on.
+        octaves and the steps that the music avoids, and in the last beat those of the chord that it closes on.
         """
         if self.known.is_chord(self.voice):
-            pitches = self.known.chords
+            pitches = near = self.known.chords
         else:
             low, high = self.known.ranges[self.voice]
             barred = self.parallel() if self.known.strict and not free else set[int]()
             pitches = [pitch for pitch in range(low, high + 1) if pitch not in barred]
-        if self.room <= TICKS and not free and (closing := [pitch for pitch in pitches if self.may_close(pitch)]):
-            return closing
-        return [SILENCE, *pitches]
+            near = [pitch for pitch in pitches if free or self.is_usual(pitch)]
+        if self.room <= TICKS and not free:
+            for able in (near, pitches if self.closing is not None else []):
+                if closing := [pitch for pitch in able if self.may_close(pitch)]:
+                    return closing
+        return [SILENCE, *near]
+
+    def is_usual(self, pitch: int) -> bool:
+        """Whether the voice that goes on takes such steps as there is to it from what it sings."""
+        steps, now = self.known.steps, self.sounding[self.voice]
+        return not steps or now == SILENCE or pitch - now in steps[self.voice]
 
     def may_close(self, pitch: int) -> bool:
         """Whether the voice that goes on may sing it to the end of the piece."""

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import torch
 from models.contract.composing import CONTINUATION, GENERATION, HARMONIZATION, INPAINTING
 from models.contract.sampling import Request
 from models.contract.values import Score
-from models.contract.voices import TICKS, Sung
+from models.contract.voices import SILENCE, TICKS, Sung, voices_of
 from models.data.items import Scores
-from models.music.known import Known
+from models.music.known import Known, steps_of
 from models.music.network import CLOSE, PHRASE, SOUNDING
 from models.music.phrases import Phrase, Plan, ahead, phrases_of, plan_of, planned
 from models.music.pieces import Pieces, batch
@@ -120,6 +121,27 @@ def test_a_piece_says_where_its_phrases_end() -> None:
     assert again.phrase_ends == composed(HARMONIZATION, HarmonizationParams(), melody=melody).phrase_ends == [8.0, 16.0]
     bare = replace(melody, phrase_ends=[])
     assert composed(HARMONIZATION, HarmonizationParams(), melody=bare).phrase_ends == []
+
+
+def test_a_voice_takes_the_steps_that_it_usually_takes() -> None:
+    steps = [[-2, -1, 1, 2], [-12, 12], [0], []]
+    own = MusicSampler(composer.network(), replace(composer.known(), steps=steps))
+    asked = [Request(GENERATION, GenerationParams(bars=8), 1)]
+
+    def taken(free: bool) -> list[set[int]]:
+        (output,) = own.sample(asked, lambda *_: None, free)
+        assert isinstance(output.value, Score)
+        lines = voices_of(output.value)
+        return [{b.pitch - a.pitch for a, b in pairwise(line) if SILENCE not in (a.pitch, b.pitch)} for line in lines]
+
+    assert all(found <= set(usual) for found, usual in zip(taken(free=False), steps, strict=True))
+    assert taken(free=True)[0] - set(steps[0]), "by itself it leaps"
+
+
+def test_steps_that_a_voice_hardly_takes_are_not_usual() -> None:
+    once = [Sung(24 * i, 0, 24, 60 + i % 2) for i in range(2500)]
+    far = [once[0], once[1]._replace(pitch=75)]
+    assert steps_of([once, far]) == [-1, 1] and steps_of([once[:5], far]) == [-1, 1, 15]
 
 
 def test_the_network_hears_of_phrases_before_it_writes() -> None:
