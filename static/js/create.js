@@ -16,6 +16,8 @@ if (form) {
   const inputs = new Inputs(form);
   const left = carry(form, ".models a, .task-tabs a", { others: () => ({ inputs: { ...left.inputs, ...inputs.given() } }), refresh: true });
   inputs.take(left.inputs ?? {});
+  const chosen = form.querySelector(".models [aria-current]");
+  if (chosen) chosen.parentElement.scrollTop = chosen.offsetTop - chosen.offsetHeight / 2; // in sight, among its neighbours
   const words = place.dataset;
   const request = new RequestForm(form, inputs, words.lost, (job) => jobs.add(job.id));
   const jobs = new Jobs(place, document.getElementById("ended"), (error) => request.show(error));

@@ -192,6 +192,16 @@ def test_what_was_filled_in_goes_along_to_another_model_and_back(open_page: Open
     )  # nor is it lost when the page is left and opened again
 
 
+def test_the_chosen_model_is_in_sight_among_many(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/create")
+    models = page.locator(".models a")
+    assert models.count() > 6
+    expect(page.get_by_label("Prompt", exact=True)).to_be_in_viewport()
+    follow(models.last)
+    expect(page.locator(".models [aria-current]")).to_be_in_viewport()
+
+
 def test_what_came_from_a_work_goes_along_too_and_a_language_takes_nothing_away(open_page: Open) -> None:
     page = open_page()
     page.goto(f"/create?{urlencode({'request': json.dumps(request('a given kite', seed=3))})}")
