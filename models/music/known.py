@@ -178,13 +178,13 @@ def learn(read: Sequence[Read], voices: Sequence[list[list[Sung]]]) -> Known:
     every = [plan for i, key in heard_in.items() if (plan := plan_in(read[i][1], voices[i], key))]
     plans = every[:: -(-len(every) // MOST_PLANS) or 1]
     known = Known(list(names), ranges, sorted(durations), metres, kinds, keys, tempos, usual, strict, does_close, plans)
-    known.steps = [steps_of(voices[i][voice] for i in chosen) for voice in range(most)]
+    known.steps = [usual_steps(voices[i][voice] for i in chosen) for voice in range(most)]
     if most >= HARMONIC:
         learn_harmony(known, read, {i: voices[i] for i in chosen}, heard_in)
     return known
 
 
-def steps_of(lines: Iterable[list[Sung]]) -> list[int]:
+def usual_steps(lines: Iterable[list[Sung]]) -> list[int]:
     """Those of a voice, in semitones, that are not rare."""
     found = Counter[int]()
     for line in lines:
@@ -202,8 +202,8 @@ def learn_harmony(
     """The chords that occur, and the order of writing: the chord, then the outer voices, which it hangs between."""
     found = Counter[int]()
     for i, lines in voices.items():
-        frame = Frame.of(read[i][1], lines[-1][-1].end)
-        found.update(note.pitch for note in chords_of(lines, above_c(keys[i]), frame.pickup, ()))
+        pickup = ticks(read[i][1].pickup)
+        found.update(note.pitch for note in chords_of(lines, above_c(keys[i]), pickup, ()))
     known.chords = sorted(chord for chord, count in found.items() if count >= FEWEST and chord != SILENCE)
     chord = [len(known.voices)] if known.chords else []
     known.order = [*chord, 0, *range(len(known.voices) - 1, 0, -1)]

@@ -130,7 +130,8 @@ class MusicSampler:
         params = [work.params for work in works]
         singable = torch.zeros(len(works), PITCHES, dtype=torch.bool, device=self.device)
         for i, work in enumerate(works):
-            singable[i, [work.lowered(pitch, work.voice) for pitch in work.able(free)]] = True
+            line = work.voice
+            singable[i, [work.lowered(pitch, line) for pitch in work.able(free)]] = True
         logits = self.network.pitch_logits(x).float().masked_fill(~singable, -torch.inf)
         pitch = nucleus(logits, params, noise[:, :PITCHES])
         room = torch.tensor([max(1, work.room) for work in works], device=self.device)

@@ -118,11 +118,11 @@ class Work:
 
     def lowered(self, pitch: int, line: int) -> int:
         """As the network knows it."""
-        return moved(pitch, 0 if self.known.is_chord(line) else -self.up)
+        return shifted(pitch, 0 if self.known.is_chord(line) else -self.up)
 
     def raised(self, pitch: int) -> int:
         """What the network knows, for the line that goes on."""
-        return moved(pitch, 0 if self.known.is_chord(self.voice) else self.up)
+        return shifted(pitch, 0 if self.known.is_chord(self.voice) else self.up)
 
     def able(self, free: bool) -> list[int]:
         """Pitches that the voice that goes on can sing, or chords; unless it is `free`, without the parallel fifths and
@@ -134,17 +134,20 @@ class Work:
             low, high = self.known.ranges[self.voice]
             barred = self.parallel() if self.known.strict and not free else set[int]()
             pitches = [pitch for pitch in range(low, high + 1) if pitch not in barred]
-            near = [pitch for pitch in pitches if free or self.is_usual(pitch)]
+            near = pitches if free else self.usual(pitches)
         if self.room <= TICKS and not free:
             for able in (near, pitches if self.closing is not None else []):
                 if closing := [pitch for pitch in able if self.may_close(pitch)]:
                     return closing
         return [SILENCE, *near]
 
-    def is_usual(self, pitch: int) -> bool:
-        """Whether the voice that goes on takes such steps as there is to it from what it sings."""
-        steps, now = self.known.steps, self.sounding[self.voice]
-        return not steps or now == SILENCE or pitch - now in steps[self.voice]
+    def usual(self, pitches: list[int]) -> list[int]:
+        """Those that the voice that goes on reaches from what it sings by steps that it usually takes."""
+        steps, voice = self.known.steps, self.voice
+        now = self.sounding[voice]
+        if not steps or now == SILENCE:
+            return pitches
+        return [pitch for pitch in pitches if pitch - now in steps[voice]]
 
     def may_close(self, pitch: int) -> bool:
         """Whether the voice that goes on may sing it to the end of the piece."""
@@ -188,7 +191,7 @@ class Work:
         return Score(notes, self.tempo, list(names), self.metre, pickup, self.title, self.phrase_ends)
 
 
-def moved(pitch: int, by: int) -> int:
+def shifted(pitch: int, by: int) -> int:
     return pitch if pitch == SILENCE else min(max(pitch + by, 1), PITCHES - 1)
 
 

@@ -78,10 +78,7 @@ def sampler() -> MusicSampler:
 
 
 def composed(task: str, params: Any, **inputs: Score) -> Score:
-    given: Any = {role: [score] for role, score in inputs.items()}
-    (output,) = sampler().sample([Request(task, params, 3, given)], lambda *_: None)
-    assert isinstance(output.value, Score)
-    return output.value
+    return composer.composed(sampler(), task, params, 3, **inputs)[0]
 
 
 def test_chords_are_written_and_not_heard() -> None:

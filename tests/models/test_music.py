@@ -62,10 +62,7 @@ def melody(score: Score) -> Score:
 
 
 def made(task: str, params: Any, seed: int = 0, voices: int = 4, **inputs: Score) -> tuple[Score, Message | None]:
-    given: Any = {role: [score] for role, score in inputs.items()}
-    (output,) = sampler(voices).sample([Request(task, params, seed, given)], lambda *_: None)
-    assert isinstance(output.value, Score)
-    return output.value, output.remark
+    return composer.composed(sampler(voices), task, params, seed, **inputs)
 
 
 # --- voices ---------------------------------------------------------------------------------------------------------

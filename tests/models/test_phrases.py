@@ -15,7 +15,7 @@ from models.contract.sampling import Request
 from models.contract.values import Score
 from models.contract.voices import SILENCE, TICKS, Sung, voices_of
 from models.data.items import Scores
-from models.music.known import Known, steps_of
+from models.music.known import Known, usual_steps
 from models.music.network import CLOSE, PHRASE, SOUNDING
 from models.music.phrases import Phrase, Plan, ahead, phrases_of, plan_of, planned
 from models.music.pieces import Pieces, batch
@@ -98,10 +98,7 @@ def sampler() -> MusicSampler:
 
 
 def composed(task: str, params: Any, **inputs: Score) -> Score:
-    given: Any = {role: [score] for role, score in inputs.items()}
-    (output,) = sampler().sample([Request(task, params, 3, given)], lambda *_: None)
-    assert isinstance(output.value, Score)
-    return output.value
+    return composer.composed(sampler(), task, params, 3, **inputs)[0]
 
 
 def test_a_piece_says_where_its_phrases_end() -> None:
@@ -141,7 +138,7 @@ def test_a_voice_takes_the_steps_that_it_usually_takes() -> None:
 def test_steps_that_a_voice_hardly_takes_are_not_usual() -> None:
     once = [Sung(24 * i, 0, 24, 60 + i % 2) for i in range(2500)]
     far = [once[0], once[1]._replace(pitch=75)]
-    assert steps_of([once, far]) == [-1, 1] and steps_of([once[:5], far]) == [-1, 1, 15]
+    assert usual_steps([once, far]) == [-1, 1] and usual_steps([once[:5], far]) == [-1, 1, 15]
 
 
 def test_the_network_hears_of_phrases_before_it_writes() -> None:

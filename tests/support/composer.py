@@ -9,10 +9,13 @@ import numpy as np
 import torch
 
 from models.checkpoint import write_model
+from models.contract.message import Message
 from models.contract.samples import SAMPLES, write_samples
+from models.contract.sampling import Request
 from models.contract.values import Note, Score
 from models.music.known import KNOWN, Known
 from models.music.network import MusicTransformer
+from models.music.sample import MusicSampler
 from models.music.spec import MusicConfig
 from models.music.train import said_of
 from models.parts.keys import KEYS
@@ -57,6 +60,14 @@ def network(voices: int = 4, **shape: int) -> MusicTransformer:
         if parameter.ndim >= 2:
             torch.nn.init.normal_(parameter, std=0.3)
     return made.requires_grad_(False)
+
+
+def composed(sampler: MusicSampler, task: str, params: Any, seed: int, **inputs: Score) -> tuple[Score, Message | None]:
+    """(the piece, what is remarked of it), of one score a role."""
+    given: Any = {role: [score] for role, score in inputs.items()}
+    (output,) = sampler.sample([Request(task, params, seed, given)], lambda *_: None)
+    assert isinstance(output.value, Score)
+    return output.value, output.remark
 
 
 def mixer(**shape: int) -> RollVAE:
