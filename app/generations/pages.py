@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any
 
 from fastapi import Query, Request, Response
@@ -13,6 +13,9 @@ from app.artworks import service as artworks
 from app.checkpoints import service as checkpoints
 from app.checkpoints.service import Checkpoint
 from app.database import session_scope
+from app.datasets import fetching
+from app.datasets import service as datasets
+from app.datasets.schemas import StarterOut
 from app.generations import adapters, enlarging, restoring, service
 from app.generations.schemas import LONGEST_REQUEST, MOST_INPUTS, GenerationIn, InputIn, Restoration
 from app.generations.tables import GENERATION
@@ -28,9 +31,19 @@ from app.web.parameters import Id, OptionalId, Text
 from app.web.routing import Router
 from app.web.templating import render
 from models.contract.tasks import Input, Task
+from models.contract.values import MUSIC, PICTURES
 
 router = Router()
 RECENT, EXAMPLES = 12, 6
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A dataset whose items may be given to a model, or a `starter` that becomes one; `value` tells them apart."""
+
+    value: str
+    name: str
+    starter: StarterOut | None = None
 
 
 @router.get("/create")
@@ -55,6 +68,7 @@ def create(
         described = service.describe(session, sorted(shown.values(), key=lambda job: job.id, reverse=True))
         paused = pauses.is_paused(session, GENERATION)
         recent, _ = listing.page(session, user, listing.Filter(), None, RECENT)
+        shelves = shelves_of(session, user, language_of(request))
     given: dict[str, list[InputIn]] = {}
     if filled:
         model, task, given = filled.request.model, filled.request.task, filled.request.inputs
@@ -83,6 +97,7 @@ def create(
             "weighted": weighted(made, filled.request.params if filled else {}, language_of(request)),
             "inputs": inputs_of(wanted, made) if wanted else [],
             "brought": brought_along(wanted, chosen) if wanted and chosen else {},
+            "shelves": shelves,
             "recent": recent if wanted and wanted.inputs else [],
             "fields": made,
             "values": filled.request.params if filled else {},
@@ -118,6 +133,18 @@ def inputs_of(task: Task, made: list[Field]) -> list[Input]:
 def brought_along(task: Task, checkpoint: Checkpoint) -> dict[str, list[dict[str, str]]]:
     """By role, examples of what may be given to the model."""
     return {given.role: [asdict(each) for each in checkpoint.examples(given)] for given in task.inputs}
+
+
+def shelves_of(session: Session, user: Principal, language: str) -> dict[str, list[Shelf]]:
+    """By medium; starters that are not here are for those who may fetch them."""
+    found: dict[str, list[Shelf]] = {PICTURES: [], MUSIC: []}
+    for dataset in datasets.shared(session):
+        if dataset.kind in found:
+            found[dataset.kind].append(Shelf(f"dataset:{dataset.id}", dataset.name))
+    for starter in fetching.offers_of_works(session) if user.is_admin else []:
+        if starter.kind in found and not starter.dataset:
+            found[starter.kind].append(Shelf(f"starter:{starter.name}", translate(language, starter.title), starter))
+    return found
 
 
 def examples_of(checkpoint: Checkpoint, language: str) -> list[str]:

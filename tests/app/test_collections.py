@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.datasets.collections import COLLECTIONS, clipart, fashion, paintings, portraits
+from app.datasets.collections import COLLECTIONS, clipart, fashion, masters, portraits
 from app.packages.debian import DebianPackage, fetch_debian
 from app.packages.npm import NpmPackage, fetch_npm
 from app.packages.package import FetchError, run
@@ -171,19 +171,21 @@ def piece(colour: str) -> bytes:
     return buffer.getvalue()
 
 
-def test_paintings_are_put_together_from_their_pieces() -> None:
+def test_paintings_are_put_together_from_their_pieces(tmp_path: Path) -> None:
     board = """QtObject { property string instruction: qsTr("Hokusai, A Test - 1831")
         property var levels : [ { "pixmapfile" : "image/bg.svg", "width": 400, "height": 200 },
         { "pixmapfile" : "image/Test_a1.webp", "x" : "0.25", "y" : "0.5" },
         { "pixmapfile" : "image/Test_b1.webp", "x" : "0.5", "y" : "0.5" } ] }"""
     files = {"board1_0.qml": board.encode(), "Test_a1.webp": piece("red"), "Test_b1.webp": piece("blue")}
     content = resources(files, compressed={"board1_0.qml"})
-    assert dict(paintings.entries(content)) == {f"/image/{name}": blob for name, blob in files.items()}
-    ((name, title, picture),) = paintings.paintings(content)
+    assert dict(masters.entries(content)) == {f"/image/{name}": blob for name, blob in files.items()}
+    (folder := tmp_path / "usr/share/gcompris-qt/rcc").mkdir(parents=True)
+    (folder / "paintings.rcc").write_bytes(content)
+    ((name, title, picture),) = masters.paintings(tmp_path)
     assert (name, title, picture.size) == ("Test", "Hokusai, A Test - 1831", (200, 80))
     assert picture.getpixel((5, 40)) == (255, 0, 0) and picture.getpixel((195, 40)) == (0, 0, 255)
     with pytest.raises(ValueError, match="no Qt resource"):
-        dict(paintings.entries(b"RIFF" + bytes(40)))
+        dict(masters.entries(b"RIFF" + bytes(40)))
 
 
 def test_clothes_are_read_with_their_kinds(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import pytest
+from PIL import Image
 
 from app.database import session_scope
 from app.datasets import fetching, service, starters
@@ -96,6 +97,22 @@ def test_poems_have_their_title_and_author() -> None:
         first = service.items(session, own(fetched).id, None, None, None, 1)[0][0]
         assert first.caption == "登鹳雀楼0 · 王之涣"
         assert service.content(first).decode() == "\n".join([*lines, "0"]) + "\n"
+
+
+@pytest.mark.usefixtures("in_process")
+def test_whole_paintings_become_a_dataset_for_everyone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetching, "fetch_debian", lambda package, cache, check_cancelled: tmp_path)
+    wave = Image.new("RGB", (60, 40), "navy")
+    monkeypatch.setattr(
+        starters.masters, "paintings", lambda folder: iter([("Wave", "Hokusai, The Wave - 1831", wave)])
+    )
+    fetched = fetching.fetch("old-masters", None)
+    assert (fetched.accepted, fetched.captions, own(fetched).kind, own(fetched).shared) == (1, 1, "pictures", True)
+    with session_scope(writing=False) as session:
+        ((painting,), _) = service.items(session, own(fetched).id, None, None, None, 9)
+        assert (painting.caption, painting.width, painting.height) == ("Hokusai, The Wave - 1831", 60, 40)
+        (offered,) = [each for each in fetching.offers_of_works(session) if each.name == "old-masters"]
+    assert (offered.status, offered.needs_apt, offered.dataset) == ("here", True, own(fetched).id)
 
 
 @pytest.mark.usefixtures("in_process")

@@ -168,6 +168,42 @@ def test_a_folder_is_sent_with_its_captions(open_page: Open, tmp_path: Path) -> 
     assert values == ["heron 0", "heron 1", "heron 2"]
 
 
+def test_what_is_shared_is_worked_from_on_the_create_page(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    make(page, "Shared herons")
+    dataset = page.url.rpartition("/")[2]
+    for i in (91, 92):
+        (tmp_path / f"heron {i}.png").write_bytes(drawing(i))
+    page.get_by_label("Choose files", exact=True).set_input_files(list(tmp_path.iterdir()))
+    expect(page.locator(".item")).to_have_count(2)
+    page.get_by_role("button", name="Change", exact=True).click()
+    page.get_by_label("Everyone may work from its items").check()
+    follow(page.get_by_role("button", name="Save"))
+    expect(page.locator(".dataset-facts")).to_contain_text("Everyone may work from its items")
+    page.goto("/create?model=emoji-mixing&task=image-variation")
+    whose = page.get_by_label("Which works")
+    whose.select_option("Shared herons")
+    strip = page.get_by_role("group", name="Works to use")
+    expect(strip.get_by_role("button")).to_have_count(2)
+    page.get_by_label("Search works to use").fill("92")
+    expect(strip.get_by_role("button")).to_have_count(1)
+    with page.expect_response(lambda answer: answer.url.endswith("/uploads")) as sent:
+        strip.get_by_role("button").click()
+    assert sent.value.json()["label"] == "heron 92.png"
+    expect(page.locator(".chosen li")).to_have_count(1)
+
+    def fetched(route: Route) -> None:
+        dataset_of_it = {"id": dataset, "name": "Old masters"}
+        route.fulfill(json={"accepted": 2, "dataset": dataset_of_it})
+
+    page.route("**/api/v1/datasets/starters/old-masters", fetched)
+    page.get_by_label("Search works to use").fill("")
+    whose.select_option("Old masters (fetch, 44 MB)")
+    expect(strip.get_by_role("button")).to_have_count(2)
+    expect(whose).to_have_value(f"dataset:{dataset}")
+    assert not violations(page)
+
+
 def test_a_name_that_is_taken_says_so_and_a_dataset_is_deleted_when_asked(open_page: Open) -> None:
     page = open_page(expected="409")
     make(page, "Browser twice")

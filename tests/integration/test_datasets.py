@@ -60,6 +60,34 @@ def test_a_dataset_is_filled_looked_at_captioned_exported_and_deleted(admin: htt
     assert admin.get(f"/datasets/{dataset}").status_code == 404
 
 
+def test_a_shared_dataset_is_read_by_everyone_and_changed_by_none_of_them(
+    admin: httpx.Client, artist: httpx.Client
+) -> None:
+    dataset = make(admin, "Herons")
+    send(admin, dataset, ("heron.png", drawing(70)))
+    (item,) = admin.get(f"/datasets/{dataset}/items").json()["items"]
+    at, of_item = f"/datasets/{dataset}", f"/datasets/{dataset}/items/{item['id']}"
+    reads = [at, f"{at}/items", f"{of_item}/file", f"{of_item}/preview"]
+    assert [artist.get(path).status_code for path in reads] == [404] * 4
+    assert dataset not in [each["id"] for each in artist.get("/datasets").json()["items"]]
+    assert admin.patch(at, json={"shared": 1}).status_code == 422
+    assert admin.patch(at, json={"shared": True}).json()["shared"] is True
+    assert [artist.get(path).status_code for path in reads] == [200] * 4
+    assert dataset in [each["id"] for each in artist.get("/datasets").json()["items"]]
+    assert artist.get(f"{of_item}/file").content == admin.get(f"{of_item}/file").content
+    refused = [
+        artist.patch(at, json={"shared": False}),
+        artist.patch(of_item, json={"caption": "mine"}),
+        artist.delete(of_item),
+        artist.delete(at),
+        artist.get(f"{at}/export"),
+        send(artist, dataset, ("mine.png", drawing(71))),
+    ]
+    assert [answer.status_code for answer in refused] == [403] * 6
+    admin.patch(at, json={"shared": False})
+    assert artist.get(at).status_code == 404
+
+
 def test_music_is_kept_shown_as_a_piano_roll_given_back_and_no_picture_to_train_on(admin: httpx.Client) -> None:
     dataset = make(admin, "Jigs", "music")
     jig = midi(TUNE)

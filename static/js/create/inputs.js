@@ -4,8 +4,8 @@ import { base } from "../base.js";
 import { call, placeOf, told, upload } from "../api.js";
 import { onChoice, onDrop } from "../files.js";
 
-const OFFERED = 12; // works to take, at a time
-const EXAMPLES = "examples"; // as the choice of whose
+const OFFERED = { works: 12, items: 36 }; // to take, at a time
+const EXAMPLES = "examples"; // as the choice of whose; datasets are `dataset:` and their id, starters `starter:` and their name
 const PAUSE = 250; // milliseconds after the last key before it is searched
 
 export class Inputs {
@@ -61,7 +61,7 @@ class Chooser {
       this.waiting = setTimeout(() => this.offer(words.value, whose.value), PAUSE);
     });
     words.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault()); // it is no form of its own
-    whose.addEventListener("change", () => this.offer(words.value, whose.value));
+    whose.addEventListener("change", () => this.choose(whose, words.value));
     if (this.examples.length && !this.strip.children.length) {
       whose.value = EXAMPLES;
       this.show(this.examples.map(exemplary));
@@ -85,7 +85,30 @@ class Chooser {
     for (const input of given.slice(0, this.most)) this.add(input);
   }
 
-  // Works to take: those that fit the words, of one's own, one's favourites or the studio's; or what the model brings.
+  // A starter collection is fetched by whoever chooses it first; from then on it is a dataset.
+  async choose(whose, words) {
+    const [kind, name] = whose.value.split(":");
+    if (kind === "starter") {
+      const chosen = whose.selectedOptions[0];
+      whose.disabled = true;
+      this.say("");
+      this.strip.textContent = this.strip.dataset.fetching;
+      try {
+        const { dataset } = await call("POST", `/datasets/starters/${name}`);
+        Object.assign(chosen, { value: `dataset:${dataset.id}`, textContent: dataset.name });
+      } catch (error) {
+        this.strip.textContent = "";
+        this.say(told(error, this.place.dataset.lost));
+        return;
+      } finally {
+        whose.disabled = false;
+      }
+    }
+    await this.offer(words, whose.value);
+  }
+
+  // Works to take: those that fit the words, of one's own, one's favourites or the studio's; what the model brings; or items of
+  // a dataset.
   async offer(words, whose) {
     const asked = (this.asked = Symbol());
     if (whose === EXAMPLES) {
@@ -93,9 +116,16 @@ class Chooser {
       this.show(this.examples.filter(fits).map(exemplary));
       return;
     }
-    const wanted = new URLSearchParams({ limit: OFFERED, ...(words.trim() && { q: words }), ...(whose && { [whose]: true }) });
-    const found = await call("GET", `/artworks?${wanted}`).catch(() => ({ items: [] }));
+    const [kind, id] = whose.split(":");
+    const search = words.trim() && { q: words };
+    const [path, wanted] =
+      kind === "dataset" ? [`/datasets/${id}/items`, { limit: OFFERED.items, ...search }] : ["/artworks", { limit: OFFERED.works, ...search, ...(whose && { [whose]: true }) }];
+    const found = await call("GET", `${path}?${new URLSearchParams(wanted)}`).catch(() => ({ items: [] }));
     if (asked !== this.asked) return; // an answer that came late
+    if (kind === "dataset") {
+      this.show(found.items.map((item) => exemplary({ ...itemOf(item, path), medium: this.medium })));
+      return;
+    }
     const works = found.items.filter((work) => work.medium === this.medium);
     this.show(works.map((work) => offered(work, this.strip.dataset.take)));
   }
@@ -105,13 +135,17 @@ class Chooser {
     if (!buttons.length) this.strip.textContent = this.strip.dataset.none;
   }
 
+  say(problem) {
+    this.place.querySelector("[data-error]").textContent = problem;
+  }
+
   // An example is used like a file of one's own.
   async takeExample(path, name) {
     try {
       const content = await call("GET", path);
       await this.upload([new File([content], name, { type: content.type })]);
     } catch (error) {
-      this.place.querySelector("[data-error]").textContent = told(error, this.place.dataset.lost);
+      this.say(told(error, this.place.dataset.lost));
     }
   }
 
@@ -162,13 +196,12 @@ class Chooser {
   }
 
   async upload(files) {
-    const problem = this.place.querySelector("[data-error]");
-    problem.textContent = "";
+    this.say("");
     for (const file of files) {
       try {
         this.add({ upload: (await upload(file)).id });
       } catch (error) {
-        problem.textContent = told(error, this.place.dataset.lost);
+        this.say(told(error, this.place.dataset.lost));
       }
     }
   }
@@ -187,13 +220,15 @@ class Chooser {
   }
 }
 
-function exemplary({ path, title, file, medium }) {
+const itemOf = ({ id, name, caption }, items) => ({ path: `${items}/${id}/file`, shown: `${items}/${id}/preview?size=128`, title: caption || name, file: name });
+
+function exemplary({ path, shown: small = path, title, file, medium }) {
   const button = document.createElement("button");
   Object.assign(button, { type: "button", className: "pick", title });
   Object.assign(button.dataset, { example: path, file });
   if (medium === "pictures") {
     const shown = document.createElement("img");
-    Object.assign(shown, { src: `${base}/api/v1${path}`, alt: title, width: 56, height: 56, loading: "lazy" });
+    Object.assign(shown, { src: `${base}/api/v1${small}`, alt: title, width: 56, height: 56, loading: "lazy" });
     button.append(shown);
   } else Object.assign(button, { className: "chip", textContent: `♪ ${title}` });
   return button;
