@@ -33,6 +33,7 @@ from app.errors import DomainError
 from app.explorations.api import router as explorations_api
 from app.generations.api import events_router
 from app.generations.api import router as generations_api
+from app.grids.api import router as grids_api
 from app.jobs.following import following
 from app.logs import configure_logging
 from app.publishing.api import router as publishing_api
@@ -114,6 +115,7 @@ def create_app() -> FastAPI:
         generations_api,
         events_router,
         explorations_api,
+        grids_api,
         artworks_api,
         uploads_api,
         datasets_api,

@@ -13,6 +13,7 @@ from app.checkpoints.service import title_of
 from app.datasets.pages import router as datasets_pages
 from app.gallery.pages import router as artworks_pages
 from app.generations.pages import router as generations_pages
+from app.grids.pages import router as grids_pages
 from app.i18n import COOKIE, LANGUAGES, translate
 from app.media import MEDIA, of_type
 from app.publishing.pages import router as models_pages
@@ -35,6 +36,7 @@ filters["titled"] = lambda language: lambda model: translate(language, title_of(
 for pages in (
     artworks_pages,
     generations_pages,
+    grids_pages,
     models_pages,
     datasets_pages,
     training_pages,

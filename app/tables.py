@@ -5,6 +5,7 @@ from app.checkpoints.tables import PublishedCheckpoint
 from app.database import Base
 from app.datasets.tables import Dataset, DatasetItem
 from app.generations.tables import Generation
+from app.grids.tables import Grid
 from app.jobs.pauses import QueuePause
 from app.machines.tables import Worker
 from app.training_runs.tables import TrainingRun
@@ -19,6 +20,7 @@ __all__ = [
     "Dataset",
     "DatasetItem",
     "Generation",
+    "Grid",
     "OneTimeLink",
     "PublishedCheckpoint",
     "QueuePause",

@@ -17,6 +17,7 @@ from app.datasets import fetching
 from app.datasets import service as datasets
 from app.datasets.schemas import StarterOut
 from app.generations import adapters, enlarging, restoring, service
+from app.generations.axes import axes
 from app.generations.schemas import LONGEST_REQUEST, MOST_INPUTS, GenerationIn, InputIn, Restoration
 from app.generations.tables import GENERATION
 from app.i18n import language_of, translate
@@ -63,8 +64,8 @@ def create(
     catalogue = checkpoints.catalogue()
     with session_scope(writing=False) as session:
         filled = filled_in(session, user, artwork, wanted_request)
-        latest, more = service.page(session, user, decode(older), RECENT)
-        shown = {job.id: job for job in [*latest, *service.unfinished(session, user)]}
+        latest, more = service.page(session, user, decode(older), RECENT, with_cells=False)
+        shown = {job.id: job for job in [*latest, *service.unfinished(session, user)] if job.grid_id is None}
         described = service.describe(session, sorted(shown.values(), key=lambda job: job.id, reverse=True))
         paused = pauses.is_paused(session, GENERATION)
         recent, _ = listing.page(session, user, listing.Filter(), None, RECENT)
@@ -101,6 +102,7 @@ def create(
             "recent": recent if wanted and wanted.inputs else [],
             "fields": made,
             "values": filled.request.params if filled else {},
+            "axes": axes(wanted, made) if wanted else [],
             "enlarge": enlarge,
             "sizes": sizes,
             "painted": next((each for each in wanted.inputs if each.painted), None) if wanted else None,
@@ -176,7 +178,9 @@ def filled_in(session: Session, user: Principal, artwork: str | None, request: s
 
 @router.get("/create/jobs/{generation_id}")
 def job_card(request: Request, user: User, generation_id: Id) -> Response:
-    """One job's card, for the page to put in place when the job has ended."""
+    """One job's card, for the page to put in place when the job has ended; none of a cell, which its grid shows."""
     with session_scope(writing=False) as session:
         job = service.describe_one(session, service.get(session, user, generation_id))
+    if job.grid:
+        return Response(status_code=204)
     return render(request, "generations/_job.html", {"job": job})

@@ -107,6 +107,7 @@ class GenerationOut(BaseModel):
     params: dict[str, Any] = Field(description="Fully resolved, with the seed")
     inputs: Inputs
     enlarge: Enlarging | None
+    grid: Identifier | None = Field(description="That it is a cell of")
     cost: int = Field(description="What it takes, in pictures of a small model")
     progress: Progress
     queue_position: int | None = Field(description="Jobs that will be started before this one; none once it runs")

@@ -178,14 +178,21 @@ def get(session: Session, user: Principal, job_id: str) -> Generation:
 
 
 def page(
-    session: Session, user: Principal, before: str | None, limit: int, status: str | None = None
+    session: Session,
+    user: Principal,
+    before: str | None,
+    limit: int,
+    status: str | None = None,
+    with_cells: bool = True,
 ) -> tuple[list[Generation], str | None]:
-    """(newest first, id that the next page starts after)."""
+    """(newest first, id that the next page starts after), with or without those of grids."""
     query = select(Generation).where(Generation.user_id == user.id).order_by(Generation.id.desc()).limit(limit + 1)
     if before:
         query = query.where(Generation.id < before)
     if status:
         query = query.where(Generation.status == status)
+    if not with_cells:
+        query = query.where(Generation.grid_id.is_(None))
     found = list(session.scalars(query))
     return found[:limit], found[limit - 1].id if len(found) > limit else None
 
@@ -265,6 +272,7 @@ def describe(session: Session, jobs: list[Generation]) -> list[GenerationOut]:
             params=job.params,
             inputs=inputs.named(job.inputs),
             enlarge=enlarging.asked(job.enlarge),
+            grid=job.grid_id,
             cost=job.cost,
             progress=Progress(step=job.step, total=job.total),
             queue_position=positions.get(job.id),

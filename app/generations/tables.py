@@ -31,6 +31,7 @@ class Generation(Job, Base):
         # A claim reads a few entries of these, however long the queue is.
         Index("ix_generations_claim", "queue", "priority", "user_id", "id", **WHERE_QUEUED),
         Index("ix_generations_alike", "queue", *ALIKE, "user_id", "id", **WHERE_QUEUED),
+        Index("ix_generations_grid", "grid_id"),
         Index("ix_generations_unfinished", "user_id", "status", "id"),
         Index("ix_generations_waiting", "status", "created_at"),
     )
@@ -52,6 +53,8 @@ class Generation(Job, Base):
     cost: Mapped[int] = mapped_column(default=1)  # of all its works, in pictures of a small model
     batch_key: Mapped[str] = mapped_column(default="")  # jobs of a model with one key are sampled together
     subject: Mapped[str] = mapped_column(default="")
+    grid_id: Mapped[str | None]  # of `app.grids`; no foreign key, for which SQLite would write all jobs anew
+    cell: Mapped[int | None]  # of the grid
     idempotency_key: Mapped[str | None]
     request_hash: Mapped[str]
 

@@ -18,6 +18,7 @@ OF_ROLE = {"artist": USUAL, "admin": SCOPES}  # what is of use to whom
 OF_PATH = {
     "generations": GENERATE,
     "explorations": GENERATE,
+    "grids": GENERATE,
     "artworks": GENERATE,
     "uploads": GENERATE,
     "events": GENERATE,

@@ -1,6 +1,8 @@
 // The create page: submits jobs, shows them while they are drawn, survives a refresh.
+import { base } from "./base.js";
 import { Bars } from "./create/bars.js";
 import { Canvas } from "./create/canvas.js";
+import { GridForm } from "./create/grid.js";
 import { Inputs } from "./create/inputs.js";
 import { Jobs } from "./create/jobs.js";
 import { LiveFrame } from "./create/live.js";
@@ -19,7 +21,7 @@ if (form) {
   const chosen = form.querySelector(".models [aria-current]");
   if (chosen) chosen.parentElement.scrollTop = chosen.offsetTop - chosen.offsetHeight / 2; // in sight, among its neighbours
   const words = place.dataset;
-  const request = new RequestForm(form, inputs, words.lost, (job) => jobs.add(job.id));
+  const request = new RequestForm(form, inputs, words.lost, (made, path) => (path === "/grids" ? location.assign(`${base}/grids/${made.id}`) : jobs.add(made.id)));
   const jobs = new Jobs(place, document.getElementById("ended"), (error) => request.show(error));
   jobs.onAgain((given) => request.submit(given));
   const canvas = document.getElementById("canvas");
@@ -27,6 +29,8 @@ if (form) {
     const painted = new Canvas(canvas, form, inputs);
     request.alongside = () => painted.given();
   }
+  const grid = document.getElementById("grid");
+  if (grid) request.grid = new GridForm(grid, inputs);
   const bars = document.getElementById("bars");
   if (bars) new Bars(bars, form, inputs);
   const live = document.getElementById("live");

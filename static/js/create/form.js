@@ -3,7 +3,7 @@ import { ApiError, call, composes } from "../api.js";
 import { insist } from "./insist.js";
 
 export class RequestForm {
-  // `inputs` are what the request works from; `done(job)` is awaited with each new job.
+  // `inputs` are what the request works from; `done(made, path)` is awaited with each new job or grid.
   constructor(form, inputs, lost, done) {
     Object.assign(this, { form, inputs, lost, done, submitting: false, unanswered: { body: "", key: "" } });
     form.addEventListener("submit", async (event) => {
@@ -64,7 +64,9 @@ export class RequestForm {
     try {
       const made = await alongside(); // first: what was chosen may be changed by it
       const given = this.request();
-      await this.submit(this.withSeed({ ...given, inputs: { ...given.inputs, ...made } }));
+      const whole = { ...given, inputs: { ...given.inputs, ...made } };
+      const grid = this.grid?.of(whole);
+      await (grid ? this.submit(grid, "/grids") : this.submit(this.withSeed(whole)));
     } catch (error) {
       this.show(error instanceof TypeError ? new Error(this.lost) : error);
     }
@@ -97,16 +99,16 @@ export class RequestForm {
   }
 
   // A request whose answer was lost keeps its key, so that sent again, by us or by hand, it makes one job.
-  async submit(given) {
+  async submit(given, path = "/generations") {
     if (this.submitting) return;
     this.submitting = true;
     this.show(null);
     const body = JSON.stringify(given);
     if (this.unanswered.body !== body) this.unanswered = { body, key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}` };
     try {
-      const job = await insist(() => call("POST", "/generations", given, { "Idempotency-Key": this.unanswered.key }));
+      const job = await insist(() => call("POST", path, given, { "Idempotency-Key": this.unanswered.key }));
       this.unanswered = { body: "", key: "" };
-      await this.done(job);
+      await this.done(job, path);
     } catch (error) {
       if (error instanceof ApiError) this.unanswered = { body: "", key: "" };
       this.show(error instanceof ApiError ? error : new Error(this.lost));

@@ -6,6 +6,7 @@ import { onChoice, onDrop } from "../files.js";
 
 const OFFERED = { works: 12, items: 36 }; // to take, at a time
 const EXAMPLES = "examples"; // as the choice of whose; datasets are `dataset:` and their id, starters `starter:` and their name
+const MOST_APART = 24; // that are given in requests of their own
 const PAUSE = 250; // milliseconds after the last key before it is searched
 
 export class Inputs {
@@ -206,8 +207,21 @@ class Chooser {
     }
   }
 
+  // Of those that are given apart, each in a request of its own, the first.
   given() {
+    return this.isApart ? this.all().slice(0, 1) : this.all();
+  }
+
+  all() {
     return [...this.list.children].map((item) => item.input);
+  }
+
+  setApart(isApart) {
+    if (this.isApart === isApart) return;
+    this.isApart = isApart;
+    this.most = isApart ? MOST_APART : Number(this.place.dataset.most);
+    this.place.querySelector("[data-files]").multiple = this.most > 1;
+    while (this.list.children.length > this.most) this.list.lastElementChild.remove();
   }
 
   sliders(name) {
@@ -215,7 +229,7 @@ class Chooser {
   }
 
   weights() {
-    if (!this.list.children.length) return {};
+    if (!this.list.children.length || this.isApart) return {};
     return Object.fromEntries(this.weighted.map(({ name }) => [name, this.sliders(name).map((slider) => Number(slider.value))]));
   }
 }

@@ -11,7 +11,7 @@ export const hasEnded = (status) => ["succeeded", "failed", "cancelled"].include
 export class Jobs {
   // `ended` is the one place that says an end to who cannot see it; `problem(error)` says what went wrong.
   constructor(place, ended, problem) {
-    Object.assign(this, { place, ended, problem, words: place.dataset, settling: new Set(), began: new WeakMap() });
+    Object.assign(this, { place, ended, problem, words: place.dataset, settling: new Set(), cells: new Set(), began: new WeakMap() });
     place.addEventListener("click", ({ target }) => target.closest("[data-cancel]") && this.cancel(target, target.closest("[data-job]")));
   }
 
@@ -29,10 +29,12 @@ export class Jobs {
     for (const wait of [500, 3000]) setTimeout(() => this.recheck(id), wait); // it may have ended before its card was there
   }
 
-  // Once, whoever tells of it first: the answer to its request, or the stream.
+  // Once, whoever tells of it first: the answer to its request, or the stream. Cells are shown by their grids.
   async show(id) {
+    if (this.cells.has(id)) return;
     const shown = await insist(() => card(id));
-    if (this.find(id)) return;
+    if (!shown) this.cells.add(id);
+    if (!shown || this.find(id)) return;
     document.getElementById("nothing")?.remove();
     this.place.prepend(shown);
   }
@@ -126,6 +128,7 @@ export class Jobs {
 async function card(id) {
   const answer = await fetch(`${base}/create/jobs/${id}`);
   if (!answer.ok || answer.redirected) throw new Error(`HTTP ${answer.status}`); // redirected: to the sign-in
+  if (answer.status === 204) return null;
   const holder = document.createElement("template");
   holder.innerHTML = await answer.text();
   return holder.content.firstElementChild;
