@@ -28,7 +28,9 @@ router = Router(prefix="/grids", tags=["generations"])
         429: {"description": "Over the quota"},
     },
 )
-def submit(request: Request, response: Response, user: User, given: GridIn, idempotency_key: Key = None) -> GridOut:
+def submit_grid(
+    request: Request, response: Response, user: User, given: GridIn, idempotency_key: Key = None
+) -> GridOut:
     """All of its jobs are queued, or none of them."""
     with session_scope() as session:
         grid, new = service.submit(session, user, given, idempotency_key, request.state.id)

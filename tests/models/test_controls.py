@@ -32,6 +32,7 @@ MODELS = [
     "open-peeps",
     "pixel-faces",
     "pixel-faces-vae",
+    "tunes",
 ]
 SIDES = {"left", "top", "right", "bottom"}
 BARS = {"bars", "first_bar", "last_bar"}

@@ -354,7 +354,7 @@ def test_it_learns_resumes_with_its_dropout_and_is_measured(tmp_path: Path) -> N
     measure(whole.folder.model, data, tmp_path, 1.0)
     assert [path.suffix for path in whole_samples(whole.folder.model / SAMPLES)] == [PICTURE, PIECES]
     assert len(whole.folder.pieces(40)) == 6 and not whole.folder.pieces(41)
-    published = publish(whole.folder.model, tmp_path / "published", "tunes")
+    published = publish(whole.folder.model, tmp_path / "published", "own-tunes")
     assert read_pieces(published / "samples.json") == read_pieces(whole.folder.model / "samples.json")
     figures, _ = evaluate.evaluate(whole.folder.model, data, tmp_path, Effort(16, 5.0))
     assert figures["held_out_nats_held_out"] > 0

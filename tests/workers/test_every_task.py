@@ -72,8 +72,8 @@ def test_what_a_form_sends_is_a_request_which_its_work_gives_back(model: Checkpo
     values, counts = filled_in(task, model.card), {each.role: each.least for each in task.inputs}
     _, params = fitting(model, task.name, values, counts)
     params.seed = 5
-    request = Request(task.name, params, 5, {each.role: [value(each, 0)] * each.least for each in task.inputs})
-    kept, work = MEDIA[task.gives].encode, example(task.gives, 0)
+    request = Request(task.name, params, 5, {each.role: [value(each, 0, model)] * each.least for each in task.inputs})
+    kept, work = MEDIA[task.gives].encode, example(task.gives, 0, model)
     assert kept is not None
     made = provenance(
         model=model.name,
@@ -92,16 +92,17 @@ def test_what_a_form_sends_is_a_request_which_its_work_gives_back(model: Checkpo
     given_inputs.check_counts(task, params, counts)
 
 
-def value(given: Input, number: int) -> Value:
-    return example(given.medium, number)
+def value(given: Input, number: int, model: Checkpoint) -> Value:
+    return example(given.medium, number, model)
 
 
-def example(medium: str, number: int) -> Value:
-    """A picture, or four voices of as many bars."""
+def example(medium: str, number: int, model: Checkpoint) -> Value:
+    """A picture, or four bars in the model's voices."""
     if medium == MUSIC:
-        random, middles = np.random.default_rng(number), (69, 64, 57, 48)
-        notes = [Note(start, 1, middles[i] + int(random.integers(4)), i) for start in range(16) for i in range(4)]
-        return Score(notes, 80.0, ["Soprano", "Alto", "Tenor", "Bass"])
+        voices = model.card.get("voices", ["Soprano", "Alto", "Tenor", "Bass"])
+        random, middles = np.random.default_rng(number), (69, 64, 57, 48)[: len(voices)]
+        steps = [(start, i) for start in range(16) for i in range(len(middles))]
+        return Score([Note(start, 1, middles[i] + int(random.integers(4)), i) for start, i in steps], 80.0, voices)
     assert medium == PICTURES, "extend this with the first task that is given something else"
     shades = np.linspace(0, 255, 48 * 64 * 3, dtype=np.uint8).reshape(48, 64, 3)
     return Picture(np.roll(shades, 999 * number))
@@ -116,7 +117,9 @@ def test_a_work_is_the_same_alone_and_among_others_and_of_the_medium_that_was_sa
     _, params = fitting(model, task.name, filled_in(task, model.card), {each.role: each.least for each in task.inputs})
 
     def request(number: int) -> Request:
-        inputs: Inputs = {each.role: [value(each, number + i) for i in range(each.least)] for each in task.inputs}
+        inputs: Inputs = {
+            each.role: [value(each, number + i, model) for i in range(each.least)] for each in task.inputs
+        }
         return Request(task.name, params, number, inputs)
 
     batch = [request(0), request(3), request(6)]
