@@ -214,7 +214,9 @@ def made(starter: Starter, owner: Principal | None) -> str:
     with session_scope() as session:
         dataset = service.named(session, starter.title)
         if dataset is None:
-            wanted = DatasetIn(name=starter.title, kind=starter.kind, description=starter.description, shared=True)
+            wanted = DatasetIn(
+                name=starter.title, kind=starter.kind, description=starter.description, visibility="studio"
+            )
             dataset = service.create(session, owner, wanted)
         if not is_of(dataset, starter):
             raise Conflict("A dataset of your own has this collection's name; rename it first")

@@ -29,7 +29,8 @@ def known(kind: str) -> str:
 
 
 Kind = Annotated[str, AfterValidator(known), Field(json_schema_extra={"enum": [*MEDIA]})]
-SHARED = "Whether everyone sees its items and may work from them; else only admins do"
+Visibility = Literal["private", "studio"]
+VISIBILITY = "`studio`: every signed-in user sees its items and may work from them; else only admins do"
 State = Literal["accepted", "refused", "similar", "uncaptioned"]
 
 
@@ -41,7 +42,7 @@ class DatasetIn(BaseModel):
     name: Name
     description: Description = ""
     kind: Kind = Field("pictures", description="What it holds; it stays so")
-    shared: bool = Field(False, strict=True, description=SHARED)
+    visibility: Visibility = Field("private", description=VISIBILITY)
 
 
 class DatasetChange(BaseModel):
@@ -49,7 +50,7 @@ class DatasetChange(BaseModel):
 
     name: Name | None = None
     description: Description | None = None
-    shared: bool | None = Field(None, strict=True, description=SHARED)
+    visibility: Visibility | None = Field(None, description=VISIBILITY)
 
 
 class DatasetOut(BaseModel):
@@ -59,7 +60,7 @@ class DatasetOut(BaseModel):
     name: str
     description: str
     kind: Kind
-    shared: bool
+    visibility: Visibility
     accepted: int
     refused: int
     created_at: datetime

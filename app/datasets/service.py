@@ -59,7 +59,7 @@ def create(session: Session, user: Principal | None, wanted: DatasetIn) -> Datas
         name_key=folded(wanted.name),
         description=wanted.description,
         kind=wanted.kind,
-        shared=wanted.shared,
+        visibility=wanted.visibility,
         user_id=user.id if user else None,
     )
     session.add(dataset)
@@ -94,14 +94,14 @@ def get(session: Session, dataset_id: str, lock: bool = False) -> Dataset:
 def seen(session: Session, user: Principal, dataset_id: str) -> Dataset:
     """One that the user may look into."""
     dataset = get(session, dataset_id)
-    if not (user.is_admin or dataset.shared):
+    if not (user.is_admin or dataset.visibility == "studio"):
         raise NotFound("There is no such dataset")
     return dataset
 
 
 def shared(session: Session) -> list[Dataset]:
     """By name."""
-    return list(session.scalars(select(Dataset).where(Dataset.shared).order_by(Dataset.name_key)))
+    return list(session.scalars(select(Dataset).where(Dataset.visibility == "studio").order_by(Dataset.name_key)))
 
 
 def named(session: Session, name: str) -> Dataset | None:
@@ -114,7 +114,7 @@ def page(
     """(newest first, id that the next page starts after): all, or those that the user may look into."""
     query = select(Dataset).order_by(Dataset.id.desc()).limit(limit + 1)
     if user and not user.is_admin:
-        query = query.where(Dataset.shared)
+        query = query.where(Dataset.visibility == "studio")
     found = list(session.scalars(query.where(Dataset.id < before) if before else query))
     shown = [described(session, dataset) for dataset in found[:limit]]
     return shown, found[limit - 1].id if len(found) > limit else None
@@ -129,7 +129,7 @@ def described(session: Session, dataset: Dataset) -> DatasetOut:
         name=dataset.name,
         description=dataset.description,
         kind=dataset.kind,
-        shared=dataset.shared,
+        visibility=dataset.visibility,
         accepted=every - refused,
         refused=refused,
         created_at=dataset.created_at,

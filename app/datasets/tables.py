@@ -20,7 +20,7 @@ class Dataset(Base):
     name_key: Mapped[str] = mapped_column(unique=True)  # casefolded
     description: Mapped[str] = mapped_column(default="")
     kind: Mapped[str] = mapped_column(default="pictures")  # of medium: one of `app.media.MEDIA`
-    shared: Mapped[bool] = mapped_column(default=False)  # everyone may work from its items
+    visibility: Mapped[str] = mapped_column(default="private")  # studio: everyone may work from its items
     user_id: Mapped[str | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"))
     created_at: Mapped[datetime] = mapped_column(default=now)
 

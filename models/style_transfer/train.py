@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -25,7 +27,7 @@ from models.training.schedule import mixed_precision, set_learning_rate, step_ge
 from models.training.start import load_start_weights, start_checkpoint
 from models.training.state import Part
 
-MEASURED, SHOWN = 16, 5  # held-out pictures
+MEASURED, SHOWN, MOST_LOOKED_AT = 16, 5, 1000  # held-out pictures
 OWN, BEYOND = 0.25, 10.0  # share of pictures in their own style; weight of colours that there are not
 
 
@@ -106,9 +108,13 @@ def train(params: StyleTransferTraining, data: Collection, run: Run) -> None:
 
 
 def shown(data: Collection) -> Indices:
-    """Held-out pictures, or where there are none some that were trained on."""
+    """Held-out pictures, or where there are none some that were trained on: of as many styles as there are."""
     found = data.indices(*data.held_out, recoloured=False) if data.held_out else data.indices("train")
-    return np.asarray(spread(found, MEASURED))
+    of_style: dict[str, list[int]] = {}
+    for i in spread(found, MOST_LOOKED_AT).tolist():
+        of_style.setdefault(str(data.items[i].get("style", "")), []).append(i)
+    in_turns = [i for turn in zip_longest(*of_style.values()) for i in turn if i is not None]
+    return np.asarray(in_turns[:MEASURED])
 
 
 def total(losses: Tensor, params: StyleTransferTraining, adversarial_weight: float) -> Tensor:
@@ -127,7 +133,7 @@ def transferred(network: StyleTransferNetwork, contents: Tensor, styles: Tensor)
 
 def sheet(network: StyleTransferNetwork, pictures: Tensor) -> np.ndarray:
     """Styles above, contents on the left, and each content in each style."""
-    styles, contents = pictures[:SHOWN], pictures[-SHOWN:]
+    styles, contents = (pictures[first::3][:SHOWN] for first in (0, 1))
     rows = [torch.cat([torch.ones_like(styles[:1]), styles])]
     for content in contents:
         one = content[None]

@@ -272,7 +272,7 @@ document.getElementById("change").addEventListener("click", ({ currentTarget }) 
 about.addEventListener("submit", async (event) => {
   event.preventDefault();
   try {
-    await call("PATCH", `/datasets/${id}`, { ...Object.fromEntries(new FormData(about)), shared: about.elements.shared.checked });
+    await call("PATCH", `/datasets/${id}`, { ...Object.fromEntries(new FormData(about)), visibility: about.elements.visibility.checked ? "studio" : "private" });
     location.reload();
   } catch (error) {
     about.querySelector("output").textContent = error.fields?.[0]?.msg ?? error.message;

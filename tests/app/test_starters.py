@@ -107,7 +107,7 @@ def test_whole_paintings_become_a_dataset_for_everyone(tmp_path: Path, monkeypat
         starters.masters, "paintings", lambda folder: iter([("Wave", "Hokusai, The Wave - 1831", wave)])
     )
     fetched = fetching.fetch("old-masters", None)
-    assert (fetched.accepted, fetched.captions, own(fetched).kind, own(fetched).shared) == (1, 1, "pictures", True)
+    assert (fetched.accepted, own(fetched).kind, own(fetched).visibility) == (1, "pictures", "studio")
     with session_scope(writing=False) as session:
         ((painting,), _) = service.items(session, own(fetched).id, None, None, None, 9)
         assert (painting.caption, painting.width, painting.height) == ("Hokusai, The Wave - 1831", 60, 40)

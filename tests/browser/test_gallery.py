@@ -40,6 +40,17 @@ def choose(page: Page, *numbers: int) -> None:
 # --- lists ----------------------------------------------------------------------------------------------------------
 
 
+def test_what_others_show_is_looked_at_in_the_viewer(open_page: Open) -> None:
+    page = open_page()
+    (work,) = works(page, "a shown heron", 1)
+    assert page.request.patch(f"/api/v1/artworks/{work}", data={"visibility": "studio"}).ok
+    page.goto("/?studio=true&q=shown")
+    card = page.locator(f'.card[data-id="{work}"]')
+    card.hover()
+    page.keyboard.press(" ")
+    expect(page.locator(".pswp")).to_be_visible()
+
+
 def test_the_gallery_scrolls_without_end_and_searches_as_one_types(open_page: Open) -> None:
     page = open_page()
     for number in range(4):

@@ -70,13 +70,13 @@ def test_a_shared_dataset_is_read_by_everyone_and_changed_by_none_of_them(
     reads = [at, f"{at}/items", f"{of_item}/file", f"{of_item}/preview"]
     assert [artist.get(path).status_code for path in reads] == [404] * 4
     assert dataset not in [each["id"] for each in artist.get("/datasets").json()["items"]]
-    assert admin.patch(at, json={"shared": 1}).status_code == 422
-    assert admin.patch(at, json={"shared": True}).json()["shared"] is True
+    assert admin.patch(at, json={"visibility": "all"}).status_code == 422
+    assert admin.patch(at, json={"visibility": "studio"}).json()["visibility"] == "studio"
     assert [artist.get(path).status_code for path in reads] == [200] * 4
     assert dataset in [each["id"] for each in artist.get("/datasets").json()["items"]]
     assert artist.get(f"{of_item}/file").content == admin.get(f"{of_item}/file").content
     refused = [
-        artist.patch(at, json={"shared": False}),
+        artist.patch(at, json={"visibility": "private"}),
         artist.patch(of_item, json={"caption": "mine"}),
         artist.delete(of_item),
         artist.delete(at),
@@ -84,7 +84,7 @@ def test_a_shared_dataset_is_read_by_everyone_and_changed_by_none_of_them(
         send(artist, dataset, ("mine.png", drawing(71))),
     ]
     assert [answer.status_code for answer in refused] == [403] * 6
-    admin.patch(at, json={"shared": False})
+    admin.patch(at, json={"visibility": "private"})
     assert artist.get(at).status_code == 404
 
 
@@ -165,7 +165,7 @@ def test_bad_requests_about_datasets_get_a_clear_answer(admin: httpx.Client, art
         (admin.get(f"/datasets/{dataset}/items", params={"cursor": "odd"}), 422),
         (admin.post(f"/datasets/{dataset}/items", json={}), 415),
         (send(admin, item, ("a.png", drawing(1))), 404),
-        (artist.get("/datasets"), 403),
+        (artist.get(f"/datasets/{dataset}"), 404),
         (send(artist, dataset, ("a.png", drawing(1))), 403),
     ]
     for answer, status in answers:

@@ -220,6 +220,7 @@ class Chooser {
     if (this.isApart === isApart) return;
     this.isApart = isApart;
     this.most = isApart ? MOST_APART : Number(this.place.dataset.most);
+    this.list.classList.toggle("apart", isApart); // their weights say nothing
     this.place.querySelector("[data-files]").multiple = this.most > 1;
     while (this.list.children.length > this.most) this.list.lastElementChild.remove();
   }

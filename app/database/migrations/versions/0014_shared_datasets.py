@@ -12,8 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("datasets", sa.Column("shared", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column("datasets", sa.Column("visibility", sa.Text(), nullable=False, server_default="private"))
 
 
 def downgrade() -> None:
-    op.drop_column("datasets", "shared")
+    op.drop_column("datasets", "visibility")
