@@ -33,7 +33,8 @@ def of_field(field: Field) -> AxisField:
     if field.widget == "boolean":
         return AxisField(field.name, field.title, "boolean", (False, True))
     if field.widget == "choice":
-        kind = "number" if field.choices and not isinstance(field.choices[0], str) else "text"
+        first = field.choices[0] if field.choices else ""
+        kind = "boolean" if isinstance(first, bool) else "text" if isinstance(first, str) else "number"
         return AxisField(field.name, field.title, kind, field.choices[:MOST_CHOICES])
     if field.widget in ("prompt", "text"):
         return AxisField(field.name, field.title, "text")

@@ -95,6 +95,8 @@ def field(name: str, schema: dict[str, Any], required: bool) -> Field:
     choices = tuple(merged.get("enum", ()))
     family = str(merged.get("checkpoint", ""))
     items = merged.get("items") or (merged.get("prefixItems") or [{}])[0]
+    if merged["type"] == "boolean" and merged.get("default") is None and "anyOf" in schema:
+        choices = (True, False)  # or neither
     by_type = {"string": "text", "array": "numbers" if items.get("type") == "integer" else "lines"}
     widget = merged.get("widget") or (
         "checkpoint" if family else "choice" if choices else by_type.get(merged["type"], merged["type"])

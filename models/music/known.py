@@ -22,7 +22,7 @@ from models.parts.keys import KEYS, TONICS, above_c, is_chord_of, is_minor, key_
 KNOWN = "known.json"
 PARALLELS = 0.01  # fifths and octaves a beat: music that has fewer avoids them
 HARMONIC = 3  # voices: music of fewer has no chords
-CLOSED = 0.9  # of the pieces: music of which more end on the chord of their key closes there
+CLOSED = 0.85  # of the pieces: music of which more end on the chord of their key closes there
 RARE = 0.0005  # of the steps of a voice
 MOST_PLANS = 400
 FEWEST = 4  # notes of a duration, or pieces of a metre or kind, that are enough to learn it

@@ -53,8 +53,11 @@ class GenerationParams(ComposingParams):
         None, title="Metre", description="Empty: the usual one", json_schema_extra={"choices_from": "metres"}
     )
     bars: int = Field(16, ge=2, le=MOST_BARS, title="Bars", description="How long it is")
-    upbeat: bool = Field(
-        False, strict=True, title="Upbeat", description="It begins with a beat before the first bar line"
+    upbeat: bool | None = Field(
+        None,
+        strict=True,
+        title="Upbeat",
+        description="Whether it begins with a beat before the first bar line; empty: as is usual for its metre",
     )
 
 

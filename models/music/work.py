@@ -221,9 +221,10 @@ def from_nothing(params: GenerationParams, seed: int, known: Known) -> Work:
     metre = params.metre or usual_metre(known, params.kind)
     above, below = numbers_of(metre)
     bar = 4 * TICKS * above // below
-    pickup = 4 * TICKS // max(4, below) if params.upbeat else 0
+    upbeat = usual_upbeat(known, metre, seed) if params.upbeat is None else params.upbeat
+    pickup = 4 * TICKS // max(4, below) if upbeat else 0
     end = params.bars * bar
-    like = Plan(metre, params.upbeat, is_minor(key), [], [])
+    like = Plan(metre, upbeat, is_minor(key), [], [])
     frame = Frame(bar, pickup, end, planned(known.plans, like, 0, end, seed))
     tempo = params.tempo or known.tempos.get(params.kind or "", known.tempos[""])
     conditions = known.conditions(key, metre, params.kind)
@@ -235,6 +236,12 @@ def from_nothing(params: GenerationParams, seed: int, known: Known) -> Work:
 
 def usual_metre(known: Known, kind: str | None) -> str:
     return known.usual.get(kind or "", known.metres[0])
+
+
+def usual_upbeat(known: Known, metre: str, seed: int) -> bool:
+    """As often as in the pieces of this metre whose phrases are known; never, where those of none are."""
+    found = [plan.has_pickup for plan in known.plans if plan.metre == metre]
+    return bool(found) and found[int(np.random.default_rng((seed, len(found))).integers(len(found)))]
 
 
 def frame_of(score: Score, end: int, more: int = 0) -> Frame:

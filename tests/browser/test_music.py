@@ -137,6 +137,20 @@ def test_bars_are_chosen_on_the_roll_and_written_anew(open_page: Open, width: in
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_an_upbeat_is_asked_for_refused_or_left_as_usual(open_page: Open) -> None:
+    page = open_page()
+    page.goto(f"/create?model={composer.NAME}&task=music-generation")
+    upbeat = page.get_by_label("Upbeat")
+    assert upbeat.locator("option").all_inner_texts() == ["any", "yes", "no"]
+    for chosen, wanted in (("yes", True), ("no", False), ("any", None)):
+        upbeat.select_option(chosen)
+        with page.expect_response(
+            lambda answer: answer.url.endswith("/generations") and answer.request.method == "POST"
+        ) as asked:
+            page.get_by_role("button", name="Compose", exact=True).click()
+        assert asked.value.json()["params"]["upbeat"] is wanted
+
+
 def test_a_newcomer_begins_with_what_the_model_has_composed(open_page: Open) -> None:
     page = open_page(viewport={"width": 1366, "height": 900})
     page.goto(f"/create?model={composer.NAME}&task=music-harmonization")

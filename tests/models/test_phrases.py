@@ -21,6 +21,7 @@ from models.music.phrases import Phrase, Plan, ahead, phrases_of, plan_of, plann
 from models.music.pieces import Pieces, batch
 from models.music.sample import MusicSampler
 from models.music.spec import ContinuationParams, GenerationParams, HarmonizationParams, InpaintingParams
+from models.music.work import usual_upbeat
 from models.parts.keys import KEYS
 from tests.support import composer
 from tests.support.composer import chorale, item_of
@@ -102,7 +103,7 @@ def composed(task: str, params: Any, **inputs: Score) -> Score:
 
 
 def test_a_piece_says_where_its_phrases_end() -> None:
-    made = composed(GENERATION, GenerationParams(bars=4, key="D major", metre="4/4"))
+    made = composed(GENERATION, GenerationParams(bars=4, key="D major", metre="4/4", upbeat=False))
     assert made.phrase_ends == [8.0, 16.0]
     assert composed(GENERATION, GenerationParams(bars=4, metre="2/2")).phrase_ends == [], "nothing is known of these"
     longer = composed(CONTINUATION, ContinuationParams(bars=4), opening=made)
@@ -118,6 +119,15 @@ def test_a_piece_says_where_its_phrases_end() -> None:
     assert again.phrase_ends == composed(HARMONIZATION, HarmonizationParams(), melody=melody).phrase_ends == [8.0, 16.0]
     bare = replace(melody, phrase_ends=[])
     assert composed(HARMONIZATION, HarmonizationParams(), melody=bare).phrase_ends == []
+
+
+def test_an_upbeat_is_as_usual_as_in_what_was_learnt_unless_it_is_asked_for() -> None:
+    found = [usual_upbeat(sampler().known, "4/4", seed) for seed in range(300)]
+    assert 0.25 < sum(found) / len(found) < 0.42, "a third of the plans"
+    assert not any(usual_upbeat(sampler().known, "2/2", seed) for seed in range(9)), "nothing is known of these"
+    for asked in (True, False):
+        made = composed(GENERATION, GenerationParams(bars=4, metre="4/4", upbeat=asked))
+        assert made.pickup == float(asked)
 
 
 def test_a_voice_takes_the_steps_that_it_usually_takes() -> None:

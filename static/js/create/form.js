@@ -35,6 +35,7 @@ export class RequestForm {
       if (!input.name || input.name.includes(".") || input.disabled || input.closest("[data-role]")) continue;
       if (input.dataset.type === "boolean") values[input.name] = input.checked;
       else if (input.value === "") continue;
+      else if (input.dataset.type === "truth") values[input.name] = input.value === "true";
       else values[input.name] = input.dataset.type ? Number(input.value) : input.value;
     }
     for (const list of this.form.querySelectorAll("[data-adapters]")) {
