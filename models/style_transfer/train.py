@@ -28,6 +28,7 @@ from models.training.start import load_start_weights, start_checkpoint
 from models.training.state import Part
 
 MEASURED, SHOWN, MOST_LOOKED_AT = 16, 5, 1000  # held-out pictures
+SHEET_SIDE = 128  # pixels of a picture on it
 OWN, BEYOND = 0.25, 10.0  # share of pictures in their own style; weight of colours that there are not
 
 
@@ -138,4 +139,5 @@ def sheet(network: StyleTransferNetwork, pictures: Tensor) -> np.ndarray:
     for content in contents:
         one = content[None]
         rows.append(torch.cat([one, transferred(network, one.expand(len(styles), -1, -1, -1), styles)]))
-    return contact_sheet(to_pixels(torch.cat(rows)).cpu(), len(styles) + 1)
+    small = F.interpolate(torch.cat(rows), (SHEET_SIDE, SHEET_SIDE), mode="area")
+    return contact_sheet(to_pixels(small).cpu(), len(styles) + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from models.data.pictures import Collection, spread
@@ -15,9 +16,11 @@ QUALITY = 88  # of the JPEG
 
 def one_of_each_style(data: Collection, role: str) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     """(what a card says of them, files): the first picture of each style of the collection; of a collection of one
-    style some that lie evenly in it.
+    style some that lie evenly in it. Styles that the collection's card says are `not_redistributed` are left out.
     """
-    indices = data.indices("train", *data.held_out, recoloured=False)
+    kept = set(data.card.get("not_redistributed", []))
+    every = data.indices("train", *data.held_out, recoloured=False)
+    indices = np.asarray([i for i in every if data.items[i].get("style") not in kept], int)
     first: dict[str, int] = {}
     for i in indices.tolist():
         first.setdefault(str(data.items[i].get("style", "")), i)

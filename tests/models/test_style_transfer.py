@@ -31,6 +31,7 @@ from models.style_transfer.spec import (
     sampling_cost,
 )
 from models.style_transfer.train import train
+from models.training.examples import one_of_each_style
 from models.training.run import Run
 
 CONFIG = StyleTransferConfig(widths=(8, 16, 24), blocks=1, style_width=16, style=16)
@@ -260,6 +261,18 @@ def test_training_brings_pictures_nearer_to_their_styles(
     made = load(run.folder.model, torch.device("cpu"))
     one, other = (drawn(made, asked(picture(64, 64), picture(64, 64, seed))).astype(float) for seed in (1, 2))
     assert np.abs(one - other).mean() > 1, "the style picture counts"
+
+
+def test_what_may_not_be_passed_on_is_no_example(tmp_path: Path) -> None:
+    items = [
+        (Item(f"{i}", f"{i}", f"{i}", style, "train", style, "甲", ["a"]), picture(72, 72, i))
+        for i, style in enumerate(["flat", "a painting", "line"])
+    ]
+    write_prepared(tmp_path / "art", items, {"name": "art", "not_redistributed": ["a painting"]})
+    said, files = one_of_each_style(open_collection(tmp_path / "art"), "style")
+    assert [each["title"] for each in said] == ["flat", "line"] and len(files) == 2
+    write_prepared(tmp_path / "none", items[1:2], {"name": "none", "not_redistributed": ["a painting"]})
+    assert one_of_each_style(open_collection(tmp_path / "none"), "style") == ([], {})
 
 
 def test_costs_grow_with_what_is_trained() -> None:

@@ -49,6 +49,7 @@ def build(name: str, folder: Path, cache: Path, check_cancelled: Callable[[], No
         "name": name,
         "title": "Paintings and large drawings",
         "sources": [*sources, *(source(package) for package in drawings.PACKAGES)],
+        "not_redistributed": [name for name, _, _ in paintings(package)],  # styles: fetched by whoever wants them
     }
     found = chain(items(package, LARGE, LARGE_WINDOWS, check_cancelled), drawings.large_items(cache, check_cancelled))
     return write_prepared(folder, found, card)
