@@ -1,7 +1,8 @@
 """Makes a checkpoint of the weights of another program: `python -m models.adopt FOLDER`, in place.
 
-The folder holds one safetensors file, or a graph and numbers of ncnn, and afterwards our card and weights instead; or
-it is a pipeline or what is put upon one, and gets a card. Says why it cannot as JSON. Pickled files are not read.
+The folder holds one file of safetensors or ONNX, or a graph and numbers of ncnn, and afterwards our card and weights
+instead; or it is a pipeline or what is put upon one, and gets a card. Says why it cannot as JSON. Pickled files are not
+read.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from models.contract.pipelines import INDEX
 from models.contract.registry import families
 from models.contract.safetensors_header import check_header, read_header
 from models.ncnn import Layer, read_ncnn
+from models.onnx import read_onnx
 
 
 def adopt(folder: Path) -> None:
@@ -51,7 +53,7 @@ def adopt(folder: Path) -> None:
             config, named = found
             for path in files:
                 path.unlink()
-            write_model(folder, holding(named), {"family": family.name, "config": config})
+            write_model(folder, holding(named), {"family": family.name, "config": config, **adopter.said_of(config)})
             adopter.sheet(folder).save(folder / "samples.png")
             return
     raise CheckpointError("these weights are for an architecture that is not known here")
@@ -66,7 +68,9 @@ def weights_of(files: list[Path]) -> dict[str, Tensor] | list[Layer]:
     if sorted(suffixes) == [".bin", ".param"]:
         numbers, param = sorted(files, key=lambda path: path.suffix)
         return read_ncnn(param, numbers)
-    raise CheckpointError("give card.json and model.safetensors, one safetensors file, or .param and .bin of ncnn")
+    if suffixes == [".onnx"]:
+        return read_onnx(files[0])
+    raise CheckpointError("give card.json and model.safetensors, one file of safetensors or ONNX, or those of ncnn")
 
 
 def holding(tensors: dict[str, Tensor]) -> nn.Module:

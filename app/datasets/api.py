@@ -30,7 +30,7 @@ from app.datasets.schemas import (
     Statistics,
 )
 from app.datasets.tables import DatasetItem
-from app.errors import Invalid, NotFound
+from app.errors import Forbidden, Invalid, NotFound
 from app.i18n import language_of, translate
 from app.media import TYPES, suffix_of
 from app.media.previews import cached_preview
@@ -61,7 +61,7 @@ def create_dataset(admin: Admin, wanted: DatasetIn) -> DatasetOut:
 @router.get("", summary="List datasets")
 def list_datasets(user: User, cursor: Cursor = None, limit: Limit = 50) -> DatasetList:
     with session_scope(writing=False) as session:
-        found, more = service.page(session, decode(cursor), limit, user)
+        found, more = service.page(session, decode(cursor), limit, everything=user.is_admin)
         return DatasetList(items=found, next_cursor=encode(more) if more else None)
 
 
@@ -97,7 +97,7 @@ def get_dataset(user: User, dataset_id: Id) -> DatasetOut:
         return service.described(session, service.seen(session, user, dataset_id))
 
 
-@router.patch("/{dataset_id}", summary="Change name or description")
+@router.patch("/{dataset_id}", summary="Change name, description or visibility")
 def change_dataset(admin: Admin, dataset_id: Id, wanted: DatasetChange) -> DatasetOut:
     with session_scope() as session:
         return service.described(session, service.change(session, service.get(session, dataset_id, lock=True), wanted))
@@ -167,6 +167,8 @@ def list_items(
 ) -> ItemList:
     with session_scope(writing=False) as session:
         dataset = service.seen(session, user, dataset_id)
+        if state == "refused" and not user.is_admin:
+            raise Forbidden("Only admins see what was refused")
         found, more = service.items(session, dataset.id, state, q, decode(cursor), limit)
         return ItemList(
             items=[ItemOut.model_validate(item) for item in found], next_cursor=encode(more) if more else None

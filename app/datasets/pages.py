@@ -32,7 +32,7 @@ def index(request: Request, admin: Admin, cursor: Cursor = None) -> Response:
 
 def listing(request: Request, error: DomainError | None = None, cursor: str | None = None) -> Response:
     with session_scope(writing=False) as session:
-        found, more = service.page(session, decode(cursor), SHOWN)
+        found, more = service.page(session, decode(cursor), SHOWN, everything=True)
         covers = {
             dataset.id: [item.id for item in service.items(session, dataset.id, None, None, None, 4)[0]]
             for dataset in found

@@ -108,12 +108,10 @@ def named(session: Session, name: str) -> Dataset | None:
     return session.scalar(select(Dataset).where(Dataset.name_key == folded(name)))
 
 
-def page(
-    session: Session, before: str | None, limit: int, user: Principal | None = None
-) -> tuple[list[DatasetOut], str | None]:
-    """(newest first, id that the next page starts after): all, or those that the user may look into."""
+def page(session: Session, before: str | None, limit: int, *, everything: bool) -> tuple[list[DatasetOut], str | None]:
+    """(newest first, id that the next page starts after): all, or those that are shown in the studio."""
     query = select(Dataset).order_by(Dataset.id.desc()).limit(limit + 1)
-    if user and not user.is_admin:
+    if not everything:
         query = query.where(Dataset.visibility == "studio")
     found = list(session.scalars(query.where(Dataset.id < before) if before else query))
     shown = [described(session, dataset) for dataset in found[:limit]]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.web.forms import Field
-from models.contract.tasks import Task
+from models.contract.tasks import Input, Task
 from models.contract.values import TEXTS
 
 PROPOSED, MOST_CHOICES = 4, 24
@@ -24,9 +24,14 @@ class AxisField:
 
 
 def axes(task: Task, fields: list[Field]) -> list[AxisField]:
-    """Roles first; masks belong to one picture alone, and more works of a cell tell nothing of it."""
-    roles = [AxisField(each.role, each.title, "role") for each in task.inputs if not each.over and each.medium != TEXTS]
+    """Roles first. Masks belong to one picture alone, as what is painted does; a cell has one work."""
+    roles = [AxisField(each.role, each.title, "role") for each in task.inputs if is_apart(each)]
     return [*roles, *(of_field(each) for each in fields if each.widget in WIDGETS and each.name != "count")]
+
+
+def is_apart(given: Input) -> bool:
+    """Whether one of them is enough, as each comes."""
+    return given.least <= 1 and not given.over and not given.painted and given.medium != TEXTS
 
 
 def of_field(field: Field) -> AxisField:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Any
+
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.checkpoints import service as checkpoints
 from app.database import session_scope
 from app.errors import NotFound
-from app.generations import service as generations
 from app.grids import service
-from app.grids.schemas import GridOut
+from app.grids.schemas import GridBrief
 from app.users.deps import User
 from app.web.forms import fields
 from app.web.paging import Cursor, decode, encode
@@ -22,15 +24,23 @@ router = Router(prefix="/grids")
 PAGE = 24
 
 
+@dataclass
+class Words:
+    """What a form calls what differs, by name, and its choices."""
+
+    titles: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, dict[Any, str]] = field(default_factory=dict)
+
+
 @router.get("")
 def index(request: Request, user: User, cursor: Cursor = None) -> Response:
     with session_scope(writing=False) as session:
         found, more = service.page(session, user, decode(cursor), PAGE)
-        grids = [service.describe(session, grid) for grid in found]
+        grids = [(service.brief(grid), service.covers(session, grid)) for grid in found]
     context = {
         "grids": grids,
         "next_cursor": encode(more) if more else None,
-        "titles": {g.id: titles(g) for g in grids},
+        "words": {grid.id: words(grid) for grid, _ in grids},
     }
     return render(request, "grids/index.html", context)
 
@@ -39,17 +49,7 @@ def index(request: Request, user: User, cursor: Cursor = None) -> Response:
 def show(request: Request, user: User, grid_id: Id) -> Response:
     with session_scope(writing=False) as session:
         grid = service.describe(session, service.get(session, user, grid_id))
-    return render(request, "grids/show.html", {"grid": grid, "titles": titles(grid)})
-
-
-@router.get("/{grid_id}/cells/{generation_id}")
-def cell(request: Request, user: User, grid_id: Id, generation_id: Id) -> Response:
-    """One of its cells, for the page to put in place when the job has ended."""
-    with session_scope(writing=False) as session:
-        job = generations.describe_one(session, generations.get(session, user, generation_id))
-    if job.grid != grid_id:
-        raise NotFound("There is no such generation")
-    return render(request, "grids/_cell.html", {"job": job})
+    return render(request, "grids/show.html", {"grid": grid, "words": words(grid)})
 
 
 @router.post("/{grid_id}/deletion")
@@ -59,10 +59,13 @@ def delete(user: User, grid_id: Id) -> RedirectResponse:
     return RedirectResponse("/grids", status_code=303)
 
 
-def titles(grid: GridOut) -> dict[str, str]:
-    """Of what differs, as the form calls it; by name where the model is gone."""
+def words(grid: GridBrief) -> Words:
+    """None where the model is gone."""
     try:
         task = checkpoints.get(grid.request.model).task(grid.request.task)
     except NotFound:
-        return {}
-    return {each.name: each.title for each in fields(task.params)} | {each.role: each.title for each in task.inputs}
+        return Words()
+    found = fields(task.params)
+    titles = {each.name: each.title for each in found} | {each.role: each.title for each in task.inputs}
+    choices = {each.name: {c: each.titles.get(c, c) for c in each.choices if isinstance(c, str)} for each in found}
+    return Words(titles, choices)

@@ -65,9 +65,19 @@ class GridIn(BaseModel):
     def fits(self) -> GridIn:
         if self.rows and (self.rows.parameter, self.rows.role) == (self.columns.parameter, self.columns.role):
             raise ValueError(Message("Rows and columns differ in the same thing"))
+        if self.request.params.get("count", 1) != 1:
+            raise ValueError(Message("A cell of a grid has one work"))
         if (number := len(self.columns.values) * len(self.rows.values if self.rows else [None])) > MOST_CELLS:
             raise ValueError(Message("A grid of {number} works; at most {most}", number=number, most=MOST_CELLS))
         return self
+
+    def common(self) -> GenerationIn:
+        """What all cells have: without what differs, which nobody has checked."""
+        names = {axis.parameter for axis in (self.columns, self.rows) if axis}
+        roles = {axis.role for axis in (self.columns, self.rows) if axis}
+        params = {name: value for name, value in self.request.params.items() if name not in names}
+        inputs = {role: given for role, given in self.request.inputs.items() if role not in roles}
+        return self.request.model_copy(update={"params": params, "inputs": inputs})
 
     def requests(self) -> list[GenerationIn]:
         """Of the cells, row by row."""

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import secrets
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from app.errors import Conflict, NotFound
+from app.artworks import service as artworks
+from app.artworks.tables import Artwork
+from app.database import new_id
+from app.errors import Conflict, Invalid, NotFound
 from app.generations import service as generations
 from app.generations.schemas import GenerationIn
 from app.generations.tables import Generation
 from app.grids.schemas import Axis, GridBrief, GridIn, GridOut
 from app.grids.tables import Grid
 from app.security import Principal
+from app.settings import get_settings
+
+COVERS = 4
 
 
 def submit(
@@ -25,15 +32,17 @@ def submit(
 
     Raises what `generations.submit` raises for any of them; Conflict for a key used with another body.
     """
-    fingerprint = hashlib.sha256(given.model_dump_json().encode()).hexdigest()
+    fingerprint = fingerprint_of(given)
     if idempotency_key and (earlier := by_key(session, user, idempotency_key, fingerprint)):
         return earlier, False
     if given.request.params.get("seed") is None:
         params = {**given.request.params, "seed": secrets.randbelow(2**32)}
         given = given.model_copy(update={"request": given.request.model_copy(update={"params": params})})
+    check_size(sum(generations.checked(session, user, request).cost for request in given.requests()))
     grid = Grid(
+        id=new_id(),
         user_id=user.id,
-        request=given.request.model_dump(mode="json", exclude_none=True),
+        request=given.common().model_dump(mode="json", exclude_none=True),
         columns=given.columns.model_dump(exclude_none=True),
         rows=given.rows.model_dump(exclude_none=True) if given.rows else {},
         idempotency_key=idempotency_key,
@@ -50,6 +59,16 @@ def submit(
         job, _ = generations.submit(session, user, request, None, request_id)
         job.grid_id, job.cell = grid.id, cell
     return grid, True
+
+
+def fingerprint_of(given: GridIn) -> str:
+    return hashlib.sha256(json.dumps(given.model_dump(), sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def check_size(cost: int) -> None:
+    """Raises Invalid for a grid that would never get its turn, however empty the queue."""
+    if cost > (most := get_settings().max_queued_cost_per_user):
+        raise Invalid("This grid costs {cost}, of which {most} may wait: take fewer cells", cost=cost, most=most)
 
 
 def by_key(session: Session, user: Principal, key: str, fingerprint: str) -> Grid | None:
@@ -76,6 +95,13 @@ def page(session: Session, user: Principal, before: str | None, limit: int) -> t
 
 def jobs(session: Session, grid: Grid) -> list[Generation]:
     return list(session.scalars(select(Generation).where(Generation.grid_id == grid.id).order_by(Generation.cell)))
+
+
+def covers(session: Session, grid: Grid) -> list[Artwork]:
+    """Its first works."""
+    query = select(Artwork).join(Generation, Artwork.generation_id == Generation.id).options(artworks.BRIEF)
+    shown = query.where(Generation.grid_id == grid.id, Artwork.deleted_at.is_(None))
+    return list(session.scalars(shown.order_by(Generation.cell, Artwork.position).limit(COVERS)))
 
 
 def remove(session: Session, grid: Grid) -> None:

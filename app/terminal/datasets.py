@@ -58,7 +58,7 @@ def dataset_list() -> None:
     with session_scope(writing=False) as session:
         before: str | None = None
         while True:
-            found, before = service.page(session, before, 100)
+            found, before = service.page(session, before, 100, everything=True)
             for dataset in found:
                 typer.echo(f"{dataset.id}\t{dataset.accepted}\t{dataset.name}")
             if before is None:

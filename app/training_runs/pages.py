@@ -73,7 +73,7 @@ def new(
     assert family_of.training is not None
     form, network = fields(family_of.training), network_fields(family_of.training)
     with session_scope(writing=False) as session:
-        found, _ = datasets.page(session, None, DATASETS)
+        found, _ = datasets.page(session, None, DATASETS, everything=True)
         given = ({"start_from": start_from} if start else {}) | ({"size": size} if size else {})
         for name, of in planning.needed(family_of).items():
             usable = planning.usable(of)
@@ -104,7 +104,7 @@ def new(
 def goals(request: Request, dataset: str | None) -> Response:
     """What may be made of a dataset, each with what it takes."""
     with session_scope(writing=False) as session:
-        found, _ = datasets.page(session, None, DATASETS)
+        found, _ = datasets.page(session, None, DATASETS, everything=True)
         own = [each for each in found if each.accepted]
         chosen = dataset or (own[0].id if own else next(iter(COLLECTIONS)))
         context = {

@@ -41,8 +41,9 @@ class TrainingCost:
 class Family:
     """What a family learns from, what it does, and its modules, None where it has none: `sampler` with `load(folder,
     device)` and, where that takes much memory, `prove(folder)`, `loader` with the same for one that draws nothing by
-    itself, `adopter` with `adopted(tensors)`, `in_order(layers)` and `sheet(folder)`, which knows the weights of other
-    programs, `trainer` with `train(params, data, run)`, `evaluator` with `evaluate(folder, data, published, effort)`.
+    itself, `adopter` with `adopted(tensors)`, `said_of(config)`, `in_order(layers)` and `sheet(folder)`, which knows
+    the weights of other programs, `trainer` with `train(params, data, run)`, `evaluator` with `evaluate(folder, data,
+    published, effort)`.
 
     `tasks_of(card)` are those of its tasks that a checkpoint does, as its training made it; None: all of them. It
     `learns` from works of a medium, made ready by its `preparation`. `picture_size(params, card_of)` is the side of

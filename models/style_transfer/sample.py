@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from models.checkpoint import loaded
@@ -19,6 +18,7 @@ from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels, to_unit
 from models.parts.convolutions import GRID
 from models.parts.placed import bytes_of, placed
+from models.parts.redrawing import on_grid, with_colours_of
 from models.parts.resizing import resized
 from models.style_transfer.network import StyleTransferNetwork
 from models.style_transfer.spec import SMALLEST, STYLE, StyleTransferConfig, problem
@@ -27,7 +27,6 @@ from models.training.schedule import mixed_precision
 STYLE_SIDE = 256  # pixels of a style picture's longer side, as the network has learnt them
 THUMBNAIL = 512  # pixels of the longer side of what statistics are taken of
 TILE = 512  # pixels of a side that are worked on at once
-LUMA = torch.tensor([0.299, 0.587, 0.114])
 Span = tuple[int, int]
 
 
@@ -141,20 +140,6 @@ def sides(picture: Tensor, scale: float) -> Span:
 
 def resized_to(picture: Tensor, size: tuple[int, ...]) -> Tensor:
     return picture if tuple(picture.shape[-2:]) == tuple(size) else resized(picture, size)
-
-
-def on_grid(picture: Tensor) -> Tensor:
-    """With its edge repeated on the right and below, up to the next multiples of GRID."""
-    height, width = picture.shape[-2:]
-    padded = F.pad(picture, (0, -width % GRID, 0, -height % GRID), mode="replicate")
-    return padded.contiguous(memory_format=torch.channels_last)
-
-
-def with_colours_of(picture: Tensor, made: Tensor) -> Tensor:
-    """The light of what was made, the colours of the picture."""
-    luma = LUMA.to(made).view(1, 3, 1, 1)
-    light, before = ((luma * x).sum(1, keepdim=True) for x in (made, picture))
-    return (picture + light - before).clamp(-1, 1)
 
 
 def previews(made: Tensor, whole: Tensor) -> Previews:

@@ -45,7 +45,8 @@ def train(params: StyleTransferTraining, data: Collection, run: Run) -> None:
     parts: dict[str, Part] = {"network": network, "ema": ema.average, "optimizer": optimizer, **critic.parts}
     every = data.indices("train")
     order = EpochOrder(every, params.batch_size, run.seed)
-    apart = to_unit(data.pictures(shown(data)))
+    places = shown(data)
+    apart = to_unit(data.pictures(places))
 
     def step(k: int) -> tuple[int, Metrics]:
         with run.log.spend("data"):
@@ -91,7 +92,7 @@ def train(params: StyleTransferTraining, data: Collection, run: Run) -> None:
     @torch.no_grad()
     def measure(done: int) -> None:
         pictures = apart.to(run.device)
-        others = pictures.roll(len(pictures) // 2, 0)  # neighbours may be of one painting
+        others = pictures[partners(data, places)]
         made = transferred(ema.average, pictures, others)
         content, style = loss(made, pictures, others, 0).mean(1).tolist()
         run.log.write(done, held_out_content=content, held_out_style=style)
@@ -114,8 +115,17 @@ def shown(data: Collection) -> Indices:
     of_style: dict[str, list[int]] = {}
     for i in spread(found, MOST_LOOKED_AT).tolist():
         of_style.setdefault(str(data.items[i].get("style", "")), []).append(i)
-    in_turns = [i for turn in zip_longest(*of_style.values()) for i in turn if i is not None]
-    return np.asarray(in_turns[:MEASURED])
+    first = np.asarray([places[0] for places in of_style.values()])
+    styles = spread(first, SHOWN).tolist()  # those of the sheet
+    in_turns = [i for turn in zip_longest(*of_style.values()) for i in turn if i is not None and i not in styles]
+    return np.asarray([*styles, *in_turns][:MEASURED])
+
+
+def partners(data: Collection, indices: Indices) -> list[int]:
+    """For each of these the place of the next that has another style; of the next, where all have one."""
+    styles, count = [data.items[i].get("style", "") for i in indices], len(indices)
+    turns = ([(place + step) % count for step in range(1, count)] for place in range(count))
+    return [next((j for j in turn if styles[j] != styles[i]), turn[0] if turn else i) for i, turn in enumerate(turns)]
 
 
 def total(losses: Tensor, params: StyleTransferTraining, adversarial_weight: float) -> Tensor:
@@ -134,7 +144,8 @@ def transferred(network: StyleTransferNetwork, contents: Tensor, styles: Tensor)
 
 def sheet(network: StyleTransferNetwork, pictures: Tensor) -> np.ndarray:
     """Styles above, contents on the left, and each content in each style."""
-    styles, contents = (pictures[first::3][:SHOWN] for first in (0, 1))
+    styles, contents = pictures[:SHOWN], pictures[SHOWN::2][:SHOWN]
+    contents = contents if len(contents) else styles
     rows = [torch.cat([torch.ones_like(styles[:1]), styles])]
     for content in contents:
         one = content[None]

@@ -18,9 +18,9 @@ def one_of_each_style(data: Collection, role: str) -> tuple[list[dict[str, Any]]
     """(what a card says of them, files): the first picture of each style of the collection; of a collection of one
     style some that lie evenly in it. Styles that the collection's card says are `not_redistributed` are left out.
     """
-    kept = set(data.card.get("not_redistributed", []))
+    left_out = set(data.card.get("not_redistributed", []))
     every = data.indices("train", *data.held_out, recoloured=False)
-    indices = np.asarray([i for i in every if data.items[i].get("style") not in kept], int)
+    indices = np.asarray([i for i in every if data.items[i].get("style") not in left_out], int)
     first: dict[str, int] = {}
     for i in indices.tolist():
         first.setdefault(str(data.items[i].get("style", "")), i)

@@ -75,6 +75,11 @@ def inner(name: str) -> str:
     return name
 
 
+def said_of(config: dict[str, Any]) -> dict[str, Any]:
+    """What a card says besides: nothing."""
+    return {}
+
+
 def sheet(folder: Path) -> Image.Image:
     """What it makes of three drawings that were made small: those that our own upscaler shows."""
     shown = Image.open(ZOO / SHOWN / "samples.png").convert("RGB")

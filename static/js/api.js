@@ -14,6 +14,15 @@ export async function call(method, path, body, headers = {}) {
   return result;
 }
 
+// A file that the studio has, as it calls it, or by the name that is given.
+export async function fileOf(path, name) {
+  const answer = await fetch(`${base}/api/v1${path}`);
+  if (!answer.ok) throw new ApiError(answer.status, await answer.json());
+  const own = /filename\*=UTF-8''([^;]+)/.exec(answer.headers.get("Content-Disposition"))?.[1];
+  const content = await answer.blob();
+  return new File([content], own ? decodeURIComponent(own) : name, { type: content.type });
+}
+
 // Keeps a file to work from; what the studio knows of it then.
 export function upload(file) {
   const form = new FormData();

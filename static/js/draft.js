@@ -5,7 +5,7 @@ const place = () => `draft ${location.pathname}`;
 // Fills in what the last form of this page has left, of all fields or of those named; returns what else it has left,
 // which `others` is asked for when this one is left by one of the links. What this form has no field for goes along too.
 export function carry(form, links, { names, others = () => ({}), refresh = false }) {
-  const carried = () => [...form.elements].filter((input) => input.name && input.type !== "file" && (names?.includes(input.name) ?? true));
+  const carried = () => [...form.elements].filter((input) => input.name && input.type !== "file" && !input.closest("[data-undrafted]") && (names?.includes(input.name) ?? true));
   const { fields = {}, byItself = false, ...rest } = JSON.parse(sessionStorage.getItem(place()) ?? "{}");
   sessionStorage.removeItem(place());
   if (byItself && form.hasAttribute("data-filled")) return carry(form, links, { names, others, refresh });

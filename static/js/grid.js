@@ -5,6 +5,7 @@ import { hasEnded } from "./create/jobs.js";
 import { JobStream } from "./create/stream.js";
 import { SIDE, sheet } from "./grid/sheet.js";
 
+const SOON = 300; // milliseconds that ends are waited for together
 const table = document.getElementById("grid");
 const [left, save, cancel, problem] = ["left", "save", "cancel", "problem"].map((id) => document.getElementById(id));
 
@@ -15,24 +16,40 @@ const cells = {
   show: async () => {}, // jobs of other pages
   progress: () => {},
   status(cell, { status }) {
-    if (hasEnded(status)) return this.recheck(cell.dataset.job).catch(() => {});
-    cell.dataset.status = status;
+    if (hasEnded(status)) this.recheck();
+    else cell.dataset.status = status;
   },
   preview(cell, { index, image }) {
     const blank = index === 0 && image && cell.querySelector(".blank");
     if (blank) Object.assign(blank.querySelector("img") ?? blank.appendChild(document.createElement("img")), { alt: "", src: image });
   },
-  async recheck(id) {
-    const answer = await fetch(`${base}/grids/${table.dataset.grid}/cells/${id}`);
-    if (!answer.ok || answer.redirected) return;
-    const holder = document.createElement("template");
-    holder.innerHTML = await answer.text();
-    const [cell, fresh] = [this.find(id), holder.content.firstElementChild];
-    if (!cell || hasEnded(cell.dataset.status) || !hasEnded(fresh.dataset.status)) return;
-    cell.replaceWith(fresh);
-    count();
+  // All that have ended since, by one look for many ends, and again until the studio answers.
+  async recheck() {
+    this.isWanted = true;
+    if (this.isLooking) return;
+    this.isLooking = true;
+    for (let wait = SOON; this.isWanted; ) {
+      await new Promise((resolve) => setTimeout(resolve, wait));
+      this.isWanted = false; // what ends from here on needs another look
+      const hasLooked = await look().catch(() => false);
+      this.isWanted ||= !hasLooked;
+      wait = hasLooked ? SOON : Math.min(2 * wait, 15_000);
+    }
+    this.isLooking = false;
   },
 };
+
+async function look() {
+  const answer = await fetch(location.href);
+  if (!answer.ok || answer.redirected) return false;
+  const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+  for (const cell of cells.unfinished()) {
+    const fresh = page.querySelector(`[data-job="${CSS.escape(cell.dataset.job)}"]`);
+    if (fresh && hasEnded(fresh.dataset.status)) cell.replaceWith(document.adoptNode(fresh));
+  }
+  count();
+  return true;
+}
 
 function count() {
   const number = cells.unfinished().length;
@@ -45,7 +62,7 @@ cancel.addEventListener("click", async () => {
   const ids = cells.unfinished().map((cell) => cell.dataset.job);
   try {
     await call("POST", "/generations/cancellations", { ids });
-    for (const id of ids) cells.recheck(id).catch(() => {});
+    cells.recheck();
   } catch (error) {
     problem.textContent = told(error, left.dataset.lost);
   }
@@ -54,11 +71,13 @@ cancel.addEventListener("click", async () => {
 save.addEventListener("click", async () => {
   const link = document.createElement("a");
   const pictures = (cell) => [...cell.querySelectorAll("[data-work]")].map(({ dataset }) => `${base}/api/v1/artworks/${dataset.work}/preview?size=${SIDE}`);
-  link.href = URL.createObjectURL(await sheet(table, pictures));
+  const picture = await sheet(table, pictures);
+  if (!picture) return (problem.textContent = left.dataset.lost);
+  link.href = URL.createObjectURL(picture);
   link.download = save.dataset.name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 });
 
 count();
-new JobStream(cells, () => {});
+new JobStream(cells, (isOut) => (problem.textContent = isOut ? left.dataset.out : ""));

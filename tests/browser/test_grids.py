@@ -50,10 +50,34 @@ def test_two_settings_make_a_grid_that_is_saved_as_one_picture(open_page: Open, 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert not violations(page)
     page.goto("/grids")
-    expect(page.get_by_role("heading", name="a red heart").first).to_be_visible()
+    expect(page.get_by_role("heading", name="Emoji transformer").first).to_be_visible()
     assert not violations(page)
     page.goto("/create?model=emoji-transformer")
     expect(page.locator('[data-job][data-status="queued"]')).to_have_count(0)
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a red heart")
+    open_options(page)
+    expect(page.get_by_label("Columns")).to_have_value("")  # who comes back does not draw another grid unawares
+
+
+def test_what_is_folded_counts_for_nothing_and_lines_end_with_enter(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+    page.goto("/create?model=emoji-mixing&task=image-variation")
+    (tmp_path / "a.png").write_bytes(drawing(45))
+    page.locator("[data-files]").set_input_files([tmp_path / "a.png"])
+    expect(page.locator(".chosen li")).to_have_count(1)
+    open_options(page)
+    page.get_by_label("Columns").select_option("Strength")
+    values = page.get_by_label("Values, one a line").first
+    values.fill("0.1")
+    values.press("End")
+    values.press("Enter")
+    values.press_sequentially("0.9")
+    expect(values).to_have_value("0.1\n0.9")
+    expect(page.get_by_text("2 works")).to_be_visible()
+    open_options(page)
+    with page.expect_response(lambda answer: answer.url.endswith("/generations")) as asked:
+        page.get_by_role("button", name="Draw", exact=True).click()
+    assert asked.value.status == 202
 
 
 def test_pictures_go_into_one_row_each_apart(open_page: Open, tmp_path: Path) -> None:

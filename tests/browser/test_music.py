@@ -10,6 +10,8 @@ from playwright.sync_api import Page, expect
 
 from app.media import midi
 from app.media.sound import can_play
+from tests.app.test_datasets import zipped
+from tests.app.test_kinds import SCORE
 from tests.browser.test_datasets import violations
 from tests.studio import Studio
 from tests.support import composer
@@ -135,6 +137,25 @@ def test_bars_are_chosen_on_the_roll_and_written_anew(open_page: Open, width: in
     assert job["params"]["first_bar"] == 3 and job["inputs"]["score"][0]["artwork"] == work["id"]
     expect(page.locator(f'[data-job="{job["id"]}"]')).to_have_attribute("data-status", "succeeded")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_pieces_of_a_shared_dataset_are_taken_whatever_their_form(open_page: Open) -> None:
+    page = open_page()
+    made = page.request.post("/api/v1/datasets", data={"name": "Shared songs", "kind": "music", "visibility": "studio"})
+    dataset = made.json()["id"]
+    packed = zipped({"META-INF/container.xml": b"<container/>", "song.xml": SCORE.encode()}).getvalue()
+    for name, content in (("jig.abc", b"X:1\nT:A jig\nM:6/8\nK:D\nFAd fed|dAF D3|\n"), ("song.mxl", packed)):
+        file = {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+        sent = page.request.post(f"/api/v1/datasets/{dataset}/items", multipart={"files": file})
+        assert sent.json()["accepted"] == 1, sent.text()
+    page.goto(f"/create?model={composer.NAME}&task=music-continuation")
+    page.get_by_label("Which works").select_option("Shared songs")
+    pieces = page.get_by_role("group", name="Works to use").get_by_role("button")
+    expect(pieces).to_have_count(2)
+    for i in range(2):
+        with page.expect_response(lambda answer: answer.url.endswith("/uploads")) as taken:
+            pieces.nth(i).click()
+        assert taken.value.status == 201, taken.value.text()
 
 
 def test_an_upbeat_is_asked_for_refused_or_left_as_usual(open_page: Open) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import httpx
@@ -67,12 +68,16 @@ def test_a_grid_that_cannot_be_drawn_is_refused_as_a_whole(artist: httpx.Client,
         (grid({"parameter": "temperature", "values": []}), "values"),
         (grid({"parameter": "seed", "values": list(range(25))}), "values"),
         (grid(good, good), "body"),
+        (grid(good, params={"prompt": "a fox", "count": 4}), "body"),
+        (grid({"parameter": "prompt", "values": ["a\u0000b", "a fox"]}), "prompt"),
+        (grid({"parameter": "prompt", "values": ["\ud800"]}), "prompt"),
         (
             grid({"parameter": "seed", "values": list(range(24))}, {"parameter": "temperature", "values": [1.0] * 3}),
             "body",
         ),
     ]:
-        answer = artist.post("/grids", json=asked)
+        body = json.dumps(asked)  # which says what UTF-8 cannot
+        answer = artist.post("/grids", content=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == 422 and where in str(answer.json()["errors"]), (asked, answer.text)
     assert artist.post("/grids", json=grid(good, model="absent")).status_code == 404
     assert [job["id"] for job in artist.get("/generations").json()["items"]] == before

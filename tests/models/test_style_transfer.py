@@ -30,7 +30,7 @@ from models.style_transfer.spec import (
     problem,
     sampling_cost,
 )
-from models.style_transfer.train import train
+from models.style_transfer.train import MEASURED, SHOWN, partners, shown, train
 from models.training.examples import one_of_each_style
 from models.training.run import Run
 
@@ -261,6 +261,21 @@ def test_training_brings_pictures_nearer_to_their_styles(
     made = load(run.folder.model, torch.device("cpu"))
     one, other = (drawn(made, asked(picture(64, 64), picture(64, 64, seed))).astype(float) for seed in (1, 2))
     assert np.abs(one - other).mean() > 1, "the style picture counts"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 6])
+def test_pictures_are_measured_in_the_styles_of_others(count: int, tmp_path: Path) -> None:
+    items = [
+        (Item(f"{i}", f"{i}", f"{i}", f"style {i % count}", "held_out", "a", "甲", ["a"]), picture(72, 72, i))
+        for i in range(24)
+    ]
+    write_prepared(tmp_path / "some", items, {"name": "some"})
+    data = open_collection(tmp_path / "some")
+    places = shown(data)
+    styles = [data.items[i]["style"] for i in places]
+    assert len({*places.tolist()}) == MEASURED and len({*styles[:SHOWN]}) == min(count, SHOWN)
+    others = partners(data, places)
+    assert all(i != j and (count == 1 or styles[i] != styles[j]) for i, j in enumerate(others))
 
 
 def test_what_may_not_be_passed_on_is_no_example(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ export class RequestForm {
       await this.submitWith(this.alongside);
       button.removeAttribute("aria-disabled");
     });
-    form.querySelector("textarea")?.addEventListener("keydown", (event) => {
+    form.querySelector(".field.prompt textarea")?.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.shiftKey || composes(event)) return;
       event.preventDefault();
       if (!event.repeat) form.requestSubmit();

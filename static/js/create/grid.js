@@ -4,6 +4,7 @@ export class GridForm {
     Object.assign(this, { place, inputs, sides: [...place.querySelectorAll("[data-axis]")].map((side) => new Axis(side, inputs)) });
     this.number = place.querySelector("[data-number]");
     for (const event of ["input", "change"]) place.closest("form").addEventListener(event, () => this.show());
+    place.addEventListener("toggle", () => this.show());
     this.show();
   }
 
@@ -12,19 +13,21 @@ export class GridForm {
     rows.place.hidden = !columns.name;
     const spread = this.axes().filter((side) => side.kind === "role").map((side) => side.name);
     for (const chooser of this.inputs.choosers) chooser.setApart(spread.includes(chooser.role));
-    const number = columns.name ? this.axes().reduce((product, side) => product * side.values().length, 1) : 0;
+    const number = this.axes().length ? this.axes().reduce((product, side) => product * side.values().length, 1) : 0;
     this.number.textContent = number ? this.number.dataset.number.replace("NUMBER", number) : "";
   }
 
+  // None while the options are folded: nobody would see why a grid is drawn.
   axes() {
-    return this.sides.filter((side) => side.name && !side.place.hidden);
+    return this.place.open ? this.sides.filter((side) => side.name && !side.place.hidden) : [];
   }
 
   // The request for a grid of which `request` is what the cells have in common; none where nothing is to differ.
   of(request) {
     const [columns, rows] = this.axes();
     if (!columns) return null;
-    return { request, columns: columns.asked(), ...(rows && { rows: rows.asked() }) };
+    const { count, ...params } = request.params; // a cell has one work
+    return { request: { ...request, params }, columns: columns.asked(), ...(rows && { rows: rows.asked() }) };
   }
 }
 
@@ -53,7 +56,7 @@ class Axis {
   values() {
     if (this.kind === "role") return this.inputs.of(this.name).all();
     const lines = this.text.value.split("\n").map((line) => line.trim()).filter(Boolean);
-    if (this.kind === "boolean") return lines.map((line) => line === "true");
+    if (this.kind === "boolean") return lines.map((line) => ({ true: true, false: false })[line] ?? line);
     return this.kind === "number" ? lines.map(numeral) : lines;
   }
 
@@ -62,5 +65,5 @@ class Axis {
   }
 }
 
-// What is no number is left to the studio, which says so.
+// What is no number, or neither true nor false, is left to the studio, which says so.
 const numeral = (line) => (Number.isNaN(Number(line)) ? line : Number(line));

@@ -1,7 +1,7 @@
 // What a request works from, in each role: dropped, pasted, chosen, or taken from one's works; with weights where they are
 // mixed.
 import { base } from "../base.js";
-import { call, placeOf, told, upload } from "../api.js";
+import { call, fileOf, placeOf, told, upload } from "../api.js";
 import { onChoice, onDrop } from "../files.js";
 
 const OFFERED = { works: 12, items: 36 }; // to take, at a time
@@ -89,6 +89,7 @@ class Chooser {
   // A starter collection is fetched by whoever chooses it first; from then on it is a dataset.
   async choose(whose, words) {
     const [kind, name] = whose.value.split(":");
+    const before = this.whose ?? "";
     if (kind === "starter") {
       const chosen = whose.selectedOptions[0];
       whose.disabled = true;
@@ -98,13 +99,13 @@ class Chooser {
         const { dataset } = await call("POST", `/datasets/starters/${name}`);
         Object.assign(chosen, { value: `dataset:${dataset.id}`, textContent: dataset.name });
       } catch (error) {
-        this.strip.textContent = "";
+        whose.value = before;
         this.say(told(error, this.place.dataset.lost));
-        return;
       } finally {
         whose.disabled = false;
       }
     }
+    this.whose = whose.value;
     await this.offer(words, whose.value);
   }
 
@@ -118,6 +119,7 @@ class Chooser {
       return;
     }
     const [kind, id] = whose.split(":");
+    if (kind === "starter") return; // it is being fetched
     const search = words.trim() && { q: words };
     const [path, wanted] =
       kind === "dataset" ? [`/datasets/${id}/items`, { limit: OFFERED.items, ...search }] : ["/artworks", { limit: OFFERED.works, ...search, ...(whose && { [whose]: true }) }];
@@ -143,8 +145,7 @@ class Chooser {
   // An example is used like a file of one's own.
   async takeExample(path, name) {
     try {
-      const content = await call("GET", path);
-      await this.upload([new File([content], name, { type: content.type })]);
+      await this.upload([await fileOf(path, name)]);
     } catch (error) {
       this.say(told(error, this.place.dataset.lost));
     }
@@ -213,7 +214,7 @@ class Chooser {
   }
 
   all() {
-    return [...this.list.children].map((item) => item.input);
+    return [...this.list.children].filter((item) => !item.hidden).map((item) => item.input);
   }
 
   setApart(isApart) {
@@ -222,7 +223,7 @@ class Chooser {
     this.most = isApart ? MOST_APART : Number(this.place.dataset.most);
     this.list.classList.toggle("apart", isApart); // their weights say nothing
     this.place.querySelector("[data-files]").multiple = this.most > 1;
-    while (this.list.children.length > this.most) this.list.lastElementChild.remove();
+    [...this.list.children].forEach((item, i) => (item.hidden = i >= this.most)); // they are there again when they may be
   }
 
   sliders(name) {

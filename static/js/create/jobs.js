@@ -32,9 +32,14 @@ export class Jobs {
   // Once, whoever tells of it first: the answer to its request, or the stream. Cells are shown by their grids.
   async show(id) {
     if (this.cells.has(id)) return;
-    const shown = await insist(() => card(id));
-    if (!shown) this.cells.add(id);
-    if (!shown || this.find(id)) return;
+    this.cells.add(id); // nobody asks for it again meanwhile
+    const shown = await insist(() => card(id)).catch((error) => {
+      this.cells.delete(id);
+      throw error;
+    });
+    if (!shown) return;
+    this.cells.delete(id);
+    if (this.find(id)) return;
     document.getElementById("nothing")?.remove();
     this.place.prepend(shown);
   }
