@@ -50,13 +50,19 @@ class PromptEncoder:
         return rows
 
     def encode(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Of prompts: an emoji that no caption of the training had is read as its name."""
+        """Of prompts: an emoji is read as its name, which more captions have than the emoji itself."""
         spelled = [self.spelled(text) for text in texts]
         return self.tokens(spelled), self.sentences.encode(spelled)
 
     def spelled(self, text: str) -> str:
-        text = replace_emoji(text, lambda found, facts: found if self.knows(found) else f" {name_of(facts)} ")
+        text = replace_emoji(text, self.read_as)
         return self.words.respelled(text) if self.words else text
+
+    def read_as(self, emoji: str, facts: dict[str, str]) -> str:
+        """Itself where captions had it, and have words of its name that they had not."""
+        name = name_of(facts)
+        has_name = self.words is not None and not self.words.unknown(name)
+        return emoji if self.knows(emoji) and not has_name else f" {name} "
 
     def remark(self, text: str) -> Message | None:
         """What is to be said of a prompt that is longer than what the model reads, or holds words new to it."""

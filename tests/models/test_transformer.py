@@ -205,7 +205,7 @@ def test_prompts_are_normalised_and_any_script_has_tokens() -> None:
     assert tokens.shape == (2, 32) and (tokens != PAD).any(1).all()
 
 
-def test_an_emoji_is_read_as_its_name_unless_captions_had_it() -> None:
+def test_an_emoji_is_read_as_its_name_unless_captions_had_it_alone() -> None:
     plain = PromptEncoder(train_tokenizer(TEXTS * 3, 400), 32)
     for emoji, name in (
         ("🦊", "fox"),
@@ -216,7 +216,11 @@ def test_an_emoji_is_read_as_its_name_unless_captions_had_it() -> None:
         assert np.array_equal(plain.encode([emoji])[0], plain.encode([name])[0]), emoji
         assert np.allclose(plain.encode([emoji])[1], plain.encode([name])[1])
     learnt = PromptEncoder(train_tokenizer([*TEXTS, "🦊", "🦊 noto style"] * 9, 400), 32)
-    assert learnt.knows("🦊") and learnt.spelled("a 🦊") == "a 🦊"
+    assert learnt.knows("🦊") and learnt.spelled("a 🦊") == "a 🦊", "of its name nothing is known"
+    named = PromptEncoder(learnt.tokenizer, 32, words_of(["a red fox", "🦊"]))
+    assert named.spelled("a 🦊").split() == ["a", "fox"], "more captions have the name"
+    other = PromptEncoder(learnt.tokenizer, 32, words_of(["狐狸", "🦊"]))
+    assert other.spelled("a 🦊") == "a 🦊", "no caption has the name"
     assert plain.spelled("3 * 5 #1") == "3 * 5 #1", "digits and signs are no emoji"
 
 
