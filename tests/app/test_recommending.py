@@ -22,9 +22,9 @@ def holding(count: int = 500, captioned: int | None = None, side: int = 512, pai
 @pytest.mark.parametrize(
     ("has", "preset", "start", "problem"),
     [
-        (holding(500), "good", "emoji-transformer", None),
-        (holding(40), "quick", "emoji-transformer", None),
-        (holding(500, 0), "good", "emoji-transformer", "none of these"),
+        (holding(500), "good", "drawings-transformer", None),
+        (holding(40), "quick", "drawings-transformer", None),
+        (holding(500, 0), "good", "drawings-transformer", "none of these"),
     ],
 )
 def test_words_need_captions(has: Holding, preset: str, start: str, problem: str | None) -> None:
