@@ -48,6 +48,20 @@ def submit(
     if idempotency_key and (earlier := by_key(session, user, idempotency_key, fingerprint)):
         return earlier, False  # also when what it asked for is no longer there
     asked = checked(session, user, given)
+    return queued(session, user, asked, fingerprint, idempotency_key, request_id)
+
+
+def queued(
+    session: Session,
+    user: Principal,
+    asked: Asked,
+    fingerprint: str,
+    idempotency_key: str | None = None,
+    request_id: str = "",
+) -> tuple[Generation, bool]:
+    """(job, whether it is new) of what was checked. Raises TooMany over the quota, Conflict for a key used with another
+    body.
+    """
     check_quota(session, user, asked.cost)
     quota.check(session, user.id)
     if asked.params.seed is None:
@@ -82,7 +96,10 @@ def submit(
 
 def fingerprint_of(given: GenerationIn) -> str:
     """The same for the same request, also as versions before read it."""
-    said = given.model_dump(exclude=set() if given.enlarge else {"enlarge"})
+    return hash_of(given.model_dump(exclude=set() if given.enlarge else {"enlarge"}))
+
+
+def hash_of(said: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(said, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 

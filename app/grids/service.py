@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import secrets
 
 from sqlalchemy import select, update
@@ -12,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from app.artworks import service as artworks
 from app.artworks.tables import Artwork
-from app.database import new_id
 from app.errors import Conflict, Invalid, NotFound
 from app.generations import service as generations
 from app.generations.schemas import GenerationIn
@@ -32,15 +29,15 @@ def submit(
 
     Raises what `generations.submit` raises for any of them; Conflict for a key used with another body.
     """
-    fingerprint = fingerprint_of(given)
+    fingerprint = generations.hash_of(given.model_dump())
     if idempotency_key and (earlier := by_key(session, user, idempotency_key, fingerprint)):
         return earlier, False
     if given.request.params.get("seed") is None:
         params = {**given.request.params, "seed": secrets.randbelow(2**32)}
         given = given.model_copy(update={"request": given.request.model_copy(update={"params": params})})
-    check_size(sum(generations.checked(session, user, request).cost for request in given.requests()))
+    cells = [(request, generations.checked(session, user, request)) for request in given.requests()]
+    check_size(sum(asked.cost for _, asked in cells))
     grid = Grid(
-        id=new_id(),
         user_id=user.id,
         request=given.common().model_dump(mode="json", exclude_none=True),
         columns=given.columns.model_dump(exclude_none=True),
@@ -55,14 +52,10 @@ def submit(
         if earlier := by_key(session, user, idempotency_key or "", fingerprint):
             return earlier, False
         raise
-    for cell, request in enumerate(given.requests()):
-        job, _ = generations.submit(session, user, request, None, request_id)
+    for cell, (request, asked) in enumerate(cells):
+        job, _ = generations.queued(session, user, asked, generations.fingerprint_of(request), request_id=request_id)
         job.grid_id, job.cell = grid.id, cell
     return grid, True
-
-
-def fingerprint_of(given: GridIn) -> str:
-    return hashlib.sha256(json.dumps(given.model_dump(), sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
 def check_size(cost: int) -> None:
