@@ -38,7 +38,7 @@ def test_a_studio_under_a_path_is_used_as_any_other(browser: Browser, fresh_stud
     work = page.locator(".works a")
     expect(work.locator("img")).to_be_visible()
     follow(work)
-    follow(page.get_by_role("link", name="In another style"))
+    follow(page.get_by_role("link", name="More like this"))
     expect(page.locator(".chosen li")).to_have_count(1)
     follow(page.get_by_role("button", name="简体中文"))
     expect(page.locator("html")).to_have_attribute("lang", "zh-CN")
