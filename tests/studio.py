@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 ROOT = Path(__file__).parent.parent
-MODEL = "emoji-transformer"
+MODEL = "drawings-transformer"
 PASSWORD = "correct horse"
 
 

@@ -67,7 +67,7 @@ class CheckpointOut(BaseModel):
 
 
 class ModelOut(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "emoji-transformer"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "drawings-transformer"}]})
 
     name: str
     title: str

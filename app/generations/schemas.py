@@ -76,7 +76,11 @@ class GenerationIn(BaseModel):
         extra="forbid",
         json_schema_extra={
             "examples": [
-                {"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "a red fox, noto style"}}
+                {
+                    "model": "drawings-transformer",
+                    "task": "text-to-image",
+                    "params": {"prompt": "a red fox, noto style"},
+                }
             ]
         },
     )

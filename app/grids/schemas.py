@@ -50,7 +50,11 @@ class GridIn(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "request": {"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "a fox"}},
+                    "request": {
+                        "model": "drawings-transformer",
+                        "task": "text-to-image",
+                        "params": {"prompt": "a fox"},
+                    },
                     "columns": {"parameter": "temperature", "values": [0.7, 1.0, 1.3]},
                 }
             ]

@@ -43,7 +43,7 @@ class TrainingRunIn(Budget):
                     "family": "text-to-image-transformer",
                     "dataset": "emoji",
                     "preset": "quick",
-                    "base_checkpoint": "emoji-transformer",
+                    "base_checkpoint": "drawings-transformer",
                 }
             ]
         },

@@ -106,7 +106,7 @@ class TransformerTraining(PromptedTraining):
 
     network: TransformerConfig = TransformerConfig()
     autoencoder: str = Field(
-        "emoji-fsq",
+        "drawings-fsq",
         title="Autoencoder",
         description="Checkpoint that turns pictures into tokens",
         json_schema_extra={"checkpoint": "fsq-autoencoder", "more": True},

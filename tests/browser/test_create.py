@@ -41,7 +41,7 @@ def test_the_button_is_in_sight_wherever_the_history_is_scrolled(
     busy_page: Callable[..., Page], width: int, height: int
 ) -> None:
     page = busy_page(viewport={"width": width, "height": height})
-    page.goto("/create?model=emoji-transformer")
+    page.goto("/create?model=drawings-transformer")
     expect(page.locator(".job").nth(11)).to_be_visible()
     button = page.get_by_role("button", name="Draw", exact=True)
     assert in_sight(page, button)
@@ -57,7 +57,7 @@ def test_the_button_is_in_sight_wherever_the_history_is_scrolled(
 
 def test_older_jobs_are_a_click_away(busy_page: Callable[..., Page]) -> None:
     page = busy_page()
-    page.goto("/create?model=emoji-transformer")
+    page.goto("/create?model=drawings-transformer")
     first = page.locator(".job").first.get_attribute("data-job")
     follow(page.get_by_role("link", name="Older jobs"))
     jobs = [job.get_attribute("data-job") for job in page.locator(".job").all()]
@@ -66,30 +66,30 @@ def test_older_jobs_are_a_click_away(busy_page: Callable[..., Page]) -> None:
 
 def test_what_was_typed_survives_a_refresh(open_page: Open) -> None:
     page = open_page()
-    page.goto("/create?model=emoji-transformer")
+    page.goto("/create?model=drawings-transformer")
     page.get_by_label("Prompt", exact=True).fill("a kite over the sea")
     page.get_by_label("Count").fill("3")
     page.reload()
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a kite over the sea")
     expect(page.get_by_label("Count")).to_have_value("3")
     page.goto("/models")
-    page.goto("/create?model=emoji-transformer")
+    page.goto("/create?model=drawings-transformer")
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a kite over the sea")
 
 
 def test_examples_show_what_the_model_knows(open_page: Open) -> None:
     page = open_page()
-    page.goto("/create?model=emoji-transformer")
+    page.goto("/create?model=drawings-transformer")
     page.get_by_text("What it knows").click()
-    page.get_by_role("button", name="a red heart").click()
-    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a red heart")
+    page.get_by_role("button", name="a lighthouse").click()
+    expect(page.get_by_label("Prompt", exact=True)).to_have_value("a lighthouse")
     page.get_by_role("button", name="Surprise me").click()
-    expect(page.get_by_label("Prompt", exact=True)).not_to_have_value("a red heart")
+    expect(page.get_by_label("Prompt", exact=True)).not_to_have_value("a lighthouse")
 
 
 def test_a_prompt_that_is_too_long_is_counted_and_not_cut(open_page: Open) -> None:
     page = open_page(expected="422")
-    page.goto("/create?model=emoji-transformer")
+    page.goto("/create?model=drawings-transformer")
     page.get_by_label("Prompt", exact=True).fill("🦊" * 510)
     expect(page.get_by_text("510 / 500")).to_be_visible()
     page.get_by_label("Prompt", exact=True).press("Enter")
@@ -101,7 +101,7 @@ def test_a_prompt_that_is_too_long_is_counted_and_not_cut(open_page: Open) -> No
 def test_another_tab_shows_the_job_too(open_page: Open) -> None:
     first, second = open_page(), open_page()
     for page in (first, second):
-        page.goto("/create?model=emoji-transformer")
+        page.goto("/create?model=drawings-transformer")
     first.get_by_label("Prompt", exact=True).fill("seen from both tabs")
     first.get_by_label("Prompt", exact=True).press("Enter")
     for page in (first, second):
@@ -113,7 +113,7 @@ def test_another_tab_shows_the_job_too(open_page: Open) -> None:
 def test_the_tab_says_when_a_picture_is_done(open_page: Open) -> None:
     page = open_page()
     page.add_init_script("Object.defineProperty(document, 'hidden', {get: () => true})")
-    page.goto("/create?model=emoji-transformer")
+    page.goto("/create?model=drawings-transformer")
     page.get_by_label("Prompt", exact=True).fill("a fox")
     page.get_by_label("Prompt", exact=True).press("Enter")
     expect(page).to_have_title("✓ Create · Danqing 丹青")

@@ -25,7 +25,7 @@ def open_options(page: Page) -> None:
 @pytest.mark.parametrize("width", [1366, 360])
 def test_two_settings_make_a_grid_that_is_saved_as_one_picture(open_page: Open, width: int) -> None:
     page = open_page(viewport={"width": width, "height": 900})
-    page.goto("/create?model=emoji-transformer")
+    page.goto("/create?model=drawings-transformer")
     page.get_by_label("Prompt", exact=True).fill("a red heart")
     open_options(page)
     page.get_by_label("Columns").select_option("Temperature")
@@ -50,9 +50,9 @@ def test_two_settings_make_a_grid_that_is_saved_as_one_picture(open_page: Open, 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert not violations(page)
     page.goto("/grids")
-    expect(page.get_by_role("heading", name="Emoji transformer").first).to_be_visible()
+    expect(page.get_by_role("heading", name="Drawings").first).to_be_visible()
     assert not violations(page)
-    page.goto("/create?model=emoji-transformer")
+    page.goto("/create?model=drawings-transformer")
     expect(page.locator('[data-job][data-status="queued"]')).to_have_count(0)
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a red heart")
     open_options(page)

@@ -184,7 +184,7 @@ def test_what_was_filled_in_goes_along_to_another_model_and_back(open_page: Open
     page.locator(".models a", has_text="Emoji mixing").click()
     expect(page.get_by_label("Count")).to_be_visible()
     expect(page.get_by_label("Seed", exact=True)).to_have_count(0)  # nothing of a mixture is left to chance
-    page.locator(".models a", has_text="Emoji transformer").click()
+    page.locator(".models a[href*=drawings-transformer]").click()
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a kite")
     page.goto("/create")
     expect(page.get_by_label("Prompt", exact=True)).to_have_value(
@@ -207,7 +207,7 @@ def test_what_came_from_a_work_goes_along_too_and_a_language_takes_nothing_away(
     page.goto(f"/create?{urlencode({'request': json.dumps(request('a given kite', seed=3))})}")
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a given kite")
     follow(page.locator(".models a", has_text="Emoji mixing"))
-    follow(page.locator(".models a", has_text="Emoji transformer"))
+    follow(page.locator(".models a[href*=drawings-transformer]"))
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a given kite")
     expect(page.get_by_label("Seed", exact=True)).to_have_value("3")
     page.get_by_label("Prompt", exact=True).fill("a typed kite")
@@ -218,7 +218,7 @@ def test_what_came_from_a_work_goes_along_too_and_a_language_takes_nothing_away(
 
 def test_style_chips_change_the_prompt_and_the_dice_rolls(open_page: Open) -> None:
     page = open_page()
-    page.goto("/create?model=emoji-transformer")
+    page.goto("/create?model=drawings-transformer")
     page.get_by_label("Prompt", exact=True).fill("a fox")
     page.get_by_role("button", name="Noto").click()
     expect(page.get_by_label("Prompt", exact=True)).to_have_value("a fox, noto style")
@@ -278,7 +278,7 @@ def test_the_studio_speaks_chinese_by_itself_and_by_the_switch(open_page: Open) 
         "/create",
         "/",
         "/models",
-        "/models/emoji-transformer",
+        "/models/drawings-transformer",
         "/datasets",
         "/train",
         "/train/new",
@@ -303,7 +303,7 @@ def test_what_draws_nothing_by_itself_has_a_page_too(open_page: Open) -> None:
     page = open_page()
     page.goto("/models")
     expect(page.get_by_role("heading", name="Models that others build on")).to_be_visible()
-    follow(page.get_by_role("link", name="Emoji autoencoder"))
+    follow(page.get_by_role("link", name="Drawings autoencoder, tokens"))
     expect(page.get_by_role("img", name="Contact sheet")).to_be_visible()
     expect(page.get_by_role("link", name="Export")).to_be_visible()
     expect(page.get_by_role("link", name="Create with this")).to_have_count(0)
@@ -336,7 +336,7 @@ def test_the_reference_of_the_api_is_one_of_the_studios_pages(open_page: Open) -
     expect(submit.get_by_text("相同的键和相同的请求返回同一个任务")).to_be_visible()
     submit.get_by_role("button", name="发送").click()
     expect(submit.locator("output")).to_contain_text("202")
-    expect(submit.locator("output pre")).to_contain_text("emoji-transformer")
+    expect(submit.locator("output pre")).to_contain_text("drawings-transformer")
     page.goto("/docs#artworks_list_artworks")
     listing = page.locator("#artworks_list_artworks")
     listing.get_by_label("limit").fill("0")

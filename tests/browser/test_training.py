@@ -28,7 +28,7 @@ def training(studio: Studio) -> Iterator[None]:
 def fill(page: Page, name: str, steps: int) -> None:
     """The form of a run that takes seconds."""
     page.get_by_label("Name", exact=True).fill(name)
-    page.get_by_label("Start from").select_option("emoji-transformer")
+    page.get_by_label("Start from").select_option("drawings-transformer")
     page.get_by_label("Watched prompts").fill("a red kite")  # one is soon drawn
     page.get_by_text("More", exact=True).click()
     page.get_by_label("Batch size").fill("4")

@@ -258,10 +258,11 @@ def test_bad_parameters_are_named(artist: httpx.Client, params: dict[str, Any], 
 @pytest.mark.parametrize(
     ("body", "statuses"),
     [
-        (b'{"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "\\ud800"}}', {422}),
-        (b'{"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "x", "\\ud800": 1}}', {422}),
+        (b'{"model": "drawings-transformer", "task": "text-to-image", "params": {"prompt": "\\ud800"}}', {422}),
+        (b'{"model": "drawings-transformer", "task": "text-to-image", "params": {"prompt": "x", "\\ud800": 1}}', {422}),
         (
-            b'{"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "x", "temperature": NaN}}',
+            b'{"model": "drawings-transformer", "task": "text-to-image", '
+            b'"params": {"prompt": "x", "temperature": NaN}}',
             {422},
         ),
         (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, {400, 422}),
@@ -649,7 +650,15 @@ def test_models_say_what_their_tasks_take(artist: httpx.Client) -> None:
         "image-interpolation",
     ]
     assert faces[2]["images"] == {"least": 2, "most": 4} and faces[2]["live"]
-    task = models[MODEL]["tasks"][0]
+    tasks = models[MODEL]["tasks"]
+    assert [each["name"] for each in tasks] == [
+        "text-to-image",
+        "image-to-image",
+        "image-variation",
+        "inpainting",
+        "outpainting",
+    ]
+    task = tasks[0]
     assert task["name"] == "text-to-image" and not task["live"]
     assert task["params"]["properties"]["prompt"]["maxLength"] == 500
     assert task["params"]["additionalProperties"] is False

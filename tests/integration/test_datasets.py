@@ -233,7 +233,7 @@ def test_a_folder_of_pictures_becomes_a_model_that_draws(
 
 
 def test_a_checkpoint_that_is_not_one_is_refused(studio: Studio, tmp_path: Path) -> None:
-    zoo = Path(__file__).parents[2] / "models" / "zoo" / "emoji-transformer"
+    zoo = Path(__file__).parents[2] / "models" / "zoo" / "drawings-transformer"
     card = json.loads((zoo / "card.json").read_text("utf-8"))
     bad: dict[str, tuple[dict[str, Any], bytes]] = {
         "pickle": (card, b"\x80\x04\x95pickled"),

@@ -235,7 +235,7 @@ def test_an_import_that_a_stop_cuts_short_is_sent_again_and_is_whole(fresh_studi
 def test_a_checkpoint_that_changed_fails_its_jobs_and_the_worker_lives_on(fresh_studio: Fresh) -> None:
     studio = fresh_studio()
     copy = studio.folder / "data" / "checkpoints" / "copy"
-    shutil.copytree(ROOT / "models" / "zoo" / "emoji-transformer", copy)
+    shutil.copytree(ROOT / "models" / "zoo" / "drawings-transformer", copy)
     weights = copy / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
     studio.start("valkey", "web", "worker")
@@ -268,7 +268,7 @@ def test_generating_goes_on_while_a_run_trains(fresh_studio: Fresh) -> None:
     finished(client, submit(client)["id"])
     random = np.random.default_rng(0)
     write_prepared(
-        studio.folder / "data" / "datasets" / "emoji",
+        studio.folder / "data" / "datasets" / "drawings",
         [
             (
                 Item(str(i), str(i), str(i), "noto", "concept" if i % 4 == 0 else "train", "a", "甲", ["thing"]),
@@ -276,11 +276,11 @@ def test_generating_goes_on_while_a_run_trains(fresh_studio: Fresh) -> None:
             )
             for i in range(64)
         ],
-        {"name": "emoji"},
+        {"name": "drawings"},
     )
     folder = studio.folder / "run"
     with subprocess.Popen(
-        [sys.executable, "-m", "app.terminal.cli", "train", "recipes/emoji-fsq.toml", "--folder", str(folder)],
+        [sys.executable, "-m", "app.terminal.cli", "train", "recipes/drawings-fsq.toml", "--folder", str(folder)],
         cwd=ROOT,
         env={**os.environ, **studio.environment},
         stderr=subprocess.DEVNULL,

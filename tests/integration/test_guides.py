@@ -174,7 +174,7 @@ def test_the_api(fresh_studio: object, tmp_path: Path) -> None:
         said.append(json.loads(done.stdout))
         variables["UPLOAD"] = said[-1].get("id", "")
     models, drawn, upload, varied, run = said
-    assert "emoji-transformer" in {model["name"] for model in models["items"]}
+    assert "drawings-transformer" in {model["name"] for model in models["items"]}
     assert drawn["status"] == "succeeded" and len(drawn["artworks"]) == 2
     assert upload["media_type"] == "image/png"
     assert finished(admin, varied["id"])["status"] == "succeeded"

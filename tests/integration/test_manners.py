@@ -57,8 +57,8 @@ def test_what_was_preferred_and_heeded_is_said(artist: httpx.Client) -> None:
 
 def test_a_prompt_that_is_longer_than_what_is_read_says_so(artist: httpx.Client) -> None:
     for prompt, count in (
-        ("apple " * 39 + "red", 118),
-        ("一只红色的狐狸坐在绿色的草地上，背景是蓝色的天空和白色的云朵，扁平风格", 39),
+        ("apple " * 39 + "red", 40),
+        ("一只红色的狐狸坐在绿色的草地上，背景是蓝色的天空和白色的云朵，远处有一座房子和三棵高大的树，扁平风格", 42),
     ):
         job = artist.post("/generations", json=request(prompt), headers={"Prefer": "wait"}).json()
         assert f"has {count} tokens, and the model reads 32" in job["notice"], job
@@ -197,7 +197,7 @@ def test_a_client_is_generated_with_every_operation_and_works(
     with client_module.AuthenticatedClient(base_url=studio.url, token=key, timeout=httpx.Timeout(60)) as client:
         job = submitting.sync(client=client, body=body, prefer="wait=60")
         assert job.status == "succeeded"
-        assert getting.sync(job.artworks[0].id, client=client).model == "emoji-transformer"
+        assert getting.sync(job.artworks[0].id, client=client).model == "drawings-transformer"
 
 
 # --- the queue, for admins --------------------------------------------------------------------------------------------

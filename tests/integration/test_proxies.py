@@ -42,7 +42,7 @@ PAGES = (
     "/",
     "/create",
     "/models",
-    "/models/emoji-transformer",
+    "/models/drawings-transformer",
     "/datasets",
     "/train",
     "/train/new",
@@ -51,7 +51,7 @@ PAGES = (
     "/docs",
 )
 PROXIED = {"X-Forwarded-Host": "art.example", "X-Forwarded-Prefix": "/studio"}
-FOX = {"model": "emoji-transformer", "task": "text-to-image", "params": {"prompt": "a fox", "count": 2}}
+FOX = {"model": "drawings-transformer", "task": "text-to-image", "params": {"prompt": "a fox", "count": 2}}
 
 
 def test_every_link_redirect_and_cookie_is_under_the_path_that_the_proxy_names(studio: Studio) -> None:

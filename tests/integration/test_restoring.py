@@ -67,7 +67,7 @@ def test_what_would_be_different_is_said(artist: httpx.Client) -> None:
         "The model long-gone is not here",
         f"It was drawn by version 0.0.1; this is {VERSION}",
     ]
-    assert differences(task="image-variation") == [f"The model {MODEL} no longer does this"]
+    assert differences(task="image-interpolation") == [f"The model {MODEL} no longer does this"]
     assert differences(inputs={"images": [{"sha256": "cd" * 32}]})[1:] == [
         "Not among your pictures: 1 of the 1 it was made from"
     ]

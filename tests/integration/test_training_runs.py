@@ -189,7 +189,7 @@ def test_pictures_become_a_model_that_artists_use(training: Studio, boss: httpx.
     answer = boss.post("/checkpoints", data={"name": "kites-again"}, files=files)
     assert answer.status_code == 201, answer.text
     assert draws(artist, "kites-again") == "succeeded"
-    assert boss.delete("/checkpoints/emoji-transformer").status_code == 409
+    assert boss.delete("/checkpoints/drawings-transformer").status_code == 409
 
 
 def draws(client: httpx.Client, model: str) -> str:
@@ -450,7 +450,7 @@ def test_a_run_whose_pictures_were_deleted_fails_with_the_reason(training: Studi
         ({"params": {"network": {"width": 33}}}, "network"),
         ({"params": {"network": {"grid": 4}}}, "network"),
         ({"params": {"network": {"width": 4096, "decoder_layers": 10**6}}}, "params"),
-        ({"base_checkpoint": "emoji-fsq"}, "start_from"),
+        ({"base_checkpoint": "drawings-fsq"}, "start_from"),
         ({"family": "fsq-autoencoder", "params": {}, "base_checkpoint": "pixel-faces"}, "start_from"),
         ({"family": "gan", "params": {"size": 64}, "base_checkpoint": "pixel-faces"}, "size"),
         ({"family": "gan", "params": {"network": {"width": 16}}, "base_checkpoint": "pixel-faces"}, "network"),
@@ -587,9 +587,9 @@ def test_checkpoints_that_are_not_ours_are_refused(training: Studio, boss: httpx
     assert attempt(("x.zip", archive.getvalue())).status_code == 422
     assert attempt(("x.zip", bomb.getvalue())).status_code == 422
     assert attempt(("x.zip", archive.getvalue()[:40])).status_code == 422
-    good = boss.get("/checkpoints/emoji-fsq/file").content
-    assert attempt(("x.zip", good), name="emoji-fsq").status_code == 422, "the name is taken"
-    assert attempt(("x.zip", good), name="emoji-fsq", replace="true").status_code == 422, "cannot be deleted"
+    good = boss.get("/checkpoints/drawings-fsq/file").content
+    assert attempt(("x.zip", good), name="drawings-fsq").status_code == 422, "the name is taken"
+    assert attempt(("x.zip", good), name="drawings-fsq", replace="true").status_code == 422, "cannot be deleted"
     assert attempt(("card.json", b"[" * 100_000), ("model.safetensors", b"x")).status_code == 422
     assert attempt(("card.json", b" " * (2 << 20)), ("model.safetensors", b"x")).status_code == 422
     assert attempt(("x.zip", good), name="../x").status_code == 422

@@ -28,7 +28,6 @@ MODELS = [
     "drawings-transformer",
     "drawings-upscaler",
     "emoji-mixing",
-    "emoji-transformer",
     "open-peeps",
     "pixel-faces",
     "pixel-faces-vae",
@@ -61,7 +60,7 @@ def given(name: str) -> list[Picture] | list[Score]:
     """Three pictures of the model's sheet, or its pieces; what enlarges is given small ones of another."""
     if (pieces := (ZOO / name / SAMPLES).with_suffix(PIECES)).exists():
         return [shortened(piece) for piece in read_pieces(pieces)[:3]]
-    name = "emoji-transformer" if name == "drawings-upscaler" else name
+    name = "drawings-transformer" if name == "drawings-upscaler" else name
     sheet = np.asarray(Image.open(ZOO / name / "samples.png").convert("RGB"))
     side = read_card(ZOO / name)["config"].get("size", 64)
     return [Picture(np.ascontiguousarray(sheet[:side, side * i : side * (i + 1)])) for i in (0, 2, 4)]

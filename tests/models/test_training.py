@@ -295,7 +295,7 @@ def test_larger_networks_are_said_to_take_longer(name: str) -> None:
     family = families()[name]
     assert family.training is not None and family.cost is not None
     builds_on = "autoencoder" in family.training.model_fields
-    usual = family.training.model_validate({"autoencoder": "emoji-fsq"} if builds_on else {})
+    usual = family.training.model_validate({"autoencoder": "drawings-fsq"} if builds_on else {})
     shape = usual.network  # type: ignore[attr-defined]
     stacks = {name: 5 * getattr(shape, name) for name in type(shape).model_fields if name.endswith("layers")}
     sides = ({"size": 256}, {"grid": 16}, stacks)
@@ -422,7 +422,7 @@ def test_another_budget_lets_a_flat_run_go_on(tmp_path: Path) -> None:
 
 
 def test_views_of_a_picture_differ_from_each_other(collection: Collection, tmp_path: Path) -> None:
-    autoencoder, _ = load_autoencoder("emoji-fsq", torch.device("cpu"))
+    autoencoder, _ = load_autoencoder("drawings-fsq", torch.device("cpu"))
     views = encode_views(collection, autoencoder.encode, 6, torch.device("cpu"), np.uint16)
     assert len({views[0, view].tobytes() for view in range(6)}) >= 5
 
@@ -516,7 +516,7 @@ def test_broken_changed_and_foreign_weights_are_refused_with_a_reason(tmp_path: 
 
 def test_an_autoencoder_of_other_weights_than_asked_for_is_refused() -> None:
     with pytest.raises(checkpoint.CheckpointError, match="not the one"):
-        load_autoencoder("emoji-fsq", torch.device("cpu"), "0" * 64)
+        load_autoencoder("drawings-fsq", torch.device("cpu"), "0" * 64)
     with pytest.raises(checkpoint.CheckpointError, match="missing"):
         load_autoencoder("no-such", torch.device("cpu"))
 

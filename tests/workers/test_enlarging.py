@@ -152,7 +152,8 @@ def test_a_job_whose_upscaler_was_replaced_fails_with_the_reason(artist: TestCli
 
 def test_the_create_page_proposes_a_size_and_pixel_art_where_the_model_draws_it(artist: TestClient) -> None:
     drawn, squares, upscaler = (
-        artist.get("/create", params={"model": model}).text for model in ("emoji-transformer", "pixel-faces", UPSCALER)
+        artist.get("/create", params={"model": model}).text
+        for model in ("drawings-transformer", "pixel-faces", UPSCALER)
     )
     assert '<option value="256" selected>' in drawn and 'name="enlarge.pixel_art"' in drawn
     box = 'name="enlarge.pixel_art" type="checkbox" data-type="boolean" checked'

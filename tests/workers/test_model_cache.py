@@ -23,26 +23,26 @@ ZOO = ROOT / "models" / "zoo"
 def test_a_decoder_that_was_replaced_draws_at_once() -> None:
     """A finer decoder of the same latents, published under its own name, is what its transformers draw with."""
     own = get_settings().data / "checkpoints"
-    for name in ("emoji-fsq", "emoji-transformer"):
+    for name in ("drawings-fsq", "drawings-transformer"):
         shutil.copytree(ZOO / name, own / name)
-    sha256 = service.get("emoji-transformer").sha256
-    before = model_cache.sampler("emoji-transformer", sha256)
-    assert model_cache.sampler("emoji-transformer", sha256) is before
+    sha256 = service.get("drawings-transformer").sha256
+    before = model_cache.sampler("drawings-transformer", sha256)
+    assert model_cache.sampler("drawings-transformer", sha256) is before
 
-    autoencoder, card = load(own / "emoji-fsq", torch.device("cpu")), read_card(own / "emoji-fsq")
+    autoencoder, card = load(own / "drawings-fsq", torch.device("cpu")), read_card(own / "drawings-fsq")
     with torch.no_grad():
         for weight in autoencoder.decoder.parameters():
             weight.zero_()
-    shutil.rmtree(own / "emoji-fsq")
-    write_model(own / "emoji-fsq", autoencoder, {**card, "same_latents_as": [card["sha256"]]})
-    after = model_cache.sampler("emoji-transformer", sha256)
+    shutil.rmtree(own / "drawings-fsq")
+    write_model(own / "drawings-fsq", autoencoder, {**card, "same_latents_as": [card["sha256"]]})
+    after = model_cache.sampler("drawings-transformer", sha256)
     assert isinstance(after, TransformerSampler)
     assert after is not before
     [work] = after.sample([Request(*asked())], lambda *_: None)
     assert work.pixels.min() == work.pixels.max(), "it still draws with the old decoder"
-    assert model_cache.loaded().count("emoji-transformer") == 1
+    assert model_cache.loaded().count("drawings-transformer") == 1
 
 
 def asked() -> tuple[str, object, int]:
-    task = service.get("emoji-transformer").tasks[0]
+    task = service.get("drawings-transformer").tasks[0]
     return task.name, task.params.model_validate({"prompt": "a fox"}), 1
