@@ -32,7 +32,7 @@ class FreedomParams(SamplingParams):
     """How freely the transformer draws."""
 
     guidance_scale: float = Field(
-        2.0,
+        3.0,
         ge=1,
         le=15,
         title="Guidance",
@@ -41,7 +41,7 @@ class FreedomParams(SamplingParams):
         json_schema_extra={"step": 0.5, "more": True, "most": 11},
     )
     temperature: float = Field(
-        0.45,
+        0.6,
         ge=0.1,
         le=2,
         title="Temperature",
