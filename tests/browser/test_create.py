@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.pages import follow
 from tests.browser.test_datasets import violations
@@ -108,6 +109,24 @@ def test_another_tab_shows_the_job_too(open_page: Open) -> None:
         expect(page.locator(".job").first.locator(".prompt")).to_have_text("seen from both tabs")
         expect(page.locator(".job").first.locator(".works a img")).to_have_count(1)
         assert page.locator(".job .prompt").get_by_text("seen from both tabs").count() == 1
+
+
+def test_a_job_that_ends_before_its_card_is_there_is_shown_all_the_same(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/create?model=pixel-faces")
+
+    def late(route: Route) -> None:
+        answer = route.fetch()
+        time.sleep(1)
+        route.fulfill(response=answer)
+
+    page.route("**/api/v1/generations", late)  # so that the stream tells of the job first
+    page.route("**/create/jobs/*", late)
+    jobs = page.locator(".job").count()
+    page.get_by_role("button", name="Draw", exact=True).click()
+    expect(page.locator(".job")).to_have_count(jobs + 1)
+    expect(page.locator(".job").first.locator(".works a img")).to_have_count(1)
+    expect(page.locator("#problem")).to_be_empty()
 
 
 def test_the_tab_says_when_a_picture_is_done(open_page: Open) -> None:

@@ -11,7 +11,7 @@ export const hasEnded = (status) => ["succeeded", "failed", "cancelled"].include
 export class Jobs {
   // `ended` is the one place that says an end to who cannot see it; `problem(error)` says what went wrong.
   constructor(place, ended, problem) {
-    Object.assign(this, { place, ended, problem, words: place.dataset, settling: new Set(), cells: new Set(), began: new WeakMap() });
+    Object.assign(this, { place, ended, problem, words: place.dataset, settling: new Set(), showing: new Map(), began: new WeakMap() });
     place.addEventListener("click", ({ target }) => target.closest("[data-cancel]") && this.cancel(target, target.closest("[data-job]")));
   }
 
@@ -26,22 +26,23 @@ export class Jobs {
   async add(id) {
     await this.show(id);
     this.find(id).scrollIntoView({ block: "nearest" });
-    for (const wait of [500, 3000]) setTimeout(() => this.recheck(id), wait); // it may have ended before its card was there
   }
 
   // Once, whoever tells of it first: the answer to its request, or the stream. Cells are shown by their grids.
-  async show(id) {
-    if (this.cells.has(id)) return;
-    this.cells.add(id); // nobody asks for it again meanwhile
-    const shown = await insist(() => card(id)).catch((error) => {
-      this.cells.delete(id);
-      throw error;
-    });
-    if (!shown) return;
-    this.cells.delete(id);
-    if (this.find(id)) return;
+  show(id) {
+    if (!this.showing.has(id)) {
+      this.showing.set(id, this.prepend(id));
+      this.showing.get(id).catch(() => this.showing.delete(id)); // it may be asked for again
+    }
+    return this.showing.get(id);
+  }
+
+  async prepend(id) {
+    const shown = await insist(() => card(id));
+    if (!shown || this.find(id)) return;
     document.getElementById("nothing")?.remove();
     this.place.prepend(shown);
+    for (const wait of [500, 3000]) setTimeout(() => this.recheck(id).catch(() => {}), wait); // it may have ended before its card was there
   }
 
   find(id) {
