@@ -50,7 +50,7 @@ def test_two_settings_make_a_grid_that_is_saved_as_one_picture(open_page: Open, 
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert not violations(page)
     page.goto("/grids")
-    expect(page.get_by_role("heading", name="Drawings").first).to_be_visible()
+    expect(page.get_by_role("heading", name="Drawings", exact=True).first).to_be_visible()
     assert not violations(page)
     page.goto("/create?model=drawings-transformer")
     expect(page.locator('[data-job][data-status="queued"]')).to_have_count(0)

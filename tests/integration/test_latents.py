@@ -177,8 +177,8 @@ def test_a_live_frame_is_the_picture_that_would_be_kept_and_keeps_nothing(artist
     shown = np.asarray(Image.open(io.BytesIO(frame.content)).convert("RGB"), int)
     assert np.abs(shown - pixels(artist, kept)).max() <= 1
     assert explore(artist, "image-interpolation", ends[:1]).status_code == 422
-    emoji = {"model": "drawings-transformer", "task": "text-to-image", "params": {"prompt": "x"}}
-    slow = artist.post("/explorations", json=emoji)
+    prompted = {"model": "drawings-transformer", "task": "text-to-image", "params": {"prompt": "x"}}
+    slow = artist.post("/explorations", json=prompted)
     assert slow.status_code == 422 and "too slow" in slow.json()["detail"]
 
 

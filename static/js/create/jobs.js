@@ -7,6 +7,7 @@ const SECONDS = new Intl.NumberFormat(document.documentElement.lang, { style: "u
 const SOON = 2; // seconds: less is not worth saying
 
 export const hasEnded = (status) => ["succeeded", "failed", "cancelled"].includes(status);
+const isOpen = (element) => element && !hasEnded(element.dataset.status);
 
 export class Jobs {
   // `ended` is the one place that says an end to who cannot see it; `problem(error)` says what went wrong.
@@ -30,11 +31,11 @@ export class Jobs {
 
   // Once, whoever tells of it first: the answer to its request, or the stream. Cells are shown by their grids.
   show(id) {
-    if (!this.showing.has(id)) {
-      this.showing.set(id, this.prepend(id));
-      this.showing.get(id).catch(() => this.showing.delete(id)); // it may be asked for again
-    }
-    return this.showing.get(id);
+    if (this.showing.has(id)) return this.showing.get(id);
+    const shown = this.prepend(id);
+    this.showing.set(id, shown);
+    shown.catch(() => this.showing.delete(id)); // it may be asked for again
+    return shown;
   }
 
   async prepend(id) {
@@ -50,14 +51,15 @@ export class Jobs {
   }
 
   unfinished() {
-    return [...this.place.querySelectorAll("[data-job]")].filter((element) => !hasEnded(element.dataset.status));
+    return [...this.place.querySelectorAll("[data-job]")].filter(isOpen);
   }
 
   // Puts the card of a job that has ended in place, says so, and keeps the focus where it was.
   async recheck(id) {
+    if (!isOpen(this.find(id))) return; // most have been put in place by the stream
     const fresh = await card(id);
     const element = this.find(id);
-    if (!element || !hasEnded(fresh.dataset.status) || hasEnded(element.dataset.status)) return;
+    if (!isOpen(element) || !hasEnded(fresh.dataset.status)) return;
     const focused = element.contains(document.activeElement);
     element.replaceWith(fresh);
     if (focused) fresh.querySelector("a, button")?.focus();
