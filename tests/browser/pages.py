@@ -16,6 +16,15 @@ def follow(link: Locator, key: str | None = None) -> None:
             link.click()
 
 
+def press_draw(page: Page) -> Locator:
+    """Returns the card of the job that it makes: those of other tests may be shown."""
+    with page.expect_response(
+        lambda found: found.request.method == "POST" and found.url.endswith("/generations")
+    ) as answer:
+        page.get_by_role("button", name="Draw", exact=True).click()
+    return page.locator(f".job[data-job='{answer.value.json()['id']}']")
+
+
 def draw(page: Page, prompt: str, count: int = 1) -> Any:
     """Submit with Enter; returns the newest job's card."""
     page.goto("/create")

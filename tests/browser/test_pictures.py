@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.app.test_datasets import drawing
-from tests.browser.pages import follow
+from tests.browser.pages import follow, press_draw
 from tests.browser.test_datasets import violations
 from tests.integration.test_latents import MODEL, model
 
@@ -29,8 +29,7 @@ def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_
     assert f'"seed":{seed}' in (asked.value.post_data or ""), "the frame shows what would be drawn"
     page.get_by_label("Style").select_option("oil")
     page.get_by_label("Count").fill("3")
-    page.get_by_role("button", name="Draw", exact=True).click()
-    works = page.locator(".job").first.locator(".works a")
+    works = press_draw(page).locator(".works a")
     expect(works.locator("img")).to_have_count(3)
 
     follow(works.first)
@@ -49,9 +48,9 @@ def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_
     strength.fill("0.3")
     expect(page.locator("#live figcaption")).to_contain_text("it follows")
     page.get_by_label("Count").fill("2")
-    page.get_by_role("button", name="Draw", exact=True).click()
-    expect(page.locator(".job").first.locator(".from img")).to_have_count(1)
-    expect(page.locator(".job").first.locator(".works a img")).to_have_count(2)
+    varied = press_draw(page)
+    expect(varied.locator(".from img")).to_have_count(1)
+    expect(varied.locator(".works a img")).to_have_count(2)
 
     follow(page.get_by_role("link", name="Mix works"))
     expect(page.locator(".chosen li")).to_have_count(1)
@@ -73,11 +72,10 @@ def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_
     page.get_by_role("button", name="Draw", exact=True).click()
     expect(page.locator("#problem")).to_contain_text("are all the same", use_inner_text=True)
     page.get_by_label("Count").fill("1")
-    page.get_by_role("button", name="Draw", exact=True).click()
-    mixed = page.locator(".job").first.locator(".works a")
-    expect(page.locator(".job").first.locator(".from img")).to_have_count(2)
-    expect(mixed.locator("img")).to_have_count(1)
-    follow(mixed)
+    mixed = press_draw(page)
+    expect(mixed.locator(".from img")).to_have_count(2)
+    expect(mixed.locator(".works a img")).to_have_count(1)
+    follow(mixed.locator(".works a"))
     expect(page.get_by_role("heading", name="Made from")).to_be_visible()
     expect(page.locator("dt:text-is('Weight') + dd")).to_have_text("0.8, 0.2")
 
@@ -102,18 +100,15 @@ def test_a_work_is_enlarged_from_its_page(open_page: Open) -> None:
     page.get_by_label("Style").select_option("oil")
     expect(page.get_by_label("Size", exact=True)).to_have_value("256")
     page.get_by_label("Size", exact=True).select_option("As it is drawn")
-    jobs = page.locator(".job").count()
-    page.get_by_role("button", name="Draw", exact=True).click()
-    expect(page.locator(".job")).to_have_count(jobs + 1)
-    follow(page.locator(".job").first.locator(".works a").first)
+    follow(press_draw(page).locator(".works a").first)
     expect(page.locator("dt:text-is('Size') + dd")).to_contain_text("16 × 16")
     follow(page.get_by_role("link", name="Enlarge"))
     expect(page.locator(".chosen li")).to_have_count(1)
     expect(page.get_by_label("Seed", exact=True)).to_have_count(0)
     page.get_by_label("Factor").select_option("2")
-    page.get_by_role("button", name="Draw", exact=True).click()
-    expect(page.locator(".job").first).to_contain_text("Drawings upscaler")
-    follow(page.locator(".job").first.locator(".works a").first)
+    enlarged = press_draw(page)
+    expect(enlarged).to_contain_text("Drawings upscaler")
+    follow(enlarged.locator(".works a").first)
     expect(page.locator("dt:text-is('Size') + dd")).to_contain_text("32 × 32")
     expect(page.get_by_role("heading", level=1)).to_have_text("oil · Drawings upscaler")
 
