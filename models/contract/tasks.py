@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Self, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -30,13 +30,17 @@ def seed_field(**extra: Any) -> Any:
     )
 
 
+def count_field(**extra: Any) -> Any:
+    return Field(1, ge=1, le=16, title="Count", description="How many works", strict=True, json_schema_extra=extra)
+
+
 class SamplingParams(BaseModel):
     """What every task takes. A job draws `count` pictures; the i-th has the seed `seed + i`."""
 
     model_config = ConfigDict(extra="forbid", strict=False)
 
     seed: int | None = seed_field()
-    count: int = Field(1, ge=1, le=16, title="Count", description="How many works", strict=True)
+    count: int = count_field()
 
     @classmethod
     def declared(cls) -> dict[str, dict[str, Any]]:
@@ -59,6 +63,19 @@ class SamplingParams(BaseModel):
         """What the work is to be of, in words; empty where no parameter says it."""
         said = [getattr(self, name) for name in self.in_part("prompt") or self.in_part("subject")]
         return " · ".join(str(words) for words in said if words)
+
+
+class DeterministicParams(SamplingParams):
+    """Of a task that leaves nothing to chance: what is given leads to one work, whatever the seed."""
+
+    seed: int | None = seed_field(offered=False)
+    count: int = count_field(offered=False)
+
+    @model_validator(mode="after")
+    def one(self) -> Self:
+        if self.count > 1:
+            raise ValueError("what is given leads to one work only: ask for one")
+        return self
 
 
 def any_text(text: str) -> str:

@@ -4,29 +4,22 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from models.contract.tasks import IMAGE, SamplingParams, Sizes, seed_field
+from models.contract.tasks import IMAGE, DeterministicParams, Sizes
 
 IMAGE_UPSCALING = "image-upscaling"
 TILE = 128  # pixels of a side that are enlarged at once
 LARGEST = 4096  # pixels of a side, enlarged
 
 
-class UpscalingParams(SamplingParams):
-    """A picture with more pixels. Nothing is left to chance."""
+class UpscalingParams(DeterministicParams):
+    """A picture with more pixels."""
 
-    seed: int | None = seed_field(offered=False)
     factor: Literal[2, 4] = Field(4, title="Factor", description="How many times as wide and as high")
     pixel_art: bool = Field(
         False, strict=True, title="Pixel art", description="Every pixel becomes a square, and nothing is added"
     )
-
-    @model_validator(mode="after")
-    def one(self) -> UpscalingParams:
-        if self.count > 1:
-            raise ValueError("a picture is enlarged in one way only: ask for one")
-        return self
 
 
 def upscaling_cost(params: UpscalingParams, sizes: Sizes) -> int:

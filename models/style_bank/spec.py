@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.contract.family import Family
 from models.contract.message import Message
-from models.contract.tasks import IMAGE, Input, SamplingParams, Sizes, Task, seed_field
+from models.contract.tasks import IMAGE, DeterministicParams, Input, Sizes, Task
 
 STYLE_BANK = "style-bank"
 SMALLEST, LARGEST = 16, 2048  # pixels of a side
@@ -27,10 +27,9 @@ class StyleBankConfig(BaseModel):
     decoder: tuple[int, int] = Field((8, 4), description="Channels at half and at the whole size")
 
 
-class StyleBankParams(SamplingParams):
-    """A picture in one of the styles of the bank, or between two. Nothing is left to chance."""
+class StyleBankParams(DeterministicParams):
+    """A picture in one of the styles of the bank, or between two."""
 
-    seed: int | None = seed_field(offered=False)
     style: str | None = Field(
         None,
         title="Style",
@@ -60,12 +59,6 @@ class StyleBankParams(SamplingParams):
     keep_colours: bool = Field(
         False, strict=True, title="Keep the colours", description="Light and shade change, colours stay"
     )
-
-    @model_validator(mode="after")
-    def one(self) -> StyleBankParams:
-        if self.count > 1:
-            raise ValueError("a picture takes a style in one way only: ask for one")
-        return self
 
 
 def cost(params: StyleBankParams, sizes: Sizes) -> int:

@@ -15,12 +15,11 @@ from models.contract.painting import MASK, other_sizes
 from models.contract.tasks import (
     IMAGE,
     MOST_MIXED,
+    DeterministicParams,
     Input,
-    SamplingParams,
     Sizes,
     Task,
     Weights,
-    seed_field,
     some_weight,
     weights_field,
 )
@@ -92,10 +91,9 @@ class StyleTransferTraining(SharpenedTraining):
         return self
 
 
-class StyleTransferParams(SamplingParams):
-    """A picture in the style of others. Nothing is left to chance."""
+class StyleTransferParams(DeterministicParams):
+    """A picture in the style of others."""
 
-    seed: int | None = seed_field(offered=False)
     strength: float = Field(
         1.0,
         ge=0,
@@ -119,9 +117,7 @@ class StyleTransferParams(SamplingParams):
     )
 
     @model_validator(mode="after")
-    def one(self) -> StyleTransferParams:
-        if self.count > 1:
-            raise ValueError("a picture takes a style in one way only: ask for one")
+    def weighs_something(self) -> StyleTransferParams:
         some_weight(self.style_weights)
         return self
 

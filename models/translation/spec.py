@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from models.autoencoders.shared_spec import Width
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
-from models.contract.tasks import SamplingParams, Task, images, seed_field
+from models.contract.tasks import DeterministicParams, Task, images
 from models.contract.training_spec import MORE, OF_COLLECTION, BatchSize, EMADecay
 from models.parts.convolutions_spec import work_of
 
@@ -76,10 +76,9 @@ class TranslationTraining(BaseModel):
         return self
 
 
-class TranslationParams(SamplingParams):
-    """A picture in one of the two styles. Nothing is left to chance."""
+class TranslationParams(DeterministicParams):
+    """A picture in one of the two styles."""
 
-    seed: int | None = seed_field(offered=False)
     style: str | None = Field(
         None,
         max_length=80,
@@ -87,12 +86,6 @@ class TranslationParams(SamplingParams):
         description="Which of the two; empty: the second",
         json_schema_extra={"choices_from": "labels"},
     )
-
-    @model_validator(mode="after")
-    def one(self) -> TranslationParams:
-        if self.count > 1:
-            raise ValueError("a picture is translated in one way only: ask for one")
-        return self
 
 
 def cost(params: TranslationTraining) -> TrainingCost:

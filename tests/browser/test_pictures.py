@@ -54,6 +54,7 @@ def test_works_are_drawn_from_chance_then_varied_and_mixed(open_page: Open, tmp_
 
     follow(page.get_by_role("link", name="Mix works"))
     expect(page.locator(".chosen li")).to_have_count(1)
+    expect(page.get_by_label("Weight")).to_be_hidden()  # of one alone
     page.locator(".pick").nth(3).click()
     page.get_by_label("Search works to use").fill("no such work anywhere")
     expect(page.get_by_role("group", name="Works to use")).to_have_text("Nothing found")
@@ -104,7 +105,8 @@ def test_a_work_is_enlarged_from_its_page(open_page: Open) -> None:
     expect(page.locator("dt:text-is('Size') + dd")).to_contain_text("16 × 16")
     follow(page.get_by_role("link", name="Enlarge"))
     expect(page.locator(".chosen li")).to_have_count(1)
-    expect(page.get_by_label("Seed", exact=True)).to_have_count(0)
+    for control in ("Seed", "Count"):  # nothing is left to chance
+        expect(page.get_by_label(control, exact=True)).to_have_count(0)
     page.get_by_label("Factor").select_option("2")
     enlarged = press_draw(page)
     expect(enlarged).to_contain_text("Drawings upscaler")

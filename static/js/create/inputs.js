@@ -63,7 +63,8 @@ class Chooser {
     });
     words.addEventListener("keydown", (event) => event.key === "Enter" && event.preventDefault()); // it is no form of its own
     whose.addEventListener("change", () => this.choose(whose, words.value));
-    if (this.examples.length && !this.strip.children.length) {
+    // Pictures that a model brings are styles to choose from, as few works are; pieces are ways to begin without any.
+    if (this.examples.length && (this.medium === "pictures" || !this.strip.children.length)) {
       whose.value = EXAMPLES;
       this.show(this.examples.map(exemplary));
     }
@@ -231,7 +232,7 @@ class Chooser {
   }
 
   weights() {
-    if (!this.list.children.length || this.isApart) return {};
+    if (this.list.children.length < 2 || this.isApart) return {}; // of one alone it says nothing
     return Object.fromEntries(this.weighted.map(({ name }) => [name, this.sliders(name).map((slider) => Number(slider.value))]));
   }
 }
