@@ -1,7 +1,8 @@
-"""A GAN of music by bars: a generator that chooses one note a voice and step, and a discriminator of such choices.
+"""A GAN of music by bars: a generator of one note a voice and step, and a discriminator of such notes.
 
-After Dong et al., "MuseGAN", 2018, whose binary neurons are here a choice among all tokens of a voice: what is heard is
-the likeliest, what gradients see its softmax (the straight-through estimator of Bengio et al., 2013).
+After Dong et al., "MuseGAN", 2018, without its binary neurons. A choice has no gradient, so neither network meets one
+in training: real notes and the generator's logits pass through the same noise (the Concrete distribution of Maddison et
+al., 2017; Gumbel-softmax in Jang et al., 2017). What is heard is the likeliest.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from models.parts.rolls import STEPS, TOKENS
 from models.roll_gan.spec import RollGANConfig
 
-COARSE, LEVELS = 2, 3  # places of a bar where the generator begins, and how often these are doubled
+COARSE, LEVELS = 2, 1  # places of a bar where the generator begins, and how often these are doubled
+PACKED = STEPS // (COARSE * 2**LEVELS)  # steps of a place in the end: those of a beat are seen and written together
 SLOPE = 0.2
 
 
@@ -44,7 +46,7 @@ class RollGenerator(nn.Module):
                 levels.append(nn.Upsample(scale_factor=2))
             levels += [Block(width) for _ in range(config.blocks)]
         self.body = nn.Sequential(*levels)
-        self.out = nn.Conv1d(width, config.voices * TOKENS, 1)
+        self.out = nn.Conv1d(width, PACKED * config.voices * TOKENS, 1)
         # The step in the latents, of length 1, that leads to more of each of DIRECTIONS; found when it has learnt.
         self.register_buffer("directions", torch.zeros(len(DIRECTIONS), config.latent))
         self.directions: Tensor
@@ -60,15 +62,18 @@ class RollGenerator(nn.Module):
 DIRECTIONS = ("denser", "higher")
 
 
-def chosen(logits: Tensor, softness: float) -> Tensor:
-    """One-hot rolls whose gradient is that of their softmax."""
-    soft = (logits.float() / softness).softmax(-1)
-    hard = F.one_hot(soft.argmax(-1), TOKENS).type_as(soft)
-    return hard + soft - soft.detach()
+def concrete(logits: Tensor, gumbel: Tensor) -> Tensor:
+    """Shares of tokens, drawn from the Concrete distribution of these logits at temperature 1."""
+    return (logits.float() + gumbel).softmax(-1)
+
+
+def gumbel_noise(like: Tensor, random: torch.Generator) -> Tensor:
+    uniform = torch.rand(like.shape, generator=random).clamp(torch.finfo(torch.float32).tiny, 1 - 2**-24)
+    return -torch.log(-torch.log(uniform)).to(like.device)
 
 
 def one_hot(rolls: Tensor) -> Tensor:
-    """Rolls (B, bars, STEPS, voices) of tokens as the discriminator sees them."""
+    """Rolls (B, bars, STEPS, voices) of tokens as choices."""
     return F.one_hot(rolls, TOKENS).float()
 
 
@@ -79,7 +84,7 @@ class Reader(nn.Module):
         super().__init__()
         width, own = config.width, max(8, config.width // 4)
         self.embed = nn.Linear(TOKENS, own, bias=False)  # a note is the same in every voice
-        self.enter = nn.Conv1d(config.voices * own, width, 5, padding=2)
+        self.enter = nn.Conv1d(PACKED * config.voices * own, width, 3, padding=1)
         levels: list[nn.Module] = []
         for level in range(LEVELS + 1):
             levels += [Block(width) for _ in range(config.blocks)]
@@ -89,7 +94,7 @@ class Reader(nn.Module):
         self.out = nn.Linear(width * COARSE * config.bars, outputs)
 
     def forward(self, choices: Tensor) -> Tensor:
-        x = self.embed(choices).flatten(3).flatten(1, 2).transpose(1, 2)  # (B, voices * own, bars * STEPS)
+        x = self.embed(choices).reshape(len(choices), -1, self.enter.in_channels).transpose(1, 2)
         made: Tensor = self.out(F.leaky_relu(self.body(self.enter(x)), SLOPE).flatten(1))
         return made
 

@@ -15,7 +15,7 @@ from models.data.items import Scores
 from models.data.pictures import EpochOrder, Unsuitable, spread
 from models.measure.music import Voices, histograms, of_scores, overlap
 from models.parts.rolls import FIRST, Rolls, score_of
-from models.roll_gan.network import DIRECTIONS, RollDiscriminator, RollGenerator, chosen, one_hot
+from models.roll_gan.network import DIRECTIONS, RollDiscriminator, RollGenerator, concrete, gumbel_noise, one_hot
 from models.roll_gan.sample import RollGANSampler
 from models.roll_gan.spec import RollGANTraining
 from models.training.card import training_card
@@ -58,20 +58,23 @@ def train(params: RollGANTraining, data: Scores, run: Run) -> None:
         "optimizer_d": optimizer_d,
         "optimizer_g": optimizer_g,
     }
-    game = Game(discriminator, params.objective, params.gamma)
+    game = Game(discriminator, params.objective, params.gamma, params.penalty_every)
     order = EpochOrder(rolls.indices("train"), params.batch_size, run.seed)
     windows = torch.from_numpy(np.stack(rolls.windows)).to(run.device)
+    penalties: dict[str, float] = {}  # as last taken
     watched = Watched(rolls, data, run)
 
     def step(k: int) -> tuple[int, Metrics]:
         random = step_generator(run.seed, k)
-        real = one_hot(windows[torch.from_numpy(order.at(k)).to(run.device)])
+        notes = params.certainty * one_hot(windows[torch.from_numpy(order.at(k)).to(run.device)])
+        real = concrete(notes, gumbel_noise(notes, random))
         latents = torch.randn(len(real), params.network.latent, generator=random).to(run.device)
+        noise = gumbel_noise(notes, random)
         factor = run.rate * warmup_stable_decay(k, run.progress(k))
         set_learning_rate([optimizer_d, optimizer_g], factor)
 
         def made(rows: slice) -> Tensor:
-            return chosen(generator(latents[rows]), params.softness)
+            return concrete(generator(latents[rows]), noise[rows])
 
         def discriminate(rows: slice) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
@@ -90,10 +93,11 @@ def train(params: RollGANTraining, data: Scores, run: Run) -> None:
         run.watch(k + 1, figures[0] + generator_loss)
         optimizer_g.step()
         ema.update(generator, k)
+        if game.penalises(k):
+            penalties.update(r1=float(figures[4]), r2=float(figures[5]))
         return len(real), lambda: {
             **diagnostics(game, figures.tolist(), float(generator_loss)),
-            "r1": float(figures[4]),
-            "r2": float(figures[5]),
+            **penalties,
             "learning_rate": factor * params.learning_rate,
             "epoch": (k + 1) * params.batch_size / len(order.indices),
         }
