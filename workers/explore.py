@@ -15,12 +15,14 @@ from app.media import encoded
 from models.checkpoint import CheckpointError
 from models.contract.message import Message
 from models.contract.sampling import Cancelled, Request, Unfit
+from models.parts.redrawing import within
 from workers import model_cache
 from workers.inputs import InputMissing, read_inputs, reason
 from workers.screening import measure_for, screened
 
 KEEP_SECONDS = 30  # of an answer that nobody fetches
 LOOK_SECONDS = 0.1
+LARGEST = 768  # pixels of a side: what is drawn of larger pictures follows them made smaller
 log = structlog.get_logger()
 
 
@@ -80,7 +82,7 @@ def draw(wanted: Exploration) -> bytes:
         raise Cancelled
     params = model_cache.checkpoint(wanted.model).task(wanted.task).params.model_validate(wanted.params)
     sampler = model_cache.sampler(wanted.model, wanted.checkpoint_sha256)
-    request = Request(wanted.task, params, params.seed or 0, read_inputs(wanted.inputs))
+    request, _ = within(Request(wanted.task, params, params.seed or 0, read_inputs(wanted.inputs)), LARGEST)
     (output,) = sampler.sample([request], check_cancelled)
     kept = encoded(screened(output, measure_for(wanted.user)).value)
     return kept.media_type.encode() + b"\n" + kept.content

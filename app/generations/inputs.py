@@ -55,6 +55,8 @@ def check_counts(task: Task, params: SamplingParams, counts: Mapping[str, int]) 
             wanted = Message("{least} to {most}", least=given.least, most=given.most)
             if given.least == given.most:
                 wanted = Message(str(given.least))
+            if given.role == IMAGE and given.least == given.most == 1:
+                refuse(given.role, Message("This task takes one picture"))
             if given.role == IMAGE:
                 refuse(given.role, Message("This task takes {number} pictures", number=wanted))
             refuse(given.role, Message("This task takes {number} inputs called {role}", number=wanted, role=given.role))

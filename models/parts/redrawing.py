@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
+from models.contract.message import Message
+from models.contract.redrawing import pixels, reduced
+from models.contract.sampling import Request
+from models.contract.values import Picture, Value
 from models.parts.convolutions import GRID
 
 LUMA = torch.tensor([0.299, 0.587, 0.114])
@@ -23,3 +31,25 @@ def with_colours_of(picture: Tensor, made: Tensor) -> Tensor:
     luma = LUMA.to(made).view(1, 3, 1, 1)
     light, before = ((luma * x).sum(1, keepdim=True) for x in (made, picture))
     return (picture + light - before).clamp(-1, 1)
+
+
+def within(request: Request, longest: int) -> tuple[Request, Message | None]:
+    """The request with pictures of at most so many pixels a side; and what to say of the one that is drawn on."""
+    inputs = {role: [smaller(value, longest) for value in given] for role, given in request.inputs.items()}
+    made = replace(request, inputs=inputs)
+    for before, after in zip(request.images[:1], made.images, strict=False):
+        if before is not after:
+            was, now = (pixels(each.shape[1], each.shape[0]) for each in (before, after))
+            return made, Message("The picture of {was} pixels was made smaller first: {now}", was=was, now=now)
+    return made, None
+
+
+def smaller(value: Value, longest: int) -> Value:
+    """Unless it is no picture, or is small enough."""
+    if not isinstance(value, Picture):
+        return value
+    height, width = value.pixels.shape[:2]
+    size = reduced(width, height, longest)
+    if size == (width, height):
+        return value
+    return Picture(np.asarray(Image.fromarray(value.pixels).resize(size, Image.Resampling.LANCZOS)))

@@ -13,9 +13,9 @@ from models.contract.tasks import IMAGE
 from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels, to_unit
 from models.parts.placed import bytes_of, placed
-from models.parts.redrawing import on_grid, with_colours_of
+from models.parts.redrawing import on_grid, with_colours_of, within
 from models.style_bank.network import StyleBank
-from models.style_bank.spec import StyleBankConfig, StyleBankParams, problem
+from models.style_bank.spec import LARGEST, StyleBankConfig, StyleBankParams, problem
 
 
 class StyleBankSampler:
@@ -30,18 +30,20 @@ class StyleBankSampler:
 
     @torch.inference_mode()
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
-        """One picture a request, as large as it was given. Raises Unfit for one that is too small or too large."""
+        """One picture a request, as large as what was given, or as the most. Raises Unfit for a small one."""
         made = []
-        for request in batch:
-            made.append(Output(Picture(self.drawn(request))))
+        for asked in batch:
+            height, width = asked.images[0].shape[:2]
+            if found := problem(asked.params, {IMAGE: [{"width": width, "height": height}]}):
+                raise Unfit(found[1])
+            request, remark = within(asked, LARGEST)
+            made.append(Output(Picture(self.drawn(request)), remark=remark))
             on_step(1, 1, list)
         return made
 
     def drawn(self, request: Request) -> Pixels:
         pixels, params = request.images[0], request.params
         height, width = pixels.shape[:2]
-        if found := problem(params, {IMAGE: [{"width": width, "height": height}]}):
-            raise Unfit(found[1])
         picture = to_unit(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None].to(self.device))
         made = self.network(on_grid(picture), self.weights(params))[..., :height, :width]
         if params.keep_colours:

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.contract.family import Family
 from models.contract.message import Message
+from models.contract.redrawing import reduced, too_narrow
 from models.contract.tasks import IMAGE, DeterministicParams, Input, Sizes, Task
 
 STYLE_BANK = "style-bank"
@@ -64,22 +65,15 @@ class StyleBankParams(DeterministicParams):
 def cost(params: StyleBankParams, sizes: Sizes) -> int:
     """By pixels."""
     (image,) = sizes[IMAGE]
-    return max(1, math.ceil(min(int(image["width"]) * int(image["height"]), LARGEST**2) / UNIT))
+    width, height = reduced(int(image["width"]), int(image["height"]), LARGEST)
+    return max(1, math.ceil(width * height / UNIT))
 
 
 def problem(params: Any, sizes: Sizes) -> tuple[str, Message] | None:
-    """Pictures have neither too few pixels nor too many: one is drawn as a whole."""
-    for each in sizes[IMAGE]:
-        height, width = int(each["height"]), int(each["width"])
-        if min(height, width) < SMALLEST or max(height, width) > LARGEST:
-            size = Message("{width} x {height}", width=width, height=height)
-            return IMAGE, Message(
-                "A picture of {size} pixels is not worked on: {least} to {most} a side",
-                size=size,
-                least=SMALLEST,
-                most=LARGEST,
-            )
-    return None
+    """A picture must not be too small."""
+    (image,) = sizes[IMAGE]
+    found = too_narrow(image, SMALLEST, LARGEST)
+    return (IMAGE, found) if found else None
 
 
 FAMILIES = [

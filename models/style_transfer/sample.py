@@ -18,10 +18,10 @@ from models.contract.values import Picture, Pixels
 from models.data.pictures import to_pixels, to_unit
 from models.parts.convolutions import GRID
 from models.parts.placed import bytes_of, placed
-from models.parts.redrawing import on_grid, with_colours_of
+from models.parts.redrawing import on_grid, with_colours_of, within
 from models.parts.resizing import resized
 from models.style_transfer.network import StyleTransferNetwork
-from models.style_transfer.spec import SMALLEST, STYLE, StyleTransferConfig, problem
+from models.style_transfer.spec import SMALLEST, STYLE, StyleTransferConfig, longest, problem
 from models.training.schedule import mixed_precision
 
 STYLE_SIDE = 256  # pixels of a style picture's longer side, as the network has learnt them
@@ -42,12 +42,16 @@ class StyleTransferSampler:
 
     @torch.inference_mode()
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
-        """One picture a request, as large as it was given. Raises Unfit for one that is too small or too large."""
-        return [Output(Picture(self.transferred(request, on_step))) for request in batch]
+        """One picture a request, as large as what was given, or as the most. Raises Unfit for a small one."""
+        made = []
+        for asked in batch:
+            check(asked)
+            request, remark = within(asked, longest(asked.params))
+            made.append(Output(Picture(self.transferred(request, on_step)), remark=remark))
+        return made
 
     def transferred(self, request: Request, on_step: OnStep) -> Pixels:
         given, params = request.images[0], request.params
-        check(request)
         picture = self.unit(given)
         own = self.network.style(fitted(picture, STYLE_SIDE))
         style = torch.lerp(own, self.style_of(request), params.strength)
@@ -122,9 +126,9 @@ def tiles(height: int, width: int) -> list[tuple[Span, Span]]:
     return [(rows, columns) for rows in spans(height) for columns in spans(width)]
 
 
-def fitted(picture: Tensor, longest: int) -> Tensor:
+def fitted(picture: Tensor, most: int) -> Tensor:
     """At most so large, and no side less than the network can see."""
-    scale = min(1.0, longest / max(picture.shape[-2:]))
+    scale = min(1.0, most / max(picture.shape[-2:]))
     return scaled(picture, scale)
 
 

@@ -12,6 +12,7 @@ from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.message import Message
 from models.contract.painting import MASK, other_sizes
+from models.contract.redrawing import reduced, too_narrow
 from models.contract.tasks import (
     IMAGE,
     MOST_MIXED,
@@ -138,25 +139,22 @@ def cost(params: StyleTransferTraining) -> TrainingCost:
 def sampling_cost(params: StyleTransferParams, sizes: Sizes) -> int:
     """By pixels, of which small strokes need more; large ones are drawn first, and the picture over them."""
     (image,) = sizes[IMAGE]
-    pixels = min(int(image["width"]) * int(image["height"]), LARGEST**2)
+    width, height = reduced(int(image["width"]), int(image["height"]), longest(params))
+    pixels = width * height
     return max(1, math.ceil(pixels / UNIT * (1 / params.stroke_scale**2 + (params.stroke_scale > 1))))
 
 
+def longest(params: StyleTransferParams) -> int:
+    """Pixels of a side at which pictures are drawn again, at most; small strokes are drawn larger and made smaller."""
+    return round(LARGEST * min(1.0, params.stroke_scale))
+
+
 def problem(params: Any, sizes: Sizes) -> tuple[str, Message] | None:
-    """A mask must be as large as the picture, which small strokes need larger, and neither may have too many pixels."""
+    """A mask must be as large as the picture, and pictures not too small."""
     for role in (IMAGE, STYLE):
         for each in sizes[role]:
-            height, width = int(each["height"]), int(each["width"])
-            longest = max(height, width) / min(1.0, params.stroke_scale) if role == IMAGE else 0
-            if min(height, width) < SMALLEST or longest > LARGEST:
-                size = Message("{width} x {height}", width=width, height=height)
-                most = round(LARGEST * min(1.0, params.stroke_scale))
-                return role, Message(
-                    "A picture of {size} pixels is not worked on: {least} to {most} a side",
-                    size=size,
-                    least=SMALLEST,
-                    most=most,
-                )
+            if found := too_narrow(each, SMALLEST, longest(params)):
+                return role, found
     return other_sizes(params, sizes) if sizes.get(MASK.role) else None
 
 

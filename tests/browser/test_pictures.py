@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.app.test_datasets import drawing
 from tests.browser.pages import follow, press_draw
@@ -93,6 +94,24 @@ def test_a_file_that_is_no_picture_and_too_few_pictures_are_said(open_page: Open
     expect(page.locator("[data-error=image]")).to_contain_text("not a PNG")
     page.get_by_role("button", name="Draw", exact=True).click()
     expect(page.locator("[data-error=image]")).to_have_text("This task takes 2 to 4 pictures")
+
+
+def test_a_request_waits_for_what_is_being_uploaded(open_page: Open, tmp_path: Path) -> None:
+    page = open_page()
+
+    def late(route: Route) -> None:
+        time.sleep(1)
+        route.continue_()
+
+    page.route("**/api/v1/uploads", late)
+    page.goto("/create?model=drawings-upscaler")
+    (tmp_path / "kite.png").write_bytes(drawing(7, size=32))
+    page.locator("[data-files]").set_input_files(tmp_path / "kite.png")
+    expect(page.get_by_text("Uploading")).to_be_visible()
+    made = press_draw(page)
+    expect(made.locator(".from img")).to_have_count(1)
+    expect(page.get_by_text("Uploading")).to_be_hidden()
+    expect(page.locator("[data-error=image]")).to_be_empty()
 
 
 def test_a_work_is_enlarged_from_its_page(open_page: Open) -> None:

@@ -229,4 +229,4 @@ def test_the_terminal_draws_from_pictures_too(studio: Studio, tmp_path: Path) ->
     wrong = studio.run(*arguments, "--image", str(tmp_path / "kite.png"), "--param", "direction=up", check=False)
     assert wrong.returncode == 2 and "direction: This model" in wrong.stderr
     refused = studio.run(*arguments, check=False)
-    assert refused.returncode == 2 and "takes 1 pictures" in refused.stderr
+    assert refused.returncode == 2 and "takes one picture" in refused.stderr

@@ -77,7 +77,7 @@ def test_a_picture_takes_one_style_or_lies_between_two() -> None:
     assert np.abs(np.diff(grey, axis=-1)).max() <= 1
 
 
-@pytest.mark.parametrize(("params", "size"), [({"style": "4"}, 32), ({"style": "x"}, 32), ({}, 8), ({}, 2052)])
+@pytest.mark.parametrize(("params", "size"), [({"style": "4"}, 32), ({"style": "x"}, 32), ({}, 8), ({}, 9000)])
 def test_what_does_not_fit_is_refused(params: dict[str, Any], size: int) -> None:
     with pytest.raises(Unfit):
         drawn(StyleBankSampler(network()), np.zeros((size, 32, 3), np.uint8), **params)

@@ -17,7 +17,7 @@ from models.contract.sampling import Request, Unfit
 from models.contract.values import Picture, Pixels
 from models.data.pictures import Collection, open_collection, to_unit
 from models.measure.effort import Effort
-from models.style_transfer import sample
+from models.style_transfer import sample, spec
 from models.style_transfer.evaluate import evaluate
 from models.style_transfer.network import StyleTransferNetwork
 from models.style_transfer.objective import StyleTransferLoss, sliced_wasserstein
@@ -148,12 +148,24 @@ def test_a_live_frame_between_two_tiles_changes_nothing(
 
 def test_what_cannot_be_worked_on_is_said(sampler: StyleTransferSampler) -> None:
     for content, style in ((picture(1, 300), picture(64, 64)), (picture(64, 64), picture(1, 1))):
-        with pytest.raises(Unfit, match="8 to"):
+        with pytest.raises(Unfit, match="at least"):
             drawn(sampler, asked(content, style))
     with pytest.raises(Unfit, match="8000"):
-        drawn(sampler, asked(picture(200, 8000), picture(64, 64)))
-    with pytest.raises(Unfit, match="8 to 1024"):
-        drawn(sampler, asked(picture(64, 1100), picture(64, 64), stroke_scale=0.5))
+        drawn(sampler, asked(picture(20, 8000), picture(64, 64)))
+
+
+def test_a_picture_that_is_too_large_is_made_smaller_and_this_is_said(
+    sampler: StyleTransferSampler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spec, "LARGEST", 128)
+    content, mask = picture(200, 256), np.zeros((200, 256, 3), np.uint8)
+    for scale, size in ((1.0, (100, 128)), (0.5, (50, 64))):
+        (made,) = sampler.sample([asked(content, content, mask=mask, stroke_scale=scale)], lambda *_: None)
+        height, width = size
+        assert np.array_equal(made.pixels, Image.fromarray(content).resize((width, height), Image.Resampling.LANCZOS))
+        assert made.remark is not None and f"{width} x {height}" in str(made.remark)
+    (small,) = sampler.sample([asked(picture(64, 64), content)], lambda *_: None)
+    assert small.remark is None
 
 
 def test_requests_that_do_not_fit_together_are_refused() -> None:
@@ -161,7 +173,7 @@ def test_requests_that_do_not_fit_together_are_refused() -> None:
     assert problem(StyleTransferParams(), {"image": [size], "style": [size, size]}) is None
     for sizes, role in (
         ({"image": [size], "style": [size], "mask": [small]}, "mask"),
-        ({"image": [{"width": 4000, "height": 64}], "style": [size]}, "image"),
+        ({"image": [{"width": 4000, "height": 12}], "style": [size]}, "image"),
         ({"image": [size], "style": [{"width": 1, "height": 1}]}, "style"),
     ):
         found = problem(StyleTransferParams(), sizes)
@@ -172,7 +184,10 @@ def test_requests_that_do_not_fit_together_are_refused() -> None:
     large, unit = ({"image": [{"width": side, "height": side}]} for side in (2048, 256))
     usual = sampling_cost(StyleTransferParams(), large)
     assert usual == 64 * sampling_cost(StyleTransferParams(), unit)
-    assert sampling_cost(StyleTransferParams(stroke_scale=0.5), large) == 4 * usual
+    half = {"image": [{"width": 1024, "height": 1024}]}
+    fine = sampling_cost(StyleTransferParams(stroke_scale=0.5), half)
+    assert fine == 4 * sampling_cost(StyleTransferParams(), half)
+    assert fine == sampling_cost(StyleTransferParams(stroke_scale=0.5), large), "which is made smaller first"
     assert usual < sampling_cost(StyleTransferParams(stroke_scale=2), large) < 2 * usual
 
 

@@ -21,6 +21,11 @@ export class Inputs {
     return Object.fromEntries(this.choosers.filter((chooser) => chooser.given().length).map((chooser) => [chooser.role, chooser.given()]));
   }
 
+  // When all is there that is still being uploaded.
+  arrived() {
+    return Promise.all(this.choosers.map((chooser) => chooser.arrived));
+  }
+
   of(role) {
     return this.choosers.find((chooser) => chooser.role === role);
   }
@@ -52,6 +57,7 @@ class Chooser {
     this.weighted = JSON.parse(place.dataset.weights); // name, title, usual and values of each weight that an input has
     this.examples = JSON.parse(place.dataset.examples); // what the model brings along
     this.strip = place.querySelector(".strip");
+    this.arrived = Promise.resolve();
     this.take(JSON.parse(place.dataset.given));
     onDrop(place, ({ files }) => this.upload([...files]));
     const input = place.querySelector("[data-files]");
@@ -144,12 +150,8 @@ class Chooser {
   }
 
   // An example is used like a file of one's own.
-  async takeExample(path, name) {
-    try {
-      await this.upload([await fileOf(path, name)]);
-    } catch (error) {
-      this.say(told(error, this.place.dataset.lost));
-    }
+  takeExample(path, name) {
+    return this.upload([path], (each) => fileOf(each, name));
   }
 
   // One more than may be takes the place of the last.
@@ -198,11 +200,20 @@ class Chooser {
     return this.list.children.length >= Number(this.place.dataset.least);
   }
 
-  async upload(files) {
+  // One after another; a request waits for what is on its way. `open` gives the file of what is listed.
+  async upload(files, open = async (file) => file) {
     this.say("");
+    const note = this.place.querySelector("[data-arriving]");
+    note.hidden = false;
+    const all = (this.arrived = Promise.all([this.arrived, this.store(files, open)]));
+    await all;
+    if (all === this.arrived) note.hidden = true;
+  }
+
+  async store(files, open) {
     for (const file of files) {
       try {
-        this.add({ upload: (await upload(file)).id });
+        this.add({ upload: (await upload(await open(file))).id });
       } catch (error) {
         this.say(told(error, this.place.dataset.lost));
       }
