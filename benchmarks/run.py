@@ -34,6 +34,7 @@ from benchmarks.latents import sampling, sliding
 from benchmarks.load import load as under_load
 from benchmarks.peers.race import peers
 from benchmarks.pretrained import pretrained
+from benchmarks.style_transfer import style_transfer
 from benchmarks.training import cancelling, estimating, loop
 from benchmarks.upscaling import upscaling
 from benchmarks.works import add_works, works
@@ -213,6 +214,7 @@ def main(parts: list[str]) -> None:
                 "sampling": lambda: sampling(table),
                 "drawing": lambda: drawing_from_words(table),
                 "upscaling": lambda: upscaling(table),
+                "style": lambda: style_transfer(table),
                 "sliding": lambda: sliding(client, table),
                 "training": lambda: loop(table),
                 "estimating": lambda: estimating(table),

@@ -40,9 +40,9 @@ def evaluate(
     made = transferred(network, contents, styles)
     features = IndependentFeatures()
     figures: dict[str, Any] = {"pairs": most}
-    for name, pair in (("", made), ("_of_the_picture_itself", contents), ("_of_the_style_itself", styles)):
-        content, style = distances(features, pair, contents, styles)
-        figures |= {f"content_distance{name}": content, f"style_distance{name}": style}
+    for name, pictured in (("transferred", made), ("copied_content", contents), ("copied_style", styles)):
+        content, style = distances(features, pictured, contents, styles)
+        figures[name] = {"content_distance": content, "style_distance": style}
     return figures, sheet(network, pictures)
 
 

@@ -83,7 +83,7 @@ def train(params: StyleTransferTraining, data: Collection, run: Run) -> None:
 
         def metrics() -> dict[str, float]:
             content, style, identity, beyond, adversarial = figures.tolist()
-            named = {"content": content, "style": style, "identity": identity, "beyond": beyond}
+            named = {"content_distance": content, "style_distance": style, "identity": identity, "beyond": beyond}
             named |= {} if margin is None else {"adversarial": adversarial, "margin": margin}
             return {**named, "learning_rate": factor * params.learning_rate}
 
@@ -95,7 +95,7 @@ def train(params: StyleTransferTraining, data: Collection, run: Run) -> None:
         others = pictures[partners(data, places)]
         made = transferred(ema.average, pictures, others)
         content, style = loss(made, pictures, others, 0).mean(1).tolist()
-        run.log.write(done, held_out_content=content, held_out_style=style)
+        run.log.write(done, held_out_content_distance=content, held_out_style_distance=style)
         if not params.is_sharpened:
             run.report_metric(done, content + params.style_weight * style)
         if run.is_first:
