@@ -131,6 +131,7 @@ def test_a_work_is_enlarged_from_its_page(open_page: Open) -> None:
     expect(enlarged).to_contain_text("Drawings upscaler")
     follow(enlarged.locator(".works a").first)
     expect(page.locator("dt:text-is('Size') + dd")).to_contain_text("32 × 32")
+    expect(page.locator("dt:text-is('Seed')")).to_have_count(0)
     expect(page.get_by_role("heading", level=1)).to_have_text("oil · Drawings upscaler")
 
 
