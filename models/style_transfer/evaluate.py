@@ -15,7 +15,7 @@ from models.measure import open_nsfw
 from models.measure.effort import FEWEST, Effort
 from models.measure.metrics import IndependentFeatures
 from models.style_transfer.sample import load
-from models.style_transfer.train import sheet, shown, transferred
+from models.style_transfer.train import of_sheet, sheet, shown, transferred
 
 PAIRS = 200
 
@@ -30,7 +30,7 @@ def evaluate(
     pictures = to_unit(data.pictures(shown(data)))
     held_out = data.indices(*data.held_out, recoloured=False) if data.held_out else shown(data)[:0]
     if not effort.is_worth_it or len(held_out) < FEWEST:
-        return {}, sheet(network, pictures)
+        return {}, sheet(network, *of_sheet(pictures))
     probe = pictures[:1]
     most = effort.most(PAIRS, lambda count: transferred(network, *2 * [probe.repeat(count, 1, 1, 1)]))
     random = np.random.default_rng(1)
@@ -43,7 +43,7 @@ def evaluate(
     for name, pictured in (("transferred", made), ("copied_content", contents), ("copied_style", styles)):
         content, style = distances(features, pictured, contents, styles)
         figures[name] = {"content_distance": content, "style_distance": style}
-    return figures, sheet(network, pictures)
+    return figures, sheet(network, *of_sheet(pictures))
 
 
 def distances(features: IndependentFeatures, made: Tensor, contents: Tensor, styles: Tensor) -> tuple[float, float]:

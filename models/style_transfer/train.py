@@ -99,7 +99,7 @@ def train(params: StyleTransferTraining, data: Collection, run: Run) -> None:
         if not params.is_sharpened:
             run.report_metric(done, content + params.style_weight * style)
         if run.is_first:
-            run.folder.keep_samples(done, Image.fromarray(sheet(ema.average, pictures)))
+            run.folder.keep_samples(done, Image.fromarray(sheet(ema.average, *of_sheet(pictures))))
 
     done = fit(run, step, parts, measure if len(apart) > 1 else None, log_every=50)
     result = run.result(done, ema.average)
@@ -142,10 +142,14 @@ def transferred(network: StyleTransferNetwork, contents: Tensor, styles: Tensor)
     return torch.cat([network(content, network.style(style)).clamp(-1, 1).float() for content, style in pairs])
 
 
-def sheet(network: StyleTransferNetwork, pictures: Tensor) -> np.ndarray:
-    """Styles above, contents on the left, and each content in each style."""
+def of_sheet(pictures: Tensor) -> tuple[Tensor, Tensor]:
+    """(styles, contents) of pictures as `shown` orders them."""
     styles, contents = pictures[:SHOWN], pictures[SHOWN::2][:SHOWN]
-    contents = contents if len(contents) else styles
+    return styles, contents if len(contents) else styles
+
+
+def sheet(network: StyleTransferNetwork, styles: Tensor, contents: Tensor) -> np.ndarray:
+    """Styles above, contents on the left, and each content in each style."""
     rows = [torch.cat([torch.ones_like(styles[:1]), styles])]
     for content in contents:
         one = content[None]
