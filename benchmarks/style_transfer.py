@@ -66,9 +66,9 @@ def style_transfer(table: Table) -> None:
                 found = distances_of(made, contents, styles)
                 curves.setdefault(name, []).append(found)
                 table.add_row(f"{name}, strength {strength:g}", f"{found[0]:.3f}, {found[1]:.3f}", "")
-        contents_lost, style_distances = zip(*sorted(curves[OURS]), strict=True)
+        lost, apart = zip(distances_of(contents, contents, styles), *sorted(curves[OURS]), strict=True)
         for strength, (content, style) in zip(STRENGTHS, curves[THEIRS], strict=True):
-            beside = float(np.interp(content, contents_lost, style_distances))
+            beside = float(np.interp(content, lost, apart))  # beyond our strongest it is that
             said = f"{beside:.3f} against {style:.3f}"
             table.add_row(f"style at the content of {THEIRS}, strength {strength:g}", said, "below theirs")
         seconds(table, both, contents[0], styles[0])
@@ -113,8 +113,8 @@ def pairs(data: Collection) -> tuple[list[Pixels], list[Pixels]]:
     styles = []
     for turn, place in enumerate(contents):
         others = [each for name, each in views.items() if name != data.items[place]["style"]]
-        of_one = others[turn % len(others)]
-        styles.append(of_one[turn % len(of_one)])
+        of_one = others[turn // 2 % len(others)]
+        styles.append(of_one[turn // 2 % len(of_one)])
     return pixels(data, contents), pixels(data, styles)
 
 

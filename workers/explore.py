@@ -15,14 +15,13 @@ from app.media import encoded
 from models.checkpoint import CheckpointError
 from models.contract.message import Message
 from models.contract.sampling import Cancelled, Request, Unfit
-from models.parts.redrawing import within
+from models.parts.redrawing import smaller
 from workers import model_cache
 from workers.inputs import InputMissing, read_inputs, reason
 from workers.screening import measure_for, screened
 
 KEEP_SECONDS = 30  # of an answer that nobody fetches
 LOOK_SECONDS = 0.1
-LARGEST = 768  # pixels of a side: what is drawn of larger pictures follows them made smaller
 log = structlog.get_logger()
 
 
@@ -80,9 +79,12 @@ def draw(wanted: Exploration) -> bytes:
 
     if not wanted.is_wanted(client().get(wanted.latest_key)):
         raise Cancelled
-    params = model_cache.checkpoint(wanted.model).task(wanted.task).params.model_validate(wanted.params)
+    task = model_cache.checkpoint(wanted.model).task(wanted.task)
+    params = task.params.model_validate(wanted.params)
     sampler = model_cache.sampler(wanted.model, wanted.checkpoint_sha256)
-    request, _ = within(Request(wanted.task, params, params.seed or 0, read_inputs(wanted.inputs)), LARGEST)
+    request = Request(wanted.task, params, params.seed or 0, read_inputs(wanted.inputs))
+    if most := task.frame:
+        request = smaller(request, lambda height, width: (most / (height * width)) ** 0.5)
     (output,) = sampler.sample([request], check_cancelled)
     kept = encoded(screened(output, measure_for(wanted.user)).value)
     return kept.media_type.encode() + b"\n" + kept.content

@@ -112,7 +112,7 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
             "request_again": request_again,
             "derived": derived,
             "params": parameters_of(task, model, service.request_params(found.provenance)),
-            "has_seed": not task or task.params.declared().get("seed", {}).get("offered", True),
+            "has_seed": not task or task.params.is_seeded(request_again.params),
             "cutout": service.has_cutout(found),
             "there": found.model in checkpoints.cards(),
             "tasks": checkpoints.tasks_from(of_type(found.media_type).name, found.model),

@@ -26,10 +26,11 @@ PAGE = 24
 
 @dataclass
 class Words:
-    """What a form calls what differs, by name, and its choices."""
+    """What a form calls what differs, by name, and its choices; whether the seed changes anything."""
 
     titles: dict[str, str] = field(default_factory=dict)
     choices: dict[str, dict[Any, str]] = field(default_factory=dict)
+    has_seed: bool = True
 
 
 @router.get("")
@@ -68,4 +69,4 @@ def words(grid: GridBrief) -> Words:
     found = fields(task.params)
     titles = {each.name: each.title for each in found} | {each.role: each.title for each in task.inputs}
     choices = {each.name: {c: each.titles.get(c, c) for c in each.choices if isinstance(c, str)} for each in found}
-    return Words(titles, choices)
+    return Words(titles, choices, task.params.is_seeded(grid.request.params))

@@ -30,9 +30,12 @@ def marked(params: type[BaseModel], mark: str) -> set[str]:
 
 
 def as_called_now(given: dict[str, Any], training: type[BaseModel]) -> dict[str, Any]:
-    """Parameters under their present names: what a class has `renamed` is found under its old one in runs of before."""
+    """Parameters of earlier runs as they are now: what a class has `renamed` is found under its old name, what it has
+    `removed` is left out.
+    """
     renamed: dict[str, str] = getattr(training, "renamed", {})
-    return {renamed.get(name, name): value for name, value in given.items()}
+    removed: set[str] = getattr(training, "removed", set())
+    return {renamed.get(name, name): value for name, value in given.items() if name not in removed}
 
 
 def network_of(training: type[BaseModel]) -> type[BaseModel]:

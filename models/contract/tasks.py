@@ -59,6 +59,11 @@ class SamplingParams(BaseModel):
         needs = {name: extra["needs"] for name, extra in cls.declared().items() if "needs" in extra}
         return {name for name, other in needs.items() if not values.get(other)}
 
+    @classmethod
+    def is_seeded(cls, values: Mapping[str, Any]) -> bool:
+        """Whether the seed changes anything."""
+        return cls.declared().get("seed", {}).get("offered", True) and "seed" not in cls.without_effect(values)
+
     def subject(self) -> str:
         """What the work is to be of, in words; empty where no parameter says it."""
         said = [getattr(self, name) for name in self.in_part("prompt") or self.in_part("subject")]
@@ -162,6 +167,7 @@ class Task:
     gives: str = PICTURES
     inputs: tuple[Input, ...] = ()
     live: bool = False  # one work takes so little time that it can follow a slider
+    frame: int | None = None  # pixels of pictures, in all, that it can follow one with; of larger ones made smaller
     keeps: bool = False
     batch_key: Callable[[Any, Sizes], str] | None = None
     cost: Callable[[Any, Sizes], int] = lambda params, sizes: 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from models.contract.message import Message
-from models.contract.redrawing import pixels, reduced
+from models.contract.painting import MASK
+from models.contract.redrawing import pixels
 from models.contract.sampling import Request
 from models.contract.values import Picture, Value
 from models.parts.convolutions import GRID
@@ -35,8 +37,7 @@ def with_colours_of(picture: Tensor, made: Tensor) -> Tensor:
 
 def within(request: Request, longest: int) -> tuple[Request, Message | None]:
     """The request with pictures of at most so many pixels a side; and what to say of the one that is drawn on."""
-    inputs = {role: [smaller(value, longest) for value in given] for role, given in request.inputs.items()}
-    made = replace(request, inputs=inputs)
+    made = smaller(request, lambda height, width: longest / max(height, width))
     for before, after in zip(request.images[:1], made.images, strict=False):
         if before is not after:
             was, now = (pixels(each.shape[1], each.shape[0]) for each in (before, after))
@@ -44,12 +45,16 @@ def within(request: Request, longest: int) -> tuple[Request, Message | None]:
     return made, None
 
 
-def smaller(value: Value, longest: int) -> Value:
-    """Unless it is no picture, or is small enough."""
-    if not isinstance(value, Picture):
-        return value
-    height, width = value.pixels.shape[:2]
-    size = reduced(width, height, longest)
-    if size == (width, height):
-        return value
-    return Picture(np.asarray(Image.fromarray(value.pixels).resize(size, Image.Resampling.LANCZOS)))
+def smaller(request: Request, scale_of: Callable[[int, int], float]) -> Request:
+    """With pictures so many times as large as (height, width) leads to, where that is less than once."""
+
+    def scaled(role: str, value: Value) -> Value:
+        if not isinstance(value, Picture) or (scale := scale_of(*value.pixels.shape[:2])) >= 1:
+            return value
+        height, width = (round(scale * side) for side in value.pixels.shape[:2])
+        # What is black in a mask stays so: no filter that overshoots.
+        resampling = Image.Resampling.BOX if role == MASK.role else Image.Resampling.LANCZOS
+        return Picture(np.asarray(Image.fromarray(value.pixels).resize((width, height), resampling)))
+
+    inputs = {role: [scaled(role, value) for value in given] for role, given in request.inputs.items()}
+    return replace(request, inputs=inputs)

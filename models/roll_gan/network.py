@@ -78,7 +78,7 @@ def one_hot(rolls: Tensor) -> Tensor:
 
 
 class Reader(nn.Module):
-    """Choices (B, bars, STEPS, voices, TOKENS) to some numbers (B, outputs)."""
+    """Shares of tokens, or choices, (B, bars, STEPS, voices, TOKENS) to some numbers (B, outputs)."""
 
     def __init__(self, config: RollGANConfig, outputs: int) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class Reader(nn.Module):
 
 
 class RollDiscriminator(Reader):
-    """Scores (B,) of choices."""
+    """Scores (B,) of shares."""
 
     def __init__(self, config: RollGANConfig) -> None:
         super().__init__(config, 1)

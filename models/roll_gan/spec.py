@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -33,6 +33,7 @@ class RollGANTraining(BaseModel):
     """How it is trained."""
 
     model_config = ConfigDict(extra="forbid")
+    removed: ClassVar[set[str]] = {"softness"}  # of the choices that gradients saw before
 
     network: RollGANConfig = RollGANConfig()
     start_from: str | None = start_field("roll-gan")
@@ -59,7 +60,8 @@ class RollGANTraining(BaseModel):
         ge=1,
         le=20,
         title="Certainty",
-        description="Logit of a real note in the noise that the discriminator sees all notes in",
+        description="Logit of a real note in the noise that the discriminator sees all notes in: "
+        "at 7, one in twenty is drowned",
         json_schema_extra=MORE,
     )
     ema_decay: EMADecay = 0.999

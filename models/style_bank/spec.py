@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from models.contract.family import Family
 from models.contract.message import Message
-from models.contract.redrawing import reduced, too_narrow
+from models.contract.redrawing import FRAME, reduced, too_narrow
 from models.contract.tasks import IMAGE, DeterministicParams, Input, Sizes, Task
 
 STYLE_BANK = "style-bank"
@@ -88,6 +88,7 @@ FAMILIES = [
                 StyleBankParams,
                 inputs=(Input(IMAGE, "Picture"),),
                 live=True,
+                frame=FRAME,
                 keeps=True,
                 cost=cost,
                 problem=problem,

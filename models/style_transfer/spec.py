@@ -12,7 +12,7 @@ from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.message import Message
 from models.contract.painting import MASK, other_sizes
-from models.contract.redrawing import reduced, too_narrow
+from models.contract.redrawing import FRAME, reduced, too_narrow
 from models.contract.tasks import (
     IMAGE,
     MOST_MIXED,
@@ -174,6 +174,7 @@ FAMILIES = [
                     Input(MASK.role, "Mask: white takes the style", least=0, over=IMAGE),
                 ),
                 live=True,
+                frame=FRAME,
                 keeps=True,
                 cost=sampling_cost,
                 problem=problem,

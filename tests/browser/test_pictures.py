@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,20 +96,23 @@ def test_a_file_that_is_no_picture_and_too_few_pictures_are_said(open_page: Open
 
 
 def test_a_request_waits_for_what_is_being_uploaded(open_page: Open, tmp_path: Path) -> None:
-    page = open_page()
-
-    def late(route: Route) -> None:
-        time.sleep(1)
-        route.continue_()
-
-    page.route("**/api/v1/uploads", late)
+    page, held, sent = open_page(expected="status of 4"), list[Route](), list[str]()
+    page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
     page.goto("/create?model=drawings-upscaler")
     (tmp_path / "kite.png").write_bytes(drawing(7, size=32))
-    page.locator("[data-files]").set_input_files(tmp_path / "kite.png")
-    expect(page.get_by_text("Uploading")).to_be_visible()
-    made = press_draw(page)
-    expect(made.locator(".from img")).to_have_count(1)
-    expect(page.get_by_text("Uploading")).to_be_hidden()
+    (tmp_path / "notes.png").write_text("no picture")
+    for name in ("notes.png", "kite.png"):
+        page.route("**/api/v1/uploads", lambda route: held.append(route), times=1)
+        page.locator("[data-files]").set_input_files(tmp_path / name)
+        expect(page.get_by_text("Uploading")).to_be_visible()
+        page.get_by_role("button", name="Draw", exact=True).click()
+        expect(page.locator("#submit")).to_have_attribute("aria-disabled", "true")
+        held.pop().continue_()
+        expect(page.get_by_text("Uploading")).to_be_hidden()
+        if name == "notes.png":
+            expect(page.locator("[data-error=image]")).to_contain_text("not a PNG")
+            assert not any(url.endswith("/generations") for url in sent), "without the picture nothing is asked for"
+    expect(page.locator(".job").first.locator(".from img")).to_have_count(1)
     expect(page.locator("[data-error=image]")).to_be_empty()
 
 

@@ -159,13 +159,17 @@ def test_a_picture_that_is_too_large_is_made_smaller_and_this_is_said(
 ) -> None:
     monkeypatch.setattr(spec, "LARGEST", 128)
     content, mask = picture(200, 256), np.zeros((200, 256, 3), np.uint8)
+    mask[:, 144:] = 255
     for scale, size in ((1.0, (100, 128)), (0.5, (50, 64))):
         (made,) = sampler.sample([asked(content, content, mask=mask, stroke_scale=scale)], lambda *_: None)
         height, width = size
-        assert np.array_equal(made.pixels, Image.fromarray(content).resize((width, height), Image.Resampling.LANCZOS))
+        small = np.asarray(Image.fromarray(content).resize((width, height), Image.Resampling.LANCZOS))
+        kept = 144 * width // 256
+        assert made.pixels.shape == small.shape and np.array_equal(made.pixels[:, :kept], small[:, :kept])
+        assert not np.array_equal(made.pixels[:, kept:], small[:, kept:])
         assert made.remark is not None and f"{width} x {height}" in str(made.remark)
-    (small,) = sampler.sample([asked(picture(64, 64), content)], lambda *_: None)
-    assert small.remark is None
+    (alike,) = sampler.sample([asked(picture(64, 64), content)], lambda *_: None)
+    assert alike.remark is None
 
 
 def test_requests_that_do_not_fit_together_are_refused() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from app.explorations.service import Exploration
 from app.media import decoded
+from models.contract.redrawing import FRAME
 from models.contract.sampling import Output, Request
 from models.contract.tasks import SamplingParams
 from models.contract.values import Picture
@@ -29,10 +30,10 @@ def test_a_frame_of_a_large_picture_is_of_one_made_smaller(monkeypatch: pytest.M
     monkeypatch.setattr(explore, "client", lambda: SimpleNamespace(get=lambda key: wanted.mark))
     monkeypatch.setattr(explore, "read_inputs", lambda kept: {"image": [large], "style": [small]})
     monkeypatch.setattr(explore.model_cache, "sampler", lambda *asked: Sampler())
-    task = SimpleNamespace(params=SamplingParams)
+    task = SimpleNamespace(params=SamplingParams, frame=FRAME)
     monkeypatch.setattr(explore.model_cache, "checkpoint", lambda name: SimpleNamespace(task=lambda name: task))
     monkeypatch.setattr(explore, "measure_for", lambda user: None)
     monkeypatch.setattr(explore, "screened", lambda output, measure: output)
     media_type, _, content = explore.draw(wanted).partition(b"\n")
     frame = decoded(content, media_type.decode())
-    assert isinstance(frame, Picture) and frame.pixels.shape == (192, explore.LARGEST, 3)
+    assert isinstance(frame, Picture) and frame.pixels.shape == (384, 1536, 3)

@@ -19,10 +19,10 @@ export class Canvas {
     this.editor = new Editor(place, { fields, marks: Boolean(this.marks), changed: () => this.changed(), altered: (picture) => this.altered(picture) });
     this.listen();
     this.choose(Object.keys(fields).length ? "hand" : "brush");
-    this.image.place.addEventListener("change", () => this.follow());
-    this.marks?.place.addEventListener("change", () => this.followMask());
+    this.image.place.addEventListener("change", () => (this.followed = this.follow()));
+    this.marks?.place.addEventListener("change", () => (this.followed = this.followMask()));
     addEventListener("pagehide", () => this.keep());
-    this.follow();
+    this.followed = this.follow();
   }
 
   // --- the picture ------------------------------------------------------------------------------------------------------
@@ -79,6 +79,7 @@ export class Canvas {
   // What the request is to work from instead of what was chosen, by role. Rejects where that cannot be.
   async given() {
     const { editor } = this;
+    await this.followed; // else what was painted on the picture before would go along
     if (!editor.picture) return {};
     await this.work;
     const found = {};

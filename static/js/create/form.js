@@ -63,7 +63,7 @@ export class RequestForm {
   // `alongside()` makes what else the request works from, by role.
   async submitWith(alongside = async () => ({})) {
     try {
-      await this.inputs.arrived();
+      if (!(await this.inputs.arrived())) return; // what did not come is said beside it
       const made = await alongside(); // first: what was chosen may be changed by it
       const given = this.request();
       const whole = { ...given, inputs: { ...given.inputs, ...made } };

@@ -21,9 +21,10 @@ export class Inputs {
     return Object.fromEntries(this.choosers.filter((chooser) => chooser.given().length).map((chooser) => [chooser.role, chooser.given()]));
   }
 
-  // When all is there that is still being uploaded.
-  arrived() {
-    return Promise.all(this.choosers.map((chooser) => chooser.arrived));
+  // Waits for what is still being uploaded; whether all of it came.
+  async arrived() {
+    const all = await Promise.all(this.choosers.map((chooser) => chooser.arrived));
+    return all.every(Boolean);
   }
 
   of(role) {
@@ -57,7 +58,7 @@ class Chooser {
     this.weighted = JSON.parse(place.dataset.weights); // name, title, usual and values of each weight that an input has
     this.examples = JSON.parse(place.dataset.examples); // what the model brings along
     this.strip = place.querySelector(".strip");
-    this.arrived = Promise.resolve();
+    this.arrived = Promise.resolve(true);
     this.take(JSON.parse(place.dataset.given));
     onDrop(place, ({ files }) => this.upload([...files]));
     const input = place.querySelector("[data-files]");
@@ -205,19 +206,25 @@ class Chooser {
     this.say("");
     const note = this.place.querySelector("[data-arriving]");
     note.hidden = false;
-    const all = (this.arrived = Promise.all([this.arrived, this.store(files, open)]));
+    const all = (this.arrived = Promise.all([this.arrived, this.store(files, open)]).then((came) => came.every(Boolean)));
     await all;
-    if (all === this.arrived) note.hidden = true;
+    if (all !== this.arrived) return; // more is on its way
+    note.hidden = true;
+    this.arrived = Promise.resolve(true);
   }
 
+  // Whether all came.
   async store(files, open) {
+    let came = true;
     for (const file of files) {
       try {
         this.add({ upload: (await upload(await open(file))).id });
       } catch (error) {
+        came = false;
         this.say(told(error, this.place.dataset.lost));
       }
     }
+    return came;
   }
 
   // Of those that are given apart, each in a request of its own, the first.
