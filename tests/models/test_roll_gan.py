@@ -10,6 +10,7 @@ import torch
 
 from models.adversarial.game import Game
 from models.contract.composing import DirectedParams, RollInterpolationParams, RollVariationParams
+from models.contract.recipe import completed
 from models.contract.samples import PICTURE, PIECES, SAMPLES, whole_samples
 from models.contract.sampling import Request
 from models.contract.values import Score
@@ -131,3 +132,8 @@ def test_it_learns_resumes_and_is_measured(tmp_path: Path) -> None:
     assert 0 <= figures["composed"]["coverage"] <= 1 and figures["real"]["nearest_training"] < 0.01
     roll = np.full((2, STEPS, 2), REST, np.int64)
     assert ours.heard(roll).shape == (8,)
+
+
+def test_settings_of_earlier_runs_are_read() -> None:
+    before = {**RollGANTraining().model_dump(mode="json"), "softness": 1.0}
+    assert RollGANTraining.model_validate(completed(before, RollGANTraining)) == RollGANTraining()
