@@ -31,6 +31,7 @@ MODELS = [
     "open-peeps",
     "pixel-faces",
     "pixel-faces-vae",
+    "style-transfer",
     "tunes",
 ]
 SIDES = {"left", "top", "right", "bottom"}
@@ -63,7 +64,8 @@ def given(name: str) -> list[Picture] | list[Score]:
     name = "drawings-transformer" if name == "drawings-upscaler" else name
     sheet = np.asarray(Image.open(ZOO / name / "samples.png").convert("RGB"))
     side = read_card(ZOO / name)["config"].get("size", 64)
-    return [Picture(np.ascontiguousarray(sheet[:side, side * i : side * (i + 1)])) for i in (0, 2, 4)]
+    first = 2 if name == "style-transfer" else 0  # whose corner is empty
+    return [Picture(np.ascontiguousarray(sheet[:side, side * i : side * (i + 1)])) for i in range(first, first + 6, 2)]
 
 
 def shortened(piece: Score) -> Score:
