@@ -60,7 +60,7 @@ class RollGANTraining(BaseModel):
         ge=1,
         le=20,
         title="Certainty",
-        description="Logit of a real note in the noise that the discriminator sees all notes in: "
+        description="Logit of a real note in the noise that the discriminator sees all notes in, which fades at last: "
         "at 7, one in twenty is drowned",
         json_schema_extra=MORE,
     )

@@ -29,6 +29,7 @@ from models.training.state import Part
 MEASURED, DIRECTED, TOGETHER = 64, 2048, 64  # pieces that are looked at, that directions are found by, at once
 ENCODER_STEPS, ENCODER_BATCH, ENCODER_RATE = 1500, 32, 1e-3
 LEAST_SPREAD = 1e-6
+CLEAR_FROM, CLEAR = 0.8, 11.0  # share of the training from which on notes stand out, and the logit that they have then
 
 
 def train(params: RollGANTraining, data: Scores, run: Run) -> None:
@@ -66,7 +67,7 @@ def train(params: RollGANTraining, data: Scores, run: Run) -> None:
 
     def step(k: int) -> tuple[int, Metrics]:
         random = step_generator(run.seed, k)
-        notes = params.certainty * one_hot(windows[torch.from_numpy(order.at(k)).to(run.device)])
+        notes = certainty(params, run.progress(k)) * one_hot(windows[torch.from_numpy(order.at(k)).to(run.device)])
         real = concrete(notes, gumbel_noise(notes, random))
         latents = torch.randn(len(real), params.network.latent, generator=random).to(run.device)
         noise = gumbel_noise(notes, random)
@@ -111,6 +112,11 @@ def train(params: RollGANTraining, data: Scores, run: Run) -> None:
         card = training_card("roll-gan", params, data.card, run, result, before)
         said = {**rolls.said, "directions": list(DIRECTIONS)}
         write_model(run.folder.model, ema.average, {**card, **said})
+
+
+def certainty(params: RollGANTraining, progress: float) -> float:
+    """Logit of a real note. Noise that drowns some of them hides as many wrong ones of the generator: it fades."""
+    return params.certainty if progress < CLEAR_FROM else max(params.certainty, CLEAR)
 
 
 @dataclass
