@@ -2,7 +2,7 @@
 
 After Dong et al., "MuseGAN", 2018, without its binary neurons. A choice has no gradient, so neither network meets one
 in training: real notes and the generator's logits pass through the same noise (the Concrete distribution of Maddison et
-al., 2017; Gumbel-softmax in Jang et al., 2017). What is heard is the likeliest.
+al., 2017; Gumbel-softmax in Jang et al., 2017). What is heard is drawn in the same way.
 """
 
 from __future__ import annotations

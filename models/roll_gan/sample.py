@@ -9,11 +9,13 @@ import torch
 from torch import Tensor
 
 from models.checkpoint import loaded
+from models.contract.composing import GENERATION, RollGenerationParams
 from models.contract.sampling import OnStep, Request, padded
 from models.contract.values import Score
 from models.parts.latent_rolls import LatentRolls
-from models.parts.noise import gaussian
-from models.parts.rolls import Roll, score_of
+from models.parts.noise import gaussian, gumbel
+from models.parts.nucleus import nucleus
+from models.parts.rolls import TOKENS, Roll, score_of
 from models.roll_gan.network import DIRECTIONS, RollGenerator, one_hot
 from models.roll_gan.spec import RollGANConfig
 
@@ -34,15 +36,20 @@ class RollGANSampler(LatentRolls):
         return found
 
     def write(self, batch: list[Request], latents: Tensor, on_step: OnStep, ups: Sequence[int]) -> list[Roll]:
-        """The likeliest note of each voice and step: what chance there is, is in the latents."""
-        rolls = self.network(torch.stack(padded(list(latents)))).argmax(-1)[: len(latents)].cpu().numpy()
+        """In noise, as they were seen in training; each note by itself: little is left to chance but the latents."""
+        logits = self.network(torch.stack(padded(list(latents))))[: len(latents)].float().cpu()
+        notes = logits[0].numel() // TOKENS
+        noise = torch.cat([gumbel(request.seed, notes, TOKENS) for request in batch])
+        params = [request.params for request in batch for _ in range(notes)]
+        rolls = nucleus(logits.reshape(-1, TOKENS), params, noise).view(logits.shape[:-1])
         on_step(1, 1, list)
-        return list(rolls)
+        return list(rolls.numpy())
 
     @torch.inference_mode()
     def samples(self) -> list[Score]:
         latents = torch.stack([gaussian(seed, (self.width,)) for seed in range(SHEET)]).to(self.device)
-        rolls = self.write([], latents, lambda *_: None, [])
+        asked = [Request(GENERATION, RollGenerationParams(), seed) for seed in range(SHEET)]
+        rolls = self.write(asked, latents, lambda *_: None, [0] * SHEET)
         return [score_of(roll, 0, self.tempo, self.parts) for roll in rolls]
 
 

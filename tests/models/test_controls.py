@@ -24,6 +24,7 @@ from models.contract.values import Picture, Score
 LEAST = 1.0  # of 255, that two pictures differ by in the mean
 MODELS = [
     "chorales",
+    "chorales-gan",
     "chorales-vae",
     "drawings-transformer",
     "drawings-upscaler",
