@@ -37,7 +37,7 @@ WATCHED = {
     "kl": "l1",
     "gan": "loss_discriminator",
     "projected gan": "loss_discriminator",
-    "style transfer": "style",
+    "style transfer": "style_distance",
     "translation": "contrastive",
     "text-to-image gan": "mismatch_real",
 }

@@ -37,7 +37,7 @@ FAMILIES = {
     "gan": (GAN_SMALL, "loss_discriminator"),
     "vae": (VAE_SMALL, "loss"),
     "mixing-vae": (MIXING_SMALL, "loss"),
-    "style-transfer": (STYLE_SMALL, "style"),
+    "style-transfer": (STYLE_SMALL, "style_distance"),
     "unpaired-translation": (TRANSLATION_SMALL, "contrastive"),
     "text-to-image-gan": (PROMPTED_GAN_SMALL, "mismatch_real"),
 }
