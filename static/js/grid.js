@@ -39,7 +39,11 @@ const cells = {
   },
 };
 
+let isDeleted = false; // from here on there is nothing to look at
+document.querySelector("form[action$='/deletion']").addEventListener("submit", () => (isDeleted = true));
+
 async function look() {
+  if (isDeleted) return true;
   const answer = await fetch(location.href);
   if (!answer.ok || answer.redirected) return false;
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
