@@ -81,6 +81,18 @@ EMADecay = Annotated[
 ]
 
 
+PenaltyEvery = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=64,
+        title="Penalty every",
+        description="Steps between penalties; each weighs that many times more",
+        json_schema_extra=MORE,
+    ),
+]
+
+
 class PromptedTraining(BaseModel):
     """How a network that a prompt conditions is trained, by Muon and AdamW."""
 

@@ -18,7 +18,7 @@ from models.contract.latent_spec import (
     truncation_field,
 )
 from models.contract.tasks import INTERPOLATION, VARIATION, SamplingParams, Task
-from models.contract.training_spec import MORE
+from models.contract.training_spec import MORE, PenaltyEvery
 
 Objective = Literal["relativistic", "non-saturating", "minimax", "hinge"]
 NAMED_LATER = {"architecture", "growth"}
@@ -93,14 +93,7 @@ class GANTraining(LatentTraining):
         title="Gradient penalty",
         description="Weight of R1 and R2; empty: 0.2 at 32 px, scaled with the number of pixels",
     )
-    penalty_every: int = Field(
-        4,
-        ge=1,
-        le=64,
-        title="Penalty every",
-        description="Steps between penalties; each weighs that many times more",
-        json_schema_extra=MORE,
-    )
+    penalty_every: PenaltyEvery = 4
     augmentation: Literal["none", "fixed", "adaptive"] = Field(
         "adaptive",
         title="Augmentation",

@@ -11,7 +11,7 @@ from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.preparation import ScorePreparation
 from models.contract.tasks import Task
-from models.contract.training_spec import MORE, EMADecay
+from models.contract.training_spec import MORE, EMADecay, PenaltyEvery
 from models.contract.values import MUSIC
 
 ROLLS_PER_SECOND = 160.0  # measured: the default networks, over the speed of that machine by `models.training.gauge`
@@ -47,14 +47,7 @@ class RollGANTraining(BaseModel):
     gamma: float = Field(
         1.0, ge=0, le=1000, title="Gradient penalty", description="Weight of R1 and R2", json_schema_extra=MORE
     )
-    penalty_every: int = Field(
-        4,
-        ge=1,
-        le=64,
-        title="Penalty every",
-        description="Steps between penalties; each weighs that many times more",
-        json_schema_extra=MORE,
-    )
+    penalty_every: PenaltyEvery = 4
     certainty: float = Field(
         7.0,
         ge=1,
