@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import APIRequestContext, Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.studio import Studio
 
@@ -62,4 +62,19 @@ def open_page(browser: Browser, studio: Studio, signed_in: Any) -> Iterator[Call
     yield make
     for context in contexts:
         context.close()
+    rest = browser.new_context(base_url=studio.url, storage_state=signed_in)
+    cancel_rest(rest.request)
+    rest.close()
     assert not problems, problems
+
+
+def cancel_rest(api: APIRequestContext) -> None:
+    """No test waits for what an earlier one asked for."""
+    left = [
+        job["id"]
+        for status in ("queued", "running")
+        for job in api.get("/api/v1/generations", params={"status": status}).json()["items"]
+    ]
+    if left:
+        answer = api.post("/api/v1/generations/cancellations", data={"ids": left})
+        assert answer.ok, answer.text()

@@ -120,7 +120,7 @@ def test_any_size_is_translated_in_its_proportions() -> None:
     for image, more in ((np.zeros((1, 64, 3), np.uint8), {}), (disc("dark", 1), {"style": "red"})):
         with pytest.raises(Unfit):
             sampler.sample([asked(image, **more)], lambda *_: None)
-    with pytest.raises(ValueError, match="one way"):
+    with pytest.raises(ValueError, match="one work only"):
         TranslationParams(count=2)
 
 
