@@ -13,6 +13,7 @@ from models.autoencoders.kl import KLAutoencoder
 from models.autoencoders.spatial import SpatialAutoencoder
 from models.autoencoders.spec import FSQConfig, KLConfig
 from models.checkpoint import ZOO, CheckpointError, find, loaded, read_card
+from models.contract.card import AUTOENCODER, beneath
 
 
 def load(folder: Path, device: torch.device) -> SpatialAutoencoder:
@@ -49,6 +50,12 @@ def load_latents(
     if not isinstance(network, KLAutoencoder):
         raise CheckpointError("the autoencoder {name} has no real latents", name=name)
     return network, folder
+
+
+def latents_beneath(card: dict[str, Any], device: torch.device, beside: Path) -> KLAutoencoder | None:
+    """The autoencoder whose latents the model of this card draws, if it does. Raises CheckpointError."""
+    named = beneath(card, AUTOENCODER)
+    return load_latents(named["name"], device, named["sha256"], beside)[0] if named else None
 
 
 def _named(name: str, device: torch.device, sha256: str | None, beside: Path) -> tuple[SpatialAutoencoder, Path]:

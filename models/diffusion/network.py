@@ -6,14 +6,14 @@ Generative Models Denoise" (JiT), 2025. Knows nothing of how noise is mixed in, 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from models.diffusion.spec import FlowConfig
 from models.diffusion.trunk import Prompts, Trunk
+from models.parts.standardized import Standardized
 
 
-class FlowTransformer(Trunk):
+class FlowTransformer(Trunk, Standardized):
     """(B, channels, size, size) noisy -> the clean picture of the same shape."""
 
     def __init__(self, config: FlowConfig) -> None:
@@ -29,17 +29,7 @@ class FlowTransformer(Trunk):
         self.unfold = nn.PixelShuffle(patch)
         for part in self.out.parameters():  # foresees the mean at first
             nn.init.zeros_(part)
-        self.register_buffer("mean", torch.zeros(config.channels))
-        self.register_buffer("scale", torch.ones(config.channels))
-        self.mean: Tensor  # of each channel of the data, and its standard deviation: noise has 0 and 1
-        self.scale: Tensor
-
-    def normalized(self, x: Tensor) -> Tensor:
-        """Data (B, C, H, W) -> with the mean and the scale of the noise."""
-        return (x - self.mean.view(-1, 1, 1)) / self.scale.view(-1, 1, 1)
-
-    def denormalized(self, x: Tensor) -> Tensor:
-        return x * self.scale.view(-1, 1, 1) + self.mean.view(-1, 1, 1)
+        self.keep_scale(config.channels)  # noise has mean 0 and variance 1, and so have data that it is mixed with
 
     def denoise(self, z: Tensor, t: Tensor, prompts: Prompts) -> Tensor:
         """Noisy z (B, C, H, W) at times t (B,), 0 for noise and 1 for the picture -> the picture."""

@@ -11,9 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.autoencoders.kl import KLAutoencoder
-from models.autoencoders.load import load_latents
+from models.autoencoders.load import latents_beneath
 from models.checkpoint import loaded
-from models.contract.card import AUTOENCODER, beneath
 from models.contract.sampling import padded, requests_of
 from models.contract.values import Pixels
 from models.data.pictures import to_pixels
@@ -87,8 +86,6 @@ def load(folder: Path, device: torch.device, published: Path | None = None) -> F
     Raises CheckpointError when the checkpoint, or the autoencoder that it names, is broken or another one.
     """
     network, card = loaded(folder, lambda config: FlowTransformer(FlowConfig(**config)))
-    autoencoder = None
-    if (named := beneath(card, AUTOENCODER)) is not None:
-        autoencoder, _ = load_latents(named["name"], device, named["sha256"], beside=published or folder.parent)
+    autoencoder = latents_beneath(card, device, published or folder.parent)
     prompts = prompt_encoder_of(folder, network.config.prompt_length)
     return FlowSampler(network.to(device), autoencoder, prompts)

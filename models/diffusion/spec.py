@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from models.autoencoders.spec import KLConfig
+from models.autoencoders.latents_spec import CardOf, autoencoder_field, picture_size_of, problem_of
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.message import Message
@@ -99,12 +98,7 @@ class FlowTraining(PromptedTraining):
     """How the flow transformer is trained."""
 
     network: FlowConfig = FlowConfig()
-    autoencoder: str | None = Field(
-        None,
-        title="Autoencoder",
-        description="Checkpoint whose latents are drawn; empty: draws pixels",
-        json_schema_extra={"checkpoint": "kl-autoencoder", "more": True},
-    )
+    autoencoder: str | None = autoencoder_field()
     start_from: str | None = start_field("flow-transformer")
     reference_share: ReferenceShare = 0.2
     time_mean: float = Field(
@@ -120,29 +114,8 @@ class FlowTraining(PromptedTraining):
     )
 
 
-def problem(params: FlowTraining, card_of: Callable[[str], dict[str, Any]]) -> Message | None:
-    """What it draws must be what the autoencoder reads."""
-    if params.autoencoder is None:
-        return None if params.network.channels == 3 else Message("Pixels have 3 channels")
-    try:
-        shape = KLConfig.model_validate(card_of(params.autoencoder)["config"])
-    except (KeyError, ValidationError):
-        return Message("The card of {name} does not describe an autoencoder with real latents", name=params.autoencoder)
-    side = shape.size // 8
-    if (side, shape.latent) != (params.network.size, params.network.channels):
-        return Message(
-            "{name} makes {side} x {side} cells of {channels}; set size and channels to match",
-            name=params.autoencoder,
-            side=side,
-            channels=shape.latent,
-        )
-    return None
-
-
-def picture_size(params: FlowTraining, card_of: Callable[[str], dict[str, Any]]) -> int:
-    if params.autoencoder is None:
-        return params.network.size
-    return int(card_of(params.autoencoder)["config"].get("size", 64))
+def problem(params: FlowTraining, card_of: CardOf) -> Message | None:
+    return problem_of(params.autoencoder, params.network.size, params.network.channels, card_of)
 
 
 def work(n: FlowConfig) -> int:
@@ -187,7 +160,7 @@ FAMILIES = [
             Preset("good", "Good", 5000),
             Preset("best", "Best", 30000),
         ),
-        picture_size=picture_size,
+        picture_size=lambda params, card_of: picture_size_of(params.autoencoder, params.network.size, card_of),
         cost=cost,
         problem=problem,
     )

@@ -107,7 +107,7 @@ def train(params: FlowTraining, data: Collection, run: Run) -> None:
     if references is not None:
         network.fit_reference_scale(torch.from_numpy(references[data.indices("train")]).float())
     if autoencoder:
-        fit_scale(network, pictures.plain(spread(data.indices("train"), 4096)))
+        network.fit_scale(pictures.plain(spread(data.indices("train"), 4096)))
     fit_caption_reader(network, data, captions, run, before)
     load_start_weights(network, before)
 
@@ -144,13 +144,6 @@ def flow_losses(network: FlowTransformer, x: Tensor, noise: Tensor, t: Tensor, *
     """(B,) flow losses of data x (B, C, H, W); `given` are tokens, sentences and, where there are any, references."""
     x = network.normalized(x)
     return flow_loss(network(mixed(x, noise, t), t, *given).float(), x, t)
-
-
-@torch.no_grad()
-def fit_scale(network: FlowTransformer, x: Tensor) -> None:
-    """Give the network the mean and the spread of each channel of data (N, C, H, W)."""
-    network.mean.copy_(x.mean((0, 2, 3)))
-    network.scale.copy_(x.std((0, 2, 3)).clamp(min=1e-3))
 
 
 @torch.no_grad()

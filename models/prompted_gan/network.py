@@ -1,4 +1,4 @@
-"""The generator: latents and a prompt to a picture, in one pass.
+"""The generator: latents and a prompt to a picture, or to what an autoencoder makes one of, in one pass.
 
 Convolutions from grid to grid as in `models.gan`, whose layers a style vector of chance and the sentence scales (Karras
 et al., "A Style-Based Generator Architecture for GANs" (StyleGAN), 2019), and coarse grids that attend to the words
@@ -21,6 +21,7 @@ from models.parts.attention import Attention, Norm
 from models.parts.caption_reader import WIDTH
 from models.parts.convolutions import CellNorm
 from models.parts.prompt import PromptReader
+from models.parts.standardized import Standardized
 from models.prompted_gan.spec import ATTENDED, PromptedGANConfig
 
 GROUP = 16  # channels of a group of the 3x3 convolutions
@@ -124,8 +125,8 @@ def enlarged(x: Tensor, times: int) -> Tensor:
     return x if times == 1 else F.interpolate(x, scale_factor=float(times), mode="bilinear", align_corners=False)
 
 
-class PromptedGenerator(PromptReader):
-    """Latents and prompts to pictures."""
+class PromptedGenerator(PromptReader, Standardized):
+    """Latents and prompts to pictures, or to an autoencoder's cells."""
 
     def __init__(self, config: PromptedGANConfig) -> None:
         super().__init__(config)
@@ -142,9 +143,10 @@ class PromptedGenerator(PromptReader):
         self.norm, last = CellNorm(channels[-1]), max(16, channels[-1] // 2)
         self.fine = nn.Conv2d(channels[-1], last, 1)
         self.smooth = nn.Conv2d(last, last, 3, padding=1)
-        self.out = nn.Conv2d(last, 3, 3, padding=1)
+        self.out = nn.Conv2d(last, config.drawn_channels, 3, padding=1)
         nn.init.kaiming_normal_(self.smooth.weight, SLOPE)
-        nn.init.normal_(self.out.weight, std=0.5 / math.sqrt(9 * last))  # pictures begin at the spread of data
+        nn.init.normal_(self.out.weight, std=0.5 / math.sqrt(9 * last))  # begins at half the spread of data
+        self.keep_scale(config.drawn_channels)
 
     def conditions(self, tokens: Tensor, sentence: Tensor) -> Conditions:
         """Of prompts (B, T) and sentence vectors (B, 512)."""
@@ -155,16 +157,15 @@ class PromptedGenerator(PromptReader):
         return Conditions(torch.cat([memory[:, 0], read.type_as(memory)], 1), memory, bias)
 
     def draw(self, latents: Tensor, given: Conditions) -> Tensor:
-        """(B, latent) of a standard normal -> (B, 3, size, size), about [-1, 1]."""
+        """(B, latent) of a standard normal -> (B, drawn_channels, size, size): pixels of about [-1, 1], or cells."""
         style = self.mapping(torch.cat([latents, given.whole.type_as(latents)], 1))
         x = self.first_layer(style).unflatten(1, (-1, SMALLEST_GRID, SMALLEST_GRID))
         x = x.contiguous(memory_format=torch.channels_last)
         for i, grid in enumerate(self.grids):
             x = grid(enlarged(self.narrow[i - 1](x), 2) if i else x, style, given)
         x = enlarged(self.fine(F.leaky_relu(self.norm(x), SLOPE)), self.config.patch)
-        pictures: Tensor = self.out(F.leaky_relu(self.smooth(F.leaky_relu(x, SLOPE)), SLOPE))
-        return pictures
+        return self.denormalized(self.out(F.leaky_relu(self.smooth(F.leaky_relu(x, SLOPE)), SLOPE)))
 
     def forward(self, latents: Tensor, tokens: Tensor, sentence: Tensor) -> Tensor:
-        """(B, latent), (B, T), (B, 512) -> (B, 3, size, size)."""
+        """(B, latent), (B, T), (B, 512) -> (B, drawn_channels, size, size)."""
         return self.draw(latents, self.conditions(tokens, sentence))

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from models.autoencoders.kl import KLAutoencoder
+from models.autoencoders.load import latents_beneath
 from models.checkpoint import loaded
 from models.contract.sampling import BATCHES, OnStep, Output, Request, padded, requests_of
 from models.contract.values import Picture
@@ -36,13 +38,13 @@ def seed_of(request: Request) -> int:
 
 
 class PromptedGANSampler:
-    """A generator, and the prompt encoder that it was trained with."""
+    """A generator, the autoencoder whose latents it draws if it does, and the prompt encoder it was trained with."""
 
     batch_size = BATCHES[-1]
 
-    def __init__(self, network: PromptedGenerator, prompts: PromptEncoder) -> None:
-        self.network, self.prompts = network, prompts
-        self.memory_bytes = bytes_of(network)
+    def __init__(self, network: PromptedGenerator, autoencoder: KLAutoencoder | None, prompts: PromptEncoder) -> None:
+        self.network, self.autoencoder, self.prompts = network, autoencoder, prompts
+        self.memory_bytes = bytes_of(network, *([autoencoder] if autoencoder else []))
 
     @property
     def device(self) -> torch.device:
@@ -53,7 +55,8 @@ class PromptedGANSampler:
         """One picture a request, each from its own seed and prompts alone."""
         filled = padded(batch)
         latents = torch.stack([self.latent(request) for request in filled]).to(self.device)
-        pictures = self.network.draw(latents, self.conditions(filled))[: len(batch)]
+        drawn = self.network.draw(latents, self.conditions(filled))[: len(batch)]
+        pictures = self.autoencoder.decoder(drawn) if self.autoencoder else drawn
         on_step(1, 1, list)
         pixels = to_pixels(pictures).permute(0, 2, 3, 1).cpu().numpy()
         return [self.output(request, each) for request, each in zip(batch, pixels, strict=True)]
@@ -89,6 +92,11 @@ requests = partial(requests_of, PromptedGANParams)
 
 
 def load(folder: Path, device: torch.device, published: Path | None = None) -> PromptedGANSampler:
-    """Raises CheckpointError when the checkpoint is broken or another one."""
-    network, _ = loaded(folder, lambda config: PromptedGenerator(PromptedGANConfig(**config)))
-    return PromptedGANSampler(placed(network, device), prompt_encoder_of(folder, network.config.prompt_length))
+    """`published` is where the autoencoder is looked for first, without it beside the folder.
+
+    Raises CheckpointError when the checkpoint, or the autoencoder that it names, is broken or another one.
+    """
+    network, card = loaded(folder, lambda config: PromptedGenerator(PromptedGANConfig(**config)))
+    autoencoder = latents_beneath(card, device, published or folder.parent)
+    prompts = prompt_encoder_of(folder, network.config.prompt_length)
+    return PromptedGANSampler(placed(network, device), autoencoder, prompts)

@@ -7,9 +7,11 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.autoencoders.latents_spec import CELL, CardOf, autoencoder_field, picture_size_of, problem_of
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
 from models.contract.latent_spec import SMALLEST_GRID, SMALLEST_JUDGED, Size, truncation_field
+from models.contract.message import Message
 from models.contract.tasks import LONGEST_PROMPT, TEXT_TO_IMAGE, AnyText, PromptedParams, Task
 from models.contract.training_spec import MORE, BatchSize, EMADecay, Watched, WordDrop
 from models.parts.prompt_spec import PromptShape
@@ -17,6 +19,7 @@ from models.parts.prompt_spec import PromptShape
 FAMILY = "text-to-image-gan"
 ATTENDED = 16  # cells along the side of the largest grid that attends to the words
 IMAGES_PER_SECOND = 53.0  # measured: the default networks on two CPU cores
+DECODING, DECODER_BYTES = 0.5, 6 << 20  # of an autoencoder's decoder at 64 px, in the time and beside the bytes of that
 
 
 class PromptedGANConfig(PromptShape):
@@ -32,7 +35,8 @@ class PromptedGANConfig(PromptShape):
     reference: Literal[False] = Field(
         False, description="It takes no picture to go by", json_schema_extra={"fixed": True}
     )
-    size: Size = Field(64, description="Side of a picture", json_schema_extra={"unit": "px"})
+    size: Literal[8, Size] = Field(64, description="Side of what it draws: pixels, or cells of a latent grid")
+    drawn_channels: int = Field(3, ge=1, le=64, description="Channels of a pixel, or of a cell")
     patch: Literal[1, 2, 4] = Field(
         2,
         description="Side in pixels of a cell of the finest grid; usually more in larger pictures",
@@ -69,6 +73,7 @@ class PromptedGANTraining(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     network: PromptedGANConfig = PromptedGANConfig()
+    autoencoder: str | None = autoencoder_field()
     start_from: str | None = start_field(FAMILY)
     objective: Literal["relativistic", "non-saturating", "hinge"] = Field(
         "relativistic", title="Objective", description="Loss that the two networks train on"
@@ -147,16 +152,24 @@ class PromptedGANParams(PromptedParams):
         return self
 
 
+def problem(params: PromptedGANTraining, card_of: CardOf) -> Message | None:
+    """What it draws must be what the autoencoder reads."""
+    return problem_of(params.autoencoder, params.network.size, params.network.drawn_channels, card_of)
+
+
 def cost(params: PromptedGANTraining) -> TrainingCost:
-    """Activations of the generator, and of the features by which both players' pictures are judged."""
+    """Activations of the generator, of the decoder where there is one, and of the features by which both players'
+    pictures are judged.
+    """
     network, usual = params.network, PromptedGANConfig()
-    side = max(network.size, SMALLEST_JUDGED)
+    pixels = (network.size * (CELL if params.autoencoder else 1)) ** 2
+    judged = max(1.0, pixels / SMALLEST_JUDGED**2)
     cells = sum(side**2 * channels for side, channels in network.grids)
-    judged = (side / SMALLEST_JUDGED) ** 2
+    decoded = pixels / SMALLEST_JUDGED**2 if params.autoencoder else 0.0
     return TrainingCost(
         fixed_bytes=700 * 2**20,
-        item_bytes=round(cells * network.blocks * 100 + 6000 * side**2),
-        items_per_second=IMAGES_PER_SECOND / (0.5 * judged + 0.5 * network.work / usual.work),
+        item_bytes=round(cells * network.blocks * 100 + 6000 * SMALLEST_JUDGED**2 * judged + decoded * DECODER_BYTES),
+        items_per_second=IMAGES_PER_SECOND / (0.5 * judged + 0.5 * network.work / usual.work + DECODING * decoded),
     )
 
 
@@ -176,7 +189,8 @@ FAMILIES = [
             Preset("good", "Good", 15_000),
             Preset("best", "Best", 60_000),
         ),
-        picture_size=lambda params, card_of: int(params.network.size),
+        picture_size=lambda params, card_of: picture_size_of(params.autoencoder, params.network.size, card_of),
         cost=cost,
+        problem=problem,
     )
 ]

@@ -1,9 +1,14 @@
-"""Trains a GAN that draws after words: discriminator and generator in turn, on pictures with their captions."""
+"""Trains a GAN that draws after words: discriminator and generator in turn, on pictures with their captions.
+
+Where it draws an autoencoder's latents, the discriminator judges the pictures that they decode to, and the gradient
+comes back through the decoder, which stays as it is.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +17,10 @@ from torch import Tensor
 from models.adversarial import augment
 from models.adversarial.game import learn, rest_of
 from models.adversarial.objective import OBJECTIVES
-from models.data.pictures import Collection, EpochOrder, Indices, Unsuitable, measured, sent, to_unit
+from models.autoencoders.kl import KLAutoencoder
+from models.autoencoders.load import load_latents
+from models.checkpoint import CheckpointError, read_card
+from models.data.pictures import Collection, EpochOrder, Indices, Unsuitable, measured, sent, spread, to_unit
 from models.data.pictures import augment as mirrored
 from models.measure.prompted import draw, watched_sheet
 from models.parts.captions import Captions, prompt_encoder, watched_captions
@@ -22,7 +30,7 @@ from models.parts.text import PromptEncoder
 from models.prompted_gan.discriminator import DEEPEST, MatchingDiscriminator, mismatch, own, penalty, unlikeness
 from models.prompted_gan.network import PromptedGenerator
 from models.prompted_gan.sample import PromptedGANSampler, requests
-from models.prompted_gan.spec import FAMILY, PromptedGANTraining
+from models.prompted_gan.spec import FAMILY, PromptedGANTraining, problem
 from models.training import parallel
 from models.training.contrastive import fit_caption_reader, same_captions
 from models.training.ema import EMA
@@ -31,9 +39,10 @@ from models.training.held_out import HeldOutDistance
 from models.training.prompted import write_prompted
 from models.training.run import Run
 from models.training.schedule import mixed_precision, set_learning_rate, step_generator, warmup_stable_decay
-from models.training.start import load_start_weights, start_checkpoint
+from models.training.start import load_start_weights, pin_autoencoder, start_checkpoint
 from models.training.state import Part
 
+FITTED = 1024  # pictures whose latents say the mean and the scale of all
 PENALTY_EVERY = 4  # steps; each weighs that many times more
 MEASURED = 500  # held-out captions, and as many pictures of 64 px
 
@@ -79,7 +88,8 @@ def step_of(
 def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
     """Train on the collection's `train` items until the run is over; writes its `model`. Resumes by itself.
 
-    Raises Unsuitable where there are no captions, or all are the same.
+    Raises Unsuitable where there are no captions, or all are the same, and CheckpointError when the autoencoder or the
+    checkpoint to start from is missing, broken or of another shape.
     """
     torch.manual_seed(run.seed)
     said = {caption.strip() for i in data.indices("train") for caption in data.items[i]["captions"]}
@@ -88,10 +98,21 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
     if len(said) < 2:
         raise Unsuitable("the captions of all pictures are the same: there is nothing that words could choose")
     before = start_checkpoint(params.start_from, run)
+    autoencoder: KLAutoencoder | None = None
+    beneath: dict[str, Any] = {}
     with parallel.first_alone():
+        if params.autoencoder:
+            pinned, beneath = pin_autoencoder(params.autoencoder, run)
+            if why := problem(params, {params.autoencoder: read_card(pinned)}.__getitem__):
+                raise CheckpointError(why)
+            autoencoder, _ = load_latents(params.autoencoder, run.device, beside=pinned.parent)
+            placed(autoencoder.requires_grad_(False), run.device)
         prompts = prompt_encoder(params.network, data, run.path / "tokenizer.json", before)
         captions = Captions(data, prompts, run.path / "cache", lambda done: run.is_at_work("preparing", read=done))
     generator = placed(PromptedGenerator(params.network), run.device)
+    if autoencoder:
+        pictures = to_unit(data.pictures(spread(data.indices("train"), FITTED)))
+        generator.fit_scale(torch.cat([autoencoder.posterior(part.to(run.device))[0] for part in pictures.split(64)]))
     fit_caption_reader(generator, data, captions, run, before)
     load_start_weights(generator, before)
     discriminator = placed(MatchingDiscriminator(), run.device)
@@ -113,7 +134,11 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
     rules = OBJECTIVES[params.objective]
     penalties: dict[str, float] = {}  # as last taken
     order = EpochOrder(data.indices("train"), params.batch_size, run.seed)
-    watched = Watched(params, data, prompts, run)
+    watched = Watched(params, data, prompts, autoencoder, run)
+
+    def pictures_of(batch: Step, rows: slice) -> Tensor:
+        drawn: Tensor = generator(*batch.prompts(rows))
+        return autoencoder.decoder(drawn) if autoencoder else drawn
 
     def step(k: int) -> tuple[int, Metrics]:
         with run.log.spend("data"):
@@ -150,7 +175,7 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
             nonlocal fake
             with mixed_precision(run.device):
                 with torch.set_grad_enabled(run.pieces == 1):
-                    fake = generator(*batch.prompts(rows))
+                    fake = pictures_of(batch, rows)
                 with torch.no_grad():
                     maps = seen(torch.cat([batch.real[rows], fake]), rows, (0, 1))
                 maps = [each.requires_grad_(penalised) for each in maps]
@@ -167,7 +192,7 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
         def generate(rows: slice) -> tuple[Tensor, Tensor]:
             """The same pictures as the discriminator's. Those of many pieces are drawn again: one piece is held."""
             with mixed_precision(run.device):
-                maps = seen(generator(*batch.prompts(rows)) if run.pieces > 1 else fake, rows, (3,))
+                maps = seen(pictures_of(batch, rows) if run.pieces > 1 else fake, rows, (3,))
                 scores = judged(maps)
                 adversarial = rules.generator(real_scores[rows], own(scores, rows)).mean()
                 matching = mismatch(scores, rows, batch.alike)
@@ -214,14 +239,21 @@ def train(params: PromptedGANTraining, data: Collection, run: Run) -> None:
     done = fit(run, step, parts, measure, numbers={"rest": rest})
     result = run.result(done, ema.average)
     run.finish()
-    write_prompted(FAMILY, ema.average, prompts, params, data, run, result, before, {})
+    write_prompted(FAMILY, ema.average, prompts, params, data, run, result, before, beneath)
 
 
 class Watched:
     """Drawings of the averaged generator: a sheet, and how far those of held-out captions are from their pictures."""
 
-    def __init__(self, params: PromptedGANTraining, data: Collection, prompts: PromptEncoder, run: Run) -> None:
-        self.run, self.prompts = run, prompts
+    def __init__(
+        self,
+        params: PromptedGANTraining,
+        data: Collection,
+        prompts: PromptEncoder,
+        autoencoder: KLAutoencoder | None,
+        run: Run,
+    ) -> None:
+        self.run, self.prompts, self.autoencoder = run, prompts, autoencoder
         self.asked = params.watched or watched_captions(data)
         if run.is_first:
             run.folder.watch(self.asked)
@@ -230,7 +262,7 @@ class Watched:
         self.distance = HeldOutDistance(run, params.batch_size, data, np.array(held_out))
 
     def measure(self, done: int, network: PromptedGenerator) -> None:
-        sampler = PromptedGANSampler(network, self.prompts)
+        sampler = PromptedGANSampler(network, self.autoencoder, self.prompts)
         if self.run.is_first:
             self.run.folder.keep_samples(done, watched_sheet(sampler, requests, self.asked))
         if self.distance.real is not None:

@@ -14,9 +14,12 @@ from safetensors.torch import load_file
 
 from app.datasets.prepared import Item, write_prepared
 from models.adversarial.game import REST, rest_of
+from models.autoencoders.kl import KLAutoencoder
+from models.autoencoders.spec import KLConfig
+from models.checkpoint import CheckpointError, write_model
 from models.contract.card import WEIGHTS, read_card
 from models.contract.sampling import Output, Request
-from models.data.pictures import Collection, Unsuitable, open_collection
+from models.data.pictures import Collection, Unsuitable, open_collection, to_unit
 from models.parts.caption_reader import CaptionReader
 from models.parts.captions import Captions, prompt_encoder
 from models.prompted_gan.discriminator import mismatch, own
@@ -42,14 +45,14 @@ CONFIG = PromptedGANConfig(
 COLOURS = {"red": ("红色", (220, 30, 30)), "blue": ("蓝色", (30, 30, 220)), "green": ("绿色", (20, 200, 20))}
 
 
-def written(folder: Path, caption_of: Any) -> Collection:
+def written(folder: Path, caption_of: Any, side: int = 32) -> Collection:
     """Plain pictures in three colours."""
     items = []
     for i in range(60):
         name = list(COLOURS)[i % 3]
         chinese, colour = COLOURS[name]
         shade = np.random.default_rng(i).integers(-20, 20, 3)
-        picture = np.full((32, 32, 3), np.clip(np.array(colour) + shade, 0, 255), np.uint8)
+        picture = np.full((side, side, 3), np.clip(np.array(colour) + shade, 0, 255), np.uint8)
         split = "held_out" if i >= 48 else "train"
         items.append((Item(f"{i}", name, name, "", split, name, chinese, caption_of(name, chinese)), picture))
     write_prepared(folder, items, {"name": "colours"})
@@ -145,6 +148,28 @@ def test_captions_of_the_same_thing_are_not_held_against_a_picture() -> None:
     halves = [mismatch(scores[rows], rows, alike) for rows in (slice(0, 2), slice(2, 4))]
     torch.testing.assert_close(whole, torch.stack(halves).mean())
     assert torch.equal(own(scores[2:], slice(2, 4)), torch.stack([scores[2, :, 2], scores[3, :, 3]]))
+
+
+def test_an_autoencoders_latents_are_drawn(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    shape = KLConfig(size=64, latent=4, widths=(32, 16, 16, 8), encoder_blocks=1, decoder_blocks=1)
+    autoencoder, published = KLAutoencoder(shape), tmp_path / "published"
+    write_model(published / "kl", autoencoder, {"family": "kl-autoencoder", "config": shape.model_dump()})
+    data = written(tmp_path / "large", lambda name, chinese: [f"a {name} sheet"], side=64)
+    network = PromptedGANConfig(**{**CONFIG.model_dump(), "size": 8, "patch": 1, "drawn_channels": 4})
+    params = PromptedGANTraining(network=network, autoencoder="kl", batch_size=6, ema_decay=0.0)
+    run = Run(tmp_path / "run", steps=2, echo=False, published=published)
+    train(params, data, run)
+    sampler = load(run.folder.model, torch.device("cpu"), published)
+    assert asked(sampler, "a red sheet").pixels.shape == (64, 64, 3)
+    pictures = to_unit(data.pictures(data.indices("train")))
+    latents = sampler.network.normalized(autoencoder.posterior(pictures)[0].detach())
+    assert latents.mean((0, 2, 3)).abs().max() < 0.02 and latents.std((0, 2, 3)).sub(1).abs().max() < 0.02
+    other = PromptedGANTraining(network=network.model_copy(update={"drawn_channels": 5}), autoencoder="kl")
+    with pytest.raises(CheckpointError, match="8 x 8 cells of 4"):
+        train(other, data, Run(tmp_path / "other", steps=1, echo=False, published=published))
+    larger = cost(other)
+    assert larger.items_per_second < cost(PromptedGANTraining(network=network)).items_per_second
 
 
 def test_captions_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
