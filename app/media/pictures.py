@@ -8,7 +8,7 @@ from PIL import Image
 
 from app.media.looks import fingerprint
 from app.media.medium import Kept, Medium, Words
-from app.media.pixels import MAX_STORED_SIDE, encode_png, left_out, on_white, read_upload
+from app.media.pixels import MAX_STORED_SIDE, Foreign, encode_png, foreign, on_white, read_upload
 from app.media.provenance import signed, with_provenance
 from app.settings import get_settings
 from models.contract.message import Message
@@ -22,16 +22,21 @@ FIRST_FRAME = Message("It is animated, and only its first frame was kept; a data
 def read(content: bytes, name: str) -> Kept:
     png, width, height = read_upload(content, KEPT_SIDE)
     looks, colour = fingerprint(Image.open(io.BytesIO(png)))
-    moves, count = left_out(content)
-    remark = FIRST_FRAME if moves else None
-    if count > 1:
-        remark = Message("It has {count} pages, and only the first was kept", count=count)
-    return Kept(png, PNG, looks, width, height, colour, remark=remark)
+    return Kept(png, PNG, looks, width, height, colour, remark=first_of_many(foreign(content), FIRST_FRAME))
+
+
+def first_of_many(found: Foreign, of_a_film: Message) -> Message | None:
+    if found.pages > 1:
+        return Message("It has {count} pages, and only the first was kept", count=found.pages)
+    return of_a_film if found.moves else None
 
 
 def take(content: bytes, name: str) -> Kept:
     png, width, height = read_upload(content, MAX_STORED_SIDE)
-    return Kept(png, PNG, width=width, height=height)
+    remark = first_of_many(found := foreign(content), Message("It is animated, and only its first frame was kept"))
+    if remark is None and found.side > max(width, height):
+        remark = Message("It was made smaller: {width} × {height} pixels", width=width, height=height)
+    return Kept(png, PNG, width=width, height=height, remark=remark)
 
 
 def encode(picture: Picture) -> Kept:

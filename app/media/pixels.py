@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
+from dataclasses import dataclass
 
 from PIL import Image, ImageOps, JpegImagePlugin, PngImagePlugin, UnidentifiedImageError
 
@@ -126,14 +127,24 @@ def eight_bit(picture: Image.Image) -> Image.Image:
     return picture if picture.mode in ("L", "RGB", "CMYK") else picture.convert("L" if picture.mode == "1" else "RGB")
 
 
-def left_out(content: bytes) -> tuple[bool, int]:
-    """Of a picture that `read_upload` takes, which keeps its first frame: (whether it moves, pages of a TIFF)."""
+@dataclass(frozen=True)
+class Foreign:
+    """What a file holds of which `read_upload` keeps less: whether it `moves`, `pages` of a TIFF, its longer `side`."""
+
+    moves: bool = False
+    pages: int = 1
+    side: int = 0
+
+
+def foreign(content: bytes) -> Foreign:
+    """Of a picture that `read_upload` takes."""
     with contextlib.suppress(Exception):
         picture, _ = opened(content)
         # A JPEG of several pictures is one photograph with its thumbnail or depth.
         moves = picture.format in ANIMATED and bool(getattr(picture, "is_animated", False))
-        return moves, int(getattr(picture, "n_frames", 1)) if picture.format == "TIFF" else 1
-    return False, 1
+        pages = int(getattr(picture, "n_frames", 1)) if picture.format == "TIFF" else 1
+        return Foreign(moves, pages, max(picture.size))
+    return Foreign()
 
 
 def on_white(content: bytes) -> Image.Image:

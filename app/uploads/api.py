@@ -12,7 +12,7 @@ from app.media.listening import Listening, listening
 from app.security import Principal
 from app.uploads import quota, service
 from app.uploads.form import OPENAPI, received
-from app.uploads.schemas import UploadList, UploadOut
+from app.uploads.schemas import UploadedOut, UploadList, UploadOut
 from app.users.deps import User
 from app.web.files import ANSWERS, PREVIEW, Size, file_response, preview_response
 from app.web.lanes import DECODING, WRITING
@@ -24,16 +24,17 @@ router = Router(prefix="/uploads", tags=["uploads"])
 
 
 @router.post("", status_code=status.HTTP_201_CREATED, summary="Upload what to work from", openapi_extra=OPENAPI)
-async def upload(user: User, request: Request) -> UploadOut:
+async def upload(user: User, request: Request) -> UploadedOut:
     """A picture; by its name also MIDI, MusicXML, ABC or a text."""
     async with received(request, user.id) as (file, name):
         found = await DECODING.run(user.id, partial(service.receive, file, name))
     return await WRITING.run(user.id, partial(add, user, found, name))
 
 
-def add(user: Principal, found: service.Received, name: str) -> UploadOut:
+def add(user: Principal, found: service.Received, name: str) -> UploadedOut:
     with session_scope() as session:
-        return UploadOut.model_validate(service.add(session, user, found, name))
+        made = UploadedOut.model_validate(service.add(session, user, found, name))
+        return made.model_copy(update={"remark": found.kept.remark})
 
 
 @router.get("", summary="Own uploads, the newest first")

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.validation import Identifier
+from models.contract.message import Message
 
 
 class UploadOut(BaseModel):
@@ -23,6 +24,10 @@ class UploadOut(BaseModel):
     label: str
     created_at: datetime
     used_at: datetime | None = Field(description="When a job last took it")
+
+
+class UploadedOut(UploadOut):
+    remark: Message | None = Field(None, description="What of the file was not kept")
 
 
 class UploadList(BaseModel):

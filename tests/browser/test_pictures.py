@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, Route, expect
 
 from tests.app.test_datasets import drawing
@@ -93,6 +94,9 @@ def test_a_file_that_is_no_picture_and_too_few_pictures_are_said(open_page: Open
     expect(page.locator("[data-error=image]")).to_contain_text("not a PNG")
     page.get_by_role("button", name="Draw", exact=True).click()
     expect(page.locator("[data-error=image]")).to_have_text("This task takes 2 to 4 pictures")
+    Image.new("L", (2050, 41)).save(tmp_path / "large.png")
+    page.locator("[data-files]").set_input_files(tmp_path / "large.png")
+    expect(page.locator(".chosen li")).to_contain_text("It was made smaller: 2048 × 41 pixels")
 
 
 def test_a_request_waits_for_what_is_being_uploaded(open_page: Open, tmp_path: Path) -> None:

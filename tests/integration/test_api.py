@@ -345,12 +345,29 @@ def test_an_upload_is_kept_as_a_png_and_its_name_as_a_label(artist: httpx.Client
     answer = artist.post("/uploads", files={"file": ("../../x\r\n<b>.jpg", picture("JPEG"))})
     assert answer.status_code == 201
     found = answer.json()
-    assert (found["width"], found["height"], found["media_type"]) == (30, 20, "image/png")
+    assert (found["width"], found["height"], found["media_type"]) == (30, 20, "image/png") and found["remark"] is None
     content = artist.get(f"/uploads/{found['id']}/file").content
     assert Image.open(io.BytesIO(content)).size == (30, 20)
     assert other.delete(f"/uploads/{found['id']}").status_code == 404
     assert artist.delete(f"/uploads/{found['id']}").status_code == 204
     assert artist.get(f"/uploads/{found['id']}/file").status_code == 404
+
+
+def test_what_of_an_upload_is_not_kept_is_said(artist: httpx.Client) -> None:
+    def told(form: str, size: tuple[int, int], **more: Any) -> str | None:
+        buffer = io.BytesIO()
+        Image.new("L", size).save(buffer, form, **more)
+        answer = artist.post("/uploads", files={"file": ("a", buffer.getvalue())})
+        assert answer.status_code == 201
+        return answer.json()["remark"]  # type: ignore[no-any-return]
+
+    assert told("PNG", (2048, 8)) is None
+    assert told("JPEG", (8, 4096)) == "It was made smaller: 4 × 2048 pixels"
+    frames = [Image.new("L", (8, 8), shade) for shade in (40, 80)]
+    assert (
+        told("GIF", (8, 8), save_all=True, append_images=frames) == "It is animated, and only its first frame was kept"
+    )
+    assert told("TIFF", (8, 8), save_all=True, append_images=frames) == "It has 3 pages, and only the first was kept"
 
 
 # --- who may do what ------------------------------------------------------------------------------------------------

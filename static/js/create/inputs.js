@@ -155,8 +155,8 @@ class Chooser {
     return this.upload([path], (each) => fileOf(each, name));
   }
 
-  // One more than may be takes the place of the last.
-  add(input) {
+  // One more than may be takes the place of the last. `remark` says what of a file was not kept.
+  add(input, remark = null) {
     while (this.list.children.length >= this.most) this.list.lastElementChild.remove();
     const item = document.createElement("li");
     item.input = input;
@@ -182,6 +182,12 @@ class Chooser {
       slider.addEventListener("input", () => (slider.dataset.moved = "true"));
       label.append(title, slider);
       item.append(label);
+    }
+    if (remark) {
+      const said = document.createElement("small");
+      Object.assign(said, { className: "hint", textContent: remark });
+      said.setAttribute("role", "status");
+      item.append(said);
     }
     this.list.append(item);
     this.changed();
@@ -218,7 +224,8 @@ class Chooser {
     let came = true;
     for (const file of files) {
       try {
-        this.add({ upload: (await upload(await open(file))).id });
+        const { id, remark } = await upload(await open(file));
+        this.add({ upload: id }, remark);
       } catch (error) {
         came = false;
         this.say(told(error, this.place.dataset.lost));
