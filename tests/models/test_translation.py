@@ -69,7 +69,7 @@ def test_places_are_most_like_themselves() -> None:
 
 
 def test_both_directions_are_learnt(collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Run(tmp_path / "run", steps=300, echo=False)
+    run = Run(tmp_path / "run", steps=120, echo=False)
     train(training(learning_rate=2e-3, ema_decay=0.9), collection, run)
     card = read_card(run.folder.model)
     assert card["labels"] == STYLES and set(run.folder.curves()) >= {"contrastive", "identity", "margin"}
