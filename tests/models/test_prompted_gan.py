@@ -68,7 +68,7 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Collection:
 
 @pytest.fixture(scope="module")
 def trained(colours: Collection, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = Run(tmp_path_factory.mktemp("run"), steps=250, echo=False)
+    run = Run(tmp_path_factory.mktemp("run"), steps=120, echo=False)
     params = PromptedGANTraining(
         network=CONFIG, batch_size=12, learning_rate=2e-3, matching_weight=2.0, ema_decay=0.9, watched=["a red sheet"]
     )
