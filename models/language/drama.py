@@ -30,6 +30,11 @@ def speech(speaker: str, words: str) -> str:
     return f"{speaker.strip().upper()}\n{words.strip()}"
 
 
+def ends_with_name(text: str) -> bool:
+    """Whether somebody is about to speak."""
+    return text.endswith("\n") and is_name(text[:-1].rsplit("\n", 1)[-1])
+
+
 def is_name(line: str) -> bool:
     """A line that says who speaks next."""
     return bool(line) and line == line.upper() and any(c.isalpha() for c in line) and len(line) <= 40

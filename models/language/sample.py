@@ -43,6 +43,7 @@ class Work:
     tokens: list[int] = field(default_factory=list)
     cue: list[int] = field(default_factory=list)  # tokens of the name of who speaks next, where that is chosen
     is_done: bool = False
+    is_named: bool = False  # who speaks, in a scene, and nothing is said yet
 
     def text(self) -> str:
         made: str = self.tokenizer.decode([token for token in self.given + self.tokens if token != END])
@@ -63,6 +64,7 @@ class Work:
             return
         text = self.text_so_far
         self.is_done = ends or self.is_over(text)
+        self.is_named = drama.ends_with_name(text)
         if self.params.answering and text.endswith("\n\n"):
             self.cue = self.tokenizer.encode(f"{self.who_answers(text)}\n").ids
 
@@ -89,6 +91,8 @@ class LanguageSampler:
         self.network, self.tokenizer, self.kind, self.copies = network, tokenizer, kind, copies
         self.device = network.embedding.weight.device
         self.memory_bytes = bytes_of(network)
+        spelled = (tokenizer.decode([token]) for token in range(tokenizer.get_vocab_size()))
+        self.empty = [token for token, text in enumerate(spelled) if token == END or text.startswith("\n")]
 
     @torch.inference_mode()
     def sample(self, batch: list[Request], on_step: OnStep) -> list[Output]:
@@ -114,7 +118,9 @@ class LanguageSampler:
         else:
             assert isinstance(params, ContinuationParams)
             given, most = (params.opening or "").strip(), params.tokens
-        return Work(params, request.seed, self.tokenizer, [END, *self.tokenizer.encode(given).ids], most)
+        is_named = isinstance(params, DramaParams) and drama.ends_with_name(given)
+        tokens = [END, *self.tokenizer.encode(given).ids]
+        return Work(params, request.seed, self.tokenizer, tokens, most, is_named=is_named)
 
     def remark(self, work: Work) -> Message | None:
         seen = self.network.config.length // 2
@@ -148,7 +154,10 @@ class LanguageSampler:
             position += 1
 
     def choose(self, logits: Tensor, works: list[Work], noise: Tensor) -> Tensor:
-        """(B,) the next token of each, of (B, vocabulary) logits."""
+        """(B,) the next token of each, of (B, vocabulary) logits. Whoever is named says something."""
+        for row, work in zip(logits, works, strict=True):
+            if work.is_named:
+                row[self.empty] = -torch.inf
         chosen = nucleus(logits, [work.params for work in works], noise).tolist()
         for work, token in zip(works, chosen, strict=True):
             if not work.is_done:

@@ -19,13 +19,14 @@ from models.contract.registry import families
 from models.contract.samples import PIECES, SAMPLES, read_pieces
 from models.contract.sampling import Request, Sampler
 from models.contract.tasks import VARIATION, Task
-from models.contract.values import Picture, Score
+from models.contract.values import Picture, Score, Text
 
 LEAST = 1.0  # of 255, that two pictures differ by in the mean
 MODELS = [
     "chorales",
     "chorales-gan",
     "chorales-vae",
+    "drama",
     "drawings-transformer",
     "drawings-upscaler",
     "emoji-mixing",
@@ -38,7 +39,8 @@ MODELS = [
 SIDES = {"left", "top", "right", "bottom"}
 BARS = {"bars", "first_bar", "last_bar"}
 SHORT = 2  # bars, which say as much as long pieces
-BY_ITSELF = {"seed", "count", "prompt", "negative_prompt", "path", *SIDES, *BARS}  # other tests have them
+WORDS = {"prompt", "negative_prompt", "speaker", "opening", "others"}
+BY_ITSELF = {"seed", "count", "path", *WORDS, *SIDES, *BARS}  # other tests have them
 
 
 def tasks() -> list[tuple[str, Task]]:
@@ -87,12 +89,14 @@ def draw(name: str, task: Task, **params: Any) -> npt.NDArray[np.float64]:
     value = sampler(name).sample([request], lambda *_: None)[0].value
     if isinstance(value, Score):
         return np.array([(n.start, n.duration, n.pitch, n.part, value.tempo, *value.metre) for n in value.notes])
+    if isinstance(value, Text):
+        return np.array([[ord(character)] for character in value.text], float)
     assert isinstance(value, Picture)
     return value.pixels.astype(float)
 
 
 def differ(first: npt.NDArray[np.float64], last: npt.NDArray[np.float64]) -> bool:
-    """Pictures to the eye; pieces, whose rows are notes, at all."""
+    """Pictures to the eye; pieces and texts, whose rows are notes and characters, at all."""
     if first.ndim == 2 or first.shape != last.shape:
         return not np.array_equal(first, last)
     return bool(np.abs(first - last).mean() > LEAST)

@@ -130,6 +130,17 @@ def test_a_scene_begins_as_asked_and_ends_after_so_many_speeches() -> None:
     assert work.is_over(work.text_so_far) and speeches(work.text() + "\n") == 2
 
 
+def test_whoever_is_named_says_something() -> None:
+    found = sampler("drama")
+    (work,) = [found.work(Request("text-generation", DramaParams(speaker="fool"), 0))]
+    silent = torch.zeros(1, found.tokenizer.get_vocab_size())
+    silent[0, [0, *found.tokenizer.encode("\n\n").ids]] = 9.0  # it would rather end, or pass over to another
+    token = int(found.choose(silent, [work], torch.zeros(1, 256)))
+    assert found.tokenizer.decode([token]).strip("\n") and not work.is_named
+    said = found.work(Request("text-generation", DramaParams(speaker="fool", opening="Why?"), 0))
+    assert not said.is_named and drama.ends_with_name("FOOL\n") and not drama.ends_with_name("Why?\n\n")
+
+
 def test_only_those_answer_who_may() -> None:
     work = sampler("drama").work(Request("text-generation", DramaParams(speaker="fool", others="king, Clown"), 5))
     for token in work.tokenizer.encode("Why?\n\n").ids:
