@@ -20,12 +20,13 @@ from models.contract.family import Family
 from models.contract.registry import families
 from models.contract.sampling import Inputs, Output, Request, Sampler
 from models.contract.tasks import Input, Task
-from models.contract.values import MUSIC, PICTURES, Note, Picture, Score, Value
+from models.contract.values import MUSIC, PICTURES, TEXTS, Note, Picture, Score, Text, Value
 from workers.provenance import provenance
 
 TASKS = [(family, task) for family in families().values() for task in family.tasks]
 SHIPPED = [(model, task) for name, model in catalogue().items() if ships(name) for task in model.tasks]
 PROMPT = "a red fox"
+FIRST = 80  # characters of a text that are compared
 
 
 def named(part: Family | Checkpoint | Task) -> str:
@@ -97,12 +98,14 @@ def value(given: Input, number: int, model: Checkpoint) -> Value:
 
 
 def example(medium: str, number: int, model: Checkpoint) -> Value:
-    """A picture, or four bars in the model's voices."""
+    """A picture, a text, or four bars in the model's voices."""
     if medium == MUSIC:
         voices = model.card.get("voices", ["Soprano", "Alto", "Tenor", "Bass"])
         random, middles = np.random.default_rng(number), (69, 64, 57, 48)[: len(voices)]
         steps = [(start, i) for start in range(16) for i in range(len(middles))]
         return Score([Note(start, 1, middles[i] + int(random.integers(4)), i) for start, i in steps], 80.0, voices)
+    if medium == TEXTS:
+        return Text(f"FOOL\nWhy, {number} eggs.")
     assert medium == PICTURES, "extend this with the first task that is given something else"
     shades = np.linspace(0, 255, 48 * 64 * 3, dtype=np.uint8).reshape(48, 64, 3)
     return Picture(np.roll(shades, 999 * number))
@@ -129,6 +132,10 @@ def test_a_work_is_the_same_alone_and_among_others_and_of_the_medium_that_was_sa
     assert alone.facts == among.facts and alone.alone == among.alone
     if isinstance(alone.value, Score):
         assert alone.value.notes and alone.value == among.value
+        return
+    if isinstance(alone.value, Text):
+        assert isinstance(among.value, Text) and len(alone.value.text) > FIRST
+        assert alone.value.text[:FIRST] == among.value.text[:FIRST]  # the rest turns on each digit before it
         return
     assert alone.pixels.ndim == 3 and alone.pixels.std() > 0
     # One shape of a product rounds otherwise than another; where the argmax of a token turns on that, a cell differs.
