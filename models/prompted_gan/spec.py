@@ -19,7 +19,8 @@ from models.parts.prompt_spec import PromptShape
 FAMILY = "text-to-image-gan"
 ATTENDED = 16  # cells along the side of the largest grid that attends to the words
 IMAGES_PER_SECOND = 53.0  # measured: the default networks on two CPU cores
-DECODING, DECODER_BYTES = 0.5, 6 << 20  # of an autoencoder's decoder at 64 px, in the time and beside the bytes of that
+# Of an autoencoder's decoder at 64 px, in the time of those and in bytes: by its layers, not measured.
+DECODING, DECODER_BYTES = 0.5, 6 << 20
 
 
 class PromptedGANConfig(PromptShape):
