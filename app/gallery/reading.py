@@ -1,4 +1,4 @@
-"""A text as its page sets it: whole, as verse or prose, and Chinese in both scripts."""
+"""A text as its page sets it: whole, as verse, prose or a scene, and Chinese in both scripts."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from models.contract.values import TEXTS
 
 LONGEST = 20_000  # characters that a page shows
 LONGEST_LINE = 40  # characters of a line of verse
+LONGEST_NAME = 40  # characters of who speaks
 
 
 @cache
@@ -24,10 +25,21 @@ def converter(to: str) -> OpenCC:
 
 
 @dataclass(frozen=True)
+class Part:
+    """Of a scene: what a `speaker` says, or a stage direction where nobody speaks."""
+
+    speaker: str
+    words: str
+
+
+@dataclass(frozen=True)
 class Reading:
-    """`other` is the same in the other script, where it is Chinese and differs; `is_verse` by its short lines."""
+    """`other` is the same in the other script, where it is Chinese and differs; `is_verse` by its short lines; `scene`
+    has parts where it is one.
+    """
 
     text: str
+    scene: list[Part]
     is_verse: bool
     is_chinese: bool
     is_traditional: bool
@@ -52,5 +64,20 @@ def reading(work: Artwork) -> Reading | None:
     is_traditional = is_chinese and text != simplified
     other = simplified if is_traditional else traditional
     lines = [line for line in text.split("\n") if line]
-    is_verse = len(lines) > 1 and max(map(len, lines)) <= LONGEST_LINE
-    return Reading(text, is_verse, is_chinese, is_traditional, other if other != text else "", len(whole) > LONGEST)
+    scene = scene_of(text)
+    is_verse = not scene and len(lines) > 1 and max(map(len, lines)) <= LONGEST_LINE
+    other = other if other != text else ""
+    return Reading(text, scene, is_verse, is_chinese, is_traditional, other, len(whole) > LONGEST)
+
+
+def scene_of(text: str) -> list[Part]:
+    """Nothing, unless most of its paragraphs begin with a name in capitals on a line of its own."""
+    parts = [part_of(paragraph) for paragraph in text.split("\n\n") if paragraph.strip()]
+    speeches = sum(bool(part.speaker) for part in parts)
+    return parts if 2 * speeches > len(parts) else []
+
+
+def part_of(paragraph: str) -> Part:
+    name, _, words = paragraph.strip("\n").partition("\n")
+    is_name = name == name.upper() != name.lower() and len(name) <= LONGEST_NAME and not name.startswith("[")
+    return Part(name, words) if is_name and words else Part("", paragraph)

@@ -30,6 +30,18 @@ def test_chinese_verse_is_there_in_both_scripts(monkeypatch: pytest.MonkeyPatch)
     assert read("山水。\n天下。", monkeypatch).other == "", "what is the same in both is there once"
 
 
+def test_a_scene_is_set_by_its_speakers(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = read("LADY MACBETH\nGive me the letter;\nI will not stay.\n\nMACBETH\nNo.\n\n[Exit MACBETH]", monkeypatch)
+    assert [(part.speaker, part.words) for part in found.scene] == [
+        ("LADY MACBETH", "Give me the letter;\nI will not stay."),
+        ("MACBETH", "No."),
+        ("", "[Exit MACBETH]"),
+    ]
+    assert not found.is_verse
+    for prose in (QUATRAIN, "NOTICE", "A HEADING\nand prose.\n\nMore of it.\n\nAnd more."):
+        assert not read(prose, monkeypatch).scene
+
+
 def test_prose_and_other_languages_are_set_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     verse = read("Shall I compare thee to a summer's day?\nThou art more", monkeypatch)
     assert verse.is_verse and not verse.is_chinese and verse.other == ""
