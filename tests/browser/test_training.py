@@ -15,7 +15,7 @@ from tests.studio import Studio
 
 pytestmark = pytest.mark.browser
 Open = Callable[..., Page]
-MINUTES = 180_000  # milliseconds that a run of this size may take on a busy machine
+MINUTES = 360_000  # milliseconds that a run of this size may take on a busy machine
 
 
 @pytest.fixture(scope="module", autouse=True)
