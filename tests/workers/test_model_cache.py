@@ -34,7 +34,8 @@ def test_a_decoder_that_was_replaced_draws_at_once() -> None:
         for weight in autoencoder.decoder.parameters():
             weight.zero_()
     shutil.rmtree(own / "drawings-fsq")
-    write_model(own / "drawings-fsq", autoencoder, {**card, "same_latents_as": [card["sha256"], *card.get("same_latents_as", [])]})
+    same = [card["sha256"], *card.get("same_latents_as", [])]
+    write_model(own / "drawings-fsq", autoencoder, {**card, "same_latents_as": same})
     after = model_cache.sampler("drawings-transformer", sha256)
     assert isinstance(after, TransformerSampler)
     assert after is not before
