@@ -91,7 +91,8 @@ class LanguageSampler:
         self.network, self.tokenizer, self.kind, self.copies = network, tokenizer, kind, copies
         self.device = network.embedding.weight.device
         self.memory_bytes = bytes_of(network)
-        spelled = (tokenizer.decode([token]) for token in range(tokenizer.get_vocab_size()))
+        vocabulary = tokenizer.get_vocab_size() if kind == "drama" else 0  # nobody is named elsewhere
+        spelled = (tokenizer.decode([token]) for token in range(vocabulary))
         self.empty = [token for token, text in enumerate(spelled) if token == END or text.startswith("\n")]
 
     @torch.inference_mode()

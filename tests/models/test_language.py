@@ -132,7 +132,7 @@ def test_a_scene_begins_as_asked_and_ends_after_so_many_speeches() -> None:
 
 def test_whoever_is_named_says_something() -> None:
     found = sampler("drama")
-    (work,) = [found.work(Request("text-generation", DramaParams(speaker="fool"), 0))]
+    work = found.work(Request("text-generation", DramaParams(speaker="fool"), 0))
     silent = torch.zeros(1, found.tokenizer.get_vocab_size())
     silent[0, [0, *found.tokenizer.encode("\n\n").ids]] = 9.0  # it would rather end, or pass over to another
     token = int(found.choose(silent, [work], torch.zeros(1, 256)))
