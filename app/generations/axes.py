@@ -10,7 +10,7 @@ from models.contract.tasks import Input, Task
 from models.contract.values import TEXTS
 
 PROPOSED, MOST_CHOICES = 4, 24
-WIDGETS = {"prompt", "text", "integer", "number", "choice", "boolean"}
+WIDGETS = {"prompt", "passage", "text", "integer", "number", "choice", "boolean"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def of_field(field: Field) -> AxisField:
         first = field.choices[0] if field.choices else ""
         kind = "boolean" if isinstance(first, bool) else "text" if isinstance(first, str) else "number"
         return AxisField(field.name, field.title, kind, field.choices[:MOST_CHOICES])
-    if field.widget in ("prompt", "text"):
+    if field.widget in ("prompt", "passage", "text"):
         return AxisField(field.name, field.title, "text")
     return AxisField(field.name, field.title, "number", evenly(field))
 

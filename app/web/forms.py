@@ -17,7 +17,8 @@ class Field:
     name: str
     title: str
     description: str
-    widget: str  # prompt, text, integer, number, boolean, choice, checkpoint, lines, numbers, weights, adapters
+    # prompt, passage, text, integer, number, boolean, choice, checkpoint, lines, numbers, weights, adapters
+    widget: str
     default: Any
     minimum: float | None
     maximum: float | None

@@ -30,7 +30,7 @@ class ContinuationParams(WritingParams):
         None,
         title="Opening",
         description="How it begins; the model goes on from there",
-        json_schema_extra={"widget": "prompt", "part": "subject"},
+        json_schema_extra={"widget": "passage", "part": "subject"},
     )
     tokens: int = Field(256, ge=8, le=1024, title="Length", description="In tokens, of some four letters each")
 
@@ -41,7 +41,9 @@ class DramaParams(WritingParams):
     speaker: Name = Field(
         "HAMLET", title="First speaker", description="The name of who begins", json_schema_extra={"part": "subject"}
     )
-    opening: Opening | None = Field(None, title="Opening", description="The first words that are spoken")
+    opening: Opening | None = Field(
+        None, title="Opening", description="The first words that are spoken", json_schema_extra={"widget": "passage"}
+    )
     others: str = Field(
         "",
         max_length=200,

@@ -1,4 +1,5 @@
-"""Makes pictures small as the world does: by several filters, and some of them blurred, noisy or compressed.
+"""Makes pictures small as the world does: by several filters, and some of them blurred, noisy or compressed; and as
+models draw them, through the autoencoder that decodes what they make.
 
 Wang et al., "Real-ESRGAN: Training Real-World Blind Super-Resolution with Pure Synthetic Data", 2021.
 """
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from models.data.pictures import to_pixels, to_unit
 from models.upscaling.spec import FACTOR
@@ -22,6 +23,8 @@ NOISE = 0.08  # of the range from -1 to 1, at most
 QUALITY = (40, 95)  # of JPEG
 SOFT = (0.5, 0.9)  # sides that a small picture goes through: what models draw is soft like that
 SHARE = 0.6  # of the damaged ones, that have each kind
+REBUILT = 0.25  # of small pictures, that pass through an autoencoder where there is one
+KNOWN_MSE = 4 * 10**-1.8  # 18 dB: what an autoencoder rebuilds worse, a model over it does not draw
 
 
 def made_small(pictures: Tensor, damage: float, random: torch.Generator) -> Tensor:
@@ -33,6 +36,15 @@ def made_small(pictures: Tensor, damage: float, random: torch.Generator) -> Tens
             picture = blurred(picture, between(BLUR, random))
         small.append(damaged(resized(picture, random), random) if suffers else resized(picture, random))
     return torch.cat(small)
+
+
+@torch.no_grad()
+def rebuilt(small: Tensor, autoencoder: nn.Module) -> Tensor:
+    """(B, 3, H, W), sides that are multiples of 8, as the autoencoder has them, or as they are where it cannot."""
+    device = next(autoencoder.parameters()).device
+    again = torch.cat([autoencoder(part.to(device)).float().cpu().clamp(-1, 1) for part in small.split(8)])
+    known = (again - small).square().mean((1, 2, 3), keepdim=True) < KNOWN_MSE
+    return torch.where(known, again, small)
 
 
 def resized(picture: Tensor, random: torch.Generator) -> Tensor:

@@ -10,46 +10,59 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.data.pictures import Collection, spread, to_unit
+from models.autoencoders.load import load_autoencoder
+from models.checkpoint import read_card
+from models.data.pictures import Collection, Indices, spread, to_unit
 from models.measure.effort import Effort
 from models.measure.features import PerceptualLoss
 from models.measure.metrics import psnr
 from models.training.schedule import step_generator
-from models.upscaling.degrade import made_small
+from models.upscaling.degrade import made_small, rebuilt
 from models.upscaling.network import bicubic
 from models.upscaling.sample import load
 from models.upscaling.train import enlarge, sheet
 
 MEASURED, SHOWN = 200, 8
+CPU = torch.device("cpu")
 
 
 def evaluate(
     folder: Path, data: Collection, published: Path, effort: Effort
 ) -> tuple[dict[str, Any], npt.NDArray[np.uint8]]:
-    """(figures, contact sheet): of pictures made small by filters alone, and of damaged ones. Where nothing is held
-    out, training pictures are shown.
+    """(figures, contact sheet): of pictures made small by filters alone, of damaged ones, and of those that the
+    autoencoder has rebuilt that it was trained with. Where nothing is held out, training pictures are shown.
     """
-    network = load(folder, torch.device("cpu")).network
-    splits = data.held_out[:1] or ["train"]
-    indices = data.indices(*splits, recoloured=False)
-    probe = to_unit(data.pictures(indices[:1]))
+    network = load(folder, CPU).network
+    probe = to_unit(data.pictures(data.indices("train")[:1]))
     most = effort.most(MEASURED, lambda count: enlarge(network, probe.repeat(count, 1, 1, 1)))
-    large = to_unit(data.pictures(spread(indices, most)))
-    clean, damaged = (made_small(large, damage, step_generator(1, 0)) for damage in (0.0, 1.0))
-    made = {name: enlarge(network, small) for name, small in (("clean", clean), ("damaged", damaged))}
+    large = to_unit(data.pictures(of_every_split(data, most)))
+    small = {
+        "clean": made_small(large, 0, step_generator(1, 0)),
+        "damaged": made_small(large, 1, step_generator(1, 0)),
+    }
+    if name := read_card(folder).get("training", {}).get("autoencoder"):
+        small["rebuilt"] = rebuilt(small["clean"], load_autoencoder(name, CPU, beside=published)[0])
+    made = {name: enlarge(network, pictures) for name, pictures in small.items()}
     loss = PerceptualLoss()
     figures = {
         f"{name}_{figure}": value
-        for name, small in (("clean", clean), ("damaged", damaged))
-        for figure, value in compared(made[name], bicubic(small), large, loss).items()
+        for name, pictures in small.items()
+        for figure, value in compared(made[name], bicubic(pictures), large, loss).items()
     }
-    half = SHOWN // 2
+    kinds = np.array_split(spread(np.arange(len(large)), SHOWN), len(small))
     shown = sheet(
-        torch.cat([clean[:half], damaged[half:SHOWN]]),
-        torch.cat([made["clean"][:half], made["damaged"][half:SHOWN]]),
-        large[:SHOWN],
+        torch.cat([pictures[places] for pictures, places in zip(small.values(), kinds, strict=True)]),
+        torch.cat([pictures[places] for pictures, places in zip(made.values(), kinds, strict=True)]),
+        large[np.concatenate(kinds)],
     )
     return figures if effort.is_worth_it and data.held_out else {}, shown
+
+
+def of_every_split(data: Collection, most: int) -> Indices:
+    """At most so many held-out pictures, of every split as many where it has them."""
+    splits = data.held_out or ["train"]
+    share = -(-most // len(splits))
+    return np.concatenate([spread(data.indices(split, recoloured=False), share) for split in splits])
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from models.autoencoders.latents_spec import CELL
 from models.autoencoders.shared_spec import SharpenedTraining
 from models.contract.family import Family, Preset, TrainingCost
 from models.contract.fine_tuning import start_field
@@ -52,6 +53,12 @@ class UpscalingTraining(SharpenedTraining):
     model_config = ConfigDict(extra="forbid")
 
     network: UpscalingConfig = UpscalingConfig()
+    autoencoder: str | None = Field(
+        None,
+        title="Autoencoder",
+        description="Checkpoint whose traces in what models draw are mended too; empty: none",
+        json_schema_extra={"checkpoint": "fsq-autoencoder", "more": True},
+    )
     start_from: str | None = start_field("image-upscaler")
     size: int = Field(
         256,
@@ -82,6 +89,8 @@ class UpscalingTraining(SharpenedTraining):
     def crop_fits(self) -> UpscalingTraining:
         if FACTOR * self.crop > self.size:
             raise ValueError(f"a crop is at most a {FACTOR}th of the size")
+        if self.autoencoder and self.size % (CELL * FACTOR):
+            raise ValueError(f"with an autoencoder the size is a multiple of {CELL * FACTOR}")
         return self
 
 

@@ -138,3 +138,14 @@ def test_the_tab_says_when_a_picture_is_done(open_page: Open) -> None:
     expect(page).to_have_title("✓ Create · Danqing 丹青")
     page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
     expect(page).to_have_title("Create · Danqing 丹青")
+
+
+def test_the_opening_of_a_scene_has_several_lines(open_page: Open) -> None:
+    page = open_page()
+    page.goto("/create?model=drama")
+    opening = page.get_by_label("Opening", exact=True)
+    opening.fill("Who's there?")
+    opening.press("Enter")
+    opening.type("Stand, and unfold yourself.")
+    expect(opening).to_have_value("Who's there?\nStand, and unfold yourself.")
+    assert page.locator(".job").count() == 0

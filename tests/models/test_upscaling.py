@@ -25,11 +25,11 @@ from models.data.pictures import open_collection
 from models.measure.effort import Effort
 from models.training.run import Run
 from models.upscaling import evaluate, sample
-from models.upscaling.degrade import made_small
+from models.upscaling.degrade import made_small, rebuilt
 from models.upscaling.network import Upscaler, bicubic, shrunk, upscaler
 from models.upscaling.sample import UpscalingSampler, load
 from models.upscaling.spec import UpscalingConfig, UpscalingTraining
-from models.upscaling.train import train
+from models.upscaling.train import pairs, train
 
 SMALL = UpscalingConfig(width=8, blocks=2)
 RRDB_NAMES = ("body.0.rdb1.conv1.weight", "conv_last.weight")
@@ -106,6 +106,33 @@ def test_pictures_are_made_small_by_their_seed_and_some_suffer() -> None:
         return float((small - shrunk(large, 4)).abs().mean())
 
     assert lost(1.0) > 1.5 * lost(0.0) > 0
+
+
+def test_what_an_autoencoder_knows_passes_through_it() -> None:
+    """The first picture it has a little darker, the second it makes grey."""
+
+    class Autoencoder(nn.Conv2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.where(x.mean((1, 2, 3), keepdim=True) > 0, x - 0.1, 0)
+
+    small = torch.stack([torch.full((3, 8, 8), shade) for shade in (0.9, -0.9)])
+    assert torch.allclose(rebuilt(small, Autoencoder(1, 1, 1)), torch.stack([small[0] - 0.1, small[1]]))
+
+
+def test_crops_to_enlarge_are_of_the_same_places() -> None:
+    large = bicubic(torch.rand(12, 3, 16, 16) * 2 - 1).clamp(-1, 1)
+    params = UpscalingTraining(network=SMALL, size=64, crop=8 * 2, damage=0)
+    random = torch.Generator().manual_seed(0)
+    given, wanted = pairs(large, params, None, random)
+    assert given.shape == (12, 3, 16, 16) and wanted.shape == (12, 3, 64, 64)
+    assert (shrunk(wanted, 4) - given).abs().mean() < 0.05
+    given, wanted = pairs(bicubic(large).clamp(-1, 1), params, None, random)  # of 256 px: from anywhere
+    assert (shrunk(wanted, 4) - given).abs().mean() < 0.01 and not torch.equal(given[0], given[1])
+
+
+def test_an_autoencoder_needs_whole_cells() -> None:
+    with pytest.raises(ValidationError, match="multiple of 32"):
+        UpscalingTraining(size=144, crop=16, autoencoder="drawings-fsq")
 
 
 def test_it_learns_and_is_measured_beside_the_filter(tmp_path: Path) -> None:
