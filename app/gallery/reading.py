@@ -12,10 +12,10 @@ from app.artworks.tables import Artwork
 from app.errors import NotFound
 from app.media import of_type, texts
 from models.contract.values import TEXTS
+from models.contract.writing import starts_speech
 
 LONGEST = 20_000  # characters that a page shows
 LONGEST_LINE = 40  # characters of a line of verse
-LONGEST_NAME = 40  # characters of who speaks
 
 
 @cache
@@ -79,5 +79,4 @@ def scene_of(text: str) -> list[Part]:
 
 def part_of(paragraph: str) -> Part:
     name, _, words = paragraph.strip("\n").partition("\n")
-    is_name = name == name.upper() != name.lower() and len(name) <= LONGEST_NAME and not name.startswith("[")
-    return Part(name, words) if is_name and words else Part("", paragraph)
+    return Part(name, words) if words and starts_speech(paragraph.strip("\n")) else Part("", paragraph)

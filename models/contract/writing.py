@@ -10,6 +10,7 @@ from models.contract.tasks import SamplingParams
 from models.contract.training_spec import MORE
 
 TEXT_GENERATION = "text-generation"
+LONGEST_NAME = 40  # characters of who speaks in a play
 
 
 def temperature_field(usual: float) -> Any:
@@ -34,6 +35,17 @@ def top_p_field(usual: float) -> Any:
         description="Only the likeliest that are together so probable",
         json_schema_extra=MORE,
     )
+
+
+def is_name(line: str) -> bool:
+    """Whether a line of a play says who speaks next: in capitals, and no stage direction."""
+    return line == line.upper() != line.lower() and len(line) <= LONGEST_NAME and not line.startswith("[")
+
+
+def starts_speech(paragraph: str) -> bool:
+    """Whether it is a name on a line of its own, and what follows."""
+    name, newline, _ = paragraph.partition("\n")
+    return bool(newline) and is_name(name)
 
 
 class WritingParams(SamplingParams):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from models.contract.writing import is_name, starts_speech
+
 SPEAKER = re.compile(r"^\*\*(.+?)\*\*\s*$")
 DIRECTION = re.compile(r"^_(.+)_$")
 HEADING = re.compile(r"^#+\s*(.+)$")
@@ -35,6 +37,8 @@ def ends_with_name(text: str) -> bool:
     return text.endswith("\n") and is_name(text[:-1].rsplit("\n", 1)[-1])
 
 
-def is_name(line: str) -> bool:
-    """A line that says who speaks next."""
-    return bool(line) and line == line.upper() and any(c.isalpha() for c in line) and len(line) <= 40
+def until(text: str, speeches: int) -> str:
+    """A scene up to where one more begins to speak; stage directions are no speeches."""
+    parts = text.split("\n\n")
+    begun = [i for i, part in enumerate(parts) if starts_speech(part)]
+    return "\n\n".join(parts[: begun[speeches]]) if len(begun) > speeches else text

@@ -16,7 +16,7 @@ from models.checkpoint import loaded, read_text
 from models.contract.message import Message
 from models.contract.sampling import BATCHES, OnStep, Output, Previews, Request
 from models.contract.values import Text
-from models.contract.writing import TEXT_GENERATION, WritingParams
+from models.contract.writing import TEXT_GENERATION, WritingParams, is_name
 from models.language import drama
 from models.language.network import LanguageModel
 from models.language.spec import ContinuationParams, DramaParams, LanguageConfig
@@ -49,12 +49,12 @@ class Work:
         made: str = self.tokenizer.decode([token for token in self.given + self.tokens if token != END])
         made = made.removesuffix("\ufffd")
         if isinstance(self.params, DramaParams):
-            made = "\n\n".join(made.split("\n\n")[: self.params.speeches]) if self.is_over(made) else made
+            made = drama.until(made, self.params.speeches)
         return made.strip("\n")
 
     def is_over(self, text: str) -> bool:
         """A scene ends when one more begins to speak than was asked for."""
-        return isinstance(self.params, DramaParams) and len(text.split("\n\n")) > self.params.speeches
+        return isinstance(self.params, DramaParams) and drama.until(text, self.params.speeches) != text
 
     def take(self, token: int) -> None:
         self.tokens.append(token)
@@ -72,7 +72,7 @@ class Work:
         """One of those who may speak, but not who has just spoken; by chance of the request's seed."""
         assert isinstance(self.params, DramaParams)
         every = list(dict.fromkeys(name.upper() for name in (self.params.speaker, *self.params.answering)))
-        last = next((line for line in reversed(text.split("\n")) if drama.is_name(line)), "")
+        last = next((line for line in reversed(text.split("\n")) if is_name(line)), "")
         able = [name for name in every if name != last] or every
         return able[int(np.random.default_rng((self.seed, text.count("\n\n"))).integers(len(able)))]
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from app.datasets.prepared import TextItem, write_texts
 from models.contract.sampling import Request
 from models.contract.values import Text
+from models.contract.writing import is_name
 from models.data.items import Texts, open_items
 from models.data.pictures import Unsuitable
 from models.language import drama, evaluate
@@ -46,7 +47,7 @@ SMALL: dict[str, Any] = {"width": 32, "heads": 2, "layers": 2, "hidden": 64, "le
 def speeches(text: str) -> int:
     """How many have begun."""
     parts = text.split("\n\n")
-    return sum(drama.is_name(part.split("\n", 1)[0]) and "\n" in part for part in parts)
+    return sum(is_name(part.split("\n", 1)[0]) and "\n" in part for part in parts)
 
 
 @cache
@@ -75,7 +76,7 @@ def test_a_play_is_read_as_names_and_what_they_say() -> None:
         "FOOL\nNuncle, give me an egg.\n",
     ]
     assert speeches(made) == 3 and drama.speech("fool ", " Why? ") == "FOOL\nWhy?"
-    assert drama.is_name("KING HENRY") and not drama.is_name("He is gone.") and not drama.is_name("...")
+    assert is_name("KING HENRY") and not is_name("He is gone.") and not is_name("...")
 
 
 def test_nothing_to_come_is_seen_and_the_cache_knows_the_same() -> None:
@@ -128,6 +129,12 @@ def test_a_scene_begins_as_asked_and_ends_after_so_many_speeches() -> None:
     work = sampler("drama").work(Request("text-generation", DramaParams(speeches=2), 0))
     work.given = [0, *work.tokenizer.encode(drama.plain(PLAY).split("\n\n", 3)[3]).ids]
     assert work.is_over(work.text_so_far) and speeches(work.text() + "\n") == 2
+
+
+def test_a_stage_direction_is_no_speech() -> None:
+    scene = "FOOL\nWhy?\n\n[EXIT.]\n\n[Thunder.]\n\nKING\nNo."
+    assert drama.until(scene, 2) == scene == drama.until(scene + "\n\nFOO", 2)[: len(scene)]
+    assert drama.until(scene + "\n\nFOOL\nA", 2) == scene and drama.until(scene, 1) == scene.split("\n\nKING")[0]
 
 
 def test_whoever_is_named_says_something() -> None:
