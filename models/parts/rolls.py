@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ REST, HOLD, FIRST = 0, 1, 2  # tokens; from the third on a note begins
 LOWEST, HIGHEST = 30, 90  # pitches that have a token
 TOKENS = FIRST + HIGHEST - LOWEST + 1
 BAR = STEPS * STEP
+RARE = 5e-4  # of a voice's notes are below its range, and as many above
 Roll = npt.NDArray[np.int64]  # (bars, STEPS, voices)
 
 
@@ -62,6 +64,12 @@ def score_of(roll: Roll, up: int, tempo: float, parts: Sequence[str]) -> Score:
     return Score(notes_of(in_order([sung])), tempo, list(parts))
 
 
+def within(ranges: Sequence[tuple[int, int]]) -> npt.NDArray[np.bool_]:
+    """(voices, TOKENS): which each voice may have."""
+    pitches = np.arange(TOKENS) - FIRST + LOWEST
+    return np.stack([(pitches < LOWEST) | (low <= pitches) & (pitches <= high) for low, high in ranges])
+
+
 class Rolls:
     """Windows of so many bars of the pieces in four quarters that have the voices of most, each in C or A minor."""
 
@@ -94,6 +102,14 @@ class Rolls:
     def said(self) -> dict[str, Any]:
         """What a card says of them: the form offers the keys to choose from."""
         return {"voices": self.parts, "keys": KEYS, "tempo": round(self.tempo)}
+
+    @property
+    def ranges(self) -> list[tuple[int, int]]:
+        """(lowest, highest) pitch of each voice in training, in C or A minor, but for one note in a thousand."""
+        sung = np.concatenate([self.windows[i] for i in self.indices("train")]).reshape(-1, self.voices)
+        notes = [line[line >= FIRST] - FIRST + LOWEST for line in sung.T]
+        ends = [np.quantile(line, (RARE, 1 - RARE)) if len(line) else (LOWEST, HIGHEST) for line in notes]
+        return [(math.floor(low), math.ceil(high)) for low, high in ends]
 
     def indices(self, *splits: str) -> npt.NDArray[np.int64]:
         return np.array([i for i, found in enumerate(self.splits) if found in splits], dtype=np.int64)

@@ -15,7 +15,7 @@ from models.contract.values import Score
 from models.parts.latent_rolls import LatentRolls
 from models.parts.noise import gaussian, gumbel
 from models.parts.nucleus import nucleus
-from models.parts.rolls import TOKENS, Roll, score_of
+from models.parts.rolls import HIGHEST, LOWEST, TOKENS, Roll, score_of, within
 from models.roll_gan.network import DIRECTIONS, RollGenerator, one_hot
 from models.roll_gan.spec import RollGANConfig
 
@@ -27,8 +27,11 @@ class RollGANSampler(LatentRolls):
 
     network: RollGenerator
 
-    def __init__(self, network: RollGenerator, parts: list[str], tempo: float) -> None:
+    def __init__(
+        self, network: RollGenerator, parts: list[str], tempo: float, ranges: Sequence[tuple[int, int]]
+    ) -> None:
         super().__init__(network, network.config.bars, network.config.latent, parts, tempo)
+        self.ranges = torch.from_numpy(within(ranges or [(LOWEST, HIGHEST)] * len(parts)))
         self.directions = dict(zip(DIRECTIONS, network.directions.cpu(), strict=True))  # type: ignore[misc]
 
     def heard(self, roll: Roll) -> Tensor:
@@ -36,8 +39,11 @@ class RollGANSampler(LatentRolls):
         return found
 
     def write(self, batch: list[Request], latents: Tensor, on_step: OnStep, ups: Sequence[int]) -> list[Roll]:
-        """In noise, as they were seen in training; each note by itself: little is left to chance but the latents."""
+        """In noise, as they were seen in training; each note by itself: little is left to chance but the latents. No
+        voice leaves the range in which it sang in training.
+        """
         logits = self.network(torch.stack(padded(list(latents))))[: len(latents)].float().cpu()
+        logits = logits.masked_fill(~self.ranges, -torch.inf)
         notes = logits[0].numel() // TOKENS
         noise = torch.cat([gumbel(request.seed, notes, TOKENS) for request in batch])
         params = [request.params for request in batch for _ in range(notes)]
@@ -56,4 +62,5 @@ class RollGANSampler(LatentRolls):
 def load(folder: Path, device: torch.device, published: Path | None = None) -> RollGANSampler:
     """Raises CheckpointError when the checkpoint is broken or another one."""
     network, card = loaded(folder, lambda config: RollGenerator(RollGANConfig(**config)))
-    return RollGANSampler(network.to(device), list(card["voices"]), float(card.get("tempo", 120)))
+    tempo, ranges = float(card.get("tempo", 120)), card.get("ranges", [])
+    return RollGANSampler(network.to(device), list(card["voices"]), tempo, ranges)

@@ -110,7 +110,7 @@ def train(params: RollGANTraining, data: Scores, run: Run) -> None:
     find_directions(ema.average)
     if run.is_first:
         card = training_card("roll-gan", params, data.card, run, result, before)
-        said = {**rolls.said, "directions": list(DIRECTIONS)}
+        said = {**rolls.said, "ranges": rolls.ranges, "directions": list(DIRECTIONS)}
         write_model(run.folder.model, ema.average, {**card, **said})
 
 
@@ -135,7 +135,7 @@ class Watched:
 
     @torch.no_grad()
     def measure(self, done: int, network: RollGenerator) -> None:
-        sampler = RollGANSampler(network, self.rolls.parts, self.rolls.tempo)
+        sampler = RollGANSampler(network, self.rolls.parts, self.rolls.tempo, self.rolls.ranges)
         if self.run.is_first:
             self.run.folder.keep_samples(done, sampler.samples())
         if not self.real:

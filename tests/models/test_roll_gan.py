@@ -1,5 +1,6 @@
 """The GAN of music: choices with gradients, penalties, directions, an encoder, training that resumes."""
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from models.contract.sampling import Request
 from models.contract.values import Score
 from models.measure.effort import Effort
 from models.measure.evaluation import measure
-from models.parts.rolls import FIRST, REST, STEPS, TOKENS
+from models.parts.rolls import FIRST, HIGHEST, LOWEST, REST, STEPS, TOKENS, Rolls
 from models.roll_gan import evaluate
 from models.roll_gan.network import (
     DIRECTIONS,
@@ -51,8 +52,8 @@ def generator() -> RollGenerator:
     return made.requires_grad_(False)
 
 
-def sampler() -> RollGANSampler:
-    return RollGANSampler(generator(), ["Upper", "Lower"], 90.0)
+def sampler(ranges: Sequence[tuple[int, int]] = ()) -> RollGANSampler:
+    return RollGANSampler(generator(), ["Upper", "Lower"], 90.0, ranges)
 
 
 def made(task: str, params: Any, *given: Score, seed: int = 0) -> Score:
@@ -69,6 +70,20 @@ def test_notes_in_noise_are_as_likely_as_their_logits_say_and_have_gradients() -
     assert torch.allclose(often, logits.softmax(-1), atol=0.015)
     (slope,) = torch.autograd.grad(drawn[:, 2].sum(), logits)
     assert slope[2] > 0 > slope[1]
+
+
+def test_no_voice_leaves_its_range(tmp_path: Path) -> None:
+    ranges = [(60, 72), (40, 52)]
+    request = Request("music-generation", DirectedParams(), 0)
+    (output,), (free,) = (sampler(each).sample([request], lambda *_: None) for each in (ranges, ()))
+    assert isinstance(output.value, Score) and isinstance(free.value, Score)
+
+    def outside(score: Score) -> int:
+        return sum(not ranges[note.part][0] <= note.pitch <= ranges[note.part][1] for note in score.notes)
+
+    assert output.value.notes and outside(output.value) == 0 < outside(free.value)
+    rolls = Rolls(collection(tmp_path / "duets"), bars=2)
+    assert all(LOWEST <= low < high <= HIGHEST for low, high in rolls.ranges)
 
 
 def test_the_discriminator_is_penalised_for_its_slope() -> None:
