@@ -70,7 +70,12 @@ def of_field(problem: Mapping[str, Any]) -> Message:
     context = problem.get("ctx") or {}
     if problem["type"] == "value_error":
         return Message(*context["error"].args[:1])
-    if template := OF_FIELDS.get(problem["type"]):
+    if context.get("min_length") == 1:
+        return Message(OF_FIELDS["missing"])
+    kind = problem["type"]
+    if context.get("field_type") == "Value":  # a text that was looked at before its length was
+        kind = f"string_{kind}"
+    if template := OF_FIELDS.get(kind):
         return Message(template, **{name: plain(value) for name, value in context.items() if f"{{{name}}}" in template})
     return Message(problem["msg"])
 

@@ -38,7 +38,8 @@ def read(content: bytes) -> Piece:
     metre, pickup = metre_of(file)
     names = {16 * number + channel: track.name for number, track in enumerate(file.tracks) for channel in range(16)}
     seconds = file.length if file.type < 2 else 0.0
-    return Piece(in_order(notes), seconds, metre, pickup, names, phrase_ends=phrase_ends(file))
+    drums = any(m.type == "note_on" and m.channel == DRUMS for track in file.tracks for m in track)
+    return Piece(in_order(notes), seconds, metre, pickup, names, phrase_ends=phrase_ends(file), has_drums=drums)
 
 
 def phrase_ends(file: mido.MidiFile) -> list[float]:

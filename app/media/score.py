@@ -26,6 +26,7 @@ class Piece:
     parts: dict[int, str] = field(default_factory=dict)
     title: str = ""
     phrase_ends: list[float] = field(default_factory=list)
+    has_drums: bool = False  # which are left out
 
 
 def few(notes: Iterator[Note]) -> list[Note]:

@@ -32,7 +32,14 @@ def read(content: bytes, name: str) -> Kept:
     # Intervals, so that the same music in another key is found alike.
     steps = ",".join(str(b - a) for a, b in pairwise(pitches))
     alike = hashlib.sha256(f"{len(pitches)}:{steps}".encode()).hexdigest()[:24]
-    return Kept(content, media_type, alike, facts=facts_of(score))
+    return Kept(content, media_type, alike, facts=facts_of(score), remark=remark(score))
+
+
+def remark(score: Piece) -> Message | None:
+    """What of it is not played."""
+    if score.has_drums:
+        return Message("Its drums are left out")
+    return None if score.seconds > 0 else Message("Its tempo is nothing: it is played at 120 quarters a minute")
 
 
 def facts_of(score: Piece) -> dict[str, Any]:

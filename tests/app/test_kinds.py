@@ -84,6 +84,9 @@ def versions(*datasets: str) -> set[str]:
 def test_midi_and_musicxml_are_read_into_the_same_kind_of_notes() -> None:
     found = scores.read(midi(TUNE, bpm=60, tail=3), "a.mid")
     assert found.facts == {"notes": 4, "parts": 1, "seconds": 4.0, "bars": 1, "lowest": 60, "highest": 67}
+    assert "drums" in str(found.remark) and scores.read(midi(TUNE), "a.mid").remark is None
+    still = midi(TUNE).replace(b"\xff\x51\x03\x07\xa1\x20", b"\xff\x51\x03\0\0\0")
+    assert "120" in str(scores.read(still, "a.mid").remark)
     score = scores.parse(SCORE.encode(), scores.MUSICXML)
     notes = [(note.start, note.duration, note.pitch) for note in score.notes]
     assert notes == [(0, 1, 63), (0, 1, 60), (0, 2, 48), (1.5, 0.5, 67)] and score.seconds == 2.0
