@@ -49,6 +49,17 @@ def get_samples(user: User, name: Name) -> Response:
     return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
 
 
+@router.get(
+    "/{name}/styles/{number}",
+    summary="What one of its styles looks like",
+    response_class=Response,
+    responses={200: {"content": {"image/png": {}}}},
+)
+def get_style(user: User, name: Name, number: Annotated[int, Path(ge=1)]) -> Response:
+    picture = service.checkpoint_of(name).style(number)
+    return Response(picture, media_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+
 @router.get("/{name}/samples/notes", summary="Pieces that the model has made, to be played")
 def get_pieces(user: User, name: Name) -> list[Listening]:
     return [listening(score) for score in service.checkpoint_of(name).pieces]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from collections.abc import Collection, Iterator
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from PIL import Image
 from zipstream import ZipStream
 
 from app.errors import Conflict, NotFound
@@ -19,7 +21,7 @@ from models.contract.adapters import fits
 from models.contract.card import ZOO, CheckpointError, read_card
 from models.contract.family import Family
 from models.contract.registry import families
-from models.contract.samples import PICTURE, PIECES, SAMPLES, TEXT, is_plain, read_pieces
+from models.contract.samples import BROKEN, PICTURE, PIECES, SAMPLES, STYLES, TEXT, is_plain, read_pieces
 from models.contract.tasks import Input, Task
 from models.contract.values import MUSIC, PICTURES, Score
 
@@ -113,6 +115,21 @@ class Checkpoint:
         if number <= len(brought) and is_plain(path := self.folder / str(brought[number - 1]["file"])):
             return path
         raise NotFound("This model has no such example")
+
+    @property
+    def shows_styles(self) -> bool:
+        return is_plain(self.folder / f"{STYLES}{PICTURE}")
+
+    def style(self, number: int) -> bytes:
+        """A PNG of what one of its styles looks like, from 1 on. Raises NotFound."""
+        path, buffer = self.folder / f"{STYLES}{PICTURE}", io.BytesIO()
+        if is_plain(path):
+            with suppress(*BROKEN), Image.open(path, formats=["PNG"]) as row:
+                side = row.height
+                if number * side <= row.width:
+                    row.crop(((number - 1) * side, 0, number * side, side)).save(buffer, "PNG")
+                    return buffer.getvalue()
+        raise NotFound("This model shows no such style")
 
     def file_of_samples(self, suffix: str) -> Path:
         return self.folder / f"{SAMPLES}{suffix}"
@@ -279,8 +296,9 @@ def archive(name: str) -> Iterator[bytes]:
     for file in files:
         if not is_plain(folder / file):
             raise NotFound("The file {file} of {name} is missing: it cannot be exported", file=file, name=name)
+    shown = [f"{STYLES}{PICTURE}", *(f"{SAMPLES}{suffix}" for suffix in (PICTURE, TEXT, PIECES))]
     zipped = ZipStream(sized=False)
-    for file in dict.fromkeys([*files, *(f"{SAMPLES}{suffix}" for suffix in (PICTURE, TEXT, PIECES))]):
+    for file in dict.fromkeys([*files, *shown]):
         if is_plain(folder / file):
             zipped.add_path(folder / file, file)
     return iter(zipped)

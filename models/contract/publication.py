@@ -15,7 +15,7 @@ from models.contract.card import LONGEST_NAME, NAME, ZOO, CheckpointError, read_
 from models.contract.files import is_relative, sha256_of, whole_folder
 from models.contract.registry import families
 from models.contract.safetensors_header import check_header
-from models.contract.samples import SAMPLES, is_plain, whole_samples
+from models.contract.samples import SAMPLES, STYLES, is_plain, whole_samples
 
 
 def publish(
@@ -50,6 +50,8 @@ def publish(
             copy(folder, temporary, file, os.replace if is_adopted else shutil.copyfile)
         for file in samples_of(folder):
             shutil.copyfile(file, temporary / f"{SAMPLES}{file.suffix}")
+        for file in whole_samples(folder / STYLES):
+            shutil.copyfile(file, temporary / file.name)
         text = json.dumps({**card, **(words or {})}, ensure_ascii=False, indent=1)
         (temporary / "card.json").write_text(text + "\n", "utf-8")
         for file in () if is_adopted else weights_of(card):

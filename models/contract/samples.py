@@ -14,6 +14,7 @@ from models.contract.piano_roll import roll_sheet
 from models.contract.values import Score
 
 SAMPLES = "samples"  # beside weights; in a run's folder the step
+STYLES = "styles"  # beside weights: a row of squares, one in each style of the card
 PICTURE, TEXT, PIECES = ".png", ".txt", ".json"  # to look at, to read, to listen to
 LONGEST_READ = 4 << 20  # bytes
 FARTHEST = 10_000  # beats

@@ -23,9 +23,10 @@ from PIL import Image
 from models.checkpoint import ZOO, CheckpointError, find, read_card
 from models.contract.files import write_atomically
 from models.contract.registry import families
-from models.contract.samples import SAMPLES, write_samples
+from models.contract.samples import SAMPLES, STYLES, write_samples
 from models.data.prepared import Prepared, open_prepared
 from models.measure.effort import TOO_FEW, effort_for
+from models.measure.styles import in_every_style
 
 
 def measure(folder: Path, data: Prepared, published: Path = ZOO, seconds: float = math.inf) -> dict[str, Any]:
@@ -42,6 +43,8 @@ def measure(folder: Path, data: Prepared, published: Path = ZOO, seconds: float 
     effort = effort_for(data, seconds)
     figures, sheet = importlib.import_module(module).evaluate(folder, data, published, effort)
     write_samples(folder / SAMPLES, Image.fromarray(sheet) if isinstance(sheet, np.ndarray) else sheet, 0o644)
+    if card.get("styles"):
+        write_samples(folder / STYLES, in_every_style(folder, card, published), 0o644)
     text = json.dumps(
         {
             **{key: card[key] for key in card if key != "not_measured"},

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from app.checkpoints import importing, service
 from app.errors import Conflict, NotFound
@@ -173,3 +175,15 @@ def test_what_a_model_brings_along_is_offered_and_fetched(in_process: None) -> N
     assert "/models/painter/examples/1" in page and page.count('value="examples"') == 1
     for wrong in ("../card.json", "notes.html", "a/b.png"):
         assert problem({**read_card(folder), "examples": [{"role": "style", "file": wrong}]})
+
+
+def test_styles_are_shown_beside_their_names(in_process: None) -> None:
+    browser = client("visitor")
+    page = browser.get("/create?model=drawings-transformer").text
+    styles = service.get("drawings-transformer").card["styles"]
+    assert page.count("/models/drawings-transformer/styles/") == len(styles)
+    seen = [browser.get(f"/api/v1/models/drawings-transformer/styles/{i + 1}") for i in range(len(styles) + 1)]
+    pictures = [Image.open(io.BytesIO(answer.content)) for answer in seen[:-1]]
+    assert {picture.size for picture in pictures} == {(64, 64)} and seen[-1].status_code == 404
+    assert len({answer.content for answer in seen[:-1]}) == len(styles), "each looks different"
+    assert browser.get("/api/v1/models/open-peeps/styles/1").status_code == 404

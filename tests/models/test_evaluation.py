@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 
 from app.datasets.prepared import Item, write_prepared
-from models.contract.card import read_card
+from models.contract.card import ZOO, read_card
+from models.contract.publication import publish
 from models.data.pictures import Collection, open_collection
 from models.measure.effort import FEWEST, TOO_FEW, Effort
 from models.measure.evaluation import measure
+from models.measure.styles import in_every_style
 from models.training import process
 from models.training.run import Run
 from tests.models.test_training import TRAINERS
@@ -97,3 +99,11 @@ def test_a_measurement_that_fails_is_told_in_the_card(
     assert read_card(run.folder.model)["not_measured"] == "ValueError: no features"
     measure(run.folder.model, collection)
     assert "not_measured" not in read_card(run.folder.model)
+
+
+def test_a_model_shows_every_style_of_its_card(tmp_path: Path) -> None:
+    folder = ZOO / "drawings-transformer"
+    card = read_card(folder)
+    row = in_every_style(folder, {**card, "styles": card["styles"][:2]}, ZOO)
+    assert row.size == (128, 64) and row.crop((0, 0, 64, 64)).tobytes() != row.crop((64, 0, 128, 64)).tobytes()
+    assert (publish(folder, tmp_path, "copied") / "styles.png").is_file()
