@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from models.autoencoders.load import load_autoencoder
-from models.checkpoint import read_card
+from models.checkpoint import CheckpointError, read_card
 from models.data.pictures import Collection, Indices, spread, to_unit
 from models.measure.effort import Effort
 from models.measure.features import PerceptualLoss
@@ -41,7 +42,8 @@ def evaluate(
         "damaged": made_small(large, 1, step_generator(1, 0)),
     }
     if name := read_card(folder).get("training", {}).get("autoencoder"):
-        small["rebuilt"] = rebuilt(small["clean"], load_autoencoder(name, CPU, beside=published)[0])
+        with suppress(CheckpointError):  # it may be gone: nothing is enlarged with it
+            small["rebuilt"] = rebuilt(small["clean"], load_autoencoder(name, CPU, beside=published)[0])
     made = {name: enlarge(network, pictures) for name, pictures in small.items()}
     loss = PerceptualLoss()
     figures = {
