@@ -92,6 +92,7 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
         request_again = restoring.restore(session, user, service.told(found)).request
         text, music = reading.reading(found), heard(found)
         sisters = generations.artworks_of_job(session, found.generation_id) if found.generation_id else []
+        notice = generations.notice_of(session, user, found.generation_id) if found.generation_id else None
     catalogue = checkpoints.catalogue()
     model = catalogue.get(found.model)
     task = model.does(found.task) if model else None
@@ -104,6 +105,7 @@ def artwork(request: Request, user: User, artwork_id: Id, listed: Narrowed) -> R
             "music": music,
             "before": before,
             "after": after,
+            "notice": notice,
             "query": listed.query,
             "list": parameters(wanted),
             "cursor": encode(found.id),

@@ -277,6 +277,12 @@ def artworks_of_job(session: Session, job_id: str) -> list[Artwork]:
     return list(session.scalars(query.order_by(Artwork.position)))
 
 
+def notice_of(session: Session, user: Principal, job_id: str) -> Message | None:
+    """What was said of an own job when it was done."""
+    job = session.get(Generation, job_id)
+    return job.notice if job and job.user_id == user.id else None
+
+
 def describe(session: Session, jobs: list[Generation]) -> list[GenerationOut]:
     works, positions = artworks_of(session, jobs), queue_positions(session, jobs)
     return [

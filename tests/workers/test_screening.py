@@ -51,7 +51,8 @@ def test_what_looks_indecent_is_blurred_and_the_work_and_the_job_say_so(
     kept, shown = made(artist, faces())
     assert shown.shape == plain.shape and not np.array_equal(plain, shown)
     assert shown.astype(float).std() < plain.astype(float).std()
-    assert "blurred" in artist.get(f"/api/v1/generations/{kept['generation_id']}").json()["notice"]
+    notice = artist.get(f"/api/v1/generations/{kept['generation_id']}").json()["notice"]
+    assert "blurred" in notice and notice in artist.get(f"/artworks/{kept['id']}").text
     assert kept["provenance"]["blurred"] is True
 
 
