@@ -79,7 +79,7 @@ def draw(name: str, task: Task, **params: Any) -> npt.NDArray[np.float64]:
     if "prompt" in task.params.model_fields:
         params["prompt"] = "a blue teapot"
     if task.params.model_fields.keys() >= SIDES:
-        params["right"] = 32
+        params["right"] = 64
     if "bars" in task.params.model_fields:
         params["bars"] = SHORT
     checked = task.params.model_validate({"seed": 3, **params})
