@@ -134,11 +134,11 @@ def test_a_work_is_enlarged_from_its_page(open_page: Open) -> None:
         expect(page.get_by_label(control, exact=True)).to_have_count(0)
     page.get_by_label("Factor").select_option("2")
     enlarged = press_draw(page)
-    expect(enlarged).to_contain_text("Drawings upscaler")
+    expect(enlarged).to_contain_text("Upscaler of drawings and paintings")
     follow(enlarged.locator(".works a").first)
     expect(page.locator("dt:text-is('Size') + dd")).to_contain_text("32 × 32")
     expect(page.locator("dt:text-is('Seed')")).to_have_count(0)
-    expect(page.get_by_role("heading", level=1)).to_have_text("oil · Drawings upscaler")
+    expect(page.get_by_role("heading", level=1)).to_have_text("oil · Upscaler of drawings and paintings")
 
 
 def test_a_control_is_shown_once_it_has_an_effect(open_page: Open) -> None:
