@@ -118,7 +118,7 @@ def test_a_transfer_is_named_by_its_key_alone(admin: httpx.Client) -> None:
 @pytest.mark.parametrize(
     ("said", "word"),
     [
-        ([], "1"),
+        ([], "Fill this in"),
         ([{"name": "a", "size": -1}], "0"),
         ([{"name": "a", "size": 1 << 60}], "less"),
         ([{"name": "a", "size": 60 << 30}, {"name": "b", "size": 60 << 30}], "64 GiB"),
