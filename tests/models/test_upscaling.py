@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from pydantic import ValidationError
 from safetensors.torch import save_file
 from torch import nn
@@ -26,7 +27,7 @@ from models.measure.effort import Effort
 from models.training.run import Run
 from models.upscaling import evaluate, sample
 from models.upscaling.degrade import made_small, rebuilt
-from models.upscaling.network import Upscaler, bicubic, shrunk, upscaler
+from models.upscaling.network import Upscaler, bicubic, bicubic_kernel, shrunk, upscaler
 from models.upscaling.sample import UpscalingSampler, load
 from models.upscaling.spec import UpscalingConfig, UpscalingTraining
 from models.upscaling.train import pairs, train
@@ -52,6 +53,19 @@ def picture(height: int, width: int) -> np.ndarray:
 def enlarged(given: np.ndarray, **params: int | bool) -> np.ndarray:
     request = Request("image-upscaling", UpscalingParams.model_validate(params), 0, {"image": [Picture(given)]})
     return UpscalingSampler(network()).sample([request], lambda *_: None)[0].pixels
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (5, 9), (16, 16)])
+def test_the_filter_is_that_of_torch(size: tuple[int, int]) -> None:
+    bicubic_kernel.cache_clear()
+    with torch.inference_mode():
+        bicubic(torch.zeros(1, 3, 2, 2))
+    x = (torch.rand(2, 3, *size) * 2 - 1).requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        large = bicubic(x)
+    torch.testing.assert_close(large, F.interpolate(x, scale_factor=4, mode="bicubic"), rtol=0, atol=2e-6)
+    large.sum().backward()
+    assert x.grad is not None
 
 
 def test_a_new_network_enlarges_as_the_filter_does() -> None:
