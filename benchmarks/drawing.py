@@ -123,10 +123,12 @@ def sampling(table: Table) -> None:
             prompted, free = network(x.repeat(2, 1, 1, 1), t.repeat(2 * count)).chunk(2)
             x = scheduler.step(free + 3 * (prompted - free), t, x).prev_sample
 
+    def drawn(candidates: int, count: int) -> None:
+        ours.sample(requests(["a red fox"] * count, seed=1, candidates=candidates), lambda *_: None)
+
     works: dict[str, Callable[[int], object]] = {
-        f"{MODEL}, {CELLS**2} tokens": lambda count: ours.sample(
-            requests(["a red fox"] * count, seed=1), lambda *_: None
-        ),
+        f"{MODEL}, {CELLS**2} tokens": partial(drawn, 1),
+        f"{MODEL}, the best of 4": partial(drawn, 4),
         f"flow transformer, {STEPS} steps": walk,
     }
     for name, network in theirs.items():

@@ -31,6 +31,7 @@ from models.language.sample import LanguageSampler, load
 from models.language.spec import ContinuationParams, LanguageConfig
 from models.language.tokens import Lines, train_tokenizer
 from models.language.train import MEASURED, bits_a_character
+from models.training.schedule import has_fast_bfloat16
 
 BATCHES, TOKENS, ROUNDS = (1, 16), 200, 5
 WINDOWS, DROPOUT = 16, 0.1  # of training
@@ -100,6 +101,7 @@ def training(table: Table) -> None:
         np.save(place / "held_out.npy", held_out.windows(held_out.every(MEASURED)).numpy())
         seconds, batch = str(60 * MINUTES), str(WINDOWS)
         options = ["--place", str(place), "--seconds", seconds, "--batch", batch, "--dropout", str(DROPOUT)]
+        options += ["--bfloat16"] * has_fast_bfloat16(torch.device("cpu"))
         theirs = gpt2("train", sampler.network.config.model_dump_json(), *options)
         ours = bits_a_character(sampler.network, held_out)
     rate = said["images_per_second"] * shape.length

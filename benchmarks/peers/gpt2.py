@@ -65,8 +65,10 @@ def decode(shape: dict[str, int], batches: list[int], tokens: int) -> dict[str, 
     return found
 
 
-def train(shape: dict[str, int], place: Path, seconds: float, batch: int, dropout: float) -> dict[str, float]:
-    """On windows of place/train.npy, with bfloat16 where ours has it; then mean nats a token of place/held_out.npy,
+def train(
+    shape: dict[str, int], place: Path, seconds: float, batch: int, dropout: float, bfloat16: bool
+) -> dict[str, float]:
+    """On windows of place/train.npy, in bfloat16 where ours is; then mean nats a token of place/held_out.npy,
     windows (N, length + 1).
     """
     network = network_of(shape, dropout).train()
@@ -90,20 +92,20 @@ def train(shape: dict[str, int], place: Path, seconds: float, batch: int, dropou
         starts = random.integers(0, len(line) - length, batch)
         windows = torch.from_numpy(line[starts[:, None] + np.arange(length + 1)].astype(np.int64))
         optimizer.zero_grad(set_to_none=True)
-        nats(network, windows).backward()
+        nats(network, windows, bfloat16).backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
         steps += 1
     rate = (steps - WARM) * batch * length / (time.perf_counter() - began)
     network.eval()
     with torch.no_grad():
-        total = sum(len(part) * float(nats(network, part)) for part in held_out.split(PIECE))
+        total = sum(len(part) * float(nats(network, part, bfloat16)) for part in held_out.split(PIECE))
     count = sum(p.numel() for p in network.parameters())
     return {"tokens_per_second": rate, "parameters": count, "steps": steps, "nats": total / len(held_out)}
 
 
-def nats(network: GPT2LMHeadModel, windows: Tensor) -> Tensor:
-    with torch.autocast("cpu", torch.bfloat16):
+def nats(network: GPT2LMHeadModel, windows: Tensor, bfloat16: bool) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16, enabled=bfloat16):
         logits = network(windows[:, :-1], use_cache=False).logits
     return F.cross_entropy(logits.float().flatten(0, 1), windows[:, 1:].flatten())
 
@@ -118,13 +120,14 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=200)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--bfloat16", action="store_true")
     given = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(given.threads)
     if given.what == "decode":
         found: object = decode(given.shape, given.batch, given.tokens)
     else:
-        found = train(given.shape, given.place, given.seconds, given.batch[0], given.dropout)
+        found = train(given.shape, given.place, given.seconds, given.batch[0], given.dropout, given.bfloat16)
     print(json.dumps(found), file=sys.stdout)
 
 

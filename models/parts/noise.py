@@ -16,9 +16,10 @@ def gaussian(seed: int, shape: tuple[int, ...]) -> Tensor:
     return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape, dtype=np.float32))
 
 
-def gumbel(seed: int, length: int, vocabulary: int) -> Tensor:
-    """(length, vocabulary) standard Gumbel noise."""
-    return torch.from_numpy(np.random.default_rng(seed).gumbel(size=(length, vocabulary)).astype(np.float32))
+def gumbel(seed: int, length: int, vocabulary: int, stream: int = 0) -> Tensor:
+    """(length, vocabulary) standard Gumbel noise; other streams of a seed have noise of their own."""
+    random = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream,) if stream else ()))
+    return torch.from_numpy(random.gumbel(size=(length, vocabulary)).astype(np.float32))
 
 
 def truncated_normal(uniform: npt.NDArray[np.float64], limit: float) -> npt.NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Draws pictures, or what is missing of them, with the transformer: KV cache and classifier-free guidance."""
+"""Draws pictures, or what is missing of them, with the transformer: KV cache, classifier-free guidance, candidates."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ class Known:
     tokens: Tensor
     order: Tensor
     counts: Tensor
+
+    def repeated(self, times: int) -> Known:
+        """Each row so many times."""
+        return Known(*(part.repeat_interleave(times, 0) for part in (self.tokens, self.order, self.counts)))
 
 
 class TransformerSampler(PaintingSampler):
@@ -115,27 +119,48 @@ def sample_tokens(
 
     Guided logits are `l0 + s (l - l0)` with `l0` those of the null prompt (Ho & Salimans, "Classifier-Free Diffusion
     Guidance", 2022), divided by the temperature, cut to the top k; a token is the argmax of logits plus Gumbel noise.
-    The noise of a request comes from a CPU generator with its own seed, another one in each `turn`: its picture depends
-    on no other request.
+    The noise of a request comes from a CPU generator with its own seed, another one in each `turn` and for each
+    candidate: its picture depends on no other request. Of a request's candidates the one is taken to whose tokens the
+    prompt gives the highest probability (Ramesh et al., "Zero-Shot Text-to-Image Generation", 2021, rank theirs by
+    another network); `on_step` is told the best so far.
     `use_cache=False` recomputes the whole sequence for every token: the slow reference that benchmarks compare with.
     """
     size, length, device = len(batch), network.config.grid**2, network.start.device
     if known is None:
         order = network.reading_order.expand(size, -1)
         known = Known(torch.zeros_like(order), order, order.new_zeros(size))
-    params: list[TextToImageParams] = [request.params for request in batch]
-    count = (turn + 1) * length
-    noise = torch.stack([gumbel(request.seed, count, network.config.image_vocabulary)[-length:] for request in batch])
-    noise = noise.to(device)  # (B, N, vocabulary)
+    candidates = [request.params.candidates for request in batch]
+    most = max(candidates)
+    rows = [(request, candidate) for request in batch for candidate in range(most)]
+    params: list[TextToImageParams] = [request.params for request, _ in rows]
+    noise = torch.stack(
+        [
+            gumbel(request.seed, (turn + 1) * length, network.config.image_vocabulary, candidate)[-length:]
+            for request, candidate in rows
+        ]
+    ).to(device)  # (rows, N, vocabulary)
     column = partial(torch.tensor, device=device)
+    spare = torch.arange(most, device=device) >= column(candidates)[:, None]  # those that others of the batch have
+    known = known.repeated(most)
     scale = column([p.guidance_scale for p in params])[:, None]
     temperature = column([p.temperature for p in params])[:, None]
     rank = column([min(p.top_k, network.config.image_vocabulary) - 1 for p in params])[:, None]
 
-    memory, mask = network.encode(*conditioned)
-    cache = network.empty_cache(2 * size)
+    words, sentences, reference = conditioned
+    if reference is not None:
+        reference = reference.repeat_interleave(most, 0)
+    repeated = words.repeat_interleave(most, 0), sentences.repeat_interleave(most, 0), reference
+    memory, mask = network.encode(*repeated)
+    cache = network.empty_cache(2 * len(rows))
     twice = known.order.repeat(2, 1)
     drawn = known.tokens.gather(1, known.order)  # in the order of drawing
+    likelihood = torch.zeros(len(rows), device=device)
+
+    def best() -> Tensor:
+        found = likelihood.view(size, most).masked_fill(spare, -torch.inf).argmax(1)
+        tokens = by_place(drawn, known.order).view(size, most, length)
+        return tokens[torch.arange(size, device=device), found]
+
     begin = int(known.counts.min())
     if begin and use_cache:
         network.decode(drawn[:, : begin - 1].repeat(2, 1), twice, memory, mask, cache)
@@ -144,16 +169,17 @@ def sample_tokens(
             before = drawn[:, k - 1 : k] if k else drawn[:, :0]
             logits = network.decode(before.repeat(2, 1), twice, memory, mask, cache, k)[:, -1]
         else:
-            logits = network(drawn.repeat(2, 1), *conditioned, twice)[:, k]
+            logits = network(drawn.repeat(2, 1), *repeated, twice)[:, k]
         prompted, free = logits.float().chunk(2)
         guided = (free + scale * (prompted - free)) / temperature
         floor = guided.sort(dim=-1, descending=True).values.gather(1, rank)
         guided = guided.masked_fill(guided < floor, -torch.inf)
         places = known.order[:, k]
-        chosen = (guided + noise[torch.arange(size, device=device), places]).argmax(-1)
+        chosen = (guided + noise[torch.arange(len(rows), device=device), places]).argmax(-1)
         drawn[:, k] = torch.where(k < known.counts, drawn[:, k], chosen)
-        on_step(by_place(drawn, known.order), k + 1)
-    return by_place(drawn, known.order)
+        likelihood += prompted.log_softmax(-1).gather(1, drawn[:, k : k + 1])[:, 0]
+        on_step(best(), k + 1)
+    return best()
 
 
 def by_place(drawn: Tensor, order: Tensor) -> Tensor:

@@ -59,6 +59,16 @@ class FreedomParams(SamplingParams):
         json_schema_extra=MORE,
     )
 
+    candidates: int = Field(
+        1,
+        ge=1,
+        le=16,
+        title="Candidates",
+        strict=True,
+        description="So many are drawn, and the one that the model itself finds likeliest is kept",
+        json_schema_extra=MORE,
+    )
+
 
 class TextToImageParams(FreedomParams, PromptedParams):
     """A prompt, and how freely the transformer draws it."""

@@ -323,6 +323,24 @@ def test_an_order_in_reading_order_is_that_of_none() -> None:
     assert torch.allclose(made(images, tokens, sentences), made(images, tokens, sentences, order=order), atol=1e-5)
 
 
+def test_the_likeliest_of_the_candidates_is_kept() -> None:
+    asked_for = {count: requests(["a fox"], seed=3, candidates=count) for count in (1, 2, 5)}
+    found = {count: tokens_of(batch)[0] for count, batch in asked_for.items()}
+    given = encoded(["a fox"])
+
+    def likelihood(tokens: Tensor) -> float:
+        logits = network()(tokens[None], *given).log_softmax(-1)
+        return float(logits.gather(2, tokens[None, :, None]).sum())
+
+    told: list[Tensor] = []
+    tokens_of(asked_for[5], on_step=lambda tokens, done: told.append(tokens))
+    assert likelihood(found[5]) >= likelihood(found[2]) >= likelihood(found[1])
+    assert likelihood(found[5]) > likelihood(found[1]), "five by chance, none of which is likelier than the first"
+    assert len(told) == 64 and torch.equal(told[-1][0], found[5])
+    together = tokens_of(asked_for[1] + asked_for[5] + asked_for[2])
+    assert torch.equal(together, torch.stack([found[1], found[5], found[2]])), "by itself as in a batch"
+
+
 def test_of_what_is_known_nothing_is_drawn_and_the_cache_changes_nothing() -> None:
     batch, made = requests(TEXTS, seed=3), network(whole=False)
     gap = draw_gaps(4, 8, 1.0, random(4))
