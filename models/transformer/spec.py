@@ -58,11 +58,10 @@ class FreedomParams(SamplingParams):
         description="Each token is chosen from the k likeliest; matters at low guidance and high temperature",
         json_schema_extra=MORE,
     )
-
     candidates: int = Field(
         1,
         ge=1,
-        le=16,
+        le=8,
         title="Candidates",
         strict=True,
         description="So many are drawn, and the one that the model itself finds likeliest is kept",
